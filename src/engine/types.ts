@@ -1,0 +1,140 @@
+/**
+ * The words of the public API: what a caller passes in and gets back. Types only.
+ */
+import type { OnProgress } from '../base/progress.js';
+
+export type { OnProgress, Progress } from '../base/progress.js';
+
+/** Element type of the KV cache. */
+export type KvType = 'f16' | 'q8_0' | 'f32';
+
+/** Which drafter may propose tokens; it never changes the text. */
+export type DraftKind = 'auto' | 'none' | 'ngram' | 'mtp' | 'dflash';
+
+export interface LoadOptions {
+  /** Threads that compute; default: the physical cores that this process may use. */
+  readonly threads?: number;
+  /** Longest context of a session in tokens; default: the model's own, at most 8192. */
+  readonly contextLength?: number;
+  readonly kvType?: KvType;
+  /** Prompt tokens per prefill pass; default 512. Never changes the text. */
+  readonly prefillChunk?: number;
+  readonly onProgress?: OnProgress;
+  readonly signal?: AbortSignal;
+}
+
+/** Settings of one generation; every one has a default (see `src/decode/settings.ts`). */
+export interface GenerateOptions {
+  /** Most tokens to generate; default: until the model ends or the context is full. */
+  readonly maxTokens?: number;
+  /** 0 is greedy. */
+  readonly temperature?: number;
+  readonly topK?: number;
+  readonly topP?: number;
+  readonly minP?: number;
+  readonly repetitionPenalty?: number;
+  readonly presencePenalty?: number;
+  readonly frequencyPenalty?: number;
+  /** How many of the last tokens the penalties look at. */
+  readonly penaltyWindow?: number;
+  /** Added to the logits, by token id. */
+  readonly logitBias?: Readonly<Record<number, number>>;
+  /** Same seed, same text; default: a fresh random one, reported in the result. */
+  readonly seed?: number;
+  /** Generation ends before the first of these strings; they are not part of the text. */
+  readonly stop?: string | readonly string[];
+  /** How many alternatives to report for each token; 0 (default) reports none. */
+  readonly logprobs?: number;
+  readonly draft?: DraftKind;
+  /** Most tokens drafted at once. */
+  readonly draftMax?: number;
+  readonly signal?: AbortSignal;
+  /** Progress of the prefill. */
+  readonly onProgress?: OnProgress;
+}
+
+export interface TokenLogprob {
+  readonly token: number;
+  readonly logprob: number;
+  readonly top: readonly { readonly token: number; readonly logprob: number }[];
+}
+
+export type FinishReason = 'stop' | 'length' | 'abort';
+
+export interface Timings {
+  readonly prefillMs: number;
+  /** Prompt tokens that were computed (not cached) per second. */
+  readonly prefillTokensPerSecond: number;
+  readonly decodeMs: number;
+  readonly decodeTokensPerSecond: number;
+}
+
+export interface DraftStatistics {
+  /** The drafter that was used; `none` when nothing was drafted. */
+  readonly kind: DraftKind;
+  /** Passes of the target model while decoding. */
+  readonly steps: number;
+  readonly drafted: number;
+  readonly accepted: number;
+}
+
+/** A finished generation. */
+export interface Generation {
+  readonly text: string;
+  readonly tokens: readonly number[];
+  readonly finishReason: FinishReason;
+  readonly promptTokens: number;
+  /** Prompt tokens whose KV rows were already there. */
+  readonly cachedTokens: number;
+  readonly seed: number;
+  readonly logprobs?: readonly TokenLogprob[];
+  readonly timings: Timings;
+  readonly draft: DraftStatistics;
+}
+
+/** What a stream yields, in order: any number of `text`, then one `end`. */
+export type StreamEvent =
+  | {
+      readonly type: 'text';
+      /** Complete UTF-8 characters only; may be empty while a character or stop string is pending. */
+      readonly text: string;
+      readonly tokens: readonly number[];
+      /** For each token, whether a drafter had proposed it. */
+      readonly drafted: readonly boolean[];
+    }
+  | { readonly type: 'end'; readonly generation: Generation };
+
+export interface ChatMessage {
+  readonly role: 'system' | 'user' | 'assistant' | 'tool';
+  readonly content: string;
+  /** Anything else that the model's chat template reads (tool_calls, name, ...). */
+  readonly [field: string]: unknown;
+}
+
+export interface ChatOptions extends GenerateOptions {
+  /** JSON schemas of the tools that the template may offer to the model. */
+  readonly tools?: readonly Readonly<Record<string, unknown>>[];
+  /** For templates that know it: whether the model may think first. */
+  readonly thinking?: boolean;
+  /** Further variables for the chat template. */
+  readonly templateVariables?: Readonly<Record<string, unknown>>;
+}
+
+export interface ModelInfo {
+  readonly path: string;
+  readonly name: string | undefined;
+  readonly architecture: string;
+  readonly parameters: number;
+  readonly vocabularySize: number;
+  /** What the model was trained for, in tokens. */
+  readonly trainedContextLength: number;
+  readonly contextLength: number;
+  readonly weightBytes: number;
+  /** Bytes of KV cache for one token of context. */
+  readonly kvBytesPerToken: number;
+  readonly threads: number;
+  /** The kernels that compute: `native avx512-vnni`, `ggml zen4`, ... */
+  readonly kernels: string;
+  readonly hasChatTemplate: boolean;
+  readonly loadMs: number;
+}
