@@ -1,0 +1,75 @@
+/**
+ * Natural logarithm and exponential from IEEE additions, multiplications and divisions alone.
+ *
+ * Guarantees the same bits on every platform and JavaScript engine, which `Math.log` and
+ * `Math.exp` do not: a sampled text must not depend on whose library rounds the last bit. Relative
+ * error below 1e-15 in the ranges stated. Knows nothing of tokens.
+ */
+
+const ln2High = 0.6931471803691238; // 33 significant bits, so that k * ln2High is exact
+const ln2Low = 1.9082149292705877e-10;
+const sqrtHalf = Math.SQRT1_2;
+
+const doubleBits = new Float64Array(1);
+const wordBits = new Uint32Array(doubleBits.buffer);
+doubleBits[0] = 1;
+const highWord = wordBits[1] === 0x3ff00000 ? 1 : 0;
+
+/** Natural logarithm of a positive, normal double (2^-1022 and up). */
+export function portableLog(x: number): number {
+  doubleBits[0] = x;
+  const word = wordBits[highWord] as number;
+  let exponent = (word >>> 20) - 1022;
+  wordBits[highWord] = (word & 0x000fffff) | 0x3fe00000; // mantissa in [0.5, 1)
+  let m = doubleBits[0] as number;
+  if (m < sqrtHalf) {
+    m += m;
+    exponent -= 1;
+  }
+  // log m = 2 atanh((m - 1) / (m + 1)); |s| <= 0.1716, so eleven terms reach the last bit.
+  const s = (m - 1) / (m + 1);
+  const z = s * s;
+  let tail = 1 / 23;
+  tail = tail * z + 1 / 21;
+  tail = tail * z + 1 / 19;
+  tail = tail * z + 1 / 17;
+  tail = tail * z + 1 / 15;
+  tail = tail * z + 1 / 13;
+  tail = tail * z + 1 / 11;
+  tail = tail * z + 1 / 9;
+  tail = tail * z + 1 / 7;
+  tail = tail * z + 1 / 5;
+  tail = tail * z + 1 / 3;
+  const log = 2 * s + 2 * s * z * tail;
+  return exponent === 0 ? log : exponent * ln2High + (exponent * ln2Low + log);
+}
+
+/** 2^k for k = -1022..1023, by halving and doubling, which is exact. */
+const powersOfTwo = ((): Float64Array => {
+  const table = new Float64Array(2046);
+  table[1022] = 1;
+  for (let k = 1; k <= 1023; k++) table[1022 + k] = (table[1021 + k] as number) * 2;
+  for (let k = 1; k <= 1022; k++) table[1022 - k] = (table[1023 - k] as number) / 2;
+  return table;
+})();
+
+/** Exponential of x; 0 below -708 (results would be subnormal), Infinity above 709. */
+export function portableExp(x: number): number {
+  if (x < -708) return 0;
+  if (x > 709) return Number.POSITIVE_INFINITY;
+  const k = Math.floor(x * Math.LOG2E + 0.5);
+  const r = x - k * ln2High - k * ln2Low; // |r| <= 0.3466
+  let sum = 1 / 6227020800;
+  sum = sum * r + 1 / 479001600;
+  sum = sum * r + 1 / 39916800;
+  sum = sum * r + 1 / 3628800;
+  sum = sum * r + 1 / 362880;
+  sum = sum * r + 1 / 40320;
+  sum = sum * r + 1 / 5040;
+  sum = sum * r + 1 / 720;
+  sum = sum * r + 1 / 120;
+  sum = sum * r + 1 / 24;
+  sum = sum * r + 1 / 6;
+  sum = sum * r + 0.5;
+  return (1 + (r + r * r * sum)) * (powersOfTwo[1022 + k] as number);
+}

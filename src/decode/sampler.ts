@@ -1,0 +1,192 @@
+/**
+ * One row of logits in, one token out: a pure function of (logits, history, settings, position).
+ *
+ * Order: logit bias, penalties, temperature, top-k, top-p, min-p; then Gumbel noise keyed by
+ * (seed, position, token) and the argmax, which draws exactly from the softmax of what the filters
+ * left. Temperature 0 is the argmax after bias and penalties. The lowest id wins every tie. So a
+ * token never depends on how many rows were sampled before or on whether it was drafted.
+ *
+ * Log-probabilities are of the model itself: the log-softmax of the raw row, before bias,
+ * penalties, temperature and filters (as llama.cpp and vLLM report them).
+ */
+import { PacelineError } from '../base/errors.js';
+import { type Candidates, filterCandidates, selectTop } from './filters.js';
+import { gumbelFromHigh, noiseHigh, noiseKey, rejectionBound } from './noise.js';
+import { portableExp, portableLog } from './portable-math.js';
+import type { SamplingSettings } from './settings.js';
+
+export interface SampleContext {
+  /** Absolute position of the token being chosen: the first after a prompt of n tokens has n. */
+  readonly position: number;
+  /** All tokens before it, prompt and output; only the penalty window is read. */
+  readonly history: ArrayLike<number>;
+  readonly settings: SamplingSettings;
+}
+
+export interface TokenLogprob {
+  readonly token: number;
+  /** Natural logarithm of the model's probability. */
+  readonly logprob: number;
+}
+
+export interface SampledToken {
+  readonly token: number;
+  /** Present if settings.logprobs is above 0. */
+  readonly logprob?: number;
+  /** The most likely tokens, best first; present if settings.logprobs is above 0. */
+  readonly top?: readonly TokenLogprob[];
+}
+
+let adjusted = new Float32Array(0);
+let counts = new Int32Array(0);
+let best = new Int32Array(0);
+
+/**
+ * Id of the largest logit, the lowest at ties.
+ * @throws {PacelineError} `bad-weights` at NaN, +Infinity, or when every logit is -Infinity.
+ */
+export function argmax(logits: Float32Array): number {
+  let largest = Number.NEGATIVE_INFINITY;
+  let token = -1;
+  for (let id = 0; id < logits.length; id++) {
+    const value = logits[id] as number;
+    // Written so that a NaN, too, takes the rare branch: the check costs nothing.
+    if (!(value <= largest)) {
+      if (!(value < Number.POSITIVE_INFINITY)) throw badLogit(id, value);
+      largest = value;
+      token = id;
+    }
+  }
+  if (token < 0) throw badLogit(0, Number.NEGATIVE_INFINITY);
+  return token;
+}
+
+function badLogit(token: number, value: number): PacelineError {
+  const what =
+    value === Number.NEGATIVE_INFINITY
+      ? 'No token can be chosen: every logit is -Infinity'
+      : `The logit of token ${token} is ${value}`;
+  return new PacelineError('bad-weights', what, {
+    hint: 'The weights of the model may be broken; check the file against its source.',
+    details: { token, value: String(value) },
+  });
+}
+
+/** Logits after bias and penalties: the row itself where there are none, else a reused copy. */
+function adjust(logits: Float32Array, context: SampleContext): Float32Array {
+  const { history, settings } = context;
+  const { repetitionPenalty, presencePenalty, frequencyPenalty, penaltyWindow } = settings;
+  const penalised =
+    (repetitionPenalty !== 1 || presencePenalty !== 0 || frequencyPenalty !== 0) &&
+    penaltyWindow !== 0 &&
+    history.length > 0;
+  if (!penalised && settings.logitBias.size === 0) return logits;
+  const size = logits.length;
+  if (adjusted.length < size) {
+    adjusted = new Float32Array(size);
+    counts = new Int32Array(size);
+  }
+  const row = adjusted.subarray(0, size);
+  row.set(logits);
+  for (const [token, bias] of settings.logitBias) {
+    if (token < size) row[token] = (row[token] as number) + bias;
+  }
+  if (!penalised) return row;
+  const from = penaltyWindow < 0 ? 0 : Math.max(0, history.length - penaltyWindow);
+  for (let i = from; i < history.length; i++) {
+    const token = history[i] as number;
+    if (token >= 0 && token < size) counts[token] = (counts[token] as number) + 1;
+  }
+  for (let i = from; i < history.length; i++) {
+    const token = history[i] as number;
+    const count = counts[token] ?? 0;
+    if (count === 0 || token >= size) continue; // seen already, or no token of this model
+    counts[token] = 0;
+    const logit = row[token] as number;
+    const repeated = logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty;
+    row[token] = repeated - count * frequencyPenalty - presencePenalty;
+  }
+  return row;
+}
+
+/** The candidate with the largest sum of scaled logit and noise. */
+function drawWithNoise(candidates: Candidates, settings: SamplingSettings, position: number) {
+  const { ids, scaled, count } = candidates;
+  const key = noiseKey(settings.seed, position);
+  let token = -1;
+  let score = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < count; i++) {
+    const id = ids[i] as number;
+    const s = scaled[i] as number;
+    const high = noiseHigh(key, id);
+    // Most tokens of a large vocabulary cannot win: told by one table look-up, without logarithms.
+    if (high < rejectionBound(score - s)) continue;
+    const sum = s + gumbelFromHigh(key, high);
+    if (sum > score || (sum === score && id < token)) {
+      score = sum;
+      token = id;
+    }
+  }
+  return token;
+}
+
+/**
+ * Log-softmax of a raw row at one token, and the `count` most likely tokens, best first.
+ * @throws {PacelineError} `bad-weights` at NaN or +Infinity.
+ */
+export function logprobsOf(
+  logits: Float32Array,
+  token: number,
+  count: number,
+): { logprob: number; top: TokenLogprob[] } {
+  const largest = logits[argmax(logits)] as number;
+  let sum = 0;
+  for (let id = 0; id < logits.length; id++) sum += portableExp((logits[id] as number) - largest);
+  const normaliser = largest + portableLog(sum);
+  if (best.length < count) best = new Int32Array(count);
+  const found = selectTop(logits, count, best);
+  const top = Array.from(best.subarray(0, found), (id) => ({
+    token: id,
+    logprob: (logits[id] as number) - normaliser,
+  }));
+  top.sort((a, b) => b.logprob - a.logprob || a.token - b.token);
+  return { logprob: (logits[token] as number) - normaliser, top };
+}
+
+/**
+ * Chooses the token at `context.position` from the row of logits that the model gave for it.
+ * The row is not changed. Not reentrant, and synchronous, so any number of texts may share it.
+ * @param logits one row: vocabulary-size floats.
+ * @throws {PacelineError} `bad-weights` at NaN or +Infinity; `usage` if the bias bans every token.
+ */
+export function sampleToken(logits: Float32Array, context: SampleContext): SampledToken {
+  const { settings } = context;
+  const row = adjust(logits, context);
+  const likeliest = likeliestOf(row, logits);
+  const { temperature, topK, logprobs } = settings;
+  const token =
+    temperature === 0 || topK === 1
+      ? likeliest
+      : drawWithNoise(
+          filterCandidates(row, row[likeliest] as number, settings),
+          settings,
+          context.position,
+        );
+  if (logprobs === 0) return { token };
+  return { token, ...logprobsOf(logits, token, logprobs) };
+}
+
+/** Argmax of the adjusted row; tells a bias that banned every token from broken weights. */
+function likeliestOf(row: Float32Array, logits: Float32Array): number {
+  if (row === logits) return argmax(row);
+  try {
+    return argmax(row);
+  } catch (error) {
+    argmax(logits); // throws if the model's own row is the cause
+    throw new PacelineError('usage', 'The logit bias leaves no token that can be chosen', {
+      hint: 'Ban fewer tokens, and keep every bias and penalty finite.',
+      details: { field: 'logitBias' },
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,176 @@
+/**
+ * What decides a text besides model and prompt: the settings of sampling.
+ *
+ * `resolveSampling` turns what a caller gave into checked, complete, frozen settings; everything
+ * below relies on that and checks nothing again. Knows nothing of stop strings or token limits
+ * (see stop.ts): those end a text, they do not choose tokens.
+ */
+import { PacelineError } from '../base/errors.js';
+
+/** Complete settings; `defaultSampling` documents the defaults. */
+export interface SamplingSettings {
+  /** Divides the logits; 0 takes the largest logit, the lowest id at ties. */
+  readonly temperature: number;
+  /** Keep the k most likely tokens; 0 keeps all. */
+  readonly topK: number;
+  /** Keep the smallest set of most likely tokens whose probability reaches this; 1 keeps all. */
+  readonly topP: number;
+  /** Keep tokens at least this fraction as likely as the most likely one; 0 keeps all. */
+  readonly minP: number;
+  /** Positive logits of tokens in the window are divided by this, others multiplied; 1 is off. */
+  readonly repetitionPenalty: number;
+  /** Subtracted once from the logit of each token in the window. */
+  readonly presencePenalty: number;
+  /** Subtracted from a token's logit once for each time it is in the window. */
+  readonly frequencyPenalty: number;
+  /** The penalties look at this many last tokens of prompt and output; -1 at all, 0 at none. */
+  readonly penaltyWindow: number;
+  /** Added to the logits before everything else; -Infinity bans a token. */
+  readonly logitBias: ReadonlyMap<number, number>;
+  /** Key of the noise; same seed, same text. */
+  readonly seed: number;
+  /** Report the chosen token's log-probability and this many most likely tokens; 0 is off. */
+  readonly logprobs: number;
+}
+
+/** What a caller may give: any part; logit bias also as a plain object with token ids as keys. */
+export type SamplingInput = {
+  readonly [K in Exclude<keyof SamplingSettings, 'logitBias'>]?: SamplingSettings[K] | undefined;
+} & {
+  readonly logitBias?: ReadonlyMap<number, number> | Readonly<Record<string, number>> | undefined;
+};
+
+/**
+ * The defaults that users of llama.cpp and Ollama know: temperature 0.8, top-k 40, top-p 0.95,
+ * min-p 0.05, penalties off with a window of 64. Without a seed every text gets a random one,
+ * which is part of the result, so that it can be had again.
+ */
+export const defaultSampling: Readonly<Omit<SamplingSettings, 'seed'>> = Object.freeze({
+  temperature: 0.8,
+  topK: 40,
+  topP: 0.95,
+  minP: 0.05,
+  repetitionPenalty: 1,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  penaltyWindow: 64,
+  logitBias: new Map<number, number>(),
+  logprobs: 0,
+});
+
+/** The most logprobs that one token can be asked for: more would be a dump of the vocabulary. */
+export const maxLogprobs = 100;
+
+interface Range {
+  readonly least: number;
+  readonly most: number;
+  readonly integer?: boolean;
+  /** Accept the lower end itself? */
+  readonly open?: boolean;
+  readonly say: string;
+}
+
+const large = 1e6;
+const ranges = {
+  temperature: { least: 0, most: large, say: 'a number, 0 or more' },
+  topK: { least: 0, most: 2 ** 31 - 1, integer: true, say: 'a whole number, 0 (off) or more' },
+  topP: { least: 0, most: 1, say: 'a number from 0 to 1 (off)' },
+  minP: { least: 0, most: 1, say: 'a number from 0 (off) to 1' },
+  repetitionPenalty: { least: 0, most: large, open: true, say: 'a number above 0 (1 is off)' },
+  presencePenalty: { least: -large, most: large, say: 'a number (0 is off)' },
+  frequencyPenalty: { least: -large, most: large, say: 'a number (0 is off)' },
+  penaltyWindow: {
+    least: -1,
+    most: 2 ** 31 - 1,
+    integer: true,
+    say: 'a whole number: -1 (all tokens), 0 (off) or more',
+  },
+  seed: {
+    least: -1,
+    most: Number.MAX_SAFE_INTEGER,
+    integer: true,
+    say: 'a whole number from 0 to 2^53 - 1, or -1 for a random one',
+  },
+  logprobs: {
+    least: 0,
+    most: maxLogprobs,
+    integer: true,
+    say: `a whole number from 0 (off) to ${maxLogprobs}`,
+  },
+} as const satisfies Record<Exclude<keyof SamplingSettings, 'logitBias'>, Range>;
+
+function refuse(field: string, value: unknown, say: string): never {
+  const shown = typeof value === 'string' ? JSON.stringify(value) : String(value);
+  throw new PacelineError('usage', `Sampling setting ${field} must be ${say}, not ${shown}`, {
+    hint: `Give ${field} as ${say}.`,
+    details: { field, value: shown },
+  });
+}
+
+function check(field: keyof typeof ranges, value: unknown): number {
+  const range: Range = ranges[field];
+  if (typeof value !== 'number' || !(value >= range.least && value <= range.most)) {
+    return refuse(field, value, range.say);
+  }
+  if (range.integer && !Number.isInteger(value)) return refuse(field, value, range.say);
+  if (range.open && value === range.least) return refuse(field, value, range.say);
+  return value;
+}
+
+function checkBias(
+  input: SamplingInput['logitBias'],
+  vocabularySize: number | undefined,
+): ReadonlyMap<number, number> {
+  if (input === undefined) return defaultSampling.logitBias;
+  if (typeof input !== 'object' || input === null) {
+    return refuse('logitBias', input, 'a map from token id to number');
+  }
+  const pairs = input instanceof Map ? [...input] : Object.entries(input);
+  const bias = new Map<number, number>();
+  for (const [key, value] of pairs) {
+    const token = typeof key === 'number' ? key : /^\d{1,10}$/.test(key) ? Number(key) : Number.NaN;
+    if (!Number.isInteger(token) || token < 0 || token >= (vocabularySize ?? 2 ** 31)) {
+      const limit = vocabularySize === undefined ? '' : ` below ${vocabularySize}`;
+      return refuse('logitBias', key, `keyed by token ids${limit}`);
+    }
+    if (typeof value !== 'number' || !(value <= large)) {
+      return refuse('logitBias', value, `a map to numbers (token ${token})`);
+    }
+    bias.set(token, value);
+  }
+  return bias;
+}
+
+/** A random seed of 48 bits: short enough to be typed again. */
+export function randomSeed(): number {
+  const words = crypto.getRandomValues(new Uint16Array(3));
+  return (words[0] ?? 0) * 2 ** 32 + (words[1] ?? 0) * 2 ** 16 + (words[2] ?? 0);
+}
+
+/**
+ * Checks what a caller gave and fills in the defaults.
+ * @param options.vocabularySize refuses biases beyond it; unknown when undefined.
+ * @param options.randomSeed where the seed comes from when the caller gave none (or -1).
+ * @throws {PacelineError} `usage`; `details.field` names the setting.
+ */
+export function resolveSampling(
+  input: SamplingInput = {},
+  options: { readonly vocabularySize?: number; readonly randomSeed?: () => number } = {},
+): SamplingSettings {
+  const number = (field: Exclude<keyof typeof ranges, 'seed'>): number =>
+    check(field, input[field] ?? defaultSampling[field]);
+  const seed = check('seed', input.seed ?? -1);
+  return Object.freeze({
+    temperature: number('temperature'),
+    topK: number('topK'),
+    topP: number('topP'),
+    minP: number('minP'),
+    repetitionPenalty: number('repetitionPenalty'),
+    presencePenalty: number('presencePenalty'),
+    frequencyPenalty: number('frequencyPenalty'),
+    penaltyWindow: number('penaltyWindow'),
+    logitBias: checkBias(input.logitBias, options.vocabularySize),
+    seed: seed === -1 ? (options.randomSeed ?? randomSeed)() : seed,
+    logprobs: number('logprobs'),
+  });
+}
