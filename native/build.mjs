@@ -1,0 +1,204 @@
+// Builds libpaceline-kernels with the platform's compiler into prebuilt/<platform>-<arch>/, and for
+// linux-arm64 too when Debian's cross compiler is installed. Skips what is up to date (a hash of the
+// sources and flags beside the library). Without a compiler it says so and succeeds: the engine then
+// runs on ggml's own ops.
+//
+// A source file is compiled once, with baseline flags; a file named *_<path>.cpp is compiled with that
+// path's instruction sets and left out on other architectures. Such files keep everything in an
+// anonymous namespace and instantiate no std templates, so that no wide instruction leaks into
+// code shared with the baseline.
+import { execFile, execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const root = dirname(fileURLToPath(import.meta.url));
+const run = promisify(execFile);
+
+const common = [
+  '-std=c++17',
+  '-O3',
+  '-fPIC',
+  '-ffp-contract=off',
+  '-fno-math-errno',
+  '-fno-trapping-math',
+  '-fvisibility=hidden',
+  '-fno-exceptions',
+  '-fno-rtti',
+  '-Wall',
+  '-Wextra',
+  '-Wno-unused-parameter',
+  '-Wno-psabi',
+  '-Wno-ignored-attributes',
+];
+
+const avx2 = ['-mavx2', '-mfma', '-mf16c', '-mbmi', '-mbmi2', '-mlzcnt', '-mpopcnt'];
+const paths = {
+  x64: {
+    avx512: [
+      ...avx2,
+      '-mavx512f',
+      '-mavx512dq',
+      '-mavx512bw',
+      '-mavx512vl',
+      '-mavx512vnni',
+      '-mprefer-vector-width=512',
+    ],
+    avxvnni: [...avx2, '-mavxvnni'],
+    avx2,
+  },
+  arm64: { neon: ['-march=armv8.2-a+dotprod+fp16'] },
+};
+
+/** The libraries that this machine can build: its own, and arm64 by cross compiler. */
+function targets() {
+  const list = [];
+  const own = process.env.CXX || ['g++', 'clang++', 'c++'].find(works);
+  if (own && (process.arch === 'x64' || process.arch === 'arm64') && process.platform !== 'win32') {
+    list.push({ platform: process.platform, arch: process.arch, compiler: own });
+  }
+  const cross = 'aarch64-linux-gnu-g++';
+  if (process.platform === 'linux' && process.arch === 'x64' && works(cross)) {
+    list.push({ platform: 'linux', arch: 'arm64', compiler: cross });
+  }
+  return list;
+}
+
+function works(compiler) {
+  try {
+    execFileSync(compiler, ['--version'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function versionOf(compiler) {
+  return execFileSync(compiler, ['--version']);
+}
+
+function files(folder) {
+  return readdirSync(join(root, folder))
+    .filter((name) => /\.(h|inl|cpp)$/.test(name))
+    .sort()
+    .map((name) => join(folder, name));
+}
+
+function sourceHash(target) {
+  const hash = createHash('sha256');
+  for (const file of ['build.mjs', ...files('include'), ...files('src')]) {
+    hash.update(file).update(readFileSync(join(root, file)));
+  }
+  hash.update(versionOf(target.compiler));
+  return hash.digest('hex');
+}
+
+/** Flags of a source file for this architecture, or undefined when it belongs to another one. */
+function flagsOf(file, arch) {
+  const suffix = /_(avx512|avxvnni|avx2|neon|amx)\.cpp$/.exec(file)?.[1];
+  if (suffix === undefined) return common;
+  const own = paths[arch][suffix];
+  return own && [...common, ...own];
+}
+
+async function buildTarget(target, log) {
+  const name = `${target.platform}-${target.arch}`;
+  const folder = join(root, 'prebuilt', name);
+  const extension = target.platform === 'darwin' ? 'dylib' : 'so';
+  const library = join(folder, `libpaceline-kernels.${extension}`);
+  const stamp = join(folder, 'sources.sha256');
+  const hash = sourceHash(target);
+  if (existsSync(library) && existsSync(stamp) && readFileSync(stamp, 'utf8') === hash) return;
+  log(`building native kernels for ${name} with ${target.compiler}`);
+  const objects = join(root, 'build', name);
+  mkdirSync(objects, { recursive: true });
+  mkdirSync(folder, { recursive: true });
+  const headers = createHash('sha256').update(versionOf(target.compiler));
+  for (const file of [...files('include'), ...files('src')]) {
+    if (!file.endsWith('.cpp')) headers.update(file).update(readFileSync(join(root, file)));
+  }
+  const shared = headers.digest('hex');
+  const jobs = [];
+  for (const file of files('src')) {
+    const flags = file.endsWith('.cpp') ? flagsOf(file, target.arch) : undefined;
+    if (flags === undefined) continue;
+    const key = createHash('sha256').update(shared).update(flags.join(' '));
+    const id = key
+      .update(readFileSync(join(root, file)))
+      .digest('hex')
+      .slice(0, 16);
+    jobs.push({ file, flags, object: join(objects, `${basename(file, '.cpp')}.${id}.o`) });
+  }
+  const queue = jobs.filter((job) => !existsSync(job.object));
+  const worker = async () => {
+    for (let job = queue.pop(); job !== undefined; job = queue.pop()) {
+      const partial = `${job.object}.${process.pid}`;
+      const { stderr } = await run(target.compiler, [
+        ...job.flags,
+        '-c',
+        join(root, job.file),
+        '-o',
+        partial,
+      ]);
+      if (stderr) log(stderr);
+      renameSync(partial, job.object);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(4, availableParallelism()) }, worker));
+  const link =
+    target.platform === 'darwin'
+      ? ['-dynamiclib']
+      : [
+          '-shared',
+          '-static-libstdc++',
+          '-static-libgcc',
+          '-Wl,--gc-sections',
+          '-Wl,-z,defs',
+          '-s',
+          '-lpthread',
+        ];
+  const temporary = `${library}.${process.pid}`;
+  await run(target.compiler, [...jobs.map((job) => job.object), ...link, '-o', temporary]);
+  renameSync(temporary, library);
+  writeFileSync(stamp, hash);
+}
+
+/**
+ * Builds what is out of date.
+ * @param {{ log?: (line: string) => void }} options
+ * @returns {Promise<boolean>} whether this machine's own library is there.
+ */
+export async function buildNative({ log = (line) => process.stderr.write(`${line}\n`) } = {}) {
+  const list = targets();
+  const own = `${process.platform}-${process.arch}`;
+  if (list.length === 0) log('no C++ compiler found: native kernels are not built');
+  for (const target of list) {
+    try {
+      await buildTarget(target, log);
+    } catch (error) {
+      const text = error instanceof Error ? error.stderr || error.message : String(error);
+      log(`native kernels for ${target.platform}-${target.arch} could not be built:\n${text}`);
+      if (process.env.PACELINE_NATIVE_REQUIRED) throw error;
+    }
+  }
+  return existsSync(join(root, 'prebuilt', own));
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  if (process.argv.includes('--clean')) {
+    for (const folder of ['build', 'prebuilt'])
+      rmSync(join(root, folder), { recursive: true, force: true });
+  }
+  await buildNative();
+}

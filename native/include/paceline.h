@@ -1,0 +1,48 @@
+// The C ABI of libpaceline-kernels. Kernels know nothing of ggml: an op gets plain pointers, shapes
+// and strides in a parameter struct of 8-byte slots, which the caller keeps alive while it runs.
+//
+// Op signature: void op(void* ignored, int ith, int nth, void* params)
+//   This is ggml's custom-op callback. It is called once per thread with ith in [0, nth), all
+//   threads with the same params; the op splits the work and needs no barrier inside unless stated.
+//
+// Each struct is declared once, as a list of fields (X-macro): P = address, I = int64, F = double,
+// S = int64 scratch that the library owns (the caller writes zero once). The list makes the C
+// struct and the table that pl_layout() returns, from which the caller learns sizes and offsets.
+#pragma once
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define PL_API extern "C" __declspec(dllexport)
+#else
+#define PL_API extern "C" __attribute__((visibility("default")))
+#endif
+
+#define PL_ABI_VERSION 1
+
+#define PL_FIELD_P(name) uint64_t name;
+#define PL_FIELD_I(name) int64_t name;
+#define PL_FIELD_F(name) double name;
+#define PL_FIELD_S(name) int64_t name;
+#define PL_STRUCT(name, FIELDS)                                             \
+  typedef struct name {                                                     \
+    FIELDS(PL_FIELD_P, PL_FIELD_I, PL_FIELD_F, PL_FIELD_S)                  \
+  } name;
+
+// ---- library ----------------------------------------------------------------------------------
+// Picks the CPU path (PACELINE_CPU or the best that CPU and system support). 0 = ok; else a
+// message for the user is in pl_error(). Called once, before anything else.
+PL_API int pl_init(const char* forced_path_or_null);
+PL_API const char* pl_error(void);
+PL_API const char* pl_path(void);    // "avx512", "avxvnni", "avx2", "neon", "scalar"
+PL_API const char* pl_paths(void);   // all that this machine can run, best first, comma separated
+PL_API const char* pl_layout(void);  // JSON: {"abi":1,"structs":{"pl_x":{"size":8,"fields":{...}}}}
+// ggml abort callback: true when the int32 at `flag` is not zero.
+PL_API bool pl_abort_flag(void* flag);
+// 64-byte aligned (2 MiB with huge pages advised when large); null when memory is short.
+PL_API void* pl_alloc(int64_t bytes);
+PL_API void pl_free(void* pointer, int64_t bytes);
+
+#include "paceline_linear.h"
+#if __has_include("paceline_attention.h")
+#include "paceline_attention.h"
+#endif
