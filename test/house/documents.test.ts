@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { readRepositoryFile, repositoryFiles } from '../support/repository.js';
+
+const files = repositoryFiles();
+
+/** Folders that the file map of the README names: lines of the block below its heading. */
+function fileMap(): { path: string; what: string }[] {
+  const readme = readRepositoryFile('README.md');
+  const block = /## File map\n[\s\S]*?```[a-z]*\n([\s\S]*?)```/.exec(readme)?.[1];
+  assert.ok(block !== undefined, 'README.md has no file map');
+  return block
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .map((line) => {
+      const [, path = '', what = ''] = /^(\S+)\s+(.*)$/.exec(line.trim()) ?? [];
+      return { path, what };
+    });
+}
+
+/** The folders that the map has to name: all at the top, and those of src/. */
+function folders(): string[] {
+  const found = new Set<string>();
+  for (const path of files) {
+    const parts = path.split('/');
+    if (parts.length > 1) found.add(`${parts[0]}/`);
+    if (parts[0] === 'src' && parts.length > 2) found.add(`src/${parts[1]}/`);
+  }
+  return [...found].sort();
+}
+
+test('the file map of the README names every folder, and no other', () => {
+  const map = fileMap();
+  assert.deepEqual(map.map(({ path }) => path).sort(), folders());
+  for (const { path, what } of map) assert.ok(what.length > 10, `${path} is not described`);
+});
+
+test('links in documents lead to files and headings that exist', () => {
+  const anchor = (heading: string): string =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+      .trim()
+      .replace(/\s/g, '-');
+  const broken: string[] = [];
+  for (const path of files.filter((file) => file.endsWith('.md'))) {
+    const text = readRepositoryFile(path).replace(/```[\s\S]*?```/g, '');
+    for (const [, link = ''] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^[a-z]+:/.test(link)) continue;
+      const [file = '', fragment] = link.split('#');
+      const folder = path.split('/').slice(0, -1);
+      const target =
+        file === '' ? path : new URL(file, `file:///${folder.join('/')}/x`).pathname.slice(1);
+      const exists = files.some(
+        (other) => other === target || other.startsWith(`${target.replace(/\/$/, '')}/`),
+      );
+      if (!exists) {
+        broken.push(`${path}: ${link}`);
+      } else if (fragment !== undefined && target.endsWith('.md')) {
+        const headings = [...readRepositoryFile(target).matchAll(/^#+ (.*)$/gm)];
+        if (!headings.some(([, heading = '']) => anchor(heading) === fragment)) {
+          broken.push(`${path}: ${link}`);
+        }
+      }
+    }
+  }
+  assert.deepEqual(broken, []);
+});
+
+test('the changelog begins with the version of the package', () => {
+  const { version } = JSON.parse(readRepositoryFile('package.json')) as { version: string };
+  const first = /^## \[?v?(\d+\.\d+\.\d+)/m.exec(readRepositoryFile('CHANGELOG.md'))?.[1];
+  assert.equal(first, version);
+});
+
+test('dependencies are pinned to exact versions', () => {
+  const manifest = JSON.parse(readRepositoryFile('package.json')) as Record<
+    string,
+    Record<string, string>
+  >;
+  const groups = ['dependencies', 'optionalDependencies', 'devDependencies'];
+  const loose = groups.flatMap((group) =>
+    Object.entries(manifest[group] ?? {}).filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(version)),
+  );
+  assert.deepEqual(loose, []);
+});
+
+test('the lock file names no registry but the public one', () => {
+  const lock = readRepositoryFile('package-lock.json');
+  const hosts = [...lock.matchAll(/"resolved": "https?:\/\/([^/"]+)/g)].map(([, host]) => host);
+  assert.deepEqual(
+    hosts.filter((host) => host !== 'registry.npmjs.org'),
+    [],
+  );
+});

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { importsOf, layers, layerViolations } from '../support/layers.js';
+import { readRepositoryFile, repositoryFiles } from '../support/repository.js';
+
+test('imports only point down', () => {
+  const sources = repositoryFiles().filter((path) => /^src\/.*\.ts$/.test(path));
+  assert.ok(sources.length > 20);
+  const problems = sources.flatMap((path) => layerViolations(path, readRepositoryFile(path)));
+  assert.deepEqual(problems, []);
+});
+
+test('the check sees every way to import, and an arrow that points up', () => {
+  const source = `
+import { a } from './a.js';
+import type {
+  B,
+} from '../engine/b.js';
+import '../c.js';
+export * from '../decode/d.js';
+const e = await import('../cli/e.js');
+const f = new URL('../cache/f.js', import.meta.url);
+import { readFile } from 'node:fs';
+`;
+  assert.deepEqual(importsOf(source), [
+    './a.js',
+    '../engine/b.js',
+    '../c.js',
+    '../decode/d.js',
+    '../cli/e.js',
+    '../cache/f.js',
+    'node:fs',
+  ]);
+  assert.deepEqual(layerViolations('src/decode/x.ts', source), [
+    'src/decode/x.ts imports src/engine/b.js, which is above it',
+    'src/decode/x.ts imports src/c.js, which is above it',
+    'src/decode/x.ts imports src/cli/e.js, which is above it',
+  ]);
+  assert.deepEqual(layerViolations('src/index.ts', "import './cli/main.js';"), []);
+  assert.equal(layerViolations('src/utils/x.ts', '').length, 1);
+  assert.equal(layerViolations('src/cli/x.ts', "import '../../test/y.js';").length, 1);
+});
+
+test('every folder of src/ is a layer', () => {
+  const folders = new Set(
+    repositoryFiles()
+      .filter((path) => /^src\/[^/]+\//.test(path))
+      .map((path) => path.split('/')[1] ?? ''),
+  );
+  const known: readonly string[] = layers;
+  assert.deepEqual(
+    [...folders].filter((folder) => !known.includes(folder)),
+    [],
+  );
+});
