@@ -1,0 +1,116 @@
+/**
+ * Tensors that outlive a graph: weights and caches. A set is allocated at once in one buffer of a
+ * backend and freed as a whole.
+ */
+import { PacelineError } from '../base/errors.js';
+import type { Backend } from './backend.js';
+import { contiguousStrides, fourOf, Tensor } from './tensor.js';
+import { type GgmlType, tensorBytes } from './types.js';
+
+export interface TensorSpec {
+  readonly name: string;
+  readonly type: GgmlType;
+  readonly shape: readonly number[];
+}
+
+export class Allocation implements Disposable {
+  readonly tensors: readonly Tensor[];
+  /** Bytes of the buffer, padding included. */
+  readonly bytes: number;
+  readonly #backend: Backend;
+  readonly #context: number;
+  readonly #buffer: number;
+  #disposed = false;
+
+  /**
+   * Allocates `specs`, uninitialised.
+   * @throws {PacelineError} `memory` when the device refuses.
+   */
+  constructor(backend: Backend, specs: readonly TensorSpec[], usage: 'weights' | 'any' = 'any') {
+    const { base, init } = backend.ggml;
+    this.#backend = backend;
+    this.#context = init((specs.length + 1) * base.ggml_tensor_overhead());
+    if (this.#context === 0) throw outOfMemory(specs);
+    this.tensors = specs.map(({ name, type, shape }) => {
+      const four = fourOf(shape);
+      const address = base.ggml_new_tensor_4d(this.#context, type, ...four);
+      return new Tensor(address, type, four, contiguousStrides(type, four), 'stored').named(name);
+    });
+    const wanted = specs.reduce((sum, { type, shape }) => sum + tensorBytes(type, shape), 0);
+    this.#buffer =
+      wanted === 0
+        ? 0
+        : base.ggml_backend_alloc_ctx_tensors_from_buft(this.#context, backend.bufferType);
+    if (this.#buffer === 0 && wanted > 0) {
+      base.ggml_free(this.#context);
+      throw outOfMemory(specs);
+    }
+    this.bytes = this.#buffer === 0 ? 0 : base.ggml_backend_buffer_get_size(this.#buffer);
+    if (this.#buffer !== 0 && usage === 'weights') {
+      base.ggml_backend_buffer_set_usage(this.#buffer, 1);
+    }
+  }
+
+  /** Sets every byte to zero. */
+  clear(): void {
+    if (this.#buffer !== 0) this.#backend.ggml.base.ggml_backend_buffer_clear(this.#buffer, 0);
+  }
+
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    const { base } = this.#backend.ggml;
+    if (this.#buffer !== 0) base.ggml_backend_buffer_free(this.#buffer);
+    base.ggml_free(this.#context);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+function outOfMemory(specs: readonly TensorSpec[]): PacelineError {
+  const bytes = specs.reduce((sum, { type, shape }) => sum + tensorBytes(type, shape), 0);
+  const mebibytes = Math.ceil(bytes / 2 ** 20);
+  return new PacelineError('memory', `The system refuses ${mebibytes} MiB for tensors`, {
+    hint: 'Close other programs, or use a smaller context or a smaller model.',
+    details: { bytes },
+  });
+}
+
+/**
+ * Writes bytes into a stored tensor, from `offset` bytes on.
+ * @throws {PacelineError} `graph` when they do not fit.
+ */
+export function writeTensor(
+  backend: Backend,
+  tensor: Tensor,
+  data: ArrayBufferView,
+  offset = 0,
+): void {
+  if (offset < 0 || offset + data.byteLength > tensor.bytes) {
+    throw new PacelineError(
+      'graph',
+      `${data.byteLength} bytes at ${offset} do not fit into ${tensor} of ${tensor.bytes} bytes`,
+    );
+  }
+  if (data.byteLength === 0) return;
+  backend.ggml.base.ggml_backend_tensor_set(tensor.address, data, offset, data.byteLength);
+}
+
+/** Reads bytes of a stored tensor into `target`, from `offset` bytes on. */
+export function readTensorBytes(
+  backend: Backend,
+  tensor: Tensor,
+  target: ArrayBufferView,
+  offset = 0,
+): void {
+  if (offset < 0 || offset + target.byteLength > tensor.bytes) {
+    throw new PacelineError(
+      'graph',
+      `${tensor} of ${tensor.bytes} bytes has no ${target.byteLength} bytes at ${offset}`,
+    );
+  }
+  if (target.byteLength === 0) return;
+  backend.ggml.base.ggml_backend_tensor_get(tensor.address, target, offset, target.byteLength);
+}

@@ -1,0 +1,142 @@
+/**
+ * One device that computes graphs. A `Backend` runs one graph at a time, in the order asked, on a
+ * worker thread: the event loop stays free. A run can be aborted between two operations of the
+ * graph. Owns its threads; knows nothing of what the graphs compute.
+ */
+import { PacelineError, throwIfAborted } from '../base/errors.js';
+import { defaultThreads, maximumThreads } from './host.js';
+import { type Ggml, loadGgml } from './library.js';
+
+export interface BackendOptions {
+  /** Threads that compute; cut down to what the machine has. Default: the physical cores. */
+  readonly threads?: number;
+}
+
+const status = { aborted: 1, success: 0, allocationFailed: -2 } as const;
+
+/** How long a worker waits awake for the next graph before it sleeps: about a millisecond. */
+const pollLevel = 1;
+
+/** Offsets in `ggml_threadpool_params`: 512 bytes of CPU mask, then the fields set here. */
+const poolParameters = { bytes: 528, threads: 512, priority: 516, poll: 520 } as const;
+
+export class Backend implements Disposable {
+  readonly ggml: Ggml;
+  readonly threads: number;
+  /** Address of the `ggml_backend`. */
+  readonly address: number;
+  /** Address of the buffer type in which weights, caches and graphs live. */
+  readonly bufferType: number;
+  /** `CPU` and the build of the library that runs. */
+  readonly name: string;
+  readonly #pool: number;
+  /** A context whose no_alloc flag says "abort"; ggml asks it after every operation. */
+  readonly #abortFlag: number;
+  #queue: Promise<void> = Promise.resolve();
+  #pending = 0;
+  #disposed = false;
+
+  /**
+   * Opens the CPU.
+   * @throws {PacelineError} `platform` when no library fits, `usage` on a bad number of threads.
+   */
+  constructor(options: BackendOptions = {}) {
+    const wanted = options.threads ?? defaultThreads();
+    if (!Number.isSafeInteger(wanted) || wanted < 1) {
+      throw new PacelineError('usage', `The number of threads must be at least 1, not ${wanted}`);
+    }
+    this.threads = Math.min(wanted, maximumThreads());
+    this.ggml = loadGgml();
+    const { base, cpu, cpuRegistration, flagReader } = this.ggml;
+    const device = base.ggml_backend_reg_dev_get(cpuRegistration, 0);
+    this.address = base.ggml_backend_dev_init(device, null);
+    if (this.address === 0) throw new PacelineError('platform', 'ggml cannot open the CPU');
+    this.bufferType = base.ggml_backend_get_default_buffer_type(this.address);
+    this.name = `CPU (ggml ${this.ggml.cpuVariant})`;
+    this.#pool = cpu.ggml_threadpool_new(threadPoolParameters(this.threads));
+    cpu.ggml_backend_cpu_set_n_threads(this.address, this.threads);
+    cpu.ggml_backend_cpu_set_threadpool(this.address, this.#pool);
+    this.#abortFlag = this.ggml.init(256);
+    this.setAbortCallback(flagReader, this.#abortFlag);
+  }
+
+  /** Replaces the C function `bool (*)(void *)` that is asked after every operation. */
+  setAbortCallback(callback: number, userdata: number): void {
+    this.ggml.cpu.ggml_backend_cpu_set_abort_callback(this.address, callback, userdata);
+  }
+
+  /** True while a graph computes or waits. */
+  get busy(): boolean {
+    return this.#pending > 0;
+  }
+
+  /**
+   * Computes a graph whose tensors are allocated, after the ones asked for before it.
+   * @throws {PacelineError} `aborted`, `memory`, `disposed`.
+   */
+  compute(graph: number, signal?: AbortSignal): Promise<void> {
+    this.#pending++;
+    const run = this.#queue.then(() => this.#run(graph, signal));
+    this.#queue = run.then(
+      () => this.#settle(),
+      () => this.#settle(),
+    );
+    return run;
+  }
+
+  #settle(): void {
+    this.#pending--;
+  }
+
+  async #run(graph: number, signal: AbortSignal | undefined): Promise<void> {
+    this.#checkOpen();
+    throwIfAborted(signal);
+    const { base } = this.ggml;
+    base.ggml_set_no_alloc(this.#abortFlag, false);
+    const abort = () => base.ggml_set_no_alloc(this.#abortFlag, true);
+    signal?.addEventListener('abort', abort, { once: true });
+    try {
+      const result = await new Promise<number>((resolve, reject) => {
+        base.ggml_backend_graph_compute.async(this.address, graph, (error, value) =>
+          error ? reject(error) : resolve(value),
+        );
+      });
+      if (result === status.success) return;
+      if (result === status.aborted) throwIfAborted(signal);
+      throw new PacelineError(
+        result === status.allocationFailed ? 'memory' : 'internal',
+        `ggml could not compute the graph (status ${result})`,
+      );
+    } finally {
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  #checkOpen(): void {
+    if (this.#disposed) throw new PacelineError('disposed', 'The backend has been disposed of');
+  }
+
+  /** Frees the threads and the device. Call it when nothing computes any more. */
+  dispose(): void {
+    if (this.#disposed) return;
+    if (this.busy) throw new PacelineError('internal', 'A backend was disposed of while computing');
+    this.#disposed = true;
+    const { base, cpu } = this.ggml;
+    base.ggml_backend_free(this.address);
+    cpu.ggml_threadpool_free(this.#pool);
+    base.ggml_free(this.#abortFlag);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+function threadPoolParameters(threads: number): Uint8Array {
+  const bytes = new Uint8Array(poolParameters.bytes);
+  const view = new DataView(bytes.buffer);
+  view.setInt32(poolParameters.threads, threads, true);
+  view.setInt32(poolParameters.priority, 0, true);
+  view.setUint32(poolParameters.poll, pollLevel, true);
+  return bytes;
+}

@@ -1,0 +1,164 @@
+/**
+ * A weight of a model and where it is stored. The graph asks the storage for a product, so storing
+ * a weight in another layout (see `src/ggml/native/`) changes the kernel without any model knowing.
+ */
+
+import { PacelineError } from '../base/errors.js';
+import { Allocation, writeTensor } from './allocation.js';
+import type { Backend } from './backend.js';
+import type { Graph } from './graph.js';
+import type { Tensor } from './tensor.js';
+import { type GgmlType, rowBytes, typeName } from './types.js';
+
+/** The nonlinearity of a gated feed-forward network; gelu in its tanh form. */
+export type Activation = 'silu' | 'gelu';
+
+/**
+ * What a weight is used for: `linear` [in, out], `experts` [in, out, experts], `rows` (a table of
+ * embeddings) [n, rows], `linear+rows` for tied embeddings, `vector` for norms and biases.
+ */
+export type WeightRole = 'linear' | 'experts' | 'rows' | 'linear+rows' | 'vector';
+
+export interface WeightSpec {
+  readonly name: string;
+  readonly type: GgmlType;
+  readonly shape: readonly number[];
+  readonly role: WeightRole;
+}
+
+/** Products with a stored weight. Shapes and types have been checked when these are called. */
+export interface WeightStorage {
+  /** `ggml`, or the name of a native layout. */
+  readonly layout: string;
+  /** Bytes held. */
+  readonly bytes: number;
+  linear(graph: Graph, weight: Weight, x: Tensor): Tensor;
+  experts(graph: Graph, weight: Weight, x: Tensor, ids: Tensor): Tensor;
+  rows(graph: Graph, weight: Weight, ids: Tensor): Tensor;
+  /** Fused forms; undefined when these weights cannot be fused. */
+  linearAll?(graph: Graph, weights: readonly Weight[], x: Tensor): readonly Tensor[] | undefined;
+  gated?(
+    graph: Graph,
+    gate: Weight,
+    up: Weight,
+    x: Tensor,
+    activation: Activation,
+  ): Tensor | undefined;
+  gatedExperts?(
+    graph: Graph,
+    gate: Weight,
+    up: Weight,
+    x: Tensor,
+    ids: Tensor,
+    activation: Activation,
+  ): Tensor | undefined;
+}
+
+/** Storage for some weights, filled while the file is read. */
+export interface WeightAllocation extends Disposable {
+  /** One storage for each spec, in order. */
+  readonly storages: readonly WeightStorage[];
+  readonly bytes: number;
+  /**
+   * Takes rows `firstRow` and on of matrix `matrix` (0 but for experts) of the weight `index`, as
+   * they stand in the file. Rows come in order; all but the last piece of a matrix hold a multiple
+   * of 64. The data may be overwritten when the promise settles.
+   */
+  fill(index: number, matrix: number, firstRow: number, data: Uint8Array): Promise<void> | void;
+  dispose(): void;
+}
+
+/** A way to store weights. The first layout of a list that can hold a weight gets it. */
+export interface WeightLayout {
+  readonly name: string;
+  /** Bytes that the weight takes in this layout, or undefined when it cannot hold it. */
+  bytes(spec: WeightSpec): number | undefined;
+  /** @throws {PacelineError} `memory`. */
+  allocate(backend: Backend, specs: readonly WeightSpec[]): WeightAllocation;
+}
+
+export class Weight {
+  readonly name: string;
+  readonly type: GgmlType;
+  readonly shape: readonly number[];
+  readonly role: WeightRole;
+  #storage: WeightStorage | undefined;
+
+  constructor(spec: WeightSpec) {
+    this.name = spec.name;
+    this.type = spec.type;
+    this.shape = spec.shape;
+    this.role = spec.role;
+  }
+
+  /** @throws {PacelineError} `internal` before the weight is loaded. */
+  get storage(): WeightStorage {
+    if (this.#storage === undefined) {
+      throw new PacelineError('internal', `Weight ${this.name} is used before it is loaded`);
+    }
+    return this.#storage;
+  }
+
+  set storage(storage: WeightStorage) {
+    this.#storage = storage;
+  }
+
+  /** A vector (norm, bias) as a tensor of ggml. @throws {PacelineError} `graph` for other layouts. */
+  get tensor(): Tensor {
+    const { storage } = this;
+    if (storage instanceof GgmlStorage) return storage.tensor;
+    throw new PacelineError(
+      'graph',
+      `${this} is stored as ${storage.layout}, not as a ggml tensor`,
+    );
+  }
+
+  toString(): string {
+    return `${this.name} ${typeName(this.type)} [${this.shape.join(', ')}]`;
+  }
+}
+
+/** A weight as it stands in the file, computed by ggml's own operations. */
+export class GgmlStorage implements WeightStorage {
+  readonly layout = 'ggml';
+
+  constructor(readonly tensor: Tensor) {}
+
+  get bytes(): number {
+    return this.tensor.bytes;
+  }
+
+  linear(graph: Graph, _weight: Weight, x: Tensor): Tensor {
+    return graph.mulMat(this.tensor, x);
+  }
+
+  experts(graph: Graph, _weight: Weight, x: Tensor, ids: Tensor): Tensor {
+    return graph.mulMatId(this.tensor, x, ids);
+  }
+
+  rows(graph: Graph, _weight: Weight, ids: Tensor): Tensor {
+    return graph.getRows(this.tensor, ids);
+  }
+}
+
+/** Every type and role, in the file's own layout. */
+export const ggmlLayout: WeightLayout = {
+  name: 'ggml',
+  bytes: (spec) =>
+    spec.shape.slice(1).reduce((a, b) => a * b, rowBytes(spec.type, spec.shape[0] ?? 1)),
+  allocate(backend, specs) {
+    const allocation = new Allocation(backend, specs, 'weights');
+    return {
+      storages: allocation.tensors.map((tensor) => new GgmlStorage(tensor)),
+      bytes: allocation.bytes,
+      fill(index, matrix, firstRow, data) {
+        const tensor = allocation.tensors[index];
+        if (tensor === undefined) throw new RangeError(`No weight ${index}`);
+        const offset = matrix * tensor.strides[2] + firstRow * tensor.strides[1];
+        writeTensor(backend, tensor, data, offset);
+      },
+      dispose: () => allocation.dispose(),
+      [Symbol.dispose]: () => allocation.dispose(),
+    };
+  },
+};
