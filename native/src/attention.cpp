@@ -1,0 +1,283 @@
+// Attention and cache stores: checks, splitting over threads, choice of the CPU path.
+#include "attention.h"
+
+#include <atomic>
+#include <cmath>
+
+#include "../include/paceline.h"
+#include "cpu.h"
+
+namespace pl {
+namespace attention {
+
+const Ops& ops() {
+  switch (path()) {
+#if defined(__x86_64__)
+    case Path::avx512:
+      return avx512_ops();
+    case Path::avxvnni:
+    case Path::avx2:
+      return avx2_ops();
+#elif defined(__aarch64__)
+    case Path::neon:
+      return neon_ops();
+#endif
+    default:
+      return scalar_ops();
+  }
+}
+
+namespace {
+
+constexpr int64_t kGroups = 4096;  // counters at the start of the scratch
+constexpr int64_t kCounterBytes = kGroups * 4;
+
+struct Shape {
+  int group, tile_tokens, dim, v_dim, v_pad, state;
+  int64_t thread_floats;  // two states and the kernel's work area
+};
+
+bool type_fits(int64_t type, int64_t dim) {
+  return type == PL_CACHE_F32 || type == PL_CACHE_F16 || (type == PL_CACHE_Q8_0 && dim % 32 == 0);
+}
+
+bool shape_of(const pl_attention& p, Shape* s) {
+  if (p.heads <= 0 || p.kv_heads <= 0 || p.heads % p.kv_heads != 0 || p.heads > 65536) return false;
+  if (p.head_dim <= 0 || p.head_dim > 4096 || p.v_dim <= 0 || p.v_dim > 4096) return false;
+  if (!type_fits(p.k_type, p.head_dim) || !type_fits(p.v_type, p.v_dim)) return false;
+  s->group = static_cast<int>(p.heads / p.kv_heads);
+  s->tile_tokens = s->group < kRows ? kRows / s->group : 1;
+  s->dim = static_cast<int>(p.head_dim);
+  s->v_dim = static_cast<int>(p.v_dim);
+  s->v_pad = (s->v_dim + 15) & ~15;
+  s->state = state_floats(s->v_pad);
+  const int rows = s->tile_tokens * s->group;
+  const size_t floats =
+      2 * static_cast<size_t>(rows) * s->state + work_floats(s->dim, s->v_pad, rows);
+  s->thread_floats = static_cast<int64_t>((floats + 15) & ~static_cast<size_t>(15));
+  return true;
+}
+
+// Query rows of one slice, and the chunks that they see.
+struct Tile {
+  const pl_cache_slice* slice;
+  int64_t token;  // first, within the slice
+  int tokens;
+  int64_t position, end, first_chunk, chunks;
+};
+
+Tile tile_at(const pl_attention& p, const Shape& s, const pl_cache_slice& slice, int64_t index) {
+  Tile t;
+  t.slice = &slice;
+  t.token = index * s.tile_tokens;
+  const int64_t left = slice.count - t.token;
+  t.tokens = static_cast<int>(left < s.tile_tokens ? left : s.tile_tokens);
+  t.position = slice.past + t.token;
+  t.end = p.causal ? 0 : slice.past + slice.count;
+  const int64_t high = t.end > 0 ? t.end : t.position + t.tokens;
+  const int64_t low = p.window > 0 && t.position - p.window + 1 > 0 ? t.position - p.window + 1 : 0;
+  t.first_chunk = low / kChunk;
+  t.chunks = (high + kChunk - 1) / kChunk - t.first_chunk;
+  return t;
+}
+
+// Walks over the tiles in a fixed order; inside a slice the last (longest) comes first.
+class Tiles {
+ public:
+  Tiles(const pl_attention& p, const Shape& s) : p_(p), s_(s) {}
+  bool next(Tile* out) {
+    while (left_ == 0) {
+      if (slice_ == p_.slice_count) return false;
+      const auto& slice = reinterpret_cast<const pl_cache_slice*>(p_.slices)[slice_++];
+      left_ = slice.count > 0 ? (slice.count + s_.tile_tokens - 1) / s_.tile_tokens : 0;
+    }
+    const auto& slice = reinterpret_cast<const pl_cache_slice*>(p_.slices)[slice_ - 1];
+    *out = tile_at(p_, s_, slice, --left_);
+    return true;
+  }
+
+ private:
+  const pl_attention& p_;
+  const Shape& s_;
+  int64_t slice_ = 0, left_ = 0;
+};
+
+Unit unit_of(const pl_attention& p, const Shape& s, const Tile& t, int64_t kv_head) {
+  Unit u;
+  const int64_t row = t.slice->first + t.token;
+  u.q_stride = p.q_stride / 4;
+  u.q_head_stride = p.q_head_stride / 4;
+  u.q = reinterpret_cast<const float*>(p.q) + row * u.q_stride +
+        kv_head * s.group * u.q_head_stride;
+  const auto bytes = [](int64_t type, int64_t dim) {
+    return type == PL_CACHE_F32 ? 4 * dim : type == PL_CACHE_F16 ? 2 * dim : dim / 32 * 34;
+  };
+  u.k = reinterpret_cast<const uint8_t*>(t.slice->k) + kv_head * bytes(p.k_type, s.dim);
+  u.v = reinterpret_cast<const uint8_t*>(t.slice->v) + kv_head * bytes(p.v_type, s.v_dim);
+  u.k_stride = t.slice->k_stride;
+  u.v_stride = t.slice->v_stride;
+  u.k_type = static_cast<int>(p.k_type);
+  u.v_type = static_cast<int>(p.v_type);
+  u.tokens = t.tokens;
+  u.group = s.group;
+  u.position = t.position;
+  u.end = t.end;
+  u.window = p.window;
+  u.dim = s.dim;
+  u.v_dim = s.v_dim;
+  u.v_pad = s.v_pad;
+  u.scale = static_cast<float>(p.scale);
+  u.softcap = static_cast<float>(p.softcap);
+  return u;
+}
+
+void finish_unit(const Ops& o, const pl_attention& p, const Shape& s, const Tile& t,
+                 int64_t kv_head, const float* state) {
+  const int64_t stride = p.out_stride / 4;
+  float* out = reinterpret_cast<float*>(p.out) + (t.slice->first + t.token) * stride +
+               kv_head * s.group * s.v_dim;
+  const float* sinks = reinterpret_cast<const float*>(p.sinks);
+  o.finish(state, t.tokens, s.group, s.v_dim, s.v_pad, sinks ? sinks + kv_head * s.group : nullptr,
+           out, stride);
+}
+
+bool aborted(const pl_attention& p) {
+  return p.abort && __atomic_load_n(reinterpret_cast<const int*>(p.abort), __ATOMIC_RELAXED) != 0;
+}
+
+// One unit of work is a tile x KV head, or with `split` one chunk of it; the last thread to finish
+// a chunk of a tile x KV head merges all its chunks in order.
+void run(pl_attention& p, const Shape& s, int ith, bool split, float* partials, float* work) {
+  const Ops& o = ops();
+  auto* counters = reinterpret_cast<uint32_t*>(p.scratch);
+  Tiles tiles(p, s);
+  Tile t{};
+  int64_t begin = 0, units = 0, groups = 0, offset = 0;
+  bool stop = false;
+  for (;;) {
+    const int64_t ticket = __atomic_fetch_add(&p.next, 1, __ATOMIC_RELAXED);
+    while (ticket >= begin + units) {
+      begin += units;
+      if (units > 0) {
+        groups += p.kv_heads;
+        offset += t.chunks * p.kv_heads * t.tokens * s.group * s.state;
+      }
+      if (!tiles.next(&t)) return;
+      units = p.kv_heads * (split ? t.chunks : 1);
+    }
+    stop = stop || aborted(p);
+    const int64_t index = ticket - begin, kv_head = index % p.kv_heads;
+    const int rows = t.tokens * s.group;
+    const int64_t size = static_cast<int64_t>(rows) * s.state;
+    const Unit u = unit_of(p, s, t, kv_head);
+    float* state = work;
+    float* next = work + size;
+    float* rest = work + 2 * size;
+    if (!split || t.chunks == 1) {
+      for (int64_t c = 0; c < t.chunks && !stop; c++) {
+        o.chunk(u, t.first_chunk + c, c == 0 ? state : next, rest);
+        if (c > 0) o.merge(state, next, rows, s.v_pad);
+        stop = aborted(p);
+      }
+      if (!stop) finish_unit(o, p, s, t, kv_head, state);
+      continue;
+    }
+    float* mine = partials + offset + kv_head * t.chunks * size;
+    if (!stop) o.chunk(u, t.first_chunk + index / p.kv_heads, mine + index / p.kv_heads * size, rest);
+    uint32_t* counter = counters + groups + kv_head;
+    if (__atomic_add_fetch(counter, 1, __ATOMIC_ACQ_REL) < t.chunks) continue;
+    __atomic_store_n(counter, 0, __ATOMIC_RELAXED);
+    if (stop) continue;
+    for (int64_t c = 1; c < t.chunks; c++) o.merge(mine, mine + c * size, rows, s.v_pad);
+    finish_unit(o, p, s, t, kv_head, mine);
+  }
+}
+
+void fill_nan(const pl_attention& p) {
+  const auto* slices = reinterpret_cast<const pl_cache_slice*>(p.slices);
+  for (int64_t i = 0; i < p.slice_count; i++)
+    for (int64_t r = 0; r < slices[i].count; r++) {
+      float* out = reinterpret_cast<float*>(p.out) + (slices[i].first + r) * (p.out_stride / 4);
+      for (int64_t d = 0; d < p.heads * p.v_dim; d++) out[d] = NAN;
+    }
+}
+
+}  // namespace
+}  // namespace attention
+}  // namespace pl
+
+using namespace pl;
+using namespace pl::attention;
+
+PL_API void pl_op_attention(void*, int ith, int nth, void* params) {
+  auto& p = *static_cast<pl_attention*>(params);
+  Shape s;
+  const bool good = shape_of(p, &s);
+  const int64_t threads_fit =
+      good ? (p.scratch_bytes - kCounterBytes) / (s.thread_floats * 4) : 0;
+  if (threads_fit < 1) {
+    if (ith == 0) fill_nan(p);  // a caller's mistake must not pass as a result
+    return;
+  }
+  if (ith < threads_fit) {
+    const int64_t threads = nth < threads_fit ? nth : threads_fit;
+    float* first = reinterpret_cast<float*>(p.scratch + kCounterBytes);
+    float* partials = first + threads * s.thread_floats;
+    int64_t groups = 0, chunks = 0, floats = 0;
+    Tiles tiles(p, s);
+    for (Tile t; tiles.next(&t);) {
+      groups += p.kv_heads;
+      chunks = t.chunks > chunks ? t.chunks : chunks;
+      floats += t.chunks * p.kv_heads * t.tokens * s.group * s.state;
+    }
+    const bool split = threads > 1 && chunks > 1 && groups < 16 * threads && groups <= kGroups &&
+                       kCounterBytes + 4 * (threads * s.thread_floats + floats) <= p.scratch_bytes;
+    run(p, s, ith, split, partials, first + ith * s.thread_floats);
+  }
+  // The last thread out makes the tickets ready for the next run.
+  if (__atomic_add_fetch(&p.finished, 1, __ATOMIC_ACQ_REL) == nth) {
+    __atomic_store_n(&p.next, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&p.finished, 0, __ATOMIC_RELEASE);
+  }
+}
+
+PL_API int64_t pl_attention_scratch(const void* params, int64_t rows, int64_t positions,
+                                    int64_t threads) {
+  Shape s;
+  if (!shape_of(*static_cast<const pl_attention*>(params), &s) || rows < 0 || positions < 0 ||
+      threads < 1)
+    return -1;
+  const auto& p = *static_cast<const pl_attention*>(params);
+  int64_t bytes = kCounterBytes + 4 * threads * s.thread_floats;
+  // Room to split over chunks while there are few tiles; with many it is not needed.
+  const int64_t tiles_at_most = 16 * threads / p.kv_heads + 1;
+  const int64_t split_rows =
+      rows < tiles_at_most * s.tile_tokens ? rows : tiles_at_most * s.tile_tokens;
+  bytes += 4 * split_rows * p.heads * s.state * ((positions + kChunk - 1) / kChunk + 1);
+  return (bytes + 63) & ~static_cast<int64_t>(63);
+}
+
+PL_API void pl_op_cache_store(void*, int ith, int nth, void* params) {
+  const auto& p = *static_cast<const pl_cache_store*>(params);
+  const Ops& o = ops();
+  const auto* slices = reinterpret_cast<const pl_cache_slice*>(p.slices);
+  int64_t total = 0;
+  for (int64_t i = 0; i < p.slice_count; i++) total += slices[i].count > 0 ? 2 * slices[i].count : 0;
+  const int64_t begin = total * ith / nth, end = total * (ith + 1) / nth;
+  int64_t index = 0;
+  for (int64_t i = 0; i < p.slice_count; i++) {
+    const pl_cache_slice& c = slices[i];
+    for (int64_t r = 0; r < c.count; r++) {
+      if (index >= begin && index < end)
+        o.store(reinterpret_cast<const float*>(p.k + (c.first + r) * p.k_row_stride),
+                reinterpret_cast<uint8_t*>(c.k + (c.past + r) * c.k_stride), p.k_width,
+                static_cast<int>(p.k_type));
+      index++;
+      if (index >= begin && index < end)
+        o.store(reinterpret_cast<const float*>(p.v + (c.first + r) * p.v_row_stride),
+                reinterpret_cast<uint8_t*>(c.v + (c.past + r) * c.v_stride), p.v_width,
+                static_cast<int>(p.v_type));
+      index++;
+    }
+  }
+}

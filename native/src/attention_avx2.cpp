@@ -1,0 +1,17 @@
+// Attention with AVX2 and FMA.
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include <immintrin.h>
+
+#include "../include/paceline.h"
+#include "attention.h"
+
+namespace pl {
+namespace {
+#include "attention_vec_avx2.h"
+#include "attention_kernel.h"
+}  // namespace
+const attention::Ops& attention::avx2_ops() { return kOps; }
+}  // namespace pl

@@ -1,0 +1,376 @@
+// Attention of one tile of query rows over one chunk of positions, written once over the 16-lane
+// vector V that the including file defines. Included inside an anonymous namespace.
+//
+// Order of operations, the same for every tile size and CPU path: a score is one chain of fused
+// multiply-adds over the head's dimensions; a weighted value is one chain over positions; sums of
+// probabilities have 16 lanes (position mod 16), folded at the end. A position that a row does not
+// see has probability exactly 0 and so changes nothing.
+
+using attention::kBlock;
+using attention::kChunk;
+using attention::kEmpty;
+using attention::Unit;
+
+// 2^x for x <= 127; exactly 1 at 0 and exactly 0 below -127. Relative error under 1e-7.
+inline V exp2(V x) {
+  x = max(set1(-127.0f), x);
+  const V n = round(x), f = sub(x, n);
+  V p = set1(0x1.41fbbcp-13f);
+  p = fma(p, f, set1(0x1.5f3e52p-10f));
+  p = fma(p, f, set1(0x1.3b2d4cp-7f));
+  p = fma(p, f, set1(0x1.c6aee8p-5f));
+  p = fma(p, f, set1(0x1.ebfbdcp-3f));
+  p = fma(p, f, set1(0x1.62e430p-1f));
+  p = fma(p, f, set1(1.0f));
+  return mul(p, pow2(n));
+}
+inline float exp2(float x) {
+  alignas(64) float t[16];
+  store(t, exp2(set1(x)));
+  return t[0];
+}
+constexpr float kLog2e = 1.44269504088896340736f;
+
+// ---- reading cache rows -------------------------------------------------------------------------
+inline float half_at(const uint8_t* p) {
+  alignas(64) uint16_t h[16] = {};
+  std::memcpy(h, p, 2);
+  alignas(64) float f[16];
+  store(f, load_half(h));
+  return f[0];
+}
+
+// Elements [d, d + 16) of a row, d a multiple of 16.
+template <int Type>
+inline V read16(const uint8_t* row, int d) {
+  if (Type == PL_CACHE_F32) return load(reinterpret_cast<const float*>(row) + d);
+  if (Type == PL_CACHE_F16) return load_half(row + 2 * static_cast<size_t>(d));
+  const uint8_t* block = row + static_cast<size_t>(d / 32) * 34;
+  return mul(set1(half_at(block)), load_int8(block + 2 + (d & 31)));
+}
+// The last n < 16 elements from d, zeros behind them. Never reads past the row.
+template <int Type>
+inline V read_tail(const uint8_t* row, int d, int n) {
+  alignas(64) uint8_t t[64] = {};
+  const size_t size = Type == PL_CACHE_F32 ? 4 : 2;
+  std::memcpy(t, row + size * d, size * n);
+  return read16<Type>(t, 0);
+}
+inline size_t row_bytes(int type, int dim) {
+  return type == PL_CACHE_F32 ? 4 * static_cast<size_t>(dim)
+         : type == PL_CACHE_F16 ? 2 * static_cast<size_t>(dim)
+                                : static_cast<size_t>(dim) / 32 * 34;
+}
+inline void prefetch_row(const uint8_t* row, size_t bytes) {
+  for (size_t i = 0; i < bytes; i += 64) prefetch(row + i);
+  prefetch(row + bytes - 1);
+}
+
+// Positions [low, high) of a block as columns: out[d][64]. Columns of other vectors of 16 are left
+// alone; the rest of a touched vector is zero.
+template <int Type>
+void load_keys(float* out, const uint8_t* base, int64_t stride, int dim, int low, int high,
+               int ahead) {
+  const size_t bytes = row_bytes(Type, dim);
+  for (int j0 = low & ~15; j0 < high; j0 += 16) {
+    const int first = j0 < low ? low : j0, last = j0 + 16 < high ? j0 + 16 : high;
+    for (int j = first; j < last; j++)
+      if (j + kBlock < ahead) prefetch_row(base + (j + kBlock) * stride, bytes);
+    for (int d = 0; d < dim; d += 16) {
+      V r[16];
+      const int n = dim - d < 16 ? dim - d : 16;
+      if (last - first == 16 && n == 16) {
+        for (int j = 0; j < 16; j++) r[j] = read16<Type>(base + (j0 + j) * stride, d);
+      } else {
+        for (int j = 0; j < 16; j++) {
+          const uint8_t* row = base + (j0 + j) * stride;
+          r[j] = j0 + j < first || j0 + j >= last ? zero()
+                 : n == 16                        ? read16<Type>(row, d)
+                                                  : read_tail<Type>(row, d, n);
+        }
+      }
+      transpose(r);
+      for (int i = 0; i < n; i++) store(out + (d + i) * kBlock + j0, r[i]);
+    }
+  }
+}
+
+// Positions [low, high) of a block as rows: out[position][v_pad].
+template <int Type>
+void load_values(float* out, const uint8_t* base, int64_t stride, int dim, int v_pad, int low,
+                 int high, int ahead) {
+  const size_t bytes = row_bytes(Type, dim);
+  for (int j = low; j < high; j++) {
+    const uint8_t* row = base + j * stride;
+    if (j + kBlock < ahead) prefetch_row(row + kBlock * stride, bytes);
+    float* to = out + static_cast<size_t>(j) * v_pad;
+    int d = 0;
+    for (; d + 16 <= dim; d += 16) store(to + d, read16<Type>(row, d));
+    if (d < dim) store(to + d, read_tail<Type>(row, d, dim - d));
+  }
+}
+
+// ---- the two products -----------------------------------------------------------------------------
+// scores[r][64] = sum over d of q[r][d] * keys[d][64], for R rows and N vectors of positions.
+template <int R, int N>
+inline void score_tile(const float* q, int dim, const float* keys, float* scores) {
+  V acc[R][N];
+  for (int r = 0; r < R; r++)
+    for (int n = 0; n < N; n++) acc[r][n] = zero();
+#pragma GCC unroll 2
+  for (int d = 0; d < dim; d++) {
+    V k[N];
+    for (int n = 0; n < N; n++) k[n] = load(keys + d * kBlock + 16 * n);
+    for (int r = 0; r < R; r++) {
+      const V a = set1(q[r * dim + d]);
+      for (int n = 0; n < N; n++) acc[r][n] = fma(a, k[n], acc[r][n]);
+    }
+  }
+  for (int r = 0; r < R; r++)
+    for (int n = 0; n < N; n++) store(scores + r * kBlock + 16 * n, acc[r][n]);
+}
+
+// state[r] = state[r] * scale[r] + sum over positions [low, high) of p[r][j] * values[j].
+template <int R, int N>
+inline void value_tile(float* state, int state_stride, const float* scale, const float* p,
+                       const float* values, int v_pad, int low, int high) {
+  V acc[R][N];
+  for (int r = 0; r < R; r++) {
+    const V s = set1(scale[r]);
+    for (int n = 0; n < N; n++) acc[r][n] = mul(load(state + r * state_stride + 16 * n), s);
+  }
+#pragma GCC unroll 2
+  for (int j = low; j < high; j++) {
+    V v[N];
+    for (int n = 0; n < N; n++) v[n] = load(values + j * v_pad + 16 * n);
+    for (int r = 0; r < R; r++) {
+      const V a = set1(p[r * kBlock + j]);
+      for (int n = 0; n < N; n++) acc[r][n] = fma(a, v[n], acc[r][n]);
+    }
+  }
+  for (int r = 0; r < R; r++)
+    for (int n = 0; n < N; n++) store(state + r * state_stride + 16 * n, acc[r][n]);
+}
+
+template <int R>
+void score_rows(const float* q, int dim, const float* keys, float* scores, int low, int high) {
+  int j = low & ~15;
+  for (; j + 16 * (kTileVectors - 1) < high; j += 16 * kTileVectors)
+    score_tile<R, kTileVectors>(q, dim, keys + j, scores + j);
+  if constexpr (kTileVectors > 2)
+    for (; j + 16 < high; j += 32) score_tile<R, 2>(q, dim, keys + j, scores + j);
+  if constexpr (kTileVectors > 1)
+    for (; j < high; j += 16) score_tile<R, 1>(q, dim, keys + j, scores + j);
+}
+
+template <int R>
+void value_rows(float* state, int stride, const float* scale, const float* p, const float* values,
+                int v_pad, int low, int high) {
+  int d = 0;
+  for (; d + 16 * kTileVectors <= v_pad; d += 16 * kTileVectors)
+    value_tile<R, kTileVectors>(state + d, stride, scale, p, values + d, v_pad, low, high);
+  if constexpr (kTileVectors > 2)
+    for (; d + 32 <= v_pad; d += 32)
+      value_tile<R, 2>(state + d, stride, scale, p, values + d, v_pad, low, high);
+  if constexpr (kTileVectors > 1)
+    for (; d < v_pad; d += 16)
+      value_tile<R, 1>(state + d, stride, scale, p, values + d, v_pad, low, high);
+}
+
+// Calls f with a compile-time number of rows, at most kTileRows at a time.
+template <class F>
+inline void by_rows(int rows, F f) {
+  int r = 0;
+  for (; r + kTileRows <= rows; r += kTileRows) f(std::integral_constant<int, kTileRows>(), r);
+  const int rest = rows - r;
+  if constexpr (kTileRows > 5)
+    if (rest == 5) f(std::integral_constant<int, 5>(), r);
+  if constexpr (kTileRows > 4)
+    if (rest == 4) f(std::integral_constant<int, 4>(), r);
+  if constexpr (kTileRows > 3)
+    if (rest == 3) f(std::integral_constant<int, 3>(), r);
+  if constexpr (kTileRows > 2)
+    if (rest == 2) f(std::integral_constant<int, 2>(), r);
+  if (rest == 1) f(std::integral_constant<int, 1>(), r);
+}
+
+// ---- one chunk --------------------------------------------------------------------------------------
+// What a token's rows see: positions [low, high).
+struct Span {
+  int64_t low, high;
+};
+inline Span visible(const Unit& u, int token) {
+  const int64_t own = u.position + token;
+  const int64_t low = u.window > 0 && own - u.window + 1 > 0 ? own - u.window + 1 : 0;
+  return {low, u.end > 0 ? u.end : own + 1};
+}
+
+// Probabilities of one row over one block, in place of its scores. Updates maximum and sum; returns
+// the factor by which older sums and values shrink. [low, high): the row's positions in the block.
+inline float soften(float* s, int low, int high, int first, int last, float softcap, V* sum,
+                    float* maximum_so_far) {
+  const int v0 = first / 16, v1 = (last + 15) / 16;
+  V x[kBlock / 16];
+  V top = set1(kEmpty);
+  for (int v = v0; v < v1; v++) {
+    V a = load(s + 16 * v);
+    if (softcap > 0) {
+      // cap * tanh(y) with y = score / cap: tanh = 1 - 2 / (e^2y + 1); in units of log2.
+      const V e = exp2(min(set1(126.0f), mul(a, set1(2.0f * kLog2e / softcap))));
+      a = mul(set1(softcap * kLog2e), sub(set1(1.0f), div(set1(2.0f), add(e, set1(1.0f)))));
+    }
+    x[v] = in_range(a, set1(kEmpty), low - 16 * v, high - 16 * v);
+    top = max(top, x[v]);
+  }
+  const float m = maximum(top), old = *maximum_so_far;
+  const float now = m > old ? m : old;
+  const float shrink = now == old ? 1.0f : exp2(old - now);
+  V total = zero();
+  for (int v = v0; v < v1; v++) {
+    const V p = in_range(exp2(sub(x[v], set1(now))), zero(), low - 16 * v, high - 16 * v);
+    store(s + 16 * v, p);
+    total = add(total, p);
+  }
+  *sum = fma(*sum, set1(shrink), total);
+  *maximum_so_far = now;
+  return shrink;
+}
+
+void chunk(const Unit& u, int64_t index, float* state, float* work) {
+  const int rows = u.tokens * u.group, stride = attention::state_floats(u.v_pad);
+  float* keys = work;
+  float* values = keys + static_cast<size_t>(kBlock) * u.dim;
+  float* scores = values + static_cast<size_t>(kBlock) * u.v_pad;
+  float* q = scores + static_cast<size_t>(kBlock) * rows;
+  float* shrink = q + static_cast<size_t>(rows) * u.dim;
+
+  // Scaled so that scores come out in units of log2 (softcap works on natural units first).
+  const float scale = u.softcap > 0 ? u.scale : u.scale * kLog2e;
+  for (int r = 0; r < rows; r++) {
+    const float* from = u.q + (r / u.group) * u.q_stride + (r % u.group) * u.q_head_stride;
+    for (int d = 0; d < u.dim; d++) q[r * u.dim + d] = from[d] * scale;
+    float* s = state + static_cast<size_t>(r) * stride;
+    for (int d = 0; d < u.v_pad + 16; d += 16) store(s + d, zero());
+    s[u.v_pad + 16] = kEmpty;
+  }
+
+  const Span first = visible(u, 0), last = visible(u, u.tokens - 1);
+  const int64_t begin = index * kChunk;
+  int64_t end = begin + kChunk;
+  if (end > last.high) end = last.high;
+  for (int64_t b = begin; b < end; b += kBlock) {
+    if (b + kBlock <= first.low) continue;
+    const int low = first.low > b ? static_cast<int>(first.low - b) : 0;
+    const int high = end - b < kBlock ? static_cast<int>(end - b) : kBlock;
+    // Prefetching may run one block past this chunk: the next one is usually ours too.
+    const int64_t left = last.high - b;
+    const int ahead = left > 2 * kBlock ? 2 * kBlock : static_cast<int>(left);
+    const uint8_t* k = u.k + b * u.k_stride;
+    const uint8_t* v = u.v + b * u.v_stride;
+    if (u.k_type == PL_CACHE_F16)
+      load_keys<PL_CACHE_F16>(keys, k, u.k_stride, u.dim, low, high, ahead);
+    else if (u.k_type == PL_CACHE_F32)
+      load_keys<PL_CACHE_F32>(keys, k, u.k_stride, u.dim, low, high, ahead);
+    else
+      load_keys<PL_CACHE_Q8_0>(keys, k, u.k_stride, u.dim, low, high, ahead);
+    if (u.v_type == PL_CACHE_F16)
+      load_values<PL_CACHE_F16>(values, v, u.v_stride, u.v_dim, u.v_pad, low, high, ahead);
+    else if (u.v_type == PL_CACHE_F32)
+      load_values<PL_CACHE_F32>(values, v, u.v_stride, u.v_dim, u.v_pad, low, high, ahead);
+    else
+      load_values<PL_CACHE_Q8_0>(values, v, u.v_stride, u.v_dim, u.v_pad, low, high, ahead);
+
+    by_rows(rows, [&](auto count, int r) {
+      constexpr int R = decltype(count)::value;
+      // What any of these rows sees in this block.
+      const Span a = visible(u, r / u.group), z = visible(u, (r + R - 1) / u.group);
+      const int from = a.low > b + low ? static_cast<int>(a.low - b) : low;
+      const int to = z.high < b + high ? static_cast<int>(z.high - b) : high;
+      float* s = scores + static_cast<size_t>(r) * kBlock;
+      if (from >= to) return;
+      score_rows<R>(q + static_cast<size_t>(r) * u.dim, u.dim, keys, s, from, to);
+      for (int i = 0; i < R; i++) {
+        const Span own = visible(u, (r + i) / u.group);
+        float* row = state + static_cast<size_t>(r + i) * stride;
+        V sum = load(row + u.v_pad);
+        const int64_t l = own.low - b, h = own.high - b;
+        shrink[r + i] =
+            soften(s + i * kBlock, static_cast<int>(l < 0 ? 0 : l > kBlock ? kBlock : l),
+                   static_cast<int>(h < 0 ? 0 : h > kBlock ? kBlock : h), from, to, u.softcap, &sum,
+                   row + u.v_pad + 16);
+        store(row + u.v_pad, sum);
+      }
+    });
+    by_rows(rows, [&](auto count, int r) {
+      constexpr int R = decltype(count)::value;
+      const Span a = visible(u, r / u.group), z = visible(u, (r + R - 1) / u.group);
+      const int from = a.low > b + low ? static_cast<int>(a.low - b) : low;
+      const int to = z.high < b + high ? static_cast<int>(z.high - b) : high;
+      if (from >= to) return;
+      value_rows<R>(state + static_cast<size_t>(r) * stride, stride, shrink + r,
+                    scores + static_cast<size_t>(r) * kBlock, values, u.v_pad, from, to);
+    });
+  }
+}
+
+void merge(float* into, const float* next, int rows, int v_pad) {
+  const int stride = attention::state_floats(v_pad);
+  for (int r = 0; r < rows; r++, into += stride, next += stride) {
+    const float a = into[v_pad + 16], b = next[v_pad + 16], m = a > b ? a : b;
+    const V fa = set1(exp2(a - m)), fb = set1(exp2(b - m));
+    for (int d = 0; d < v_pad + 16; d += 16)
+      store(into + d, fma(load(into + d), fa, mul(load(next + d), fb)));
+    into[v_pad + 16] = m;
+  }
+}
+
+void finish(const float* state, int tokens, int group, int v_dim, int v_pad, const float* sink,
+            float* out, int64_t out_stride) {
+  const int stride = attention::state_floats(v_pad);
+  for (int r = 0; r < tokens * group; r++, state += stride) {
+    float l = sum(load(state + v_pad)), factor = 1.0f;
+    if (sink) {
+      const float s = sink[r % group] * kLog2e, m = state[v_pad + 16], top = m > s ? m : s;
+      factor = exp2(m - top);
+      l = l * factor + exp2(s - top);
+    }
+    factor = l != 0.0f ? factor / l : 0.0f;
+    float* to = out + (r / group) * out_stride + static_cast<int64_t>(r % group) * v_dim;
+    // Adding +0 makes the sign of an exact zero independent of the path that led to it.
+    for (int d = 0; d < v_dim; d++) to[d] = state[d] * factor + 0.0f;
+  }
+}
+
+// ---- storing --------------------------------------------------------------------------------------------
+// f16 saturates at its largest finite value instead of overflowing; NaN stays NaN.
+inline V saturate(V a) { return max(set1(-65504.0f), min(set1(65504.0f), a)); }
+
+void store_row(const float* x, uint8_t* out, int64_t n, int type) {
+  if (type == PL_CACHE_F32) {
+    std::memcpy(out, x, static_cast<size_t>(n) * 4);
+  } else if (type == PL_CACHE_F16) {
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) store_half(out + 2 * i, saturate(load(x + i)));
+    if (i < n) {
+      alignas(64) float t[16] = {};
+      alignas(64) uint16_t h[16];
+      std::memcpy(t, x + i, static_cast<size_t>(n - i) * 4);
+      store_half(h, saturate(load(t)));
+      std::memcpy(out + 2 * i, h, static_cast<size_t>(n - i) * 2);
+    }
+  } else {
+    // q8_0: an f16 scale = max |x| / 127 and 32 rounded quotients.
+    for (int64_t i = 0; i < n; i += 32, out += 34) {
+      const V a = load(x + i), b = load(x + i + 16);
+      const float top = maximum(max(abs(a), abs(b)));
+      const float scale = top / 127.0f, inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
+      alignas(64) uint16_t h[16];
+      store_half(h, saturate(set1(scale)));
+      std::memcpy(out, h, 2);
+      store_int8(out + 2, mul(a, set1(inverse)));
+      store_int8(out + 18, mul(b, set1(inverse)));
+    }
+  }
+}
+
+const attention::Ops kOps = {chunk, merge, finish, store_row};

@@ -1,0 +1,17 @@
+// Attention with NEON.
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include <arm_neon.h>
+
+#include "../include/paceline.h"
+#include "attention.h"
+
+namespace pl {
+namespace {
+#include "attention_vec_neon.h"
+#include "attention_kernel.h"
+}  // namespace
+const attention::Ops& attention::neon_ops() { return kOps; }
+}  // namespace pl

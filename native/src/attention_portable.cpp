@@ -1,0 +1,15 @@
+// Attention for any CPU.
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "../include/paceline.h"
+#include "attention.h"
+
+namespace pl {
+namespace {
+#include "attention_vec_scalar.h"
+#include "attention_kernel.h"
+}  // namespace
+const attention::Ops& attention::scalar_ops() { return kOps; }
+}  // namespace pl

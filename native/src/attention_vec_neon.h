@@ -1,0 +1,125 @@
+// 16 lanes of f32 as four NEON registers. Included inside an anonymous namespace.
+struct V {
+  float32x4_t x[4];
+};
+constexpr int kTileRows = 5;
+constexpr int kTileVectors = 1;
+
+#define PL_EACH for (int i = 0; i < 4; i++)
+inline V set1(float a) {
+  const float32x4_t v = vdupq_n_f32(a);
+  return {{v, v, v, v}};
+}
+inline V zero() { return set1(0.0f); }
+inline V load(const float* p) {
+  return {{vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12)}};
+}
+inline void store(float* p, V a) { PL_EACH vst1q_f32(p + 4 * i, a.x[i]); }
+inline V load_half(const void* p) {
+  const uint8_t* b = static_cast<const uint8_t*>(p);
+  V r;
+  PL_EACH r.x[i] = vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(b + 8 * i)));
+  return r;
+}
+inline V load_int8(const void* p) {
+  const int8x16_t b = vld1q_s8(static_cast<const int8_t*>(p));
+  const int16x8_t l = vmovl_s8(vget_low_s8(b)), h = vmovl_s8(vget_high_s8(b));
+  return {{vcvtq_f32_s32(vmovl_s16(vget_low_s16(l))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(l))),
+           vcvtq_f32_s32(vmovl_s16(vget_low_s16(h))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(h)))}};
+}
+inline void store_half(void* p, V a) {
+  uint8_t* b = static_cast<uint8_t*>(p);
+  PL_EACH vst1_u8(b + 8 * i, vreinterpret_u8_f16(vcvt_f16_f32(a.x[i])));
+}
+inline void store_int8(void* p, V a) {
+  int16x4_t h[4];
+  PL_EACH h[i] = vqmovn_s32(vcvtnq_s32_f32(a.x[i]));
+  vst1q_s8(static_cast<int8_t*>(p), vcombine_s8(vqmovn_s16(vcombine_s16(h[0], h[1])),
+                                                vqmovn_s16(vcombine_s16(h[2], h[3]))));
+}
+inline V add(V a, V b) {
+  PL_EACH a.x[i] = vaddq_f32(a.x[i], b.x[i]);
+  return a;
+}
+inline V sub(V a, V b) {
+  PL_EACH a.x[i] = vsubq_f32(a.x[i], b.x[i]);
+  return a;
+}
+inline V mul(V a, V b) {
+  PL_EACH a.x[i] = vmulq_f32(a.x[i], b.x[i]);
+  return a;
+}
+inline V div(V a, V b) {
+  PL_EACH a.x[i] = vdivq_f32(a.x[i], b.x[i]);
+  return a;
+}
+inline V fma(V a, V b, V c) {
+  PL_EACH c.x[i] = vfmaq_f32(c.x[i], a.x[i], b.x[i]);
+  return c;
+}
+// NaN when one is NaN.
+inline V max(V a, V b) {
+  PL_EACH a.x[i] = vmaxq_f32(a.x[i], b.x[i]);
+  return a;
+}
+inline V min(V a, V b) {
+  PL_EACH a.x[i] = vminq_f32(a.x[i], b.x[i]);
+  return a;
+}
+inline V abs(V a) {
+  PL_EACH a.x[i] = vabsq_f32(a.x[i]);
+  return a;
+}
+// Nearest integer, ties to even.
+inline V round(V a) {
+  PL_EACH a.x[i] = vrndnq_f32(a.x[i]);
+  return a;
+}
+// 2^n for whole n in [-127, 127]; -127 gives 0.
+inline V pow2(V n) {
+  PL_EACH n.x[i] = vreinterpretq_f32_s32(
+      vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n.x[i]), vdupq_n_s32(127)), 23));
+  return n;
+}
+// Lanes in [low, high) of a, other lanes of b. Both limits may lie outside 0..16.
+inline V in_range(V a, V b, int low, int high) {
+  static const int32_t first[4] = {0, 1, 2, 3};
+  const int32x4_t lane = vld1q_s32(first);
+  PL_EACH {
+    const uint32x4_t in = vandq_u32(vcgeq_s32(lane, vdupq_n_s32(low - 4 * i)),
+                                    vcltq_s32(lane, vdupq_n_s32(high - 4 * i)));
+    b.x[i] = vbslq_f32(in, a.x[i], b.x[i]);
+  }
+  return b;
+}
+// Sum of the lanes as a fixed tree: i + (i+8), then + (i+4), + (i+2), + (i+1).
+inline float sum(V a) {
+  const float32x4_t q =
+      vaddq_f32(vaddq_f32(a.x[0], a.x[2]), vaddq_f32(a.x[1], a.x[3]));
+  const float32x2_t h = vadd_f32(vget_low_f32(q), vget_high_f32(q));
+  return vget_lane_f32(h, 0) + vget_lane_f32(h, 1);
+}
+inline float maximum(V a) {
+  return vmaxvq_f32(vmaxq_f32(vmaxq_f32(a.x[0], a.x[2]), vmaxq_f32(a.x[1], a.x[3])));
+}
+// rows[i] lane j becomes rows[j] lane i.
+inline void transpose(V* r) {
+  V t[16];
+  for (int i = 0; i < 4; i++)
+    for (int j = 0; j < 4; j++) {
+      // 4 x 4 part: rows 4i.., lanes 4j.. to rows 4j.., lanes 4i..
+      const float32x4_t a = r[4 * i].x[j], b = r[4 * i + 1].x[j];
+      const float32x4_t c = r[4 * i + 2].x[j], d = r[4 * i + 3].x[j];
+      const float64x2_t ab0 = vreinterpretq_f64_f32(vtrn1q_f32(a, b));
+      const float64x2_t ab1 = vreinterpretq_f64_f32(vtrn2q_f32(a, b));
+      const float64x2_t cd0 = vreinterpretq_f64_f32(vtrn1q_f32(c, d));
+      const float64x2_t cd1 = vreinterpretq_f64_f32(vtrn2q_f32(c, d));
+      t[4 * j].x[i] = vreinterpretq_f32_f64(vtrn1q_f64(ab0, cd0));
+      t[4 * j + 1].x[i] = vreinterpretq_f32_f64(vtrn1q_f64(ab1, cd1));
+      t[4 * j + 2].x[i] = vreinterpretq_f32_f64(vtrn2q_f64(ab0, cd0));
+      t[4 * j + 3].x[i] = vreinterpretq_f32_f64(vtrn2q_f64(ab1, cd1));
+    }
+  for (int i = 0; i < 16; i++) r[i] = t[i];
+}
+inline void prefetch(const void* p) { __builtin_prefetch(p); }
+#undef PL_EACH
