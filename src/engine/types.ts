@@ -136,5 +136,7 @@ export interface ModelInfo {
   /** The kernels that compute: `native avx512-vnni`, `ggml zen4`, ... */
   readonly kernels: string;
   readonly hasChatTemplate: boolean;
+  /** Whether the file says that the model continues text (`general.finetune` is `base`). */
+  readonly isBaseModel: boolean;
   readonly loadMs: number;
 }

@@ -1,0 +1,111 @@
+/**
+ * From a name to a loaded model: resolves the name, reads the file's header, estimates memory,
+ * loads the weights and puts the runtime together.
+ */
+import { resolve } from 'node:path';
+import { PacelineError } from '../base/errors.js';
+import { defaultModelPath } from '../base/paths.js';
+import { cacheType } from '../cache/kv-cache.js';
+import { Backend } from '../ggml/backend.js';
+import { rowBytes } from '../ggml/types.js';
+import { Workspace } from '../ggml/workspace.js';
+import { readGguf } from '../gguf/reader.js';
+import { loadLanguageModel } from '../models/load.js';
+import { readChatTemplate } from '../tokenizer/chat.js';
+import { createTokenizer } from '../tokenizer/tokenizer.js';
+import { Model } from './model.js';
+import { Runtime } from './runtime.js';
+import type { LoadOptions } from './types.js';
+
+/** Context of a session when nobody asks for more: models' own limits are often far beyond need. */
+const usualContext = 8192;
+const usualChunk = 512;
+
+/**
+ * The file that a model's name stands for: `default` or a path.
+ * @throws {PacelineError} `model-not-found` for names that can't be resolved yet.
+ */
+export function resolveModelPath(model: string): string {
+  if (model === 'default') return defaultModelPath();
+  if (model.startsWith('hf:')) {
+    throw new PacelineError('model-not-found', `Models can't be downloaded yet: ${model}`, {
+      hint: 'Download the GGUF file yourself and give its path.',
+    });
+  }
+  return resolve(model);
+}
+
+/**
+ * Loads a model for generation.
+ * @param model a path to a GGUF file (any part of a split one), or `default`.
+ * @throws {PacelineError} `model-not-found`, `broken-file`, `unsupported-architecture`,
+ *   `unsupported-tokenizer`, `missing-tensor`, `wrong-shape`, `bad-weights`, `memory`, `platform`,
+ *   `usage`, `aborted`.
+ */
+export async function loadModel(model: string, options: LoadOptions = {}): Promise<Model> {
+  const began = performance.now();
+  const { signal, onProgress } = options;
+  const path = resolveModelPath(model);
+  const prefillChunk = positive('prefillChunk', options.prefillChunk ?? usualChunk);
+  await using gguf = await readGguf(path, { signal });
+  const tokenizer = createTokenizer(gguf);
+  const chatTemplate = readChatTemplate(gguf);
+  const trained = gguf.optionalNumber(
+    `${gguf.optionalString('general.architecture')}.context_length`,
+  );
+  const contextLength = positive(
+    'contextLength',
+    options.contextLength ?? Math.min(trained ?? usualContext, usualContext),
+  );
+  const backend = new Backend(options.threads === undefined ? {} : { threads: options.threads });
+  try {
+    const kvType = cacheType(options.kvType ?? 'f16');
+    const language = await loadLanguageModel(gguf, {
+      backend,
+      signal,
+      onProgress,
+      contextLength,
+      cacheElementBytes: rowBytes(kvType, 32) / 32,
+    });
+    const { hyperparameters } = language;
+    const runtime = new Runtime({
+      backend,
+      workspace: new Workspace(backend),
+      model: language,
+      tokenizer,
+      chatTemplate,
+      contextLength,
+      prefillChunk,
+      kvType,
+    });
+    return new Model(runtime, {
+      path,
+      name: gguf.optionalString('general.name'),
+      architecture: language.architecture,
+      parameters: [...gguf.tensors.values()].reduce(
+        (sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1),
+        0,
+      ),
+      vocabularySize: hyperparameters.vocabSize,
+      trainedContextLength: hyperparameters.contextLength,
+      contextLength,
+      weightBytes: language.weightBytes,
+      kvBytesPerToken: language
+        .cacheLayout()
+        .reduce((sum, { kRow, vRow }) => sum + rowBytes(kvType, kRow) + rowBytes(kvType, vRow), 0),
+      threads: backend.threads,
+      kernels: backend.name,
+      hasChatTemplate: chatTemplate.source !== undefined,
+      isBaseModel: model === 'default' || gguf.optionalString('general.type') === 'base',
+      loadMs: performance.now() - began,
+    });
+  } catch (error) {
+    backend.dispose();
+    throw error;
+  }
+}
+
+function positive(name: string, value: number): number {
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  throw new PacelineError('usage', `${name} must be a whole number above 0, not ${value}`);
+}

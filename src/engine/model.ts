@@ -1,0 +1,93 @@
+/**
+ * The public face of a loaded model: one-off generations, sessions, and an orderly end. Weights are
+ * loaded once and shared by all sessions.
+ */
+import { PacelineError } from '../base/errors.js';
+import type { Tokenizer } from '../tokenizer/tokenizer.js';
+import type { Runtime } from './runtime.js';
+import { finished, type Prompt, Session } from './session.js';
+import type {
+  ChatMessage,
+  ChatOptions,
+  GenerateOptions,
+  Generation,
+  ModelInfo,
+  StreamEvent,
+} from './types.js';
+
+export class Model implements AsyncDisposable {
+  readonly info: ModelInfo;
+  readonly #runtime: Runtime;
+  /** The last one-off generation's session: the next one often begins with the same prompt. */
+  #idle: Session | undefined;
+  #disposed: Promise<void> | undefined;
+
+  /** Use `loadModel`. */
+  constructor(runtime: Runtime, info: ModelInfo) {
+    this.#runtime = runtime;
+    this.info = info;
+  }
+
+  get tokenizer(): Tokenizer {
+    return this.#runtime.tokenizer;
+  }
+
+  /** What everything below the public API works with; for benchmarks and checks. */
+  get runtime(): Runtime {
+    return this.#runtime;
+  }
+
+  /** An empty session. Dispose of it when its KV cache is no longer needed. */
+  createSession(): Session {
+    if (this.#disposed !== undefined) {
+      throw new PacelineError('disposed', 'The model has been disposed of');
+    }
+    return new Session(this.#runtime, this.#runtime.createSequence());
+  }
+
+  /** Continues the prompt and returns when the text has ended. */
+  async generate(prompt: Prompt, options: GenerateOptions = {}): Promise<Generation> {
+    return finished(this.stream(prompt, options));
+  }
+
+  /** Continues the prompt, piece by piece. Leaving the loop early stops the generation. */
+  stream(prompt: Prompt, options: GenerateOptions = {}): AsyncGenerator<StreamEvent, void> {
+    return this.#once((session) => session.stream(prompt, options));
+  }
+
+  /** Answers the last message of a conversation, in the format of the model's chat template. */
+  async chat(messages: readonly ChatMessage[], options: ChatOptions = {}): Promise<Generation> {
+    return finished(this.streamChat(messages, options));
+  }
+
+  /** `chat`, piece by piece. */
+  streamChat(
+    messages: readonly ChatMessage[],
+    options: ChatOptions = {},
+  ): AsyncGenerator<StreamEvent, void> {
+    return this.#once((session) => session.streamChat(messages, options));
+  }
+
+  /** Waits for the pass in flight and frees all memory, that of sessions included. */
+  dispose(): Promise<void> {
+    this.#disposed ??= this.#runtime.dispose();
+    return this.#disposed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  async *#once(
+    start: (session: Session) => AsyncGenerator<StreamEvent, void>,
+  ): AsyncGenerator<StreamEvent, void> {
+    const session = this.#idle ?? this.createSession();
+    this.#idle = undefined;
+    try {
+      yield* start(session);
+    } finally {
+      if (this.#idle === undefined && this.#disposed === undefined) this.#idle = session;
+      else session.dispose();
+    }
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * What the sessions of one loaded model share: the model, its tokenizer and its passes. Owns all
+ * memory of the model, sequences included, and frees it when the passes in flight have ended.
+ */
+import { KvCache } from '../cache/kv-cache.js';
+import type { Backend } from '../ggml/backend.js';
+import type { GgmlType } from '../ggml/types.js';
+import type { Workspace } from '../ggml/workspace.js';
+import type { LanguageModel } from '../models/model.js';
+import type { ChatTemplate } from '../tokenizer/chat.js';
+import type { Tokenizer } from '../tokenizer/tokenizer.js';
+import { Batcher } from './batcher.js';
+import { Sequence } from './sequence.js';
+
+export interface RuntimeOptions {
+  readonly backend: Backend;
+  readonly workspace: Workspace;
+  readonly model: LanguageModel;
+  readonly tokenizer: Tokenizer;
+  readonly chatTemplate: ChatTemplate;
+  readonly contextLength: number;
+  readonly prefillChunk: number;
+  readonly kvType: GgmlType;
+}
+
+/** Decode steps that may ride along with a prefill chunk. */
+const decodeRoom = 64;
+
+export class Runtime {
+  readonly model: LanguageModel;
+  readonly tokenizer: Tokenizer;
+  readonly chatTemplate: ChatTemplate;
+  readonly prefillChunk: number;
+  readonly batcher: Batcher;
+  readonly #options: RuntimeOptions;
+  readonly #sequences = new Set<Sequence>();
+
+  constructor(options: RuntimeOptions) {
+    this.#options = options;
+    this.model = options.model;
+    this.tokenizer = options.tokenizer;
+    this.chatTemplate = options.chatTemplate;
+    this.prefillChunk = options.prefillChunk;
+    this.batcher = new Batcher({
+      model: options.model,
+      workspace: options.workspace,
+      tokenLimit: options.prefillChunk + decodeRoom,
+    });
+  }
+
+  /** An empty sequence with a KV cache of its own. @throws {PacelineError} `memory`. */
+  createSequence(): Sequence {
+    const { backend, model, contextLength, kvType } = this.#options;
+    const cache = new KvCache({
+      backend,
+      layout: model.cacheLayout(),
+      capacity: contextLength,
+      type: kvType,
+    });
+    return this.#adopt(new Sequence(this.batcher, cache));
+  }
+
+  /** A copy of a sequence. @throws {PacelineError} `memory`. */
+  fork(sequence: Sequence): Sequence {
+    return this.#adopt(sequence.fork());
+  }
+
+  /** Frees a sequence; nothing may be in flight for it. */
+  release(sequence: Sequence): void {
+    if (this.#sequences.delete(sequence)) sequence.dispose();
+  }
+
+  #adopt(sequence: Sequence): Sequence {
+    this.#sequences.add(sequence);
+    return sequence;
+  }
+
+  /** Refuses new passes, waits for those in flight, and frees everything. */
+  async dispose(): Promise<void> {
+    await this.batcher.close();
+    for (const sequence of this.#sequences) sequence.dispose();
+    const { backend, workspace, model } = this.#options;
+    workspace.dispose();
+    model.dispose();
+    backend.dispose();
+  }
+}

@@ -1,0 +1,7 @@
+/** Paceline: a local LLM engine. Everything that other programs import is named here. */
+export { type ErrorCode, PacelineError } from './base/errors.js';
+export { loadModel } from './engine/load.js';
+export { Model } from './engine/model.js';
+export { type Prompt, Session } from './engine/session.js';
+export type * from './engine/types.js';
+export { Tokenizer } from './tokenizer/tokenizer.js';
