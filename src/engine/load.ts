@@ -96,7 +96,7 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       threads: backend.threads,
       kernels: backend.name,
       hasChatTemplate: chatTemplate.source !== undefined,
-      isBaseModel: model === 'default' || gguf.optionalString('general.type') === 'base',
+      isBaseModel: gguf.optionalString('general.finetune') === 'base',
       loadMs: performance.now() - began,
     });
   } catch (error) {
