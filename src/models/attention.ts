@@ -1,0 +1,123 @@
+/**
+ * Causal attention over the sequences' caches: writes the new keys and values, then lets every row
+ * look at what its own sequence has up to its own position. The one place where it is decided which
+ * kernel does it.
+ */
+import { PacelineError } from '../base/errors.js';
+import type { Graph } from '../ggml/graph.js';
+import type { Tensor } from '../ggml/tensor.js';
+import { GgmlType } from '../ggml/types.js';
+import type { ForwardBatch, LayerCache, SequenceSlice } from './model.js';
+
+export interface AttendOptions {
+  /** Factor of the scores, usually 1 / sqrt(head). */
+  readonly scale: number;
+  /** A row sees its own position and the `window - 1` before; undefined: all. */
+  readonly window?: number | undefined;
+  /** Scores are squashed to c * tanh(s / c). */
+  readonly softcap?: number | undefined;
+}
+
+/**
+ * q [head, heads, T], k and v [head, kvHeads, T] to [head * heads, T].
+ * @throws {PacelineError} `context-overflow` when the rows do not fit into a cache.
+ */
+export function attend(
+  graph: Graph,
+  batch: ForwardBatch,
+  layer: number,
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  options: AttendOptions,
+): Tensor {
+  const [headDim, heads] = q.shape;
+  let result: Tensor | undefined;
+  for (const slice of batch.sequences) {
+    const cache = slice.cache.layer(layer);
+    append(graph, slice, cache, k, v);
+    const rows = attendSequence(graph, slice, cache, q, k.shape[1], options);
+    const flat = graph.reshape(rows, [headDim * heads, slice.count]);
+    result = result === undefined ? flat : graph.concat(result, flat, 1);
+  }
+  if (result === undefined) throw new PacelineError('graph', 'A batch without sequences');
+  return result;
+}
+
+/** Writes the keys and values of a slice behind what the cache has. */
+function append(graph: Graph, slice: SequenceSlice, cache: LayerCache, k: Tensor, v: Tensor): void {
+  const { start, count, past } = slice;
+  if (past + count > slice.cache.capacity) {
+    throw new PacelineError(
+      'context-overflow',
+      `${past + count} tokens do not fit into a cache of ${slice.cache.capacity}`,
+      { hint: 'Use a larger context or a shorter prompt.' },
+    );
+  }
+  for (const [source, target] of [
+    [k, cache.k],
+    [v, cache.v],
+  ] as const) {
+    const flat = graph.reshape(source, [source.shape[0] * source.shape[1], source.shape[2]]);
+    graph.expand(
+      graph.copy(graph.rowRange(flat, start, count), graph.rowRange(target, past, count)),
+    );
+  }
+}
+
+/** The rows of one slice with ggml's own operations: [head, heads, count]. */
+function attendSequence(
+  graph: Graph,
+  slice: SequenceSlice,
+  cache: LayerCache,
+  q: Tensor,
+  kvHeads: number,
+  options: AttendOptions,
+): Tensor {
+  const { start, count, past } = slice;
+  const [headDim, heads] = q.shape;
+  const seen = past + count;
+  const query = graph.view(
+    ...([q, [headDim, heads, count], [q.strides[1], q.strides[2]], start * q.strides[2]] as const),
+  );
+  const heading = (tensor: Tensor) => {
+    const rows = graph.rowRange(tensor, 0, seen);
+    const head = tensor.strides[1] / kvHeads;
+    return graph.view(rows, [headDim, seen, kvHeads], [tensor.strides[1], head]);
+  };
+  const mask = causalMask(graph, count, past, options.window);
+  return graph.flashAttention(
+    graph.permute(query, [0, 2, 1, 3]), // [head, count, heads]
+    heading(cache.k), // [head, seen, kvHeads]
+    heading(cache.v),
+    mask,
+    { scale: options.scale, softcap: options.softcap },
+  );
+}
+
+const masks = new WeakMap<Graph, Map<string, Tensor>>();
+const minusInfinity = 0xfc00; // as F16
+
+/** [past + count, count] F16: 0 where row i may look, minus infinity elsewhere. One a graph. */
+function causalMask(
+  graph: Graph,
+  count: number,
+  past: number,
+  window = Number.POSITIVE_INFINITY,
+): Tensor | undefined {
+  const seen = past + count;
+  if (count === 1 && seen <= window) return undefined;
+  const known = masks.get(graph) ?? new Map<string, Tensor>();
+  masks.set(graph, known);
+  const key = `${count} ${past} ${window}`;
+  const found = known.get(key);
+  if (found !== undefined) return found;
+  const data = new Uint16Array(seen * count).fill(minusInfinity);
+  for (let row = 0; row < count; row++) {
+    const last = past + row;
+    data.fill(0, row * seen + Math.max(0, last - window + 1), row * seen + last + 1);
+  }
+  const mask = graph.input(`mask ${key}`, GgmlType.F16, [seen, count], data);
+  known.set(key, mask);
+  return mask;
+}

@@ -1,0 +1,72 @@
+/**
+ * The frame that decoder-only architectures share: token embeddings, a stack of blocks, the output
+ * norm and the head, tied to the embeddings when the file has no matrix of its own.
+ */
+import type { Graph } from '../ggml/graph.js';
+import type { Tensor } from '../ggml/tensor.js';
+import { declareLinear, type Linear, linear, Stream } from './layers.js';
+import { type Metadata, readHyperparameters } from './metadata.js';
+import type {
+  Blueprint,
+  CacheRows,
+  ForwardBatch,
+  ForwardResult,
+  Hyperparameters,
+} from './model.js';
+import type { WeightLoader } from './weights.js';
+
+/** Declares a model of an architecture over the tensors of a file. */
+export type Decoder = (metadata: Metadata, weights: WeightLoader) => Blueprint;
+
+/** What an architecture adds to the frame. `H` are its hyperparameters, `B` a block's weights. */
+export interface Architecture<H extends Hyperparameters, B> {
+  hyperparameters(metadata: Metadata, common: Hyperparameters): H;
+  weights(loader: WeightLoader, h: H, layer: number): B;
+  /** The residual stream x [embedding, T] through one layer. */
+  block(stream: Stream, h: H, weights: B, x: Tensor, layer: number): Tensor;
+  /** What happens to the embeddings before the first layer. */
+  embed?(graph: Graph, h: H, x: Tensor): Tensor;
+  /** What happens to the logits after the head. */
+  logits?(graph: Graph, h: H, z: Tensor): Tensor;
+  cacheRows?(h: H, layer: number, rows: CacheRows): CacheRows;
+  /** Whether the head may be missing and then is the embedding table; default: yes. */
+  readonly tied?: boolean;
+}
+
+export function decoder<H extends Hyperparameters, B>(a: Architecture<H, B>): Decoder {
+  return (metadata, loader) => {
+    // The table may have more rows than the tokenizer has tokens (padding): its shape counts.
+    const rows = loader.find('token_embd.weight')?.shape[1] ?? 1;
+    const h = a.hyperparameters(metadata, readHyperparameters(metadata, rows));
+    const { embeddingLength, vocabSize, layerCount, epsilon } = h;
+    const tied = (a.tied ?? true) && loader.find('output.weight') === undefined;
+    const table = loader.table('token_embd.weight', [embeddingLength, vocabSize], tied);
+    const blocks = h.headCounts.map((_, layer) => a.weights(loader, h, layer));
+    const norm = loader.vector('output_norm.weight', embeddingLength);
+    const head: Linear = tied
+      ? { weight: table, scale: undefined, bias: undefined }
+      : declareLinear(loader, 'output', embeddingLength, vocabSize);
+
+    function forward(graph: Graph, batch: ForwardBatch): ForwardResult {
+      const stream = new Stream(graph, batch, layerCount);
+      let x = graph.rows(table, batch.tokens); // [embedding, T]
+      x = a.embed?.(graph, h, x) ?? x;
+      for (const [layer, weights] of blocks.entries()) {
+        x = a.block(stream, h, weights, x, layer);
+        stream.observe(layer, x);
+      }
+      const hidden = graph.rmsNorm(stream.finish(x), norm.tensor, epsilon); // [embedding, outputs]
+      const z = linear(graph, head, hidden); // [vocabulary, outputs]
+      return { logits: a.logits?.(graph, h, z) ?? z, hidden, taps: stream.taps };
+    }
+
+    function cacheLayout(): readonly CacheRows[] {
+      return h.kvHeadCounts.map((heads, layer) => {
+        const rows = { kRow: heads * h.headDim, vRow: heads * h.headDim };
+        return a.cacheRows?.(h, layer, rows) ?? rows;
+      });
+    }
+
+    return { hyperparameters: h, cacheLayout, forward };
+  };
+}

@@ -1,0 +1,126 @@
+/**
+ * Gemma 3 (arXiv 2503.19786): norms before and after attention and network, an RMS norm over each
+ * head of q and k, GeGLU, and five layers with a sliding window (with their own rotation base) for
+ * one that sees everything. Embeddings are scaled by sqrt(embedding length).
+ */
+import type { Graph } from '../ggml/graph.js';
+import type { Tensor } from '../ggml/tensor.js';
+import type { Weight } from '../ggml/weight.js';
+import { attend } from './attention.js';
+import { type Decoder, decoder } from './decoder.js';
+import * as layers from './layers.js';
+import type { Metadata } from './metadata.js';
+import type { ForwardBatch, Hyperparameters } from './model.js';
+import { type Rope, readRope } from './rope.js';
+import type { WeightLoader } from './weights.js';
+
+interface Gemma3 extends Hyperparameters {
+  /** Of the layers that see everything, and of those with a window. */
+  readonly rope: Rope;
+  readonly windowRope: Rope;
+  /** How far back each layer sees; undefined: everything. */
+  readonly windows: readonly (number | undefined)[];
+  readonly inner: readonly number[];
+  readonly attentionScale: number;
+  readonly logitSoftcap: number;
+}
+
+function hyperparameters(m: Metadata, common: Hyperparameters): Gemma3 {
+  const { layerCount, embeddingLength, headDim, headCounts } = common;
+  const window = m.count('attention.sliding_window', 0, 0);
+  const flags = m.flagPerLayer('attention.sliding_window_pattern', layerCount);
+  const period = flags === undefined ? m.count('attention.sliding_window_pattern', 6, 0) : 0;
+  const slides = (layer: number) =>
+    flags === undefined ? period === 0 || layer % period < period - 1 : flags[layer];
+  const rope = readRope(m, common, 'halves');
+  // The 27B model, known by its depth, scales by the width per head instead of the head size.
+  const scaleLength =
+    layerCount === 62 ? Math.floor(embeddingLength / (headCounts[0] as number)) : headDim;
+  return {
+    ...common,
+    rope,
+    windowRope: { ...rope, base: m.number('rope.freq_base_swa', 10000), scale: 1 },
+    windows: headCounts.map((_, layer) => (window > 0 && slides(layer) ? window : undefined)),
+    inner: m.countPerLayer('feed_forward_length', layerCount),
+    attentionScale: 1 / Math.sqrt(scaleLength),
+    logitSoftcap: m.number('final_logit_softcapping', 0),
+  };
+}
+
+interface Block {
+  readonly attentionNorm: Weight;
+  readonly qkv: layers.Qkv;
+  readonly qNorm: Weight;
+  readonly kNorm: Weight;
+  readonly output: layers.Linear;
+  readonly afterAttentionNorm: Weight;
+  readonly networkNorm: Weight;
+  readonly network: layers.GatedNetwork;
+  readonly afterNetworkNorm: Weight;
+}
+
+function weights(w: WeightLoader, h: Gemma3, layer: number): Block {
+  const at = `blk.${layer}`;
+  const embedding = h.embeddingLength;
+  return {
+    attentionNorm: w.vector(`${at}.attn_norm.weight`, embedding),
+    qkv: layers.declareQkv(w, at, h, layer),
+    qNorm: w.vector(`${at}.attn_q_norm.weight`, h.headDim),
+    kNorm: w.vector(`${at}.attn_k_norm.weight`, h.headDim),
+    output: layers.declareAttentionOutput(w, at, h, layer),
+    afterAttentionNorm: w.vector(`${at}.post_attention_norm.weight`, embedding),
+    networkNorm: w.vector(`${at}.ffn_norm.weight`, embedding),
+    network: layers.declareGated(w, at, embedding, h.inner[layer] as number),
+    afterNetworkNorm: w.vector(`${at}.post_ffw_norm.weight`, embedding),
+  };
+}
+
+/** x [embedding, T] to [embedding, T]. */
+function attention(
+  graph: Graph,
+  batch: ForwardBatch,
+  h: Gemma3,
+  b: Block,
+  x: Tensor,
+  layer: number,
+) {
+  const projected = layers.project(graph, b.qkv, x, h, layer);
+  const [q, k, v] = [projected.q, projected.k, projected.v].map((part) =>
+    layers.splitHeads(graph, part, h.headDim),
+  ) as [Tensor, Tensor, Tensor]; // [head, heads, T]
+  const window = h.windows[layer];
+  const rope = window === undefined ? h.rope : h.windowRope;
+  const turned = (part: Tensor, norm: Weight) =>
+    graph.rope(graph.rmsNorm(part, norm.tensor, h.epsilon), batch.positions, rope);
+  const options = { scale: h.attentionScale, window };
+  const seen = attend(graph, batch, layer, turned(q, b.qNorm), turned(k, b.kNorm), v, options);
+  return layers.linear(graph, b.output, seen);
+}
+
+function network(graph: Graph, b: Block, x: Tensor): Tensor {
+  return layers.gatedNetwork(graph, b.network, x, 'gelu');
+}
+
+function block(stream: layers.Stream, h: Gemma3, b: Block, x: Tensor, layer: number): Tensor {
+  const { graph, batch } = stream;
+  const norm = (y: Tensor, weight: Weight) => graph.rmsNorm(y, weight.tensor, h.epsilon);
+  const attended = attention(graph, batch, h, b, norm(x, b.attentionNorm), layer);
+  const kept = norm(stream.narrow(layer, attended), b.afterAttentionNorm);
+  const sum = graph.add(stream.narrow(layer, x), kept);
+  return graph.add(sum, norm(network(graph, b, norm(sum, b.networkNorm)), b.afterNetworkNorm));
+}
+
+export const gemma3: Decoder = decoder({
+  hyperparameters,
+  weights,
+  block,
+  embed: (graph, h, x) => graph.scale(x, Math.fround(Math.sqrt(h.embeddingLength))),
+  logits(graph, h, z) {
+    const c = h.logitSoftcap;
+    return c > 0 ? graph.scale(graph.tanh(graph.scale(z, 1 / c)), c) : z;
+  },
+  cacheRows: (h, layer, rows) => {
+    const window = h.windows[layer];
+    return window === undefined ? rows : { ...rows, window };
+  },
+});

@@ -1,0 +1,139 @@
+/**
+ * Makes a language model of a GGUF file: declares and checks its weights, estimates the memory
+ * that it needs before taking any, and loads.
+ */
+import { PacelineError } from '../base/errors.js';
+import type { OnProgress } from '../base/progress.js';
+import type { Backend } from '../ggml/backend.js';
+import { type HostMemory, hostMemory } from '../ggml/host.js';
+import { ggmlLayout, type WeightLayout } from '../ggml/weight.js';
+import type { GgufMetadata } from '../gguf/metadata.js';
+import { Metadata } from './metadata.js';
+import type { Blueprint, LanguageModel } from './model.js';
+import { architectureOf } from './registry.js';
+import { type TensorSource, WeightLoader } from './weights.js';
+
+/** What is needed of a GGUF file. */
+export type ModelSource = GgufMetadata & TensorSource;
+
+export interface LoadModelOptions {
+  readonly backend: Backend;
+  /** The context to plan for, in tokens; default: the model's own, at most 4096. */
+  readonly contextLength?: number | undefined;
+  /** Bytes of an element of the KV cache, for the estimate; default 2 (f16). */
+  readonly cacheElementBytes?: number | undefined;
+  /** How weights are stored, in order of preference; default: as in the file. */
+  readonly layouts?: readonly WeightLayout[] | undefined;
+  readonly onProgress?: OnProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Memory of the machine; injected by tests. */
+  readonly memory?: HostMemory | undefined;
+}
+
+/** Memory that a model needs, in bytes. */
+export interface MemoryEstimate {
+  readonly weights: number;
+  /** KV cache of one sequence over the whole context. */
+  readonly cache: number;
+  readonly cachePerToken: number;
+  /** Intermediate results of a prefill pass, and what the program itself needs. */
+  readonly compute: number;
+  readonly total: number;
+}
+
+const defaultContext = 4096;
+/** Rows of the prefill pass that the estimate assumes. */
+const assumedRows = 512;
+/** Reading buffers, graph headers and the like. */
+const overhead = 64 * 2 ** 20;
+
+interface Declared {
+  readonly architecture: string;
+  readonly blueprint: Blueprint;
+  readonly loader: WeightLoader;
+  readonly contextLength: number;
+}
+
+function declare(source: ModelSource, wanted: number | undefined): Declared {
+  const metadata = new Metadata(source);
+  const build = architectureOf(metadata.architecture);
+  const contextLength = wanted ?? Math.min(metadata.count('context_length'), defaultContext);
+  const loader = new WeightLoader(source, contextLength);
+  const blueprint = build(metadata, loader);
+  return { architecture: metadata.architecture, blueprint, loader, contextLength };
+}
+
+type EstimateOptions = Pick<LoadModelOptions, 'contextLength' | 'cacheElementBytes' | 'layouts'>;
+
+/**
+ * What loading the model and filling its context would take. Checks the file's tensors on the way.
+ * @throws {PacelineError} as `loadLanguageModel`.
+ */
+export function estimateMemory(source: ModelSource, options: EstimateOptions = {}): MemoryEstimate {
+  return estimate(declare(source, options.contextLength), options);
+}
+
+function estimate(declared: Declared, options: EstimateOptions): MemoryEstimate {
+  const { blueprint, loader, contextLength } = declared;
+  const weights = loader.bytes(options.layouts ?? [ggmlLayout]);
+  const elements = blueprint.cacheLayout().reduce((sum, { kRow, vRow }) => sum + kRow + vRow, 0);
+  const cachePerToken = elements * (options.cacheElementBytes ?? 2);
+  const widest = loader.weights
+    .filter(({ role }) => role === 'linear' || role === 'experts')
+    .reduce((most, { shape }) => Math.max(most, shape[0] as number, shape[1] as number), 0);
+  const rows = Math.min(assumedRows, contextLength);
+  const compute = overhead + rows * 4 * (4 * widest) + rows * contextLength * 2;
+  const cache = cachePerToken * contextLength;
+  return { weights, cache, cachePerToken, compute, total: weights + cache + compute };
+}
+
+/**
+ * Loads a model.
+ * @throws {PacelineError} `unsupported-architecture`, `missing-tensor`, `wrong-shape`,
+ *   `unsupported-type`, `bad-weights`, `broken-file`, `memory`, `aborted`.
+ */
+export async function loadLanguageModel(
+  source: ModelSource,
+  options: LoadModelOptions,
+): Promise<LanguageModel> {
+  const { backend, onProgress, signal, layouts = [ggmlLayout] } = options;
+  const declared = declare(source, options.contextLength);
+  checkMemory(estimate(declared, options), declared.contextLength, options.memory ?? hostMemory());
+  const { architecture, blueprint, loader } = declared;
+  const allocations = await loader.load({ backend, layouts, onProgress, signal });
+  return {
+    architecture,
+    hyperparameters: blueprint.hyperparameters,
+    weights: loader.weights,
+    weightBytes: allocations.reduce((sum, { bytes }) => sum + bytes, 0),
+    cacheLayout: blueprint.cacheLayout,
+    forward: blueprint.forward,
+    dispose() {
+      for (const allocation of allocations.splice(0)) allocation.dispose();
+    },
+  };
+}
+
+function checkMemory(
+  needed: MemoryEstimate,
+  contextLength: number,
+  { available }: HostMemory,
+): void {
+  if (needed.total <= available) return;
+  const mebibytes = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
+  const room = available - needed.weights - needed.compute;
+  const fits = Math.floor(room / needed.cachePerToken);
+  throw new PacelineError(
+    'memory',
+    `The model needs about ${mebibytes(needed.total)} (weights ${mebibytes(needed.weights)}, ` +
+      `cache for ${contextLength} tokens ${mebibytes(needed.cache)}, ` +
+      `computing ${mebibytes(needed.compute)}), but only ${mebibytes(available)} are available`,
+    {
+      hint:
+        fits >= 256
+          ? `A context of ${fits} tokens would fit (--ctx ${fits}).`
+          : 'Close other programs, or use a smaller model or one with fewer bits per weight.',
+      details: { ...needed, contextLength, available },
+    },
+  );
+}

@@ -1,0 +1,113 @@
+/**
+ * Hyperparameters from a GGUF's metadata. Keys carry the architecture as prefix; a missing or
+ * senseless value is a typed error that names the key.
+ */
+import { PacelineError } from '../base/errors.js';
+import type { GgufMetadata } from '../gguf/metadata.js';
+import { GgufValueType } from '../gguf/types.js';
+import type { Hyperparameters } from './model.js';
+
+/** Keys of one architecture. Every getter throws `broken-file`, naming the key. */
+export class Metadata {
+  readonly architecture: string;
+  readonly #file: GgufMetadata;
+
+  constructor(file: GgufMetadata) {
+    this.#file = file;
+    this.architecture = file.string('general.architecture');
+  }
+
+  has(key: string): boolean {
+    return this.#file.has(this.#full(key));
+  }
+
+  /** A number, or `fallback` when the key is absent; without a fallback it is required. */
+  number(key: string, fallback?: number): number {
+    if (fallback !== undefined && !this.has(key)) return fallback;
+    const value = this.#file.number(this.#full(key));
+    if (Number.isFinite(value)) return value;
+    throw this.bad(key, 'is not a finite number');
+  }
+
+  /** A whole number of at least `least`. */
+  count(key: string, fallback?: number, least = 1): number {
+    if (fallback !== undefined && !this.has(key)) return fallback;
+    return this.#file.integer(this.#full(key), { least });
+  }
+
+  /** One count for each layer: the file has one number for all, or a list. */
+  countPerLayer(key: string, layers: number, fallback?: readonly number[]): readonly number[] {
+    if (fallback !== undefined && !this.has(key)) return fallback;
+    const list = this.#file.scalarOrArray(this.#full(key), layers);
+    if (list.every((entry) => Number.isInteger(entry) && entry >= 1 && entry < 2 ** 31))
+      return list;
+    throw this.bad(key, `holds [${list.join(', ')}], expected counts`);
+  }
+
+  /** A list of flags, one for each layer, when the file has a list. */
+  flagPerLayer(key: string, layers: number): readonly boolean[] | undefined {
+    const entry = this.#file.metadata.get(this.#full(key));
+    if (entry?.type !== GgufValueType.ARRAY) return undefined;
+    const list =
+      entry.itemType === GgufValueType.BOOL
+        ? this.#file.booleanArray(this.#full(key))
+        : this.#file.numberArray(this.#full(key)).map((value) => value !== 0);
+    if (list.length === layers) return list;
+    throw this.bad(key, `has ${list.length} items, expected ${layers}`);
+  }
+
+  string(key: string): string | undefined {
+    return this.#file.optionalString(this.#full(key));
+  }
+
+  /** The error for a key that makes no sense. */
+  bad(key: string, problem: string): PacelineError {
+    return new PacelineError('broken-file', `Metadata key ${this.#full(key)} ${problem}`, {
+      hint: 'The file is damaged or was converted by a tool that does not fit; get it again.',
+      details: { key: this.#full(key) },
+    });
+  }
+
+  #full(key: string): string {
+    return `${this.architecture}.${key}`;
+  }
+}
+
+/**
+ * What all architectures read alike.
+ * @throws {PacelineError} `broken-file` when the numbers cannot belong together.
+ */
+export function readHyperparameters(m: Metadata, vocabSize: number): Hyperparameters {
+  const embeddingLength = m.count('embedding_length');
+  const layerCount = m.count('block_count');
+  if (layerCount > mostLayers)
+    throw m.bad('block_count', `is ${layerCount}, at most ${mostLayers}`);
+  const headCounts = m.countPerLayer('attention.head_count', layerCount);
+  const kvHeadCounts = m.countPerLayer('attention.head_count_kv', layerCount, headCounts);
+  const heads = headCounts[0] as number;
+  const headDim = m.count('attention.key_length', Math.floor(embeddingLength / heads));
+  const valueDim = m.count('attention.value_length', headDim);
+  if (headDim < 1 || valueDim !== headDim) {
+    throw m.bad('attention.value_length', `is ${valueDim}, where keys have ${headDim}`);
+  }
+  for (const [layer, count] of headCounts.entries()) {
+    const kvHeads = kvHeadCounts[layer] as number;
+    if (count % kvHeads !== 0) {
+      const problem = `is ${kvHeads}, which does not divide the ${count} heads of layer ${layer}`;
+      throw m.bad('attention.head_count_kv', problem);
+    }
+  }
+  return {
+    vocabSize,
+    contextLength: m.count('context_length'),
+    embeddingLength,
+    layerCount,
+    headCounts,
+    kvHeadCounts,
+    headDim,
+    epsilon: m.number('attention.layer_norm_rms_epsilon'),
+  };
+}
+
+/** No model is deeper; a hostile number must not make lists of a billion layers. */
+const mostLayers = 1024;

@@ -1,0 +1,97 @@
+/**
+ * What a language model is to the engine: a graph builder over weights. It computes logits of a
+ * batch of rows that belong to one or more sequences, and writes the keys and values of these rows
+ * to the sequences' caches. It knows nothing of tokens' texts, sampling or scheduling.
+ */
+import type { Graph } from '../ggml/graph.js';
+import type { Tensor } from '../ggml/tensor.js';
+import type { Weight } from '../ggml/weight.js';
+
+/** Cached keys and values of one layer, a row for each position: [headDim * kvHeads, capacity]. */
+export interface LayerCache {
+  readonly k: Tensor;
+  readonly v: Tensor;
+}
+
+/** The cache of one sequence, as the attention sees it. */
+export interface SequenceCache {
+  /** Positions that fit. */
+  readonly capacity: number;
+  layer(index: number): LayerCache;
+}
+
+/**
+ * Rows [start, start + count) of a batch, the continuation of one sequence. Row i of them has the
+ * position past + i; rows before `past` are in the cache already.
+ */
+export interface SequenceSlice {
+  readonly cache: SequenceCache;
+  readonly start: number;
+  readonly count: number;
+  readonly past: number;
+}
+
+export interface ForwardBatch {
+  /** Token ids, I32 [rows]. */
+  readonly tokens: Tensor;
+  /** Positions, I32 [rows]. */
+  readonly positions: Tensor;
+  /** They cover all rows, in order. */
+  readonly sequences: readonly SequenceSlice[];
+  /** Row numbers, I32, whose logits are wanted, in that order; undefined: all. */
+  readonly outputs: Tensor | undefined;
+  /** Layers whose output (the residual stream after the layer) is wanted for all rows. */
+  readonly taps?: readonly number[];
+}
+
+export interface ForwardResult {
+  /** [vocabulary, outputs] F32. */
+  readonly logits: Tensor;
+  /** [embedding, outputs] F32, after the output norm. */
+  readonly hidden: Tensor;
+  /** One for each of the batch's taps: [embedding, rows]. */
+  readonly taps: readonly Tensor[];
+}
+
+/** What every architecture has. Lengths count elements. */
+export interface Hyperparameters {
+  readonly vocabSize: number;
+  /** What the model was trained for, in tokens. */
+  readonly contextLength: number;
+  readonly embeddingLength: number;
+  readonly layerCount: number;
+  /** Query heads of each layer. */
+  readonly headCounts: readonly number[];
+  /** Key and value heads of each layer. */
+  readonly kvHeadCounts: readonly number[];
+  readonly headDim: number;
+  /** Epsilon of the RMS norms. */
+  readonly epsilon: number;
+}
+
+/** Elements of a cache row of one layer; `window`: the layer looks back that far only. */
+export interface CacheRows {
+  readonly kRow: number;
+  readonly vRow: number;
+  readonly window?: number;
+}
+
+export interface LanguageModel {
+  readonly architecture: string;
+  readonly hyperparameters: Hyperparameters;
+  /** All weights, in the order of the file's architecture. */
+  readonly weights: readonly Weight[];
+  /** Bytes that the weights hold in memory. */
+  readonly weightBytes: number;
+  cacheLayout(): readonly CacheRows[];
+  /** Adds the forward pass to a graph. @throws {PacelineError} `graph`, `context-overflow`. */
+  forward(graph: Graph, batch: ForwardBatch): ForwardResult;
+  dispose(): void;
+}
+
+/** A model whose weights are declared but not loaded. */
+export interface Blueprint {
+  readonly hyperparameters: Hyperparameters;
+  cacheLayout(): readonly CacheRows[];
+  forward(graph: Graph, batch: ForwardBatch): ForwardResult;
+}

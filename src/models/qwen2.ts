@@ -1,0 +1,80 @@
+/**
+ * Qwen2 and Qwen2.5 (arXiv 2407.10671): pre-norm transformer with grouped queries, biases on q, k
+ * and v, SwiGLU.
+ */
+import type { Graph } from '../ggml/graph.js';
+import type { Tensor } from '../ggml/tensor.js';
+import type { Weight } from '../ggml/weight.js';
+import { attend } from './attention.js';
+import { type Decoder, decoder } from './decoder.js';
+import * as layers from './layers.js';
+import type { Metadata } from './metadata.js';
+import type { ForwardBatch, Hyperparameters } from './model.js';
+import { type Rope, readRope } from './rope.js';
+import type { WeightLoader } from './weights.js';
+
+interface Qwen2 extends Hyperparameters {
+  readonly rope: Rope;
+  readonly inner: readonly number[];
+}
+
+function hyperparameters(m: Metadata, common: Hyperparameters): Qwen2 {
+  return {
+    ...common,
+    rope: readRope(m, common, 'halves'),
+    inner: m.countPerLayer('feed_forward_length', common.layerCount),
+  };
+}
+
+interface Block {
+  readonly attentionNorm: Weight;
+  readonly qkv: layers.Qkv;
+  readonly output: layers.Linear;
+  readonly networkNorm: Weight;
+  readonly network: layers.GatedNetwork;
+}
+
+function weights(w: WeightLoader, h: Qwen2, layer: number): Block {
+  const at = `blk.${layer}`;
+  const embedding = h.embeddingLength;
+  return {
+    attentionNorm: w.vector(`${at}.attn_norm.weight`, embedding),
+    qkv: layers.declareQkv(w, at, h, layer),
+    output: layers.declareAttentionOutput(w, at, h, layer),
+    networkNorm: w.vector(`${at}.ffn_norm.weight`, embedding),
+    network: layers.declareGated(w, at, embedding, h.inner[layer] as number),
+  };
+}
+
+/** x [embedding, T] to [embedding, T]. */
+function attention(
+  graph: Graph,
+  batch: ForwardBatch,
+  h: Qwen2,
+  b: Block,
+  x: Tensor,
+  layer: number,
+) {
+  const projected = layers.project(graph, b.qkv, x, h, layer);
+  const [q, k, v] = [projected.q, projected.k, projected.v].map((part) =>
+    layers.splitHeads(graph, part, h.headDim),
+  ) as [Tensor, Tensor, Tensor]; // [head, heads, T]
+  const turned = (part: Tensor) => graph.rope(part, batch.positions, h.rope);
+  const scale = 1 / Math.sqrt(h.headDim);
+  const seen = attend(graph, batch, layer, turned(q), turned(k), v, { scale });
+  return layers.linear(graph, b.output, seen);
+}
+
+function network(graph: Graph, b: Block, x: Tensor): Tensor {
+  return layers.gatedNetwork(graph, b.network, x, 'silu');
+}
+
+function block(stream: layers.Stream, h: Qwen2, b: Block, x: Tensor, layer: number): Tensor {
+  const { graph, batch } = stream;
+  const normed = graph.rmsNorm(x, b.attentionNorm.tensor, h.epsilon);
+  const attended = attention(graph, batch, h, b, normed, layer);
+  const sum = graph.add(stream.narrow(layer, x), stream.narrow(layer, attended));
+  return graph.add(sum, network(graph, b, graph.rmsNorm(sum, b.networkNorm.tensor, h.epsilon)));
+}
+
+export const qwen2: Decoder = decoder({ hyperparameters, weights, block });

@@ -1,0 +1,104 @@
+/**
+ * Qwen3 (arXiv 2505.09388): pre-norm transformer with grouped queries, an RMS norm over each head of
+ * q and k before rotation, SwiGLU. `qwen3moe` is the same with experts in place of the network, whose
+ * router weights are normalised to sum to one.
+ */
+import type { Graph } from '../ggml/graph.js';
+import type { Tensor } from '../ggml/tensor.js';
+import type { Weight } from '../ggml/weight.js';
+import { attend } from './attention.js';
+import { type Decoder, decoder } from './decoder.js';
+import * as layers from './layers.js';
+import type { Metadata } from './metadata.js';
+import type { ForwardBatch, Hyperparameters } from './model.js';
+import { type Rope, readRope } from './rope.js';
+import type { WeightLoader } from './weights.js';
+
+interface Qwen3 extends Hyperparameters {
+  readonly rope: Rope;
+  /** Width of the feed-forward network, or of each expert. */
+  readonly inner: readonly number[];
+  readonly experts: number;
+  readonly expertsUsed: number;
+}
+
+function hyperparameters(m: Metadata, common: Hyperparameters): Qwen3 {
+  const { layerCount } = common;
+  const rope = readRope(m, common, 'halves');
+  if (m.architecture === 'qwen3') {
+    const inner = m.countPerLayer('feed_forward_length', layerCount);
+    return { ...common, rope, inner, experts: 0, expertsUsed: 0 };
+  }
+  const experts = m.count('expert_count');
+  const expertsUsed = m.count('expert_used_count');
+  const inner = m.has('expert_feed_forward_length')
+    ? m.countPerLayer('expert_feed_forward_length', layerCount)
+    : m.countPerLayer('feed_forward_length', layerCount).map((n) => Math.floor(n / expertsUsed));
+  return { ...common, rope, inner, experts, expertsUsed };
+}
+
+interface Block {
+  readonly attentionNorm: Weight;
+  readonly qkv: layers.Qkv;
+  readonly qNorm: Weight;
+  readonly kNorm: Weight;
+  readonly output: layers.Linear;
+  readonly networkNorm: Weight;
+  readonly network: layers.GatedNetwork | layers.Mixture;
+}
+
+function weights(w: WeightLoader, h: Qwen3, layer: number): Block {
+  const at = `blk.${layer}`;
+  const embedding = h.embeddingLength;
+  const inner = h.inner[layer] as number;
+  const sizes = { embedding, inner, experts: h.experts, used: h.expertsUsed };
+  return {
+    attentionNorm: w.vector(`${at}.attn_norm.weight`, embedding),
+    qkv: layers.declareQkv(w, at, h, layer),
+    qNorm: w.vector(`${at}.attn_q_norm.weight`, h.headDim),
+    kNorm: w.vector(`${at}.attn_k_norm.weight`, h.headDim),
+    output: layers.declareAttentionOutput(w, at, h, layer),
+    networkNorm: w.vector(`${at}.ffn_norm.weight`, embedding),
+    network:
+      h.experts === 0
+        ? layers.declareGated(w, at, embedding, inner)
+        : layers.declareMixture(w, at, sizes),
+  };
+}
+
+/** x [embedding, T] to [embedding, T]. */
+function attention(
+  graph: Graph,
+  batch: ForwardBatch,
+  h: Qwen3,
+  b: Block,
+  x: Tensor,
+  layer: number,
+) {
+  const projected = layers.project(graph, b.qkv, x, h, layer);
+  const [q, k, v] = [projected.q, projected.k, projected.v].map((part) =>
+    layers.splitHeads(graph, part, h.headDim),
+  ) as [Tensor, Tensor, Tensor]; // [head, heads, T]
+  const turned = (part: Tensor, norm: Weight) =>
+    graph.rope(graph.rmsNorm(part, norm.tensor, h.epsilon), batch.positions, h.rope);
+  const scale = 1 / Math.sqrt(h.headDim);
+  const seen = attend(graph, batch, layer, turned(q, b.qNorm), turned(k, b.kNorm), v, { scale });
+  return layers.linear(graph, b.output, seen);
+}
+
+function network(graph: Graph, b: Block, x: Tensor): Tensor {
+  if ('router' in b.network) {
+    return layers.mixture(graph, b.network, x, { activation: 'silu', normalise: true });
+  }
+  return layers.gatedNetwork(graph, b.network, x, 'silu');
+}
+
+function block(stream: layers.Stream, h: Qwen3, b: Block, x: Tensor, layer: number): Tensor {
+  const { graph, batch } = stream;
+  const normed = graph.rmsNorm(x, b.attentionNorm.tensor, h.epsilon);
+  const attended = attention(graph, batch, h, b, normed, layer);
+  const sum = graph.add(stream.narrow(layer, x), stream.narrow(layer, attended));
+  return graph.add(sum, network(graph, b, graph.rmsNorm(sum, b.networkNorm.tensor, h.epsilon)));
+}
+
+export const qwen3: Decoder = decoder({ hyperparameters, weights, block });

@@ -1,0 +1,55 @@
+/**
+ * Rotary position embedding as a model's metadata describes it: base, scaling (linear, YaRN,
+ * LongRoPE) and the tensors that divide the frequencies.
+ */
+import type { RopeOptions } from '../ggml/graph.js';
+import type { Weight } from '../ggml/weight.js';
+import type { Metadata } from './metadata.js';
+import type { Hyperparameters } from './model.js';
+import type { WeightLoader } from './weights.js';
+
+const scalingTypes = ['none', 'linear', 'yarn', 'longrope'] as const;
+type Scaling = (typeof scalingTypes)[number];
+
+export interface Rope extends RopeOptions {
+  readonly scaling: Scaling;
+}
+
+/** @throws {PacelineError} `broken-file` for an unknown scaling or partial rotation. */
+export function readRope(m: Metadata, h: Hyperparameters, pairs: RopeOptions['pairs']): Rope {
+  const dimensions = m.count('rope.dimension_count', h.headDim);
+  if (dimensions !== h.headDim || dimensions % 2 !== 0) {
+    const problem = `is ${dimensions}; heads of ${h.headDim} must be rotated as a whole`;
+    throw m.bad('rope.dimension_count', problem);
+  }
+  const scaling = (m.string('rope.scaling.type') ?? 'linear') as Scaling;
+  if (!scalingTypes.includes(scaling)) {
+    throw m.bad('rope.scaling.type', `is ${scaling}, which is not supported`);
+  }
+  const factor = m.number('rope.scaling.factor', m.number('rope.scale_linear', 0));
+  const scale = factor === 0 || scaling === 'none' ? 1 : 1 / factor;
+  return {
+    dimensions,
+    pairs,
+    base: m.number('rope.freq_base', 10000),
+    scale,
+    scaling,
+    yarn: scaling === 'yarn' ? 1 : 0,
+    // ggml multiplies by YaRN's 1 + 0.1 ln(factor) itself.
+    magnitude: m.number('rope.scaling.attn_factor', 1),
+    betaFast: 32,
+    betaSlow: 1,
+    originalContext: m.count('rope.scaling.original_context_length', h.contextLength),
+  };
+}
+
+/**
+ * The tensor that divides the frequencies: Llama 3's `rope_freqs`, or for LongRoPE the long or
+ * short factors, depending on the context that the model is loaded for.
+ */
+export function ropeFactors(w: WeightLoader, rope: Rope): Weight | undefined {
+  const shape = [rope.dimensions / 2];
+  if (rope.scaling !== 'longrope') return w.optionalVector('rope_freqs.weight', shape);
+  const long = w.contextLength > rope.originalContext;
+  return w.optionalVector(`rope_factors_${long ? 'long' : 'short'}.weight`, shape);
+}

@@ -1,0 +1,259 @@
+/**
+ * Declares a model's weights and loads them. Every tensor's presence, shape and type is checked when
+ * it is declared, before any memory is taken; every value while it is read. Loading reports progress
+ * in bytes and can be aborted.
+ */
+import { PacelineError, throwIfAborted } from '../base/errors.js';
+import type { OnProgress } from '../base/progress.js';
+import type { Backend } from '../ggml/backend.js';
+import { trimShape } from '../ggml/tensor.js';
+import { GgmlType, rowBytes, typeName } from '../ggml/types.js';
+import {
+  Weight,
+  type WeightAllocation,
+  type WeightLayout,
+  type WeightRole,
+} from '../ggml/weight.js';
+import type { GgufTensorInfo } from '../gguf/types.js';
+
+/** The part of a GGUF file that holds tensors. */
+export interface TensorSource {
+  readonly tensors: ReadonlyMap<string, GgufTensorInfo>;
+  /** Fills `target` with the tensor's bytes from byte `start` on. */
+  readTensor(
+    info: GgufTensorInfo,
+    target: Uint8Array,
+    options: { start: number; signal?: AbortSignal | undefined },
+  ): Promise<void>;
+}
+
+/** Bytes read, checked and stored at a time. */
+const pieceBytes = 8 * 2 ** 20;
+
+interface Declared {
+  readonly info: GgufTensorInfo;
+  readonly weight: Weight;
+}
+
+export interface LoadWeightsOptions {
+  readonly backend: Backend;
+  /** In order of preference; the last one must hold everything. */
+  readonly layouts: readonly WeightLayout[];
+  readonly onProgress?: OnProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export class WeightLoader {
+  /** The context that the model is loaded for, in tokens. */
+  readonly contextLength: number;
+  readonly #source: TensorSource;
+  readonly #declared = new Map<string, Declared>();
+
+  constructor(source: TensorSource, contextLength: number) {
+    this.#source = source;
+    this.contextLength = contextLength;
+  }
+
+  get weights(): readonly Weight[] {
+    return [...this.#declared.values()].map(({ weight }) => weight);
+  }
+
+  /** The file's tensor of that name, unchecked, for sizes that only the shape tells. */
+  find(name: string): GgufTensorInfo | undefined {
+    return this.#source.tensors.get(name);
+  }
+
+  /** A matrix [in, out]. */
+  matrix(name: string, shape: readonly [number, number]): Weight {
+    return this.#required(name, shape, 'linear');
+  }
+
+  /** A matrix for each expert: [in, out, experts]. */
+  experts(name: string, shape: readonly [number, number, number]): Weight {
+    return this.#required(name, shape, 'experts');
+  }
+
+  /** A table of rows, such as token embeddings; `tied` if it is also used as a matrix. */
+  table(name: string, shape: readonly [number, number], tied: boolean): Weight {
+    return this.#required(name, shape, tied ? 'linear+rows' : 'rows');
+  }
+
+  /** A norm, bias or list of factors. Kept as F32. */
+  vector(name: string, length: number): Weight {
+    return this.#required(name, [length], 'vector');
+  }
+
+  optionalVector(name: string, shape: readonly number[]): Weight | undefined {
+    return this.find(name) === undefined ? undefined : this.#required(name, shape, 'vector');
+  }
+
+  #required(name: string, shape: readonly number[], role: WeightRole): Weight {
+    const info = this.find(name);
+    if (info === undefined) {
+      throw new PacelineError('missing-tensor', `The model has no tensor ${name}`, {
+        hint: 'The file is incomplete, or one part of a split model is missing.',
+        details: { tensor: name, expected: shape },
+      });
+    }
+    const found = trimShape(info.shape);
+    if (
+      found.length !== trimShape(shape).length ||
+      shape.some((n, axis) => n !== (found[axis] ?? 1))
+    ) {
+      throw new PacelineError(
+        'wrong-shape',
+        `Tensor ${name} has the shape [${found.join(', ')}] instead of [${shape.join(', ')}]`,
+        {
+          hint: 'The metadata and the tensors of this file do not fit together.',
+          details: { tensor: name, expected: shape, found },
+        },
+      );
+    }
+    if (role === 'vector' && info.type !== GgmlType.F32) throw wrongType(info, 'F32');
+    if (notFloat.has(info.type)) throw wrongType(info, 'a floating-point or quantised type');
+    const existing = this.#declared.get(name);
+    if (existing !== undefined) return existing.weight;
+    const weight = new Weight({ name, type: info.type, shape, role });
+    this.#declared.set(name, { info, weight });
+    return weight;
+  }
+
+  /** Bytes that all declared weights will take. */
+  bytes(layouts: readonly WeightLayout[]): number {
+    return this.weights.reduce((sum, weight) => sum + layoutFor(weight, layouts).bytes, 0);
+  }
+
+  /**
+   * Allocates storage for every declared weight and fills it.
+   * @throws {PacelineError} `memory`, `aborted`, `bad-weights`, `broken-file`; nothing stays allocated.
+   */
+  async load(options: LoadWeightsOptions): Promise<WeightAllocation[]> {
+    const groups = new Map<WeightLayout, Declared[]>();
+    for (const declared of this.#declared.values()) {
+      const { layout } = layoutFor(declared.weight, options.layouts);
+      groups.set(layout, [...(groups.get(layout) ?? []), declared]);
+    }
+    const allocations: WeightAllocation[] = [];
+    try {
+      const places = new Map<Declared, (piece: Piece) => Promise<void> | void>();
+      for (const [layout, members] of groups) {
+        const specs = members.map(({ weight }) => weight);
+        const allocation = layout.allocate(options.backend, specs);
+        allocations.push(allocation);
+        for (const [index, declared] of members.entries()) {
+          const storage = allocation.storages[index];
+          if (storage !== undefined) declared.weight.storage = storage;
+          places.set(declared, ({ matrix, firstRow, data }) =>
+            allocation.fill(index, matrix, firstRow, data),
+          );
+        }
+      }
+      await this.#fill(options, places);
+      return allocations;
+    } catch (error) {
+      for (const allocation of allocations) allocation.dispose();
+      throw error;
+    }
+  }
+
+  /** Reads in the order of the file; while a piece is checked and stored, the next is read. */
+  async #fill(
+    { backend, onProgress, signal }: LoadWeightsOptions,
+    places: ReadonlyMap<Declared, (piece: Piece) => Promise<void> | void>,
+  ): Promise<void> {
+    const order = [...this.#declared.values()].sort(
+      (a, b) => a.info.file - b.info.file || a.info.offset - b.info.offset,
+    );
+    const total = order.reduce((sum, { info }) => sum + info.bytes, 0);
+    const buffers = [new Uint8Array(0), new Uint8Array(0)];
+    let done = 0;
+    let turn = 0;
+    let storing: Promise<void> = Promise.resolve();
+    const store = async (declared: Declared, piece: Piece) => {
+      await checkValues(backend, declared.info, piece);
+      await places.get(declared)?.(piece);
+      done += piece.data.byteLength;
+      onProgress?.({ task: 'loading weights', done, total, unit: 'bytes' });
+    };
+    try {
+      for (const declared of order) {
+        for (const { matrix, firstRow, offset, bytes } of pieces(declared.info)) {
+          throwIfAborted(signal);
+          turn = 1 - turn;
+          if ((buffers[turn]?.byteLength ?? 0) < bytes) buffers[turn] = new Uint8Array(bytes);
+          const data = (buffers[turn] as Uint8Array).subarray(0, bytes);
+          await this.#source.readTensor(declared.info, data, { start: offset, signal });
+          await storing;
+          storing = store(declared, { matrix, firstRow, data });
+          storing.catch(() => {}); // awaited below; until then a failure must not count as unhandled
+        }
+      }
+    } finally {
+      await storing;
+    }
+  }
+}
+
+const notFloat: ReadonlySet<GgmlType> = new Set([
+  GgmlType.I8,
+  GgmlType.I16,
+  GgmlType.I32,
+  GgmlType.I64,
+  GgmlType.F64,
+]);
+
+interface Piece {
+  readonly matrix: number;
+  readonly firstRow: number;
+  readonly data: Uint8Array;
+}
+
+/** The pieces in which a tensor is read: rows of one matrix, a multiple of 64 but for the last. */
+function* pieces(info: GgufTensorInfo) {
+  const [n0 = 1, rows = 1, n2 = 1, n3 = 1] = info.shape;
+  const row = rowBytes(info.type, n0);
+  const step = Math.max(64, Math.floor(pieceBytes / Math.max(1, row) / 64) * 64);
+  for (let matrix = 0; matrix < n2 * n3; matrix++) {
+    for (let firstRow = 0; firstRow < rows; firstRow += step) {
+      const count = Math.min(step, rows - firstRow);
+      yield { matrix, firstRow, offset: (matrix * rows + firstRow) * row, bytes: count * row };
+    }
+  }
+}
+
+function layoutFor(weight: Weight, layouts: readonly WeightLayout[]) {
+  for (const layout of layouts) {
+    const bytes = layout.bytes(weight);
+    if (bytes !== undefined) return { layout, bytes };
+  }
+  throw new PacelineError('unsupported-type', `No way to store ${weight}`, {
+    details: { tensor: weight.name, type: typeName(weight.type) },
+  });
+}
+
+/** ggml's own check for NaN and infinity, on a worker thread. */
+async function checkValues(backend: Backend, info: GgufTensorInfo, piece: Piece): Promise<void> {
+  const { data } = piece;
+  const valid = await new Promise<boolean>((resolve, reject) => {
+    backend.ggml.base.ggml_validate_row_data.async(info.type, data, data.byteLength, (error, ok) =>
+      error ? reject(error) : resolve(ok),
+    );
+  });
+  if (valid) return;
+  throw new PacelineError(
+    'bad-weights',
+    `Tensor ${info.name} has values that are not finite numbers (rows ${piece.firstRow} and on)`,
+    {
+      hint: 'The file is damaged or its conversion went wrong; get or convert it again.',
+      details: { tensor: info.name, matrix: piece.matrix, firstRow: piece.firstRow },
+    },
+  );
+}
+
+function wrongType(info: GgufTensorInfo, expected: string): PacelineError {
+  return new PacelineError(
+    'unsupported-type',
+    `Tensor ${info.name} is ${typeName(info.type)}, where ${expected} is needed`,
+    { details: { tensor: info.name, found: typeName(info.type), expected } },
+  );
+}
