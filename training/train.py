@@ -1,0 +1,129 @@
+"""Train the default model until a wall-clock time; checkpoints resume, pauses only cost time.
+
+The learning rate follows the share of the wall clock that is used up, so it reaches zero at --end. Sequences are short
+at first and full length at the end (PHASES). Progress goes to work/train.log as one line each 20 steps.
+"""
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import os
+import time
+from pathlib import Path
+
+import torch
+
+from core import Config, Model
+from data import WORK, Stream, bytes_per_token, held_out
+from optim import AdamW, Muon
+
+# up to which share of the time: sequence length, sequences a micro batch, micro batches a step
+PHASES = [(0.30, 256, 32, 1), (0.62, 512, 16, 1), (0.84, 1024, 8, 2), (1.01, 2048, 4, 2)]
+
+
+def evaluate(model: Model, T: int = 1024, limit: int = 60_000) -> dict[str, float]:
+    """Held-out loss in nats per byte (windows of T tokens)."""
+    out = {}
+    for name in ['heldout-ts', 'heldout-md']:
+        losses = [model.step(x, y, train=False) for x, y in held_out(name, T, limit)]
+        out[name] = sum(losses) / len(losses) / bytes_per_token(name)
+    return out
+
+
+def optimisers(model: Model) -> tuple[Muon, AdamW]:
+    """Muon over block matrices (fused ones by part), AdamW over the rest."""
+    c = model.cfg
+    weights, splits = [], []
+    for block in model.blocks:
+        for k, w in block.w.items():
+            weights.append(w)
+            kv = c.kv_heads * c.head_dim
+            splits.append([c.heads * c.head_dim, kv, kv] if k == 'qkv' else [c.ff, c.ff] if k == 'gu' else [w.shape[0]])
+    return Muon(weights, splits), AdamW([model.emb, model.norm])
+
+
+def save(path: Path, model: Model, muon: Muon, adam: AdamW, meta: dict[str, float]) -> None:
+    """Write a checkpoint beside its name, then rename."""
+    tmp = path.with_suffix('.tmp')
+    torch.save({'cfg': model.cfg.dict(), 'model': model.state(), 'muon': muon.buf, 'adam': (adam.m, adam.v, adam.count),
+                'meta': meta}, tmp)
+    os.replace(tmp, path)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--minutes', type=float, default=90.0, help='train this long (when --end is not given)')
+    parser.add_argument('--end', help='or until this time of day, HH:MM')
+    parser.add_argument('--start', help='time of day the schedule counts from (default: now), HH:MM')
+    parser.add_argument('--out', type=Path, default=WORK / 'target.pt', help='checkpoint; resumed from when it exists')
+    parser.add_argument('--layers', type=int, default=Config.layers, help='blocks')
+    parser.add_argument('--lr', type=float, default=0.02, help='peak rate of Muon')
+    parser.add_argument('--emb-lr', type=float, default=0.004, help='peak rate of AdamW on the embedding')
+    parser.add_argument('--threads', type=int, default=2, help='CPU threads')
+    parser.add_argument('--pin', default='', help='a fixed phase for experiments: T,B,accumulate')
+    parser.add_argument('--save-every', type=float, default=240.0, help='seconds between checkpoints')
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.set_grad_enabled(False)
+
+    def clock(text: str) -> float:
+        hour, minute = map(int, text.split(':'))
+        return dt.datetime.now().replace(hour=hour, minute=minute, second=0, microsecond=0).timestamp()
+
+    start = clock(args.start) if args.start else time.time()
+    end = clock(args.end) if args.end else start + 60 * args.minutes
+    model = Model(Config(layers=args.layers))
+    muon, adam = optimisers(model)
+    meta = {'steps': 0, 'tokens': 0}
+    if args.out.exists():
+        ck = torch.load(args.out)
+        model.load(ck['model'])
+        for a, b in zip(muon.buf, ck['muon']):
+            a.copy_(b)
+        for a, b in zip(adam.m + adam.v, ck['adam'][0] + ck['adam'][1]):
+            a.copy_(b)
+        adam.count, meta = ck['adam'][2], ck['meta']
+        print(f'resumed at step {meta["steps"]}', flush=True)
+    stream = Stream(skip=int(meta['tokens']))
+    print(f'{model.params()} parameters, {len(stream.ids)} training tokens', flush=True)
+    saved = shown = time.time()
+    total, count, since = 0.0, 0, 0
+    while True:
+        now = time.time()
+        share = (now - start) / (end - start)
+        if share >= 1:
+            break
+        T, B, acc = next((t, b, a) for limit, t, b, a in PHASES if share < limit)
+        if args.pin:
+            T, B, acc = map(int, args.pin.split(','))
+        model.zero()
+        for _ in range(acc):
+            x, y = stream.batch(B, T)
+            total += model.step(x, y, weight=1 / acc, zreg=1e-4)
+            count += 1
+        warm = min(1.0, (meta['steps'] + 1) / 60)
+        lr = warm * min(1.0, (1 - share) / 0.75)
+        mom = 0.85 + 0.10 * min(1.0, meta['steps'] / 300)
+        grads = [g for block in model.blocks for g in block.g.values()]
+        muon.step(grads, args.lr * lr, 0.01, mom)
+        adam.step([model.g_emb, model.g_norm], [args.emb_lr * lr, 0.002 * lr])
+        model.refresh()
+        meta['steps'] += 1
+        meta['tokens'] += B * T * acc
+        since += B * T * acc
+        if meta['steps'] % 20 == 0:
+            now = time.time()
+            print(f'{100 * share:5.1f}% step {int(meta["steps"])} T {T} tokens {meta["tokens"] / 1e6:.2f}M '
+                  f'loss {total / count:.4f} lr {lr:.3f} {since / (now - shown):.0f} tok/s', flush=True)
+            total, count, since, shown = 0.0, 0, 0, now
+        if time.time() - saved > args.save_every:
+            print(f'held out, nats a byte: {evaluate(model)}', flush=True)
+            save(args.out, model, muon, adam, meta)
+            saved = time.time()
+    save(args.out, model, muon, adam, meta)
+    print(f'end: {meta}, held out: {evaluate(model, 2048, 400_000)}', flush=True)
+
+
+if __name__ == '__main__':
+    main()
