@@ -2,33 +2,62 @@
  * Step 3 of the set-up: the C++ kernels. They only make things faster, so that a machine without a
  * compiler gets a warning and goes on with ggml's own kernels.
  */
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { accessSync, constants, existsSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { filesUnder, fingerprint, stampMatches, writeStamp } from './fingerprint.mjs';
-import { root, run } from './process.mjs';
+import { root } from './process.mjs';
 import { say, step } from './say.mjs';
 
 const stamp = '.cache/native.stamp';
-const outputs = ['build', 'prebuilt', 'test'];
+const outputs = ['build', 'prebuilt', 'test', 'bench'];
+const compilers = ['g++', 'clang++', 'c++', 'aarch64-linux-gnu-g++'];
 
-/** Runs `native/build.mjs` unless its outputs were already made from exactly these sources. */
+/** Where the compilers are that the build may find; a new one is a reason to try again. */
+function compilersOnPath() {
+  const folders = (process.env.PATH ?? '').split(delimiter);
+  return compilers.flatMap((name) =>
+    folders
+      .map((folder) => join(folder, name))
+      .filter((path) => {
+        try {
+          accessSync(path, constants.X_OK);
+          return true;
+        } catch {
+          return false;
+        }
+      })
+      .slice(0, 1),
+  );
+}
+
+function ownLibrary() {
+  const folder = `${process.platform}-${process.arch}`;
+  const extension = process.platform === 'darwin' ? 'dylib' : 'so';
+  return join(root, 'native', 'prebuilt', folder, `libpaceline-kernels.${extension}`);
+}
+
+/** Builds the kernels unless that was already tried with exactly these sources and compilers. */
 export async function buildNative({ force = false } = {}) {
-  if (!existsSync(join(root, 'native', 'build.mjs'))) return false;
+  const script = join(root, 'native', 'build.mjs');
+  if (!existsSync(script)) return false;
   const sources = filesUnder('native', { ignore: outputs });
-  const value = fingerprint(sources, [process.platform, process.arch, process.env.CXX ?? '']);
-  const built = ['build', 'prebuilt'].some((folder) => existsSync(join(root, 'native', folder)));
-  if (!force && built && stampMatches(stamp, value)) return false;
+  const value = fingerprint(sources, [process.env.CXX ?? '', ...compilersOnPath()]);
+  const done = (built) => `${value} ${built ? 'built' : 'not-built'}`;
+  const current =
+    stampMatches(stamp, done(false)) ||
+    (stampMatches(stamp, done(true)) && existsSync(ownLibrary()));
+  if (!force && current) return false;
   await step('building native kernels', async () => {
-    const { code, output } = await run(process.execPath, [join('native', 'build.mjs')], {
-      capture: true,
-    });
-    if (code === 0) {
-      writeStamp(stamp, value);
-      return;
+    try {
+      const { buildNative: build } = await import(pathToFileURL(script).href);
+      await build({ log: (line) => say(line.trim().replaceAll('\n', '\n       ')) });
+    } catch (error) {
+      say(error instanceof Error ? error.message : String(error));
     }
-    const lines = output.trim().split('\n').slice(-5).join('\n       ');
-    say(`warning: native kernels were not built (exit code ${code}); ggml's own will compute`);
-    if (lines !== '') say(`       ${lines}`);
+    const built = existsSync(ownLibrary());
+    if (!built) say("warning: no native kernels for this machine; ggml's own will compute");
+    writeStamp(stamp, done(built));
   });
   return true;
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { posix } from 'node:path';
 import { test } from 'node:test';
 import { readRepositoryFile, repositoryFiles } from '../support/repository.js';
 
@@ -48,9 +49,7 @@ test('links in documents lead to files and headings that exist', () => {
     for (const [, link = ''] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
       if (/^[a-z]+:/.test(link)) continue;
       const [file = '', fragment] = link.split('#');
-      const folder = path.split('/').slice(0, -1);
-      const target =
-        file === '' ? path : new URL(file, `file:///${folder.join('/')}/x`).pathname.slice(1);
+      const target = file === '' ? path : posix.join(posix.dirname(path), file);
       const exists = files.some(
         (other) => other === target || other.startsWith(`${target.replace(/\/$/, '')}/`),
       );

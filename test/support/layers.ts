@@ -34,7 +34,7 @@ export function importsOf(source: string): string[] {
 function layerOf(path: string): number | undefined {
   const [folder = '', rest] = path.replace(/^src\//, '').split('/');
   if (rest === undefined) return -1;
-  const index = layers.indexOf(folder);
+  const index = (layers as readonly string[]).indexOf(folder);
   return index === -1 ? undefined : index;
 }
 

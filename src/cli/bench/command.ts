@@ -1,0 +1,3 @@
+/** What `paceline bench` does. */
+
+export async function benchCommand(_model: string | undefined, _flags: object): Promise<void> {}

@@ -1,0 +1,60 @@
+/** `paceline bench`: speed on this machine, alone or beside a peer. */
+import { type Command, InvalidArgumentError } from 'commander';
+import type { DraftKind } from '../../engine/types.js';
+import { draftKinds } from '../generation-flags.js';
+import { integer, integers, words } from '../numbers.js';
+
+/** Values of the flags of `bench`. */
+export interface BenchFlags {
+  readonly prompt: number;
+  readonly gen: number;
+  readonly batch?: readonly number[];
+  readonly draft?: readonly DraftKind[];
+  readonly runs: number;
+  readonly shape?: string;
+  readonly type: string;
+  readonly vs?: 'node-llama-cpp';
+  readonly threads?: number;
+  readonly profile?: boolean;
+  readonly json?: boolean;
+}
+
+const peers = ['node-llama-cpp'] as const;
+
+function peer(text: string): (typeof peers)[number] {
+  const found = peers.find((name) => name === text);
+  if (found !== undefined) return found;
+  throw new InvalidArgumentError(`The peers are: ${peers.join(', ')}.`);
+}
+
+/** Declares the command. */
+export function defineBench(program: Command): void {
+  program
+    .command('bench')
+    .summary('measure speed on this machine')
+    .description(
+      'Measures prefill and decode and reports median, least and most of several runs. With --vs, ' +
+        'a peer runs the same file with the same threads, in turns with ours, and ratios above 1 ' +
+        'mean that ours is faster; the peer is installed into the cache folder when first needed.',
+    )
+    .argument('[model]', 'a path or `default`; left out with --shape')
+    .option('--prompt <tokens>', 'length of the prompt', integer(1), 512)
+    .option('--gen <tokens>', 'tokens to generate', integer(1), 64)
+    .option(
+      '--batch <counts>',
+      'time of a pass over this many tokens, for example 1,2,4,8,16',
+      integers(1, 512),
+    )
+    .option('--draft <kinds>', `drafters to compare: ${draftKinds.join(', ')}`, words(draftKinds))
+    .option('--runs <count>', 'how often to measure each', integer(1, 1000), 5)
+    .option('--shape <name>', 'a model of that shape with random weights, for speed alone')
+    .option('--type <name>', 'with --shape: type of the weights', 'q4_0')
+    .option('--vs <peer>', `compare with: ${peers.join(', ')}`, peer)
+    .option('--threads <count>', 'threads that compute', integer(1, 1024))
+    .option('--profile', 'print time per kind of operation and layer')
+    .option('--json', 'one JSON object on stdout')
+    .action(async (model: string | undefined, flags: BenchFlags) => {
+      const { benchCommand } = await import('../bench/command.js');
+      await benchCommand(model, flags);
+    });
+}

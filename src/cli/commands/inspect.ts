@@ -1,0 +1,28 @@
+/** `paceline inspect`: what a GGUF holds and what it needs, from its header alone. */
+import type { Command } from 'commander';
+import { integer } from '../numbers.js';
+
+interface InspectFlags {
+  readonly ctx?: number;
+  readonly all?: boolean;
+  readonly json?: boolean;
+}
+
+/** Declares the command. */
+export function defineInspect(program: Command): void {
+  program
+    .command('inspect')
+    .summary('what a GGUF file holds and needs')
+    .description(
+      'Shows architecture, parameters, quantisation mix, tokenizer, and the memory that a context ' +
+        'needs. Reads only the header; no weights are loaded.',
+    )
+    .argument('<model>', 'a path or `default`')
+    .option('--ctx <tokens>', 'context length to estimate the memory for', integer(1))
+    .option('--all', 'also list all metadata and tensors')
+    .option('--json', 'one JSON object on stdout')
+    .action(async (model: string, flags: InspectFlags) => {
+      const { inspectCommand } = await import('../inspect-report.js');
+      await inspectCommand(model, flags);
+    });
+}

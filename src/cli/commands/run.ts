@@ -1,0 +1,212 @@
+/**
+ * `paceline run`: text from a prompt, or a chat on a terminal. Decides between a chat turn and the
+ * plain continuation of a text, streams to stdout, and reports as JSON where asked.
+ */
+import type { Command } from 'commander';
+import { PacelineError } from '../../base/errors.js';
+import type { Generation, ModelInfo, StreamEvent } from '../../engine/types.js';
+import type { ModelLike, SessionLike } from '../engine.js';
+import {
+  addGenerationFlags,
+  addLoadFlags,
+  type GenerationFlags,
+  generateOptions,
+  type LoadFlags,
+  loadOptions,
+} from '../generation-flags.js';
+import { readPrompt } from '../input.js';
+import { catchInterrupt } from '../interrupt.js';
+import { dim, note, print, printJson } from '../output.js';
+import { ProgressBar } from '../progress-bar.js';
+import { rate } from '../table.js';
+
+interface RunFlags extends LoadFlags, GenerationFlags {
+  readonly raw?: boolean;
+  readonly chat?: boolean;
+  readonly system?: string;
+  readonly json?: boolean;
+}
+
+/** Declares the command. */
+export function defineRun(program: Command): void {
+  const command = program
+    .command('run')
+    .summary('generate text from a prompt, or chat')
+    .description(
+      'Generates text. Without a prompt, reads it from stdin when that is not a terminal, and ' +
+        'opens a chat when it is.\n\n' +
+        'A model with a chat template answers the prompt as a user’s message; a base model, or ' +
+        'any model with --raw, continues the prompt as it is. A model counts as a base model when ' +
+        'its GGUF has no chat template or says so (general.finetune is “base”); the embedded ' +
+        'default is one.',
+    )
+    .argument('[model]', 'a path or `default`, the embedded model', 'default')
+    .argument('[prompt]', 'the text to answer or continue; `-` reads stdin')
+    .option('--raw', 'continue the prompt as it is, without the chat template')
+    .option('--chat', 'use the chat template also where the model is marked as a base model')
+    .option('--system <text>', 'system message for the chat template');
+  addGenerationFlags(command);
+  addLoadFlags(command);
+  command
+    .option('--json', 'one JSON object on stdout instead of streamed text')
+    .action((model: string, prompt: string | undefined, flags: RunFlags) =>
+      runCommand(model, prompt, flags),
+    );
+}
+
+/** Whether a prompt is a message to answer; see the description of the command. */
+export function answersAsChat(
+  info: Pick<ModelInfo, 'hasChatTemplate' | 'isBaseModel'>,
+  flags: Pick<RunFlags, 'raw' | 'chat' | 'system'>,
+): boolean {
+  if (flags.raw === true) {
+    if (flags.chat !== true && flags.system === undefined) return false;
+    throw new PacelineError('usage', '--raw excludes --chat and --system', {
+      hint: 'A raw prompt is continued as it is: write the system text into it.',
+    });
+  }
+  const wanted = flags.chat === true || flags.system !== undefined;
+  if (info.hasChatTemplate) return wanted || !info.isBaseModel;
+  if (!wanted) return false;
+  throw new PacelineError('usage', 'This model has no chat template', {
+    hint: 'Leave out --chat and --system; the prompt is then continued as it is.',
+  });
+}
+
+/** The JSON of the contract for a finished text. */
+export function runReport(generation: Generation, info: ModelInfo): Record<string, unknown> {
+  const { timings, draft } = generation;
+  return {
+    text: generation.text,
+    tokens: generation.tokens,
+    finish_reason: generation.finishReason,
+    prompt_tokens: generation.promptTokens,
+    cached_tokens: generation.cachedTokens,
+    seed: generation.seed,
+    timings: {
+      load_ms: info.loadMs,
+      prefill_ms: timings.prefillMs,
+      prefill_tps: timings.prefillTokensPerSecond,
+      decode_ms: timings.decodeMs,
+      decode_tps: timings.decodeTokensPerSecond,
+    },
+    draft: {
+      kind: draft.kind,
+      steps: draft.steps,
+      drafted: draft.drafted,
+      accepted: draft.accepted,
+    },
+    ...(generation.logprobs === undefined ? {} : { logprobs: generation.logprobs }),
+    model: {
+      path: info.path,
+      name: info.name,
+      architecture: info.architecture,
+      kernels: info.kernels,
+      threads: info.threads,
+    },
+  };
+}
+
+/** One line about how fast a text was made. */
+export function summaryLine(generation: Generation): string {
+  const { timings, draft, tokens, promptTokens, cachedTokens } = generation;
+  const parts = [
+    `${tokens.length} tokens, ${rate(timings.decodeTokensPerSecond)} tok/s`,
+    `prompt ${promptTokens}${cachedTokens > 0 ? ` (${cachedTokens} cached)` : ''}`,
+  ];
+  if (draft.drafted > 0) parts.push(`${draft.kind}: ${draft.accepted} of ${draft.drafted} drafted`);
+  return parts.join(' · ');
+}
+
+/** Starts the text: a chat turn or a continuation. */
+export function startText(
+  session: SessionLike,
+  prompt: string,
+  chat: boolean,
+  system: string | undefined,
+  options: Parameters<SessionLike['streamChat']>[1],
+): AsyncIterable<StreamEvent> {
+  if (!chat) return session.stream(prompt, options);
+  const messages = system === undefined ? [] : [{ role: 'system' as const, content: system }];
+  return session.streamChat([...messages, { role: 'user', content: prompt }], options);
+}
+
+async function runCommand(
+  model: string,
+  argument: string | undefined,
+  flags: RunFlags,
+): Promise<void> {
+  const json = flags.json === true;
+  const options = generateOptions(flags);
+  if (flags.logprobs !== undefined && !json) {
+    throw new PacelineError('usage', '--logprobs needs --json', { hint: 'Add --json.' });
+  }
+  const interactive = argument === undefined && process.stdin.isTTY === true;
+  if (interactive && json) {
+    throw new PacelineError('usage', '--json needs a prompt', {
+      hint: 'Give the prompt as an argument or on stdin.',
+    });
+  }
+  const prompt = interactive
+    ? undefined
+    : argument === undefined || argument === '-'
+      ? await readPrompt()
+      : argument;
+  if (prompt === '') {
+    throw new PacelineError('usage', 'The prompt is empty', {
+      hint: 'Give text as an argument or on stdin, or run on a terminal for a chat.',
+    });
+  }
+  const { withModel } = await import('../engine.js');
+  const bar = new ProgressBar();
+  const interrupt = catchInterrupt();
+  const load = { ...loadOptions(flags), onProgress: bar.onProgress, signal: interrupt.signal };
+  try {
+    await withModel(model, load, async (loaded) => {
+      bar.clear();
+      const chat = answersAsChat(loaded.info, flags);
+      if (prompt === undefined) {
+        interrupt.release();
+        const { chatOnTerminal } = await import('../chat/terminal.js');
+        await chatOnTerminal(loaded, { chat, system: flags.system, options });
+        return;
+      }
+      await once(loaded, prompt, chat, flags, { ...options, signal: interrupt.signal }, bar);
+    });
+  } finally {
+    bar.clear();
+    interrupt.release();
+  }
+}
+
+async function once(
+  model: ModelLike,
+  prompt: string,
+  chat: boolean,
+  flags: RunFlags,
+  options: Parameters<SessionLike['streamChat']>[1],
+  bar: ProgressBar,
+): Promise<void> {
+  const json = flags.json === true;
+  const settings = { ...options, onProgress: bar.onProgress };
+  let last = '';
+  for await (const event of startText(model, prompt, chat, flags.system, settings)) {
+    if (event.type === 'text') {
+      if (json || event.text === '') continue;
+      bar.clear();
+      last = event.text;
+      await print(event.text);
+      continue;
+    }
+    bar.clear();
+    if (json) await printJson(runReport(event.generation, model.info));
+    else await endOfText(last, event.generation);
+    if (event.generation.finishReason === 'abort') process.exitCode = 130;
+  }
+}
+
+/** A terminal gets its line break and, on stderr, the speed; a pipe gets the text alone. */
+async function endOfText(last: string, generation: Generation): Promise<void> {
+  if (process.stdout.isTTY && !last.endsWith('\n')) await print('\n');
+  if (process.stderr.isTTY) note(dim(`[${summaryLine(generation)}]`));
+}

@@ -1,0 +1,3 @@
+/** What `paceline devices` prints. */
+
+export async function devicesCommand(_json: boolean): Promise<void> {}

@@ -1,0 +1,65 @@
+/**
+ * How the command line fails: one message with a hint on stderr, the same as JSON on stdout where
+ * the caller asked for JSON, and the exit code of the contract.
+ */
+import { CommanderError } from 'commander';
+import { errorCodes, PacelineError } from '../base/errors.js';
+import { note, printJson } from './output.js';
+
+/** The exit codes, as `--help` and the documentation show them. */
+export const exitCodes: readonly (readonly [code: number, meaning: string])[] = [
+  [0, 'success'],
+  [1, 'failure'],
+  [2, 'wrong usage'],
+  [3, 'model not found'],
+  [4, 'not enough memory'],
+  [5, 'network or authorisation failed'],
+  [6, 'broken or unsupported file'],
+  [7, 'a check failed (verify, a bench gate)'],
+  [130, 'stopped by Ctrl-C'],
+];
+
+function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && 'code' in error && 'syscall' in error;
+}
+
+/** Any thrown value as the typed error that it means to a user of the command line. */
+export function toPacelineError(error: unknown): PacelineError {
+  if (PacelineError.is(error)) return error;
+  if (error instanceof CommanderError) {
+    return new PacelineError('usage', error.message.replace(/^error: /, ''), {
+      hint: 'See `paceline --help` and `paceline <command> --help`.',
+    });
+  }
+  if (error instanceof Error && error.name === 'AbortError') {
+    return new PacelineError('aborted', 'Stopped', { cause: error });
+  }
+  if (isSystemError(error)) return new PacelineError('io', error.message, { cause: error });
+  const message = error instanceof Error ? error.message : String(error);
+  return new PacelineError('internal', `Internal error: ${message}`, {
+    hint: 'This is a bug. PACELINE_DEBUG=1 prints the stack; please report it with that.',
+    cause: error,
+  });
+}
+
+/** Prints a failure in the form that was asked for and returns the exit code. */
+export async function reportFailure(thrown: unknown, json: boolean): Promise<number> {
+  const error = toPacelineError(thrown);
+  if (json) {
+    const { code, message, hint, details } = error;
+    await printJson({
+      error: { code, message, hint, ...(Object.keys(details).length > 0 ? { details } : {}) },
+    });
+  }
+  if (error.code === 'aborted') {
+    if (process.stderr.isTTY) note('');
+  } else {
+    note(`error: ${error.message}`);
+    if (error.hint !== undefined) note(`hint: ${error.hint}`);
+  }
+  if (process.env.PACELINE_DEBUG) {
+    const origin = error.cause instanceof Error ? error.cause : error;
+    note(origin.stack ?? String(origin));
+  }
+  return errorCodes[error.code].exit;
+}

@@ -1,0 +1,163 @@
+/** The flags that load a model and shape a text, shared by every command that generates. */
+import { type Command, Option } from 'commander';
+import { PacelineError } from '../base/errors.js';
+import { defaultSampling } from '../decode/settings.js';
+import type { DraftKind, GenerateOptions, KvType, LoadOptions } from '../engine/types.js';
+import { collect, integer, number } from './numbers.js';
+
+export const draftKinds = ['auto', 'none', 'ngram', 'mtp', 'dflash'] as const;
+const kvTypes = ['f16', 'q8_0', 'f32'] as const;
+
+/** Values of the flags of `addLoadFlags`. */
+export interface LoadFlags {
+  readonly ctx?: number;
+  readonly threads?: number;
+  readonly kv?: KvType;
+}
+
+/** Values of the flags of `addGenerationFlags`. */
+export interface GenerationFlags {
+  readonly n?: number;
+  readonly temp?: number;
+  readonly topK?: number;
+  readonly topP?: number;
+  readonly minP?: number;
+  readonly repeatPenalty?: number;
+  readonly presencePenalty?: number;
+  readonly frequencyPenalty?: number;
+  readonly penaltyWindow?: number;
+  readonly seed?: number;
+  readonly stop?: readonly string[];
+  readonly logprobs?: number;
+  readonly draft?: DraftKind;
+  readonly draftModel?: string;
+  readonly draftMax?: number;
+  /** False with `--no-cache`. */
+  readonly cache?: boolean;
+}
+
+/** Adds the flags that say how a model is loaded. */
+export function addLoadFlags(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--ctx <tokens>', 'longest context (default: the model’s own, at most 8192)')
+        .argParser(integer(1))
+        .helpGroup('Loading:'),
+    )
+    .addOption(
+      new Option('--threads <count>', 'threads that compute (default: physical cores)')
+        .argParser(integer(1, 1024))
+        .helpGroup('Loading:'),
+    )
+    .addOption(
+      new Option('--kv <type>', 'element type of the KV cache (default: f16)')
+        .choices(kvTypes)
+        .helpGroup('Loading:'),
+    );
+}
+
+/** Adds the flags that shape a text. */
+export function addGenerationFlags(command: Command): Command {
+  const defaults = defaultSampling;
+  const group = (option: Option): Option => option.helpGroup('Text:');
+  const draft = (option: Option): Option => option.helpGroup('Speed (never changes the text):');
+  const flags = [
+    new Option('-n <tokens>', 'most tokens to generate (default: until the model ends)').argParser(
+      integer(0),
+    ),
+    new Option(
+      '--temp <number>',
+      `temperature; 0 is greedy (default: ${defaults.temperature})`,
+    ).argParser(number(0)),
+    new Option(
+      '--top-k <count>',
+      `sample from the k likeliest tokens; 0: all (default: ${defaults.topK})`,
+    ).argParser(integer(0)),
+    new Option(
+      '--top-p <share>',
+      `sample from the likeliest tokens that reach this probability (default: ${defaults.topP})`,
+    ).argParser(number(0, 1)),
+    new Option(
+      '--min-p <share>',
+      `drop tokens below this share of the likeliest one (default: ${defaults.minP})`,
+    ).argParser(number(0, 1)),
+    new Option(
+      '--repeat-penalty <factor>',
+      'make repeated tokens less likely; 1: off (default: 1)',
+    ).argParser(number(0)),
+    new Option('--presence-penalty <number>', 'lower tokens that occurred (default: 0)').argParser(
+      number(-1e6, 1e6),
+    ),
+    new Option(
+      '--frequency-penalty <number>',
+      'lower tokens by how often they occurred (default: 0)',
+    ).argParser(number(-1e6, 1e6)),
+    new Option(
+      '--penalty-window <tokens>',
+      `last tokens the penalties look at; -1: all (default: ${defaults.penaltyWindow})`,
+    ).argParser(integer(-1)),
+    new Option('--seed <number>', 'same seed, same text (default: random)').argParser(integer(0)),
+    new Option('--stop <text>', 'end before this text; may be given several times').argParser<
+      string[]
+    >(collect),
+    new Option(
+      '--logprobs <count>',
+      'with --json: log-probabilities of each token and this many alternatives',
+    ).argParser(integer(0, 100)),
+  ];
+  const speed = [
+    new Option('--draft <kind>', 'which drafter may propose tokens (default: auto)').choices(
+      draftKinds,
+    ),
+    new Option('--draft-model <file>', 'a GGUF with the drafter'),
+    new Option('--draft-max <tokens>', 'most tokens drafted at once').argParser(integer(1, 64)),
+    new Option('--no-cache', 'neither read nor keep the KV cache of other runs'),
+  ];
+  for (const flag of flags) command.addOption(group(flag));
+  for (const flag of speed) command.addOption(draft(flag));
+  return command;
+}
+
+/** Drops the entries that are undefined. */
+function given<T extends object>(options: { [K in keyof T]: T[K] | undefined }): T {
+  return Object.fromEntries(
+    Object.entries(options).filter(([, value]) => value !== undefined),
+  ) as T;
+}
+
+/** The engine's loading options for the flags. */
+export function loadOptions(flags: LoadFlags): LoadOptions {
+  return given<LoadOptions>({
+    contextLength: flags.ctx,
+    threads: flags.threads,
+    kvType: flags.kv,
+  } as LoadOptions);
+}
+
+/**
+ * The engine's options for the flags.
+ * @throws {PacelineError} `usage` for flags that this version cannot honour.
+ */
+export function generateOptions(flags: GenerationFlags): GenerateOptions {
+  if (flags.draftModel !== undefined) {
+    throw new PacelineError('usage', '--draft-model is not supported by this version', {
+      hint: 'Leave it out: drafters never change the text.',
+    });
+  }
+  return given<GenerateOptions>({
+    maxTokens: flags.n,
+    temperature: flags.temp,
+    topK: flags.topK,
+    topP: flags.topP,
+    minP: flags.minP,
+    repetitionPenalty: flags.repeatPenalty,
+    presencePenalty: flags.presencePenalty,
+    frequencyPenalty: flags.frequencyPenalty,
+    penaltyWindow: flags.penaltyWindow,
+    seed: flags.seed,
+    stop: flags.stop,
+    logprobs: flags.logprobs,
+    draft: flags.draft,
+    draftMax: flags.draftMax,
+  } as GenerateOptions);
+}

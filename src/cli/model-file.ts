@@ -1,0 +1,25 @@
+/** Opening a model by its name for commands that read no weights: header, vocabulary, nothing else. */
+import { defaultModelPath } from '../base/paths.js';
+import { type GgufFile, readGguf } from '../gguf/reader.js';
+import type { Tokenizer } from '../tokenizer/tokenizer.js';
+
+/** The file that a model's name stands for. */
+export function modelPath(model: string): string {
+  return model === 'default' ? defaultModelPath() : model;
+}
+
+/** Opens the header of a model; close it afterwards. @throws {PacelineError} as `readGguf`. */
+export function openModelFile(model: string, signal?: AbortSignal): Promise<GgufFile> {
+  return readGguf(modelPath(model), { signal });
+}
+
+/** The tokenizer of a model. @throws {PacelineError} as `readGguf` and `createTokenizer`. */
+export async function openTokenizer(model: string): Promise<Tokenizer> {
+  const { createTokenizer } = await import('../tokenizer/tokenizer.js');
+  const file = await openModelFile(model);
+  try {
+    return createTokenizer(file);
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * Where the command line writes: results to stdout, everything else to stderr. A reader that goes
+ * away (`| head`) ends the program quietly.
+ */
+
+/** Ends the process without a word when the reader of stdout or stderr has gone. */
+export function quietOnBrokenPipe(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE' || error.code === 'ERR_STREAM_DESTROYED') process.exit(0);
+      throw error;
+    });
+  }
+}
+
+/** Writes to stdout and waits while the reader is slower than the model. */
+export async function print(text: string | Uint8Array): Promise<void> {
+  if (text.length === 0 || process.stdout.write(text)) return;
+  await new Promise<void>((resolve) => process.stdout.once('drain', resolve));
+}
+
+/** One JSON object on one line of stdout; integers beyond 2^53 become strings. */
+export async function printJson(value: unknown): Promise<void> {
+  await print(`${toJson(value)}\n`);
+}
+
+/** JSON text of plain data; integers beyond 2^53 become strings, since JSON readers round them. */
+export function toJson(value: unknown): string {
+  return JSON.stringify(value, (_key, item: unknown) => {
+    if (typeof item !== 'bigint') return item;
+    return Number.isSafeInteger(Number(item)) ? Number(item) : item.toString();
+  });
+}
+
+/** A line for the person at the terminal, on stderr. */
+export function note(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+/** Resolves when everything written to both streams has been handed to the system. */
+export async function flushed(): Promise<void> {
+  for (const stream of [process.stdout, process.stderr]) {
+    await new Promise<void>((resolve) => {
+      stream.write('', () => resolve());
+    });
+  }
+}
+
+/** Whether text for people may use colours: a terminal, and `NO_COLOR` not set. */
+export function colours(stream: NodeJS.WriteStream): boolean {
+  return stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
+}
+
+/** The text dimmed, where the stream shows colours. */
+export function dim(text: string, stream: NodeJS.WriteStream = process.stderr): string {
+  return colours(stream) ? `\u001b[2m${text}\u001b[22m` : text;
+}
+
+/** The text in bold, where the stream shows colours. */
+export function bold(text: string, stream: NodeJS.WriteStream = process.stdout): string {
+  return colours(stream) ? `\u001b[1m${text}\u001b[22m` : text;
+}

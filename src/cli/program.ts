@@ -1,0 +1,66 @@
+/** All commands and what they have in common: help, exit codes, what counts as wrong usage. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command, type CommanderError } from 'commander';
+import { packageRoot } from '../base/paths.js';
+import { defineBench } from './commands/bench.js';
+import { defineDetokenize } from './commands/detokenize.js';
+import { defineDevices } from './commands/devices.js';
+import { defineInspect } from './commands/inspect.js';
+import { defineRun } from './commands/run.js';
+import { defineStart } from './commands/start.js';
+import { defineTokenize } from './commands/tokenize.js';
+import { exitCodes } from './failure.js';
+
+/** This package's version. */
+export function packageVersion(): string {
+  const text = readFileSync(join(packageRoot(), 'package.json'), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/** Variables that the program reads. */
+export const environment: readonly (readonly [name: string, meaning: string])[] = [
+  ['PACELINE_CPU', 'force one path of the native kernels, for example avx2'],
+  ['PACELINE_DEBUG', 'print stacks of errors'],
+  ['NO_COLOR', 'no colours'],
+];
+
+function columns(rows: readonly (readonly [number | string, string])[]): string {
+  const width = Math.max(...rows.map(([key]) => String(key).length));
+  return rows.map(([key, text]) => `  ${String(key).padEnd(width)}  ${text}`).join('\n');
+}
+
+/** Every command, the hidden ones too, throws instead of ending the process. */
+function throwInsteadOfExit(command: Command): void {
+  command.exitOverride((error: CommanderError) => {
+    throw error;
+  });
+  command.configureOutput({ outputError: () => {} });
+  for (const child of command.commands) throwInsteadOfExit(child);
+}
+
+/** The command line; `parseAsync` throws `CommanderError` for wrong usage. */
+export function createProgram(): Command {
+  const program = new Command('paceline')
+    .description(
+      'Text from language models on your own machine: more tokens from the same hardware, ' +
+        'and never a different one.',
+    )
+    .version(packageVersion(), '-V, --version')
+    .showSuggestionAfterError(true)
+    .helpCommand(false)
+    .addHelpText(
+      'after',
+      `\nA model is a path to a GGUF file or \`default\`, the embedded one.\n\n` +
+        `Exit codes:\n${columns(exitCodes)}\n\nEnvironment:\n${columns(environment)}`,
+    );
+  defineRun(program);
+  defineTokenize(program);
+  defineDetokenize(program);
+  defineInspect(program);
+  defineDevices(program);
+  defineBench(program);
+  defineStart(program);
+  throwInsteadOfExit(program);
+  return program;
+}
