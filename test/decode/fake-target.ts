@@ -1,0 +1,139 @@
+/**
+ * Target models that need no weights, and a decoding loop of the engine's shape around them: the
+ * tests drive drafters and the verify loop with these.
+ */
+import type { Drafter, FeatureRows } from '../../src/decode/drafter.js';
+import { TokenHistory } from '../../src/decode/history.js';
+import type { SamplingSettings } from '../../src/decode/settings.js';
+import { Finish } from '../../src/decode/stop.js';
+import { type VerifiedToken, verifyDrafts } from '../../src/decode/verify.js';
+import { Random } from './support.js';
+
+export interface FakeTarget {
+  readonly vocabularySize: number;
+  /** Logits of the token after `tokens`. */
+  logits(tokens: ArrayLike<number>): Float32Array;
+}
+
+/** Logits depend on the last `order` tokens by a hash: arbitrary, but the same every time. */
+export function hashTarget(options: {
+  vocabularySize: number;
+  seed: number;
+  order?: number;
+  spread?: number;
+}): FakeTarget {
+  const { vocabularySize, seed, order = 2, spread = 3 } = options;
+  const cache = new Map<number, Float32Array>();
+  return {
+    vocabularySize,
+    logits(tokens) {
+      let hash = seed;
+      for (let i = Math.max(0, tokens.length - order); i < tokens.length; i++) {
+        hash = Math.imul(hash ^ ((tokens[i] as number) + 1), 0x9e3779b1);
+        hash ^= hash >>> 15;
+      }
+      let row = cache.get(hash);
+      if (row === undefined) {
+        row = new Random(hash).logits(vocabularySize, spread);
+        cache.set(hash, row);
+      }
+      return row.slice();
+    },
+  };
+}
+
+/** Rows that a drafter which reads hidden states may be fed in tests: a hash of the text. */
+export function fakeFeatures(tokens: ArrayLike<number>, from: number, width: number): FeatureRows {
+  const rows = tokens.length - from;
+  const data = new Float32Array(rows * width);
+  for (let row = 0; row < rows; row++) {
+    const at = from + row;
+    const random = new Random(at * 1000 + (tokens[at] as number));
+    for (let i = 0; i < width; i++) data[row * width + i] = random.normal();
+  }
+  return { rows, width, data };
+}
+
+export interface DecodeOptions {
+  readonly target: FakeTarget;
+  readonly prompt: readonly number[];
+  readonly settings: SamplingSettings;
+  readonly maxTokens: number;
+  readonly endTokens?: readonly number[];
+  readonly stop?: readonly string[];
+  readonly drafter?: Drafter;
+  readonly limit?: number;
+  /** Width of the rows that the drafter reads. */
+  readonly hiddenWidth?: number;
+  readonly tapsWidth?: number;
+}
+
+export interface Decoded {
+  readonly tokens: readonly VerifiedToken[];
+  readonly history: readonly number[];
+  readonly text: string;
+  readonly finish: string;
+  readonly passes: number;
+  readonly drafted: number;
+  readonly accepted: number;
+}
+
+export function features(
+  options: Pick<DecodeOptions, 'hiddenWidth' | 'tapsWidth'>,
+  tokens: ArrayLike<number>,
+  from: number,
+) {
+  const { hiddenWidth, tapsWidth } = options;
+  return {
+    ...(hiddenWidth === undefined ? {} : { hidden: fakeFeatures(tokens, from, hiddenWidth) }),
+    ...(tapsWidth === undefined ? {} : { taps: fakeFeatures(tokens, from, tapsWidth) }),
+  };
+}
+
+/** The engine's loop: prefill, then propose, run, verify, observe until the text ends. */
+export async function decode(options: DecodeOptions): Promise<Decoded> {
+  const { target, settings, drafter } = options;
+  const history = new TokenHistory(options.prompt);
+  const finish = new Finish({
+    endTokens: new Set(options.endTokens ?? []),
+    maxTokens: options.maxTokens,
+    stop: options.stop ?? [],
+    toText: (token) => String.fromCharCode(97 + (token % 26)),
+  });
+  const observed = options.prompt.slice(0, -1);
+  drafter?.observe({ position: 0, tokens: observed, ...features(options, observed, 0) });
+  const tokens: VerifiedToken[] = [];
+  let passes = 0;
+  let drafted = 0;
+  let accepted = 0;
+  for (;;) {
+    const known = history.length;
+    const limit = Math.min(options.limit ?? 16, finish.remaining - 1);
+    const proposal = await drafter?.propose({ tokens: history.view(), limit, settings });
+    const drafts = proposal?.tokens ?? [];
+    const base = history.view().slice();
+    const step = verifyDrafts({
+      drafts,
+      history,
+      settings,
+      finish,
+      row: (i) => target.logits([...base, ...drafts.slice(0, i)]),
+    });
+    passes += 1;
+    drafted += drafts.length;
+    accepted += step.accepted;
+    tokens.push(...step.tokens);
+    // The target has run the last token and the right guesses.
+    const run = history.view().slice(0, known + step.accepted);
+    drafter?.observe({
+      position: known - 1,
+      tokens: run.slice(known - 1),
+      ...features(options, run, known - 1),
+    });
+    if (step.finish !== undefined) {
+      const text = tokens.map((token) => token.text).join('');
+      const all = [...history.view()];
+      return { tokens, history: all, text, finish: step.finish, passes, drafted, accepted };
+    }
+  }
+}
