@@ -65,6 +65,11 @@ export class HeaderCursor {
     this.#view = viewOf(this.#window);
   }
 
+  /** The source's name, for messages. */
+  get file(): string {
+    return this.#source.name;
+  }
+
   /** Position in the source of the next byte. */
   get offset(): number {
     return this.#base + this.#at;

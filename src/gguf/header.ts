@@ -325,9 +325,10 @@ async function readTensorInfo(
   at = cursor.offset;
   const type = cursor.u32(`tensor ${name}`);
   if (!isGgmlType(type)) {
-    throw new PacelineError('unsupported-type', `Tensor ${name} has type ${type}, unknown here`, {
+    const problem = `${cursor.file}: tensor ${name} has type ${type}, unknown here (at byte ${at})`;
+    throw new PacelineError('unsupported-type', problem, {
       hint: 'The type was removed from ggml or is newer than this version; convert the model again.',
-      details: { tensor: name, type, offset: at },
+      details: { file: cursor.file, tensor: name, type, offset: at },
     });
   }
   const { blockSize } = typeTraits(type);
