@@ -6,9 +6,10 @@
  */
 import { PacelineError } from '../base/errors.js';
 import type { OnProgress } from '../base/progress.js';
-import { type SampledToken, sampleToken } from '../decode/sampler.js';
+import { TokenHistory } from '../decode/history.js';
 import type { SamplingSettings } from '../decode/settings.js';
 import type { Finish } from '../decode/stop.js';
+import { type VerifiedToken, verifyDrafts } from '../decode/verify.js';
 import type { Sequence } from './sequence.js';
 import type { FinishReason, Generation, StreamEvent, TokenLogprob } from './types.js';
 
@@ -31,7 +32,7 @@ export interface GenerationInput {
  */
 export async function* generate(input: GenerationInput): AsyncGenerator<StreamEvent, void> {
   const { sequence, prompt, settings, finish, signal } = input;
-  const history = [...prompt];
+  const history = new TokenHistory(prompt);
   const tokens: number[] = [];
   const logprobs: TokenLogprob[] = [];
   let text = '';
@@ -51,31 +52,33 @@ export async function* generate(input: GenerationInput): AsyncGenerator<StreamEv
     let rows = result.logits;
     if (finish.remaining === 0) reason = 'length';
     while (reason === undefined) {
-      const position = history.length;
-      const row = rows[0];
-      if (row === undefined) throw new PacelineError('internal', 'A pass returned no logits');
-      const sampled = sampleToken(row, { position, history, settings });
-      const { token } = sampled;
-      history.push(token);
-      const step = finish.push(token);
-      if (step.keep) {
-        tokens.push(token);
-        if (sampled.top !== undefined) logprobs.push(logprobOf(sampled));
+      const step = verifyDrafts({
+        drafts: [],
+        row: (index) => rowAt(rows, index),
+        history,
+        settings,
+        finish,
+      });
+      const kept = step.tokens.filter(({ keep }) => keep);
+      for (const token of kept) {
+        tokens.push(token.token);
+        if (settings.logprobs > 0) logprobs.push(logprobOf(token));
       }
-      text += step.text;
+      const piece = step.tokens.map((token) => token.text).join('');
+      text += piece;
       reason = step.finish;
       yield {
         type: 'text',
-        text: step.text,
-        tokens: step.keep ? [token] : [],
-        drafted: step.keep ? [false] : [],
+        text: piece,
+        tokens: kept.map(({ token }) => token),
+        drafted: kept.map(({ drafted }) => drafted),
       };
       if (reason !== undefined) break;
       if (history.length > sequence.cache.capacity) {
         reason = 'length';
         break;
       }
-      ({ logits: rows } = await sequence.run([token], { signal }));
+      ({ logits: rows } = await sequence.run([history.last], { signal }));
       steps++;
     }
   } catch (error) {
@@ -108,7 +111,13 @@ export async function* generate(input: GenerationInput): AsyncGenerator<StreamEv
   yield { type: 'end', generation };
 }
 
-function logprobOf(sampled: SampledToken): TokenLogprob {
+function rowAt(rows: readonly Float32Array[], index: number): Float32Array {
+  const row = rows[index];
+  if (row === undefined) throw new PacelineError('internal', `A pass returned no row ${index}`);
+  return row;
+}
+
+function logprobOf(sampled: VerifiedToken): TokenLogprob {
   return { token: sampled.token, logprob: sampled.logprob ?? 0, top: sampled.top ?? [] };
 }
 

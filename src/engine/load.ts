@@ -11,8 +11,8 @@ import { rowBytes } from '../ggml/types.js';
 import { Workspace } from '../ggml/workspace.js';
 import { readGguf } from '../gguf/reader.js';
 import { loadLanguageModel } from '../models/load.js';
-import { readChatTemplate } from '../tokenizer/chat.js';
-import { createTokenizer } from '../tokenizer/tokenizer.js';
+import { readChatTemplate } from '../tokenizer/chat-template.js';
+import { createTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js';
 import { Model } from './model.js';
 import { Runtime } from './runtime.js';
 import type { LoadOptions } from './types.js';
@@ -49,7 +49,11 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
   const prefillChunk = positive('prefillChunk', options.prefillChunk ?? usualChunk);
   await using gguf = await readGguf(path, { signal });
   const tokenizer = createTokenizer(gguf);
-  const chatTemplate = readChatTemplate(gguf);
+  const chatTemplate = readChatTemplate(gguf, {
+    bos: specialText(tokenizer, tokenizer.bosId),
+    eos: specialText(tokenizer, tokenizer.eosId),
+    has: (text) => tokenizer.tokenId(text) !== undefined,
+  });
   const trained = gguf.optionalNumber(
     `${gguf.optionalString('general.architecture')}.context_length`,
   );
@@ -95,7 +99,7 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
         .reduce((sum, { kRow, vRow }) => sum + rowBytes(kvType, kRow) + rowBytes(kvType, vRow), 0),
       threads: backend.threads,
       kernels: backend.name,
-      hasChatTemplate: chatTemplate.source !== undefined,
+      hasChatTemplate: chatTemplate.origin === 'model',
       isBaseModel: gguf.optionalString('general.finetune') === 'base',
       loadMs: performance.now() - began,
     });
@@ -108,4 +112,8 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
 function positive(name: string, value: number): number {
   if (Number.isSafeInteger(value) && value > 0) return value;
   throw new PacelineError('usage', `${name} must be a whole number above 0, not ${value}`);
+}
+
+function specialText(tokenizer: Tokenizer, id: number | undefined): string {
+  return id === undefined ? '' : tokenizer.tokenText(id);
 }

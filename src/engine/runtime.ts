@@ -7,7 +7,7 @@ import type { Backend } from '../ggml/backend.js';
 import type { GgmlType } from '../ggml/types.js';
 import type { Workspace } from '../ggml/workspace.js';
 import type { LanguageModel } from '../models/model.js';
-import type { ChatTemplate } from '../tokenizer/chat.js';
+import type { ChatTemplate } from '../tokenizer/chat-template.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { Batcher } from './batcher.js';
 import { Sequence } from './sequence.js';

@@ -5,7 +5,6 @@
 import { PacelineError } from '../base/errors.js';
 import { resolveSampling } from '../decode/settings.js';
 import { Finish } from '../decode/stop.js';
-import { encodeChat } from '../tokenizer/chat.js';
 import { StreamingDetokenizer } from '../tokenizer/detokenizer.js';
 import { generate } from './generation.js';
 import type { Runtime } from './runtime.js';
@@ -70,11 +69,14 @@ export class Session implements Disposable {
     const { tools, thinking, templateVariables } = options;
     return this.#stream(
       () =>
-        encodeChat(tokenizer, chatTemplate, messages, {
-          ...(tools ? { tools } : {}),
-          ...(thinking === undefined ? {} : { thinking }),
-          ...(templateVariables ? { variables: templateVariables } : {}),
-        }),
+        tokenizer.encode(
+          chatTemplate.render(messages, {
+            ...(tools ? { tools } : {}),
+            ...(thinking === undefined ? {} : { thinking }),
+            ...(templateVariables ? { variables: templateVariables } : {}),
+          }),
+          { addSpecial: false, parseSpecial: true },
+        ),
       options,
     );
   }
@@ -118,7 +120,7 @@ export class Session implements Disposable {
       maxTokens: options.maxTokens ?? Number.POSITIVE_INFINITY,
       stop: typeof options.stop === 'string' ? [options.stop] : (options.stop ?? []),
       toText: (token) => detokenizer.push(token),
-      flushText: () => detokenizer.end(),
+      flushText: () => detokenizer.flush(),
     });
     this.#busy = true;
     try {
