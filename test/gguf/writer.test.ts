@@ -74,12 +74,12 @@ for (const alignment of [undefined, 8, 256]) {
         [0, 1, 2, 3].map((axis) => shape[axis] ?? 1),
       ]),
     );
-    for (const [index, { data }] of everyTensor.entries()) {
-      const found = file.tensors[index];
-      assert.ok(found);
-      const end = found.offset + found.bytes;
-      assert.deepEqual(new Uint8Array(bytes.subarray(found.offset, end)), data);
-    }
+    assert.deepEqual(
+      file.tensors.map((found) =>
+        Uint8Array.from(bytes.subarray(found.offset, found.offset + found.bytes)),
+      ),
+      everyTensor.map(({ data }) => data),
+    );
   });
 }
 
