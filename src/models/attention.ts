@@ -85,11 +85,15 @@ function attendSequence(
     const head = tensor.strides[1] / kvHeads;
     return graph.view(rows, [headDim, seen, kvHeads], [tensor.strides[1], head]);
   };
+  // With values in F16, ggml sums them up in F16, and by another method from 64 rows on. In F32 its
+  // sums are exact to F32, and a row's result does not depend on the rows beside it.
+  const values = graph.rowRange(cache.v, 0, seen);
+  const exact = cache.v.type === GgmlType.F16 ? graph.cast(values, GgmlType.F32) : values;
   const mask = causalMask(graph, count, past, options.window);
   return graph.flashAttention(
     graph.permute(query, [0, 2, 1, 3]), // [head, count, heads]
     heading(cache.k), // [head, seen, kvHeads]
-    heading(cache.v),
+    heading(exact),
     mask,
     { scale: options.scale, softcap: options.softcap },
   );

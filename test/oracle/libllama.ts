@@ -1,0 +1,175 @@
+/**
+ * libllama through FFI, as the oracle of the tests: it comes in the same package as our ggml and
+ * computes the same file. The structures are those of its header at the pinned version.
+ */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import koffi from 'koffi';
+import { loadGgml } from '../../src/ggml/library.js';
+import { GgmlType } from '../../src/ggml/types.js';
+
+type Fields = Record<string, number | boolean>;
+
+const pointer = 'uintptr_t';
+
+function bind() {
+  const { package: source } = loadGgml();
+  const file = readdirSync(source.folder).find((name) =>
+    /^(lib)?llama(\.v[\d.]+)?\.(so|dylib|dll)$/.test(name),
+  );
+  if (file === undefined) throw new Error(`No libllama in ${source.folder}`);
+  const library = koffi.load(join(source.folder, file));
+  // Its messages come from its own threads too: a C function that does nothing swallows them.
+  library.func('llama_log_set', 'void', [pointer, pointer])(
+    Number(library.symbol('llama_max_devices')),
+    0,
+  );
+  const modelParams = koffi.struct({
+    devices: pointer,
+    tensor_buft_overrides: pointer,
+    n_gpu_layers: 'int32_t',
+    split_mode: 'int32_t',
+    load_mode: 'int32_t',
+    lazy_mode: 'int32_t',
+    main_gpu: 'int32_t',
+    tensor_split: pointer,
+    progress_callback: pointer,
+    progress_callback_user_data: pointer,
+    kv_overrides: pointer,
+    vocab_only: 'bool',
+    check_tensors: 'bool',
+    use_extra_bufts: 'bool',
+    no_host: 'bool',
+    no_alloc: 'bool',
+    load_mtp: 'bool',
+  });
+  const contextParams = koffi.struct({
+    n_ctx: 'uint32_t',
+    n_batch: 'uint32_t',
+    n_ubatch: 'uint32_t',
+    n_seq_max: 'uint32_t',
+    n_rs_seq: 'uint32_t',
+    n_outputs_max: 'uint32_t',
+    n_outputs_max_per_seq: 'uint32_t',
+    n_threads: 'int32_t',
+    n_threads_batch: 'int32_t',
+    ctx_type: 'int32_t',
+    rope_scaling_type: 'int32_t',
+    pooling_type: 'int32_t',
+    attention_type: 'int32_t',
+    flash_attn_type: 'int32_t',
+    rope_freq_base: 'float',
+    rope_freq_scale: 'float',
+    yarn_ext_factor: 'float',
+    yarn_attn_factor: 'float',
+    yarn_beta_fast: 'float',
+    yarn_beta_slow: 'float',
+    yarn_orig_ctx: 'uint32_t',
+    defrag_thold: 'float',
+    cb_eval: pointer,
+    cb_eval_user_data: pointer,
+    type_k: 'int32_t',
+    type_v: 'int32_t',
+    abort_callback: pointer,
+    abort_callback_data: pointer,
+    embeddings: 'bool',
+    offload_kqv: 'bool',
+    no_perf: 'bool',
+    op_offload: 'bool',
+    swa_full: 'bool',
+    kv_unified: 'bool',
+    samplers: pointer,
+    n_samplers: 'size_t',
+    ctx_other: pointer,
+  });
+  const batch = koffi.struct({
+    n_tokens: 'int32_t',
+    token: 'int32_t *',
+    embd: pointer,
+    pos: 'int32_t *',
+    n_seq_id: pointer,
+    seq_id: pointer,
+    logits: 'int8_t *',
+  });
+  return {
+    modelDefaults: library.func('llama_model_default_params', modelParams, []) as () => Fields,
+    contextDefaults: library.func(
+      'llama_context_default_params',
+      contextParams,
+      [],
+    ) as () => Fields,
+    loadModel: library.func('llama_model_load_from_file', pointer, ['str', modelParams]),
+    freeModel: library.func('llama_model_free', 'void', [pointer]),
+    newContext: library.func('llama_init_from_model', pointer, [pointer, contextParams]),
+    freeContext: library.func('llama_free', 'void', [pointer]),
+    vocabSize: library.func('llama_vocab_n_tokens', 'int32_t', [pointer]),
+    vocab: library.func('llama_model_get_vocab', pointer, [pointer]),
+    decode: library.func('llama_decode', 'int32_t', [pointer, batch]),
+    logits: library.func('llama_get_logits_ith', pointer, [pointer, 'int32_t']),
+  };
+}
+
+let bound: ReturnType<typeof bind> | undefined;
+
+export interface OracleOptions {
+  /** Element type of the KV cache. Default F16. */
+  readonly cacheType?: GgmlType;
+  readonly contextLength?: number;
+  readonly threads?: number;
+}
+
+/** A model in libllama with one sequence; flash attention and weight repacking are off. */
+export class Oracle implements Disposable {
+  readonly vocabSize: number;
+  readonly #llama: ReturnType<typeof bind>;
+  readonly #model: number;
+  readonly #context: number;
+  #length = 0;
+
+  constructor(path: string, options: OracleOptions = {}) {
+    bound ??= bind();
+    this.#llama = bound;
+    const model = { ...bound.modelDefaults(), load_mode: 0, use_extra_bufts: false };
+    this.#model = bound.loadModel(path, model) as number;
+    if (this.#model === 0) throw new Error(`libllama does not load ${path}`);
+    this.vocabSize = bound.vocabSize(bound.vocab(this.#model)) as number;
+    const contextLength = options.contextLength ?? 256;
+    this.#context = bound.newContext(this.#model, {
+      ...bound.contextDefaults(),
+      n_ctx: contextLength,
+      n_batch: contextLength,
+      n_ubatch: contextLength,
+      n_threads: options.threads ?? 2,
+      n_threads_batch: options.threads ?? 2,
+      flash_attn_type: 0,
+      type_k: options.cacheType ?? GgmlType.F16,
+      type_v: options.cacheType ?? GgmlType.F16,
+      swa_full: true,
+    }) as number;
+    if (this.#context === 0) throw new Error(`libllama makes no context for ${path}`);
+  }
+
+  /** Appends tokens and returns the logits of each: an array a token. */
+  decode(tokens: readonly number[]): Float32Array[] {
+    const result = this.#llama.decode(this.#context, {
+      n_tokens: tokens.length,
+      token: Int32Array.from(tokens),
+      embd: 0,
+      pos: Int32Array.from(tokens, (_, at) => this.#length + at),
+      n_seq_id: 0,
+      seq_id: 0,
+      logits: new Int8Array(tokens.length).fill(1),
+    });
+    if (result !== 0) throw new Error(`llama_decode: ${result}`);
+    this.#length += tokens.length;
+    return tokens.map((_, at) => {
+      const address = this.#llama.logits(this.#context, at) as number;
+      return new Float32Array(koffi.view(BigInt(address), 4 * this.vocabSize).slice(0));
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#llama.freeContext(this.#context);
+    this.#llama.freeModel(this.#model);
+  }
+}
