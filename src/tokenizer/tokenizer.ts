@@ -5,7 +5,7 @@
  */
 import { PacelineError } from '../base/errors.js';
 import { createEncoder, type FragmentEncoder } from './encoders.js';
-import { SpecialFinder } from './fragments.js';
+import { type Fragment, SpecialFinder } from './fragments.js';
 import type { TokenizerMetadata } from './metadata.js';
 import { cleanSpaces } from './spaces.js';
 import { wellFormed } from './unicode.js';
@@ -113,25 +113,37 @@ export class Tokenizer {
     const { addBos, addEos, special } = this.vocabulary;
     const output: number[] = [];
     if (addSpecial && addBos && special.bos !== undefined) output.push(special.bos);
-    this.appendText(output, text, parseSpecial, true);
+    this.appendText(output, text, parseSpecial);
     if (addSpecial && addEos && special.eos !== undefined) output.push(special.eos);
     return output;
   }
 
   /**
-   * Appends the tokens of a part of a text.
-   * @param atStart nothing, or a special token, stands before it
-   * @returns whether the text after it starts anew
+   * Appends the tokens of a text, without BOS and EOS.
+   * @param rewrite applied to each part between special tokens, which are not looked for again
    */
-  appendText(output: number[], text: string, parseSpecial: boolean, atStart: boolean): boolean {
+  appendText(
+    output: number[],
+    text: string,
+    parseSpecial: boolean,
+    rewrite?: (part: string) => string,
+  ): void {
     const clean = wellFormed(text);
-    let afterSpecial = atStart;
+    let afterSpecial = true;
     for (const { token, start, end } of this.finder(parseSpecial).split(clean)) {
-      if (token >= 0) output.push(token);
-      else this.encoder.encode(clean.slice(start, end), afterSpecial, output);
+      if (token >= 0) {
+        output.push(token);
+      } else {
+        const part = clean.slice(start, end);
+        this.encoder.encode(rewrite ? rewrite(part) : part, afterSpecial, output);
+      }
       afterSpecial = token >= 0;
     }
-    return afterSpecial;
+  }
+
+  /** Where special tokens, control tokens too, stand in a well-formed text, and what is between. */
+  findSpecial(text: string): Fragment[] {
+    return this.finder(true).split(text);
   }
 
   private finder(parseSpecial: boolean): SpecialFinder {
