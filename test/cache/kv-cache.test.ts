@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+import { KvCache } from '../../src/cache/kv-cache.js';
+import { readTensorBytes, writeTensor } from '../../src/ggml/allocation.js';
+import { Backend } from '../../src/ggml/backend.js';
+import { GgmlType } from '../../src/ggml/types.js';
+
+const backend = new Backend({ threads: 1 });
+const layout = [
+  { kRow: 64, vRow: 32 },
+  { kRow: 32, vRow: 96 },
+];
+const create = (capacity = 16, type: GgmlType = GgmlType.F16) =>
+  new KvCache({ backend, layout, capacity, type });
+
+/** Writes recognisable bytes into the first rows and counts them as seen. */
+function fill(cache: KvCache, rows: number, salt: number): void {
+  for (const [layer, { kRow }] of layout.entries()) {
+    const bytes = Uint8Array.from(
+      { length: rows * kRow * 2 },
+      (_, i) => (i * 7 + salt + layer) & 255,
+    );
+    writeTensor(backend, cache.layer(layer).k, bytes);
+    writeTensor(backend, cache.layer(layer).v, bytes.subarray(0, rows * 64));
+  }
+  cache.append(rows);
+}
+
+function firstKeys(cache: KvCache): Uint8Array {
+  const bytes = new Uint8Array(64 * 2);
+  readTensorBytes(backend, cache.layer(0).k, bytes);
+  return bytes;
+}
+
+describe('KV cache', () => {
+  after(() => backend.dispose());
+
+  it('counts what was appended and refuses what does not fit', () => {
+    using cache = disposable(create(8));
+    cache.value.append(5);
+    assert.equal(cache.value.length, 5);
+    cache.value.reserve(3);
+    assert.throws(() => cache.value.reserve(4), { code: 'context-overflow' });
+    assert.throws(() => cache.value.append(4), { code: 'context-overflow' });
+    assert.equal(cache.value.length, 5);
+  });
+
+  it('truncates backwards only', () => {
+    using cache = disposable(create());
+    cache.value.append(6);
+    assert.equal(cache.value.truncate(2), true);
+    assert.equal(cache.value.length, 2);
+    assert.equal(cache.value.truncate(3), false);
+    assert.equal(cache.value.truncate(-1), false);
+    assert.equal(cache.value.length, 2);
+  });
+
+  it('comes back from a snapshot byte for byte', () => {
+    using original = disposable(create());
+    using copy = disposable(create(9));
+    fill(original.value, 5, 1);
+    const bytes = original.value.snapshot();
+    copy.value.restore(bytes);
+    assert.equal(copy.value.length, 5);
+    assert.deepEqual(copy.value.snapshot(), bytes);
+  });
+
+  it('refuses snapshots that are damaged, foreign or too long', () => {
+    using cache = disposable(create(4));
+    using longer = disposable(create(8));
+    using quantised = disposable(create(8, GgmlType.Q8_0));
+    fill(longer.value, 6, 2);
+    const bytes = longer.value.snapshot();
+    assert.throws(() => cache.value.restore(bytes), { code: 'broken-file' });
+    assert.throws(() => quantised.value.restore(bytes), { code: 'broken-file' });
+    for (let cut = 0; cut < bytes.length; cut += 97) {
+      assert.throws(() => longer.value.restore(bytes.subarray(0, cut)), { code: 'broken-file' });
+    }
+    assert.equal(longer.value.length, 6);
+  });
+
+  it('forks into independent copies', () => {
+    using cache = disposable(create());
+    fill(cache.value, 4, 3);
+    using fork = disposable(cache.value.fork());
+    const before = firstKeys(fork.value);
+    assert.deepEqual(before, firstKeys(cache.value));
+    cache.value.truncate(0);
+    fill(cache.value, 4, 99);
+    assert.deepEqual(firstKeys(fork.value), before);
+    assert.equal(fork.value.length, 4);
+  });
+
+  it('refuses rows that the element type cannot hold', () => {
+    assert.throws(
+      () =>
+        new KvCache({
+          backend,
+          layout: [{ kRow: 40, vRow: 40 }],
+          capacity: 4,
+          type: GgmlType.Q8_0,
+        }),
+      { code: 'usage' },
+    );
+  });
+});
+
+/** Lets `using` free something that is freed by `dispose`. */
+function disposable<T extends { dispose(): void }>(value: T) {
+  return { value, [Symbol.dispose]: () => value.dispose() };
+}
