@@ -1,0 +1,90 @@
+/**
+ * What is measured of our own engine: prefill, greedy decode, and passes over several tokens at
+ * once. Works below the sessions, so that no end token or stop string cuts a run short.
+ */
+import { sampleToken } from '../../decode/sampler.js';
+import { resolveSampling } from '../../decode/settings.js';
+import type { Model } from '../../engine/model.js';
+
+export interface RunTimes {
+  readonly prefillMs: number;
+  /** Time of `tokens` decode steps. */
+  readonly decodeMs: number;
+  readonly tokens: number;
+}
+
+const settings = resolveSampling({ temperature: 0, seed: 0 });
+
+function logitsOf(rows: readonly Float32Array[]): Float32Array {
+  const row = rows[rows.length - 1];
+  if (row === undefined) throw new Error('a pass returned no logits');
+  return row;
+}
+
+/**
+ * One run: prefill of all of the prompt but its last token, then `generate` greedy tokens. The first
+ * token is not counted, as with the peer: it warms up.
+ */
+export async function measureRun(
+  model: Model,
+  prompt: readonly number[],
+  generate: number,
+  signal?: AbortSignal,
+): Promise<RunTimes> {
+  const { runtime } = model;
+  const sequence = runtime.createSequence();
+  try {
+    const pass = { chunk: runtime.prefillChunk, signal };
+    const started = performance.now();
+    if (prompt.length > 1) await sequence.prefill(prompt.slice(0, -1), pass);
+    const prefilled = performance.now();
+    const history = [...prompt];
+    const step = async (): Promise<void> => {
+      const { logits } = await sequence.run(history.slice(-1), { signal });
+      const context = { position: history.length, history, settings };
+      history.push(sampleToken(logitsOf(logits), context).token);
+    };
+    await step();
+    const first = performance.now();
+    for (let count = 0; count < generate; count++) await step();
+    return {
+      prefillMs: prefilled - started,
+      decodeMs: performance.now() - first,
+      tokens: generate,
+    };
+  } finally {
+    sequence.dispose();
+  }
+}
+
+/**
+ * Times of passes over each of these numbers of tokens after the prompt, all rows' logits included,
+ * as a verification of drafts needs them. Passes of the different sizes take turns.
+ * @returns milliseconds, one list for each batch, without the first round.
+ */
+export async function measureBatches(
+  model: Model,
+  prompt: readonly number[],
+  batches: readonly number[],
+  rounds: number,
+  signal?: AbortSignal,
+): Promise<number[][]> {
+  const { runtime } = model;
+  const sequence = runtime.createSequence();
+  try {
+    await sequence.prefill(prompt, { chunk: runtime.prefillChunk, signal });
+    const times: number[][] = batches.map(() => []);
+    for (let round = 0; round <= rounds; round++) {
+      for (const [index, batch] of batches.entries()) {
+        const tokens = Array.from({ length: batch }, (_, at) => prompt[at % prompt.length] ?? 0);
+        const started = performance.now();
+        await sequence.run(tokens, { outputs: 'all', signal });
+        if (round > 0) times[index]?.push(performance.now() - started);
+        sequence.truncate(prompt.length);
+      }
+    }
+    return times;
+  } finally {
+    sequence.dispose();
+  }
+}

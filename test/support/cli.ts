@@ -1,0 +1,57 @@
+/** The command line as a child process: what a script that calls it sees. */
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { repository } from './repository.js';
+
+export interface CliResult {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface CliOptions {
+  readonly input?: string | Uint8Array;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  /** Called with all of stdout so far; may send signals to the process. */
+  readonly onStdout?: (text: string, kill: (signal: NodeJS.Signals) => void) => void;
+  readonly timeoutMs?: number;
+}
+
+/** The program that the package's `bin` names; `npm test` has built it. */
+export const cliProgram = join(repository, 'dist', 'src', 'cli', 'main.js');
+
+/** Runs `paceline` with these arguments, without a terminal. */
+export function paceline(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [cliProgram, ...args], {
+      cwd: options.cwd ?? repository,
+      env: { ...process.env, ...options.env },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    const timer = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs ?? 60_000);
+    let stdout = '';
+    let stderr = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text;
+      options.onStdout?.(stdout, (signal) => child.kill(signal));
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    child.on('error', reject);
+    child.on('close', (code, signal) => {
+      clearTimeout(timer);
+      resolve({ code, signal, stdout, stderr });
+    });
+    // A command that does not read its input may have ended already.
+    child.stdin.on('error', () => {});
+    child.stdin.end(options.input ?? '');
+  });
+}
+
+/** The one JSON object that a command printed with `--json`. */
+export function jsonOf(result: CliResult): Record<string, unknown> {
+  return JSON.parse(result.stdout) as Record<string, unknown>;
+}
