@@ -8,6 +8,9 @@
  */
 import { PacelineError, throwIfAborted } from '../base/errors.js';
 import type { KvCache } from '../cache/kv-cache.js';
+import type { FeatureRows } from '../decode/drafter.js';
+import type { Graph } from '../ggml/graph.js';
+import type { Tensor } from '../ggml/tensor.js';
 import type { Workspace } from '../ggml/workspace.js';
 import type { LanguageModel } from '../models/model.js';
 
@@ -18,20 +21,28 @@ export interface PassRequest {
   readonly tokens: readonly number[];
   /** Which tokens' logits are wanted. */
   readonly outputs: 'last' | 'all';
-  /** Also return the hidden rows after the output norm, for the same tokens as the logits. */
-  readonly hidden?: boolean;
-  /** Layers whose residual stream is wanted, for all tokens. */
-  readonly taps?: readonly number[];
+  /** What drafters want to see of the pass besides. */
+  readonly features?: FeatureRequest | undefined;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** Rows inside the model that drafters read, of the last `rows` tokens of the request. */
+export interface FeatureRequest {
+  /** The hidden state after the output norm. */
+  readonly hidden?: boolean;
+  /** Residual streams: index i is the input of layer i, the layer count the last one's output. */
+  readonly taps?: readonly number[];
+  readonly rows: number;
 }
 
 export interface PassResult {
   /** One row of vocabulary-size floats for each output. */
   readonly logits: readonly Float32Array[];
-  /** [embedding, outputs] floats, if asked for. */
-  readonly hidden?: Float32Array;
-  /** For each tapped layer [embedding, tokens] floats. */
-  readonly taps?: readonly Float32Array[];
+  readonly hidden?: FeatureRows;
+  readonly taps?: FeatureRows;
+  /** Duration of the pass, in milliseconds, and how many rows of other sequences were in it. */
+  readonly passMs: number;
+  readonly otherRows: number;
 }
 
 interface Waiting {
@@ -132,52 +143,88 @@ export class Batcher {
       }
       return { cache, start, count: own.length, past: cache.length };
     });
-    const taps = [...new Set(requests.flatMap((request) => request.taps ?? []))];
+    const layers = [...new Set(requests.flatMap((request) => tappedLayers(request)))];
     const graph = this.#workspace.begin();
     const result = this.#model.forward(graph, {
       tokens: graph.indices('tokens', tokens),
       positions: graph.indices('positions', positions),
       sequences,
       outputs: outputs.length === tokens.length ? undefined : graph.indices('outputs', outputs),
-      taps,
+      taps: layers,
+      hiddenRows: requests.some(({ features }) => features?.hidden) ? 'all' : 'outputs',
     });
     const logits = graph.output(result.logits);
-    const hidden = requests.some((request) => request.hidden)
-      ? graph.output(result.hidden)
-      : undefined;
-    const tapped = new Map(taps.map((layer, index) => [layer, result.taps[index]]));
-    for (const tensor of tapped.values()) if (tensor !== undefined) graph.output(tensor);
+    if (requests.some(({ features }) => features?.hidden)) graph.output(result.hidden);
+    const taps = new Map(layers.map((layer, at) => [layer, graph.output(tapOf(result.taps, at))]));
+    const began = performance.now();
     // One request's abort must not take the others with it, so only a lone one can stop a pass.
     await graph.compute({ signal: requests.length === 1 ? requests[0]?.signal : undefined });
+    const passMs = performance.now() - began;
 
     const vocabulary = logits.shape[0];
-    const width = result.hidden.shape[0];
     let row = 0;
     return requests.map((request, index) => {
       const rows = request.outputs === 'all' ? request.tokens.length : 1;
-      const first = row;
+      const flat = graph.read(logits, row * vocabulary, rows * vocabulary);
       row += rows;
       const start = sequences[index]?.start ?? 0;
-      const flat = graph.read(logits, first * vocabulary, rows * vocabulary);
+      const end = start + request.tokens.length;
+      const { hidden, rows: wanted = 0 } = request.features ?? {};
+      const from = Math.max(start, end - wanted);
       return {
         logits: Array.from({ length: rows }, (_, at) =>
           flat.subarray(at * vocabulary, (at + 1) * vocabulary),
         ),
-        ...(hidden && request.hidden
-          ? { hidden: graph.read(hidden, first * width, rows * width) }
-          : {}),
-        ...(request.taps
+        ...(hidden ? { hidden: readRows(graph, [result.hidden], from, end) } : {}),
+        ...(request.features?.taps
           ? {
-              taps: request.taps.map((layer) => {
-                const tensor = tapped.get(layer);
-                if (tensor === undefined) {
-                  throw new PacelineError('internal', `The model has no layer ${layer} to tap`);
-                }
-                return graph.read(tensor, start * width, request.tokens.length * width);
-              }),
+              taps: readRows(
+                graph,
+                tappedLayers(request).map((layer) => taps.get(layer) as Tensor),
+                from,
+                end,
+              ),
             }
           : {}),
+        passMs,
+        otherRows: tokens.length - request.tokens.length,
       };
     });
   }
+}
+
+/** Layers (by their output) that a request taps, in its order. */
+function tappedLayers({ features }: PassRequest): readonly number[] {
+  return (features?.taps ?? []).map((index) => {
+    if (index >= 1) return index - 1;
+    throw new PacelineError('internal', 'The embedding output cannot be tapped');
+  });
+}
+
+function tapOf(taps: readonly (Tensor | undefined)[], index: number): Tensor {
+  const tap = taps[index];
+  if (tap === undefined) throw new PacelineError('internal', 'A tapped layer does not exist');
+  return tap;
+}
+
+/** Rows [from, end) of tensors [width, T], side by side. */
+function readRows(
+  graph: Graph,
+  tensors: readonly Tensor[],
+  from: number,
+  end: number,
+): FeatureRows {
+  const rows = end - from;
+  const size = tensors[0]?.shape[0] ?? 0;
+  const parts = tensors.map((tensor) => graph.read(tensor, from * size, rows * size));
+  const first = parts[0];
+  if (parts.length === 1 && first !== undefined) return { rows, width: size, data: first };
+  const width = size * parts.length;
+  const data = new Float32Array(rows * width);
+  for (const [at, part] of parts.entries()) {
+    for (let row = 0; row < rows; row++) {
+      data.set(part.subarray(row * size, (row + 1) * size), row * width + at * size);
+    }
+  }
+  return { rows, width, data };
 }

@@ -3,6 +3,9 @@
  * memory of the model, sequences included, and frees it when the passes in flight have ended.
  */
 import { KvCache } from '../cache/kv-cache.js';
+import { CostTable } from '../decode/costs.js';
+import type { DrafterSource } from '../decode/drafter.js';
+import { ngramSource } from '../decode/ngram.js';
 import type { Backend } from '../ggml/backend.js';
 import type { GgmlType } from '../ggml/types.js';
 import type { Workspace } from '../ggml/workspace.js';
@@ -32,6 +35,10 @@ export class Runtime {
   readonly chatTemplate: ChatTemplate;
   readonly prefillChunk: number;
   readonly batcher: Batcher;
+  /** What can draft for this model. */
+  readonly drafterSources: readonly DrafterSource[];
+  /** Costs of passes by rows, learnt by all sessions together. */
+  readonly passCosts = new CostTable();
   readonly #options: RuntimeOptions;
   readonly #sequences = new Set<Sequence>();
 
@@ -41,6 +48,7 @@ export class Runtime {
     this.tokenizer = options.tokenizer;
     this.chatTemplate = options.chatTemplate;
     this.prefillChunk = options.prefillChunk;
+    this.drafterSources = [ngramSource()];
     this.batcher = new Batcher({
       model: options.model,
       workspace: options.workspace,

@@ -5,18 +5,22 @@
 import { PacelineError } from '../base/errors.js';
 import type { OnProgress } from '../base/progress.js';
 import type { KvCache } from '../cache/kv-cache.js';
-import type { Batcher, PassRequest, PassResult } from './batcher.js';
+import type { Batcher, FeatureRequest, PassRequest, PassResult } from './batcher.js';
 
 export type PassOptions = Omit<PassRequest, 'cache' | 'tokens' | 'outputs'> & {
   readonly outputs?: PassRequest['outputs'];
 };
 
-export interface PrefillOptions extends PassOptions {
+export interface PrefillOptions {
   /** Tokens of one pass; never changes the result. */
   readonly chunk: number;
+  /** What drafters want of the last `featureWindow` tokens of the prompt. */
+  readonly features?: Omit<FeatureRequest, 'rows'> | undefined;
+  readonly featureWindow?: number;
   readonly onProgress?: OnProgress | undefined;
-  /** Sees every chunk's result, for drafters that read hidden rows of the prompt. */
-  readonly onPass?: (tokens: readonly number[], result: PassResult) => void;
+  readonly signal?: AbortSignal | undefined;
+  /** Sees every pass; `position` is that of its first token. */
+  readonly onPass?: (position: number, tokens: readonly number[], result: PassResult) => void;
 }
 
 export class Sequence {
@@ -57,27 +61,34 @@ export class Sequence {
   }
 
   /**
-   * Makes the cache hold exactly `prompt`, reusing the longest common prefix, and returns the last
-   * token's result. At least one token is computed, since its logits are needed.
+   * Keeps the longest prefix that the sequence has in common with `prompt`, but not all of it: the
+   * last token is computed again, since its logits are needed. Returns the tokens kept.
    */
-  async prefill(
-    prompt: readonly number[],
-    options: PrefillOptions,
-  ): Promise<{ readonly result: PassResult; readonly cachedTokens: number }> {
-    const { chunk, onProgress, onPass, ...pass } = options;
+  keepPrefix(prompt: readonly number[]): number {
     this.truncate(Math.min(commonPrefix(this.#tokens, prompt), prompt.length - 1));
-    const cachedTokens = this.#tokens.length;
-    const total = prompt.length - cachedTokens;
+    return this.#tokens.length;
+  }
+
+  /** Runs the rest of `prompt`, which begins with the sequence, and returns the last result. */
+  async prefill(prompt: readonly number[], options: PrefillOptions): Promise<PassResult> {
+    const { chunk, onProgress, onPass, featureWindow = 0, signal, features } = options;
+    const first = this.#tokens.length;
+    const total = prompt.length - first;
     this.cache.reserve(total);
-    const report = (done: number) => onProgress?.({ task: 'prefill', done, total, unit: 'tokens' });
-    report(0);
+    const report = () =>
+      onProgress?.({ task: 'prefill', done: this.#tokens.length - first, total, unit: 'tokens' });
+    report();
     for (;;) {
-      const start = this.#tokens.length;
-      const part = prompt.slice(start, start + chunk);
-      const result = await this.run(part, pass);
-      onPass?.(part, result);
-      report(this.#tokens.length - cachedTokens);
-      if (this.#tokens.length === prompt.length) return { result, cachedTokens };
+      const position = this.#tokens.length;
+      const part = prompt.slice(position, position + chunk);
+      const end = position + part.length;
+      // Rows that no drafter will read are not copied, and cost the prefill nothing.
+      const rows = Math.min(part.length, end - (prompt.length - featureWindow));
+      const wanted = features && rows > 0 ? { ...features, rows } : undefined;
+      const result = await this.run(part, { signal, features: wanted });
+      onPass?.(position, part, result);
+      report();
+      if (end === prompt.length) return result;
     }
   }
 

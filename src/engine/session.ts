@@ -3,6 +3,8 @@
  * the session has already seen computes only the rest. One generation at a time.
  */
 import { PacelineError } from '../base/errors.js';
+import type { Drafter } from '../decode/drafter.js';
+import { Drafting } from '../decode/drafting.js';
 import { resolveSampling } from '../decode/settings.js';
 import { Finish } from '../decode/stop.js';
 import { StreamingDetokenizer } from '../tokenizer/detokenizer.js';
@@ -23,13 +25,15 @@ export type Prompt = string | readonly number[];
 export class Session implements Disposable {
   readonly #runtime: Runtime;
   readonly #sequence: Sequence;
+  #drafters: readonly Drafter[] | undefined;
   #busy = false;
   #disposed = false;
 
   /** Use `Model.createSession`. */
-  constructor(runtime: Runtime, sequence: Sequence) {
+  constructor(runtime: Runtime, sequence: Sequence, drafters?: readonly Drafter[]) {
     this.#runtime = runtime;
     this.#sequence = sequence;
+    this.#drafters = drafters;
   }
 
   /** The tokens whose KV rows the session holds. */
@@ -84,7 +88,10 @@ export class Session implements Disposable {
   /** A second session that has seen the same tokens. @throws {PacelineError} `memory`. */
   fork(): Session {
     this.#check();
-    return new Session(this.#runtime, this.#runtime.fork(this.#sequence));
+    const sequence = this.#runtime.fork(this.#sequence);
+    const target = { state: sequence.cache };
+    const drafters = this.#drafters?.map((drafter) => drafter.fork(target));
+    return new Session(this.#runtime, sequence, drafters);
   }
 
   /** Forgets the tokens from `length` on. @throws {PacelineError} `usage` beyond the end. */
@@ -97,6 +104,7 @@ export class Session implements Disposable {
     if (this.#disposed) return;
     if (this.#busy) throw busy('disposed of');
     this.#disposed = true;
+    for (const drafter of this.#drafters ?? []) drafter.dispose();
     this.#runtime.release(this.#sequence);
   }
 
@@ -122,6 +130,13 @@ export class Session implements Disposable {
       toText: (token) => detokenizer.push(token),
       flushText: () => detokenizer.flush(),
     });
+    const draftKind = options.draft ?? 'auto';
+    const drafting = new Drafting({
+      drafters: this.#openDrafters(),
+      mode: draftKind,
+      draftMax: options.draftMax,
+      passes: this.#runtime.passCosts,
+    });
     this.#busy = true;
     try {
       yield* generate({
@@ -129,6 +144,8 @@ export class Session implements Disposable {
         prompt,
         settings,
         finish,
+        drafting,
+        draftKind,
         prefillChunk,
         onProgress: options.onProgress,
         signal: options.signal,
@@ -136,6 +153,13 @@ export class Session implements Disposable {
     } finally {
       this.#busy = false;
     }
+  }
+
+  /** The drafters follow the session from its first use of them on. */
+  #openDrafters(): readonly Drafter[] {
+    const target = { state: this.#sequence.cache };
+    this.#drafters ??= this.#runtime.drafterSources.map((source) => source.open(target));
+    return this.#drafters;
   }
 
   #encode(prompt: Prompt): readonly number[] {

@@ -2,6 +2,7 @@
  * The words of the public API: what a caller passes in and gets back. Types only.
  */
 import type { OnProgress } from '../base/progress.js';
+import type { DraftReport } from '../decode/controller-types.js';
 
 export type { OnProgress, Progress } from '../base/progress.js';
 
@@ -76,6 +77,11 @@ export interface DraftStatistics {
   readonly steps: number;
   readonly drafted: number;
   readonly accepted: number;
+  readonly byDrafter: Readonly<
+    Record<string, { readonly drafted: number; readonly accepted: number }>
+  >;
+  /** With `auto`: what was measured, tried and chosen, and why. */
+  readonly controller?: DraftReport;
 }
 
 /** A finished generation. */

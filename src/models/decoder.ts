@@ -55,8 +55,10 @@ export function decoder<H extends Hyperparameters, B>(a: Architecture<H, B>): De
         x = a.block(stream, h, weights, x, layer);
         stream.observe(layer, x);
       }
-      const hidden = graph.rmsNorm(stream.finish(x), norm.tensor, epsilon); // [embedding, outputs]
-      const z = linear(graph, head, hidden); // [vocabulary, outputs]
+      const normed = graph.rmsNorm(x, norm.tensor, epsilon); // [embedding, outputs or T]
+      const wanted = stream.finish(normed); // [embedding, outputs]
+      const z = linear(graph, head, wanted); // [vocabulary, outputs]
+      const hidden = batch.hiddenRows === 'all' ? normed : wanted;
       return { logits: a.logits?.(graph, h, z) ?? z, hidden, taps: stream.taps };
     }
 

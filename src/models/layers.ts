@@ -218,8 +218,8 @@ export class Stream {
 
   /** Call it after the attention of each layer, on everything that goes on from there. */
   narrow(layer: number, x: Tensor): Tensor {
-    const { outputs, taps = [] } = this.batch;
-    if (outputs === undefined || layer !== this.layerCount - 1 || taps.includes(layer)) return x;
+    const { outputs } = this.batch;
+    if (outputs === undefined || layer !== this.layerCount - 1 || this.#keepsAll) return x;
     return this.graph.getRows(x, outputs);
   }
 
@@ -228,11 +228,16 @@ export class Stream {
     if (this.batch.taps?.includes(layer)) this.#taps.set(layer, x);
   }
 
-  /** The rows whose logits are wanted, from the output of the last layer. */
-  finish(x: Tensor): Tensor {
-    const { outputs, taps = [] } = this.batch;
-    const narrowed = outputs === undefined || !taps.includes(this.layerCount - 1);
-    return narrowed ? x : this.graph.getRows(x, outputs);
+  /** The rows whose logits are wanted, from the output norm's rows. */
+  finish(hidden: Tensor): Tensor {
+    const { outputs } = this.batch;
+    return outputs === undefined || !this.#keepsAll ? hidden : this.graph.getRows(hidden, outputs);
+  }
+
+  /** Whether somebody reads all rows behind the last layer, so that none may be dropped. */
+  get #keepsAll(): boolean {
+    const { taps = [], hiddenRows } = this.batch;
+    return hiddenRows === 'all' || taps.includes(this.layerCount - 1);
   }
 
   /** The tapped tensors in the order asked for. */

@@ -42,12 +42,14 @@ export interface ForwardBatch {
   readonly outputs: Tensor | undefined;
   /** Layers whose output (the residual stream after the layer) is wanted for all rows. */
   readonly taps?: readonly number[];
+  /** Whether `hidden` has the rows of the outputs (default) or those of the whole batch. */
+  readonly hiddenRows?: 'outputs' | 'all';
 }
 
 export interface ForwardResult {
   /** [vocabulary, outputs] F32. */
   readonly logits: Tensor;
-  /** [embedding, outputs] F32, after the output norm. */
+  /** [embedding, outputs or rows] F32, after the output norm. */
   readonly hidden: Tensor;
   /** One for each of the batch's taps: [embedding, rows]. */
   readonly taps: readonly Tensor[];

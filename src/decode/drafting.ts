@@ -1,0 +1,252 @@
+/**
+ * The drafters of one sequence at work: asks the controller, the drafters, and the clock, so that
+ * an engine calls `next` before a pass of the target and `settle` after it. Knows no drafter's kind.
+ */
+import { PacelineError } from '../base/errors.js';
+import { DraftController } from './controller.js';
+import type { DraftReport, Plan } from './controller-types.js';
+import type { CostTable } from './costs.js';
+import {
+  type DraftContext,
+  type Drafter,
+  type DrafterNeeds,
+  type FeatureRows,
+  joinNeeds,
+  type Observation,
+  type Proposal,
+} from './drafter.js';
+import type { Verified } from './verify.js';
+
+export interface DraftingOptions {
+  /** The drafters that this sequence may use; empty for none. */
+  readonly drafters: readonly Drafter[];
+  /** `auto` chooses; a drafter's name always uses that one; `none` never drafts. */
+  readonly mode: string;
+  /** Most guesses at once, below what each drafter allows. */
+  readonly draftMax?: number | undefined;
+  /** Costs of target passes by rows; share one table between the sequences of a model. */
+  readonly passes?: CostTable | undefined;
+  /** Milliseconds; injected for tests. */
+  readonly now?: (() => number) | undefined;
+}
+
+/** What other sequences put into the same pass. */
+export interface PassNeighbours {
+  readonly otherRows?: number;
+  readonly otherTokens?: number;
+}
+
+export interface Draft {
+  /** Guesses to append to the last token's row; may be empty. */
+  readonly tokens: readonly number[];
+  /** Whose they are. */
+  readonly drafter: string | undefined;
+}
+
+export interface DraftStatistics {
+  /** Passes of the target while decoding. */
+  readonly steps: number;
+  readonly drafted: number;
+  readonly accepted: number;
+  /** Guesses used by drafter. */
+  readonly byDrafter: Readonly<Record<string, { drafted: number; accepted: number }>>;
+  /** Only with `auto`. */
+  readonly controller?: DraftReport;
+}
+
+export class Drafting {
+  /** What the target's passes must show; the union over the drafters. */
+  readonly needs: DrafterNeeds;
+  readonly #drafters: readonly Drafter[];
+  readonly #controller: DraftController | undefined;
+  readonly #draftMax: number;
+  readonly #now: () => number;
+  #steps = 0;
+  readonly #byDrafter: Record<string, { drafted: number; accepted: number }> = {};
+  #pending: { draft: Draft; proposals: Map<string, Proposal>; draftMs: number } | undefined;
+
+  /** @throws {PacelineError} `usage` when `mode` names a drafter that is not there. */
+  constructor(options: DraftingOptions) {
+    const { mode, drafters } = options;
+    const auto = mode === 'auto';
+    this.#drafters =
+      mode === 'none' ? [] : drafters.filter((drafter) => auto || drafter.name === mode);
+    if (!auto && mode !== 'none' && this.#drafters.length === 0) {
+      const names = ['auto', 'none', ...drafters.map((drafter) => drafter.name)];
+      throw new PacelineError('usage', `This model has no drafter "${mode}"`, {
+        hint: `Choose one of ${names.join(', ')}, or give a draft model.`,
+        details: { field: 'draft', available: names },
+      });
+    }
+    this.needs = joinNeeds(this.#drafters.map((drafter) => drafter.needs));
+    this.#draftMax = options.draftMax ?? Infinity;
+    this.#now = options.now ?? (() => performance.now());
+    if (auto && this.#drafters.length > 0) {
+      this.#controller = new DraftController(this.#drafters, options.passes);
+    }
+  }
+
+  /** Tokens that every drafter has observed; they are always told the same. */
+  get length(): number {
+    return this.#drafters[0]?.length ?? 0;
+  }
+
+  get bytes(): number {
+    return this.#drafters.reduce((sum, drafter) => sum + drafter.bytes, 0);
+  }
+
+  /**
+   * Guesses for the next pass. `context.limit` is the most that are of use: token limit and
+   * context left; the largest batch of the target.
+   */
+  async next(context: DraftContext, neighbours: PassNeighbours = {}): Promise<Draft> {
+    const limit = Math.max(0, Math.min(context.limit, this.#draftMax));
+    const proposals = new Map<string, Proposal>();
+    const start = this.#now();
+    const draft = await this.#choose({ ...context, limit }, neighbours, proposals);
+    this.#pending = { draft, proposals, draftMs: this.#now() - start };
+    return draft;
+  }
+
+  /**
+   * Tells the outcome of the pass that the last `next` was for.
+   * @param passMs duration of the target's pass alone.
+   */
+  settle(verified: Verified, passMs: number, neighbours: PassNeighbours = {}): void {
+    const { draft, proposals, draftMs } = this.#pending ?? {
+      draft: { tokens: [], drafter: undefined },
+      proposals: new Map<string, Proposal>(),
+      draftMs: 0,
+    };
+    this.#pending = undefined;
+    const drafted = draft.tokens.length;
+    this.#steps += 1;
+    if (draft.drafter !== undefined && drafted > 0) {
+      const sums = this.#byDrafter[draft.drafter] ?? { drafted: 0, accepted: 0 };
+      this.#byDrafter[draft.drafter] = sums;
+      sums.drafted += drafted;
+      sums.accepted += verified.accepted;
+    }
+    this.#controller?.settle({
+      drafter: draft.drafter,
+      drafted,
+      accepted: verified.accepted,
+      emitted: verified.tokens.map(({ token }) => token),
+      passMs,
+      draftMs,
+      proposals,
+      ...neighbours,
+    });
+  }
+
+  /**
+   * Tells every drafter what the target has run. With several drafters that read taps, `taps` has
+   * the columns of `needs.taps`, and each drafter is given its own.
+   */
+  observe(observation: Observation): void {
+    for (const drafter of this.#drafters) {
+      drafter.observe(this.#shareOf(drafter.needs, observation));
+    }
+  }
+
+  /**
+   * Makes every drafter have observed exactly the first `length` tokens: cuts it back, or starts it
+   * over where it cannot go back, and tells it what it missed, without hidden states.
+   */
+  align(tokens: ArrayLike<number>, length: number): void {
+    for (const drafter of this.#drafters) {
+      if (drafter.length > length && !drafter.truncate(length)) drafter.reset();
+      const position = drafter.length;
+      if (position === length) continue;
+      drafter.observe({ position, tokens: Array.from(tokens).slice(position, length) });
+    }
+  }
+
+  reset(): void {
+    for (const drafter of this.#drafters) drafter.reset();
+  }
+
+  dispose(): void {
+    for (const drafter of this.#drafters) drafter.dispose();
+  }
+
+  statistics(): DraftStatistics {
+    const sums = Object.values(this.#byDrafter);
+    return {
+      steps: this.#steps,
+      drafted: sums.reduce((sum, { drafted }) => sum + drafted, 0),
+      accepted: sums.reduce((sum, { accepted }) => sum + accepted, 0),
+      byDrafter: structuredClone(this.#byDrafter),
+      ...(this.#controller === undefined ? {} : { controller: this.#controller.report() }),
+    };
+  }
+
+  async #choose(
+    context: DraftContext,
+    neighbours: PassNeighbours,
+    proposals: Map<string, Proposal>,
+  ): Promise<Draft> {
+    const controller = this.#controller;
+    if (controller === undefined) {
+      const drafter = this.#drafters[0];
+      if (drafter === undefined) return { tokens: [], drafter: undefined };
+      const proposal = await drafter.propose(context);
+      return { tokens: proposal.tokens, drafter: drafter.name };
+    }
+    const offers = new Map<string, Proposal>();
+    for (const name of context.limit > 0 ? controller.askFirst() : []) {
+      offers.set(name, await this.#ask(name, context, proposals));
+    }
+    const input = { limit: context.limit, offers, ...neighbours };
+    const plan: Plan = controller.plan(input);
+    if (plan.drafter === undefined) return { tokens: [], drafter: undefined };
+    const offer = offers.get(plan.drafter);
+    if (offer !== undefined) {
+      return { tokens: offer.tokens.slice(0, plan.count), drafter: plan.drafter };
+    }
+    const proposal = await this.#ask(plan.drafter, { ...context, limit: plan.count }, proposals);
+    const count = controller.trim(plan, proposal, input);
+    return { tokens: proposal.tokens.slice(0, count), drafter: plan.drafter };
+  }
+
+  async #ask(
+    name: string,
+    context: DraftContext,
+    proposals: Map<string, Proposal>,
+  ): Promise<Proposal> {
+    const drafter = this.#drafters.find((candidate) => candidate.name === name);
+    if (drafter === undefined) throw new PacelineError('internal', `No drafter ${name}`);
+    const start = this.#now();
+    const answer = drafter.propose(context);
+    const proposal = answer instanceof Promise ? await answer : answer;
+    const asked = Math.min(context.limit, drafter.maxDrafts);
+    this.#controller?.noteProposal(name, asked, this.#now() - start);
+    proposals.set(name, proposal);
+    return proposal;
+  }
+
+  #shareOf(needs: DrafterNeeds, observation: Observation): Observation {
+    const { hidden, taps, ...rest } = observation;
+    const columns = needs.taps === undefined ? undefined : this.#columns(needs.taps, taps);
+    return {
+      ...rest,
+      ...(needs.hidden === true && hidden !== undefined ? { hidden } : {}),
+      ...(columns === undefined ? {} : { taps: columns }),
+    };
+  }
+
+  #columns(wanted: readonly number[], taps: FeatureRows | undefined): FeatureRows | undefined {
+    const all = this.needs.taps ?? [];
+    if (taps === undefined || all.join() === wanted.join()) return taps;
+    const size = taps.width / all.length;
+    const width = size * wanted.length;
+    const data = new Float32Array(taps.rows * width);
+    for (let row = 0; row < taps.rows; row++) {
+      wanted.forEach((tap, i) => {
+        const from = row * taps.width + all.indexOf(tap) * size;
+        data.set(taps.data.subarray(from, from + size), row * width + i * size);
+      });
+    }
+    return { rows: taps.rows, width, data };
+  }
+}
