@@ -1,0 +1,66 @@
+/** What the draft controller is told and what it says. Types only. */
+import type { Proposal } from './drafter.js';
+
+export interface PlanInput {
+  /** The most guesses of use here (token limit, context). */
+  readonly limit: number;
+  /** Proposals in hand of the drafters named by `askFirst`. */
+  readonly offers?: ReadonlyMap<string, Proposal>;
+  /** Rows, and tokens they are sure to give, of other sequences in the same pass. */
+  readonly otherRows?: number;
+  readonly otherTokens?: number;
+}
+
+export interface Plan {
+  /** Undefined: no draft in this step. */
+  readonly drafter: string | undefined;
+  /** How many guesses to ask for, or to use of the offer. */
+  readonly count: number;
+  readonly why: 'best' | 'trial' | 'measuring' | 'plain' | 'account';
+}
+
+export interface StepResult {
+  /** The drafter whose guesses were in the pass, and how many; undefined and 0 for none. */
+  readonly drafter: string | undefined;
+  readonly drafted: number;
+  readonly accepted: number;
+  /** Chosen tokens: accepted + 1, or fewer where the text ended. */
+  readonly emitted: readonly number[];
+  /** Duration of the target's pass and how many rows of this sequence were in it. */
+  readonly passMs: number;
+  /** Rows of other sequences in the same pass. */
+  readonly otherRows?: number;
+  /** Everything that was proposed, also where it was not used: free evidence. */
+  readonly proposals: ReadonlyMap<string, Proposal>;
+  /** Duration of all proposals of this step together. */
+  readonly draftMs: number;
+}
+
+export interface DraftReport {
+  /** Times of a target pass by rows, milliseconds. */
+  readonly passMs: Readonly<Record<string, number>>;
+  readonly plainSteps: number;
+  /** Steps that promised a gain but were not covered by the account. */
+  readonly refusedSteps: number;
+  /** Balance of the account, in plain tokens' time. */
+  readonly balance: number;
+  readonly drafters: readonly {
+    readonly name: string;
+    readonly steps: number;
+    readonly trials: number;
+    readonly drafted: number;
+    readonly accepted: number;
+    /** Estimated share of right guesses by position, given that those before were right. */
+    readonly acceptance: readonly number[];
+    readonly draftMs: Readonly<Record<string, number>>;
+  }[];
+  /** The last changes of mind, oldest first. */
+  readonly changes: readonly DraftChange[];
+}
+
+export interface DraftChange {
+  /** Tokens generated before it. */
+  readonly token: number;
+  readonly choice: string;
+  readonly why: string;
+}

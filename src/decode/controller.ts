@@ -1,0 +1,331 @@
+/**
+ * Whether to draft, with which drafter, and how far: for the most tokens a second, at a loss that
+ * is bounded whatever the text.
+ *
+ * The bound is an account. Its unit is the time of one plain token. Every token of the text pays in
+ * `allowance`; every step with a draft pays out what it took longer than plain decoding of the same
+ * tokens (or pays in, when it was faster); the balance never exceeds `reserve`, so that old gains
+ * cannot be spent. A step is drafted only if the balance covers it even when every guess fails. So
+ * n tokens take at most n + reserve + allowance * n plain tokens' time: 2.4% more over 2,000,
+ * for any text and any quality of the estimates below, which decide only how much is won.
+ *
+ * A pure policy: times come in as numbers, tokens as counts. Knows no model and no clock.
+ */
+import type { DraftChange, DraftReport, Plan, PlanInput, StepResult } from './controller-types.js';
+import { CostTable } from './costs.js';
+import { confidenceClass, type DraftRecord, newRecord } from './draft-record.js';
+import type { Proposal } from './drafter.js';
+
+const allowance = 0.02;
+const reserve = 8;
+/** A drafter must promise this much more tokens a second than plain decoding. */
+const margin = 1.02;
+/** A proposal this cheap (in plain tokens' time) is asked for first and weighed in hand. */
+const freeCost = 0.005;
+/** Trials of a drafter that fails become rarer, until they cost this share of all time. */
+const trialShare = 0.003;
+const rarestTrial = 2048;
+/** Guesses of a trial: this many, or fewer where they would cost more plain tokens' time. */
+const trialLength = 3;
+const trialCost = 0.4;
+/** Steps with a draft after which one without measures again what a plain pass costs. */
+const remeasureEvery = 200;
+/** Steps of a drafter after which it may try to guess further than its record says. */
+const stretchEvery = 12;
+
+interface Option {
+  readonly arm: DraftRecord;
+  readonly count: number;
+  readonly rate: number;
+  /** Expected tokens and milliseconds of the step. */
+  readonly tokens: number;
+  readonly ms: number;
+}
+
+export class DraftController {
+  readonly passes: CostTable;
+  readonly #arms: readonly DraftRecord[];
+  #balance = reserve;
+  #tokens = 0;
+  #plainSteps = 0;
+  #refused = 0;
+  /** Steps since the last one without a draft. */
+  #sinceMeasured = 0;
+  #choice = '';
+  readonly #changes: DraftChange[] = [];
+
+  /** @param passes costs of target passes by rows; may be shared by all sequences of a model. */
+  constructor(
+    drafters: readonly { readonly name: string; readonly maxDrafts: number }[],
+    passes: CostTable = new CostTable(),
+  ) {
+    this.passes = passes;
+    this.#arms = drafters.map(({ name, maxDrafts }, index) => newRecord(name, maxDrafts, index));
+  }
+
+  /** Drafters whose proposals cost next to nothing: to be asked before every plan. */
+  askFirst(): readonly string[] {
+    const plain = this.passes.estimate(1, 1);
+    if (plain === undefined || this.#balance < 0.5) return [];
+    return this.#arms.filter((arm) => this.#isFree(arm, plain)).map((arm) => arm.name);
+  }
+
+  plan(input: PlanInput): Plan {
+    const others = input.otherRows ?? 0;
+    const plain = this.passes.estimate(others + 1, 1);
+    const unknown = plain === undefined || (others === 0 && this.passes.samples(1) < 2);
+    if (unknown || this.#sinceMeasured >= remeasureEvery) {
+      return this.#decide(undefined, 0, 'measuring');
+    }
+    if (input.limit <= 0) return this.#decide(undefined, 0, 'plain');
+    const sure = input.otherTokens ?? 0;
+    let best: Option | undefined;
+    for (const arm of this.#arms) {
+      const option = this.#bestOf(arm, input, plain);
+      if (option !== undefined && option.rate > (best?.rate ?? 0)) best = option;
+    }
+    const promising = best !== undefined && best.rate > (margin * (1 + sure)) / plain;
+    if (best !== undefined && promising && this.#covered(best.arm, best.count, plain, others)) {
+      return this.#use(best, input, plain);
+    }
+    const trial = this.#trialDue(input, plain);
+    if (trial !== undefined) return trial;
+    if (promising) this.#refused += 1;
+    return this.#decide(undefined, 0, promising ? 'account' : 'plain');
+  }
+
+  /**
+   * How many guesses of a proposal that was asked for by a plan are worth their rows, now that
+   * the drafter has said how sure it is of each.
+   */
+  trim(plan: Plan, proposal: Proposal, input: PlanInput): number {
+    const arm = this.#arms.find(({ name }) => name === plan.drafter);
+    const count = Math.min(plan.count, proposal.tokens.length);
+    const plain = this.passes.estimate((input.otherRows ?? 0) + 1, 1);
+    if (arm === undefined || plain === undefined || proposal.confidence === undefined) return count;
+    if (plan.why === 'trial') return count;
+    let product = 1;
+    let tokens = 1 + (input.otherTokens ?? 0);
+    let bestCount = 0;
+    let bestRate = tokens / plain;
+    for (let i = 0; i < count; i++) {
+      product *= this.#byConfidence(arm, proposal, i);
+      tokens += product;
+      const rate = tokens / this.#passMs((input.otherRows ?? 0) + 2 + i, plain, 0.1);
+      if (rate > bestRate) {
+        bestRate = rate;
+        bestCount = i + 1;
+      }
+    }
+    return bestCount;
+  }
+
+  /** Notes how long a drafter took to propose so many tokens (the number asked for). */
+  noteProposal(name: string, asked: number, ms: number): void {
+    this.#arms.find((arm) => arm.name === name)?.costs.record(asked, ms);
+  }
+
+  /** Takes the outcome of a step: times, acceptance, and the account. */
+  settle(result: StepResult): void {
+    const { drafted, accepted, emitted, passMs, draftMs } = result;
+    const others = result.otherRows ?? 0;
+    const rows = others + 1 + drafted;
+    const expected = this.passes.estimate(rows, 1);
+    this.passes.record(rows, passMs);
+    const plain = this.passes.estimate(others + 1, 1) ?? passMs;
+    this.#tokens += emitted.length;
+    this.#balance += allowance * emitted.length;
+    const pass = expected === undefined ? passMs : Math.min(passMs, 2 * expected);
+    if (drafted > 0) this.#balance += emitted.length - pass / plain;
+    this.#balance = Math.min(reserve, this.#balance - draftMs / plain);
+    for (const arm of this.#arms) {
+      const used = arm.name === result.drafter && drafted > 0;
+      const proposal = result.proposals.get(arm.name);
+      if (proposal !== undefined) this.#learn(arm, proposal, emitted);
+      if (!used) {
+        arm.idle += emitted.length;
+        if (arm.name === result.drafter && !this.#isFree(arm, plain))
+          this.#discourage(arm, draftMs / plain);
+        continue;
+      }
+      arm.steps += 1;
+      arm.drafted += drafted;
+      arm.accepted += accepted;
+      arm.idle = 0;
+      const won = emitted.length - (pass + draftMs) / plain;
+      if (won > 0) arm.trialInterval = Math.max(2, arm.trialInterval / 4);
+      else this.#discourage(arm, -won);
+    }
+    this.#sinceMeasured = drafted === 0 ? 0 : this.#sinceMeasured + 1;
+    if (drafted === 0) this.#plainSteps += 1;
+  }
+
+  /** What was measured, tried and chosen, and why. */
+  report(): DraftReport {
+    return {
+      passMs: this.passes.toJSON(),
+      plainSteps: this.#plainSteps,
+      refusedSteps: this.#refused,
+      balance: Number(this.#balance.toFixed(3)),
+      drafters: this.#arms.map((arm) => ({
+        name: arm.name,
+        steps: arm.steps,
+        trials: arm.trials,
+        drafted: arm.drafted,
+        accepted: arm.accepted,
+        acceptance: this.#chances(arm, this.#seen(arm)).map((chance) => Number(chance.toFixed(3))),
+        draftMs: arm.costs.toJSON(),
+      })),
+      changes: [...this.#changes],
+    };
+  }
+
+  /** Makes trials rarer after one that lost so many plain tokens' time. */
+  #discourage(arm: DraftRecord, lost: number): void {
+    const rarest = Math.max(64, Math.min(rarestTrial, lost / trialShare));
+    arm.trialInterval = Math.min(rarest, arm.trialInterval * 4);
+  }
+
+  #seen(arm: DraftRecord): number {
+    return arm.positions.findLastIndex((rate) => rate.tries > 0.5) + 1;
+  }
+
+  #isFree(arm: DraftRecord, plain: number): boolean {
+    const cost = arm.costs.estimate(arm.maxDrafts, 0.1);
+    return cost !== undefined && cost < freeCost * plain;
+  }
+
+  #passMs(rows: number, plain: number, slope: number): number {
+    return Math.max(plain, this.passes.estimate(rows, slope) ?? plain * rows);
+  }
+
+  /** Chance of each guess by position: the next one is about as good as the one before. */
+  #chances(arm: DraftRecord, count: number): number[] {
+    const chances: number[] = [];
+    let prior = 0.6;
+    for (let i = 0; i < count; i++) {
+      const chance = arm.positions[i]?.given(prior) ?? 0;
+      chances.push(chance);
+      prior = chance * 0.97;
+    }
+    return chances;
+  }
+
+  #byConfidence(arm: DraftRecord, { confidence }: Proposal, index: number): number {
+    const sure = confidence?.[index] ?? 0.5;
+    const rate = arm.classes[confidenceClass(sure)];
+    return rate?.given(sure) ?? sure;
+  }
+
+  /** The number of guesses with the most tokens a second; undefined if there is nothing to use. */
+  #bestOf(arm: DraftRecord, input: PlanInput, plain: number): Option | undefined {
+    const offer = input.offers?.get(arm.name);
+    const others = input.otherRows ?? 0;
+    // Costs are learnt from below: never more than twice as far as was ever measured.
+    const known = 2 * this.passes.largest - others - 1;
+    let longest = Math.min(input.limit, arm.maxDrafts, known);
+    let chances: number[];
+    if (offer !== undefined) {
+      longest = Math.min(longest, offer.tokens.length);
+      chances = Array.from({ length: longest }, (_, i) => this.#byConfidence(arm, offer, i));
+      if (offer.confidence === undefined) chances = this.#chances(arm, longest);
+    } else {
+      if (this.#isFree(arm, plain) && input.offers !== undefined) return undefined;
+      if (arm.costs.largest === 0) return undefined; // never asked: only a trial may do that
+      chances = this.#chances(arm, longest);
+    }
+    let product = 1;
+    let tokens = 1 + (input.otherTokens ?? 0);
+    let best: Option | undefined;
+    for (let count = 1; count <= longest; count++) {
+      product *= chances[count - 1] ?? 0;
+      tokens += product;
+      const draftMs = offer === undefined ? (arm.costs.estimate(count, 0.5) ?? 0) : 0;
+      const ms = draftMs + this.#passMs(others + 1 + count, plain, 0.1);
+      const rate = tokens / ms;
+      if (best === undefined || rate > best.rate) best = { arm, count, rate, tokens, ms };
+    }
+    return best;
+  }
+
+  /** What the step loses if every guess fails, in plain tokens' time. */
+  #worst(arm: DraftRecord, count: number, plain: number, others: number): number {
+    const free = this.#isFree(arm, plain);
+    const draftMs = free ? 0 : (arm.costs.estimate(count, 1) ?? plain);
+    return (this.#passMs(others + 1 + count, plain, 1) + draftMs) / plain - 1;
+  }
+
+  /** Whether the account covers that. */
+  #covered(arm: DraftRecord, count: number, plain: number, others: number): boolean {
+    return this.#worst(arm, count, plain, others) <= this.#balance;
+  }
+
+  #use(best: Option, input: PlanInput, plain: number): Plan {
+    const { arm } = best;
+    let { count } = best;
+    arm.unstretched += 1;
+    const offer = input.offers?.get(arm.name);
+    const longest = Math.min(input.limit, arm.maxDrafts, offer?.tokens.length ?? Infinity);
+    if (arm.unstretched >= stretchEvery && count < longest) {
+      const further = Math.min(longest, Math.max(count + 1, Math.ceil(count * 1.5)));
+      if (this.#covered(arm, further, plain, input.otherRows ?? 0)) {
+        count = further;
+        arm.unstretched = 0;
+      }
+    }
+    return this.#decide(arm, count, 'best', best);
+  }
+
+  #trialDue(input: PlanInput, plain: number): Plan | undefined {
+    const others = input.otherRows ?? 0;
+    for (const arm of this.#arms) {
+      if (arm.idle < arm.trialInterval) continue;
+      const offer = input.offers?.get(arm.name);
+      // A free drafter is judged by its offers, whether they are used or not.
+      if (offer !== undefined || (this.#isFree(arm, plain) && input.offers !== undefined)) continue;
+      const known = Math.max(1, 2 * this.passes.largest - others - 1);
+      let count = Math.min(trialLength, input.limit, arm.maxDrafts, known);
+      while (count > 1 && this.#worst(arm, count, plain, others) > trialCost) count -= 1;
+      if (!this.#covered(arm, count, plain, others)) continue;
+      arm.trials += 1;
+      arm.idle = 0;
+      return this.#decide(arm, count, 'trial');
+    }
+    return undefined;
+  }
+
+  /** Guesses up to the first wrong one are evidence, as far as the text tells. */
+  #learn(arm: DraftRecord, proposal: Proposal, emitted: readonly number[]): void {
+    const count = Math.min(proposal.tokens.length, emitted.length);
+    for (let i = 0; i < count; i++) {
+      const hit = proposal.tokens[i] === emitted[i];
+      arm.positions[i]?.add(hit);
+      const sure = proposal.confidence?.[i];
+      if (sure !== undefined) arm.classes[confidenceClass(sure)]?.add(hit);
+      if (!hit) break;
+    }
+  }
+
+  #decide(arm: DraftRecord | undefined, count: number, why: Plan['why'], option?: Option): Plan {
+    if (why !== 'trial') this.#noteChange(arm, why, option);
+    return { drafter: arm?.name, count, why };
+  }
+
+  #noteChange(arm: DraftRecord | undefined, why: Plan['why'], option: Option | undefined): void {
+    const choice = arm?.name ?? 'none';
+    if (choice === this.#choice) return;
+    this.#choice = choice;
+    const reasons = {
+      best:
+        option === undefined
+          ? ''
+          : `expects ${option.tokens.toFixed(2)} tokens in ${option.ms.toFixed(2)} ms`,
+      trial: 'trial',
+      measuring: 'the cost of a plain pass is not known yet',
+      plain: 'no drafter promises more tokens a second',
+      account: 'a draft might gain, but too much was lost on drafts lately',
+    } as const;
+    this.#changes.push({ token: this.#tokens, choice, why: reasons[why] });
+    if (this.#changes.length > 32) this.#changes.shift();
+  }
+}

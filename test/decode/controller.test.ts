@@ -1,0 +1,275 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { PacelineError } from '../../src/base/errors.js';
+import { CostTable } from '../../src/decode/costs.js';
+import type { DraftContext, Drafter, Proposal } from '../../src/decode/drafter.js';
+import { Drafting } from '../../src/decode/drafting.js';
+import { resolveSampling } from '../../src/decode/settings.js';
+import type { Verified } from '../../src/decode/verify.js';
+import { Random } from './support.js';
+
+const settings = resolveSampling({ seed: 1 });
+
+/** What a machine takes: milliseconds of a pass over so many rows. */
+const machines = {
+  /** Batches nearly free, as with kernels that read the weights once. */
+  wide: (rows: number) => 20 * (1 + 0.03 * (rows - 1)),
+  /** Rows cost nearly as much each as the first: drafting hardly ever pays. */
+  flat: (rows: number) => 2 + 18 * rows,
+  /** A tiny model, where even the n-gram look-up is not for nothing. */
+  tiny: (rows: number) => 0.5 * (1 + 0.12 * (rows - 1)),
+} as const;
+
+interface Skill {
+  /** Chance that a guess is right at this token of the text, given those before. */
+  readonly chance: (token: number) => number;
+  /** Milliseconds for so many guesses. */
+  readonly cost: (guesses: number) => number;
+  /** How sure it says it is, whatever is true. */
+  readonly boast?: number;
+  /** Share of steps in which it has something to say. */
+  readonly coverage?: number;
+}
+
+interface Simulation {
+  readonly machine: (rows: number) => number;
+  readonly skills: Readonly<Record<string, Skill>>;
+  readonly tokens: number;
+  readonly mode?: string;
+  readonly seed?: number;
+  readonly draftMax?: number;
+}
+
+/**
+ * Drives `Drafting` with a clock that only the simulation moves. In the text every token is 0; a
+ * guess of 1 is wrong. The controller sees times with noise and outliers; the result counts what
+ * the machine really takes.
+ */
+async function simulate(options: Simulation) {
+  const random = new Random(options.seed ?? 1);
+  let clock = 0;
+  let real = 0;
+  let token = 0;
+  const noisy = (ms: number) =>
+    ms * (1 + 0.05 * random.normal()) * (random.uniform() < 0.005 ? 4 : 1);
+  const drafters = Object.entries(options.skills).map(([name, skill]) =>
+    stub(name, ({ limit }) => {
+      const ms = skill.cost(limit);
+      real += ms;
+      clock += Math.max(0, noisy(ms));
+      if (random.uniform() >= (skill.coverage ?? 1)) return { tokens: [] };
+      const tokens = Array.from({ length: limit }, () =>
+        random.uniform() < skill.chance(token) ? 0 : 1,
+      );
+      const { boast } = skill;
+      return boast === undefined ? { tokens } : { tokens, confidence: tokens.map(() => boast) };
+    }),
+  );
+  const drafting = new Drafting({
+    drafters,
+    mode: options.mode ?? 'auto',
+    now: () => clock,
+    draftMax: options.draftMax,
+  });
+  const plain = options.machine(1);
+  /** Real time when so many tokens were there. */
+  const times: number[] = [0];
+  while (token < options.tokens) {
+    const draft = await drafting.next({ tokens: [0], limit: 15, settings });
+    const wrong = draft.tokens.indexOf(1);
+    const accepted = wrong < 0 ? draft.tokens.length : wrong;
+    const ms = options.machine(1 + draft.tokens.length);
+    real += ms;
+    const passMs = Math.max(0, noisy(ms));
+    clock += passMs;
+    const tokens = Array.from({ length: accepted + 1 }, (_, i) => ({
+      token: 0,
+      text: '',
+      keep: true,
+      drafted: i < accepted,
+    }));
+    drafting.settle({ tokens, accepted } satisfies Verified, passMs);
+    for (let i = 0; i <= accepted; i++) times.push(real);
+    token += accepted + 1;
+  }
+  const slowest = (window: number) => {
+    let worst = 0;
+    for (let i = window; i < times.length; i++) {
+      worst = Math.max(worst, ((times[i] as number) - (times[i - window] as number)) / window);
+    }
+    return worst / plain;
+  };
+  return {
+    drafting,
+    /** Time against plain decoding: below 1 is faster. */
+    ratio: real / (token * plain),
+    /** The same for the slowest 2,000 tokens in a row. */
+    worst: slowest(2000),
+  };
+}
+
+function stub(name: string, propose: (context: DraftContext) => Proposal): Drafter {
+  const drafter: Drafter = {
+    name,
+    needs: {},
+    maxDrafts: 15,
+    length: 0,
+    bytes: 0,
+    observe: () => {},
+    propose,
+    truncate: () => true,
+    snapshot: () => new Uint8Array(),
+    restore: () => {},
+    reset: () => {},
+    fork: () => drafter,
+    dispose: () => {},
+  };
+  return drafter;
+}
+
+function drafters(
+  machine: (rows: number) => number,
+  chances: {
+    ngram?: (token: number) => number;
+    mtp?: (token: number) => number;
+    dflash?: (token: number) => number;
+  },
+): Record<string, Skill> {
+  const plain = machine(1);
+  const never = () => 0;
+  return {
+    ngram: { chance: chances.ngram ?? never, cost: () => 0.002, boast: 0.8, coverage: 0.7 },
+    mtp: { chance: chances.mtp ?? never, cost: (n) => 0.05 * plain * n },
+    dflash: { chance: chances.dflash ?? never, cost: () => 0.12 * plain },
+  };
+}
+
+test('text on which every draft fails: at most 3% slower over any 2,000 tokens', async () => {
+  for (const [name, machine] of Object.entries(machines)) {
+    for (const seed of [1, 2, 3]) {
+      const run = await simulate({ machine, skills: drafters(machine, {}), tokens: 12_000, seed });
+      assert.ok(run.worst <= 1.03, `${name}: ${run.worst}`);
+      assert.ok(run.ratio <= 1.02, `${name}: ${run.ratio} over all`);
+    }
+  }
+});
+
+test('text that lures and then fails is no way around the bound', async () => {
+  const lures: Record<string, (token: number) => number> = {
+    bursts: (token) => (token % 400 < 40 ? 1 : 0),
+    often: (token) => (token % 30 < 6 ? 1 : 0),
+    once: (token) => (token < 3000 ? 0.95 : 0),
+    half: (token) => Math.floor(token / 7) % 2,
+    poor: () => 0.15,
+  };
+  for (const [lure, chance] of Object.entries(lures)) {
+    for (const [name, machine] of Object.entries(machines)) {
+      const skills = drafters(machine, { ngram: chance, mtp: chance, dflash: chance });
+      const run = await simulate({ machine, skills, tokens: 12_000 });
+      assert.ok(run.worst <= 1.03, `${lure} on ${name}: ${run.worst}`);
+    }
+  }
+});
+
+/** The best that one drafter always used at one length would do. */
+async function bestFixed(machine: (rows: number) => number, skills: Record<string, Skill>) {
+  let best = 1;
+  for (const mode of Object.keys(skills)) {
+    for (const draftMax of [1, 2, 3, 4, 6, 8, 11, 15]) {
+      const run = await simulate({ machine, skills, tokens: 4000, mode, draftMax });
+      best = Math.min(best, run.ratio);
+    }
+  }
+  return best;
+}
+
+test('on friendly text it comes close to the best fixed choice, whichever that is', async () => {
+  const machine = machines.wide;
+  const texts = {
+    'all good': { ngram: () => 0.5, mtp: () => 0.8, dflash: () => 0.75 },
+    'only mtp': { mtp: () => 0.8 },
+    'only dflash': { dflash: () => 0.85 },
+    'only ngram': { ngram: () => 0.95 },
+    'very predictable': { dflash: () => 0.97 },
+  };
+  for (const [name, chances] of Object.entries(texts)) {
+    const skills = drafters(machine, chances);
+    const run = await simulate({ machine, skills, tokens: 6000 });
+    const fixed = await bestFixed(machine, skills);
+    assert.ok(run.ratio <= 1.12 * fixed, `${name}: ${run.ratio} against ${fixed}`);
+    assert.ok(run.worst <= 1.03);
+  }
+});
+
+test('where a draft cannot pay it stays at plain decoding', async () => {
+  const machine = machines.flat;
+  const run = await simulate({
+    machine,
+    skills: drafters(machine, { mtp: () => 0.5 }),
+    tokens: 6000,
+  });
+  assert.ok(run.ratio <= 1.02, String(run.ratio));
+});
+
+test('changing text: it follows, winning in good stretches and losing little in bad ones', async () => {
+  const machine = machines.wide;
+  const good = (token: number) => Math.floor(token / 1500) % 2 === 1;
+  const skills = drafters(machine, { dflash: (token) => (good(token) ? 0.85 : 0) });
+  const run = await simulate({ machine, skills, tokens: 15_000 });
+  // Half of the text could take about a third of the time.
+  assert.ok(run.ratio < 0.72, String(run.ratio));
+  assert.ok(run.worst <= 1.03, String(run.worst));
+});
+
+test('it explains itself', async () => {
+  const machine = machines.wide;
+  const run = await simulate({
+    machine,
+    skills: drafters(machine, { mtp: () => 0.85 }),
+    tokens: 2000,
+  });
+  const report = run.drafting.statistics().controller;
+  assert.ok(report);
+  const mtp = report.drafters.find(({ name }) => name === 'mtp');
+  assert.ok(mtp && mtp.steps > 100 && mtp.trials >= 1);
+  assert.ok(Math.abs((mtp.acceptance[0] ?? 0) - 0.85) < 0.15);
+  assert.ok(Math.abs((report.passMs['1'] ?? 0) - 20) < 3);
+  assert.ok(
+    report.changes.some(({ choice, why }) => choice === 'mtp' && why.includes('tokens in')),
+  );
+  assert.ok(JSON.stringify(report).length < 10_000);
+});
+
+test('a fixed drafter always drafts, none never does, an unknown one is refused', async () => {
+  const machine = machines.flat;
+  const skills = drafters(machine, {});
+  const fixed = await simulate({ machine, skills, tokens: 200, mode: 'mtp', draftMax: 2 });
+  const { drafted, steps, byDrafter } = fixed.drafting.statistics();
+  assert.equal(drafted, 2 * steps);
+  assert.deepEqual(byDrafter, { mtp: { drafted, accepted: 0 } });
+  const none = await simulate({ machine, skills, tokens: 200, mode: 'none' });
+  assert.equal(none.drafting.statistics().drafted, 0);
+  assert.equal(none.ratio, 1);
+  assert.throws(
+    () => new Drafting({ drafters: [], mode: 'mtp' }),
+    (error) => PacelineError.is(error) && error.code === 'usage' && error.details.field === 'draft',
+  );
+});
+
+test('costs: the least of the first, clipped outliers, straight lines between', () => {
+  const costs = new CostTable();
+  assert.equal(costs.estimate(1, 1), undefined);
+  costs.record(1, 50);
+  costs.record(1, 10);
+  assert.equal(costs.estimate(1, 1), 10);
+  assert.equal(costs.estimate(3, 0.1), 12);
+  assert.equal(costs.estimate(3, 1), 30);
+  costs.record(5, 18);
+  assert.equal(costs.estimate(3, 1), 14);
+  assert.equal(costs.largest, 5);
+  for (let i = 0; i < 5; i++) costs.record(1, 10);
+  costs.record(1, 1000);
+  assert.ok((costs.estimate(1, 1) ?? 0) < 12);
+  costs.record(2, Number.NaN);
+  assert.equal(costs.samples(2), 0);
+});
