@@ -1,0 +1,166 @@
+/**
+ * How much memory a sequence takes, layer by layer, from a model's hyperparameters: grouped heads,
+ * sliding windows, layers that share another's cache, and linear attention. An estimate for
+ * `inspect` and for questions before loading; what a loaded model really holds is the cache's word.
+ */
+import { type GgmlType, GgmlType as Type, typeTraits } from '../ggml/types.js';
+import type { GgufMetadata } from './metadata.js';
+import { GgufValueType } from './types.js';
+
+/** What one layer keeps of a sequence. */
+export interface CacheLayer {
+  /** Elements of keys and of values for each position; 0 where nothing is kept. */
+  readonly keys: number;
+  readonly values: number;
+  /** Positions that the layer looks back on, or undefined for all. */
+  readonly window?: number;
+  /** Bytes of a state that does not grow, as in linear attention. */
+  readonly stateBytes?: number;
+}
+
+export interface MemoryNeed {
+  readonly contextLength: number;
+  readonly weightBytes: number;
+  /** Keys and values when layers with a window keep only their window. */
+  readonly cacheBytes: number;
+  /** Keys and values when every layer keeps every position, as where a cache must be truncatable. */
+  readonly wholeCacheBytes: number;
+  /** Weights and whole cache: what must fit. Buffers for computing come on top. */
+  readonly totalBytes: number;
+}
+
+/** No model is deeper; a hostile count must not make long lists. */
+const mostLayers = 4096;
+
+/** Windows alternate with full layers by a period in these, also when the file does not say so. */
+const usualPeriods: Readonly<Record<string, number>> = {
+  cohere2: 4,
+  gemma2: 2,
+  gemma3: 6,
+  'gpt-oss': 2,
+};
+
+/** Every so many layers one with full attention, where the file leaves it out. */
+const usualIntervals: Readonly<Record<string, number>> = { qwen35: 4, qwen35moe: 4, qwen3next: 4 };
+
+/**
+ * Memory for `contextLength` tokens with a cache of `kvType` (F16 unless given).
+ * @param weightBytes bytes of the weights, which the caller knows.
+ */
+export function memoryNeed(
+  layers: readonly CacheLayer[],
+  options: {
+    readonly contextLength: number;
+    readonly weightBytes: number;
+    readonly kvType?: GgmlType;
+  },
+): MemoryNeed {
+  const { contextLength, weightBytes, kvType = Type.F16 } = options;
+  const { blockSize, blockBytes } = typeTraits(kvType);
+  const row = (elements: number) => Math.ceil(elements / blockSize) * blockBytes;
+  let cacheBytes = 0;
+  let wholeCacheBytes = 0;
+  for (const { keys, values, window = contextLength, stateBytes = 0 } of layers) {
+    const bytes = row(keys) + row(values);
+    cacheBytes += bytes * Math.min(window, contextLength) + stateBytes;
+    wholeCacheBytes += bytes * contextLength + stateBytes;
+  }
+  const totalBytes = weightBytes + wholeCacheBytes;
+  return { contextLength, weightBytes, cacheBytes, wholeCacheBytes, totalBytes };
+}
+
+/**
+ * The layers' caches, or undefined when the header does not say enough (a vocabulary alone, or an
+ * architecture that keeps something else, such as compressed rows).
+ * @throws {PacelineError} `broken-file` when a key has a value of the wrong kind.
+ */
+export function cacheLayers(file: GgufMetadata): CacheLayer[] | undefined {
+  const architecture = file.optionalString('general.architecture');
+  const key = (name: string) => `${architecture}.${name}`;
+  const integer = (name: string) => file.optionalInteger(key(name));
+  const count = integer('block_count');
+  if (count === undefined || count > mostLayers) return undefined;
+  if (file.has(key('attention.compress_ratios'))) return undefined;
+  const embedding = integer('embedding_length');
+  const heads = perLayer(file, key('attention.head_count'), count);
+  const kvHeads = file.has(key('attention.head_count_kv'))
+    ? perLayer(file, key('attention.head_count_kv'), count)
+    : heads;
+  if (heads === undefined || kvHeads === undefined || embedding === undefined) return undefined;
+
+  const widest = Math.max(...heads, 1);
+  const keyLength = integer('attention.key_length') ?? Math.floor(embedding / widest);
+  const valueLength = integer('attention.value_length') ?? Math.floor(embedding / widest);
+  const windowKeyLength = integer('attention.key_length_swa') ?? keyLength;
+  const windowValueLength = integer('attention.value_length_swa') ?? valueLength;
+  const window = integer('attention.sliding_window') ?? 0;
+  const slides = flags(file, key('attention.sliding_window_pattern'), count, {
+    period: usualPeriods[architecture ?? ''],
+  });
+  const linear = linearLayers(file, architecture ?? '', count);
+  const shared = integer('attention.shared_kv_layers') ?? 0;
+  const stateBytes = linearStateBytes(file, architecture ?? '');
+
+  return Array.from({ length: count }, (_, layer): CacheLayer => {
+    if (linear?.[layer]) return { keys: 0, values: 0, stateBytes };
+    // The last layers of some models read an earlier layer's cache and keep none.
+    if (layer >= count - shared) return { keys: 0, values: 0 };
+    const groups = kvHeads[layer] ?? 0;
+    if (window > 0 && slides?.[layer]) {
+      return { keys: groups * windowKeyLength, values: groups * windowValueLength, window };
+    }
+    return { keys: groups * keyLength, values: groups * valueLength };
+  });
+}
+
+/** One count a layer, or undefined when the file has none or a list of another length. */
+function perLayer(file: GgufMetadata, key: string, count: number): number[] | undefined {
+  const entry = file.metadata.get(key);
+  if (entry === undefined) return undefined;
+  if (entry.type === GgufValueType.ARRAY && entry.value.length !== count) return undefined;
+  const list = file.scalarOrArray(key, count);
+  return list.every((value) => Number.isInteger(value) && value >= 0) ? list : undefined;
+}
+
+/**
+ * Flags a layer from a list, or from a period: all but the last of each `period` layers are set.
+ * Undefined when there is neither.
+ */
+function flags(
+  file: GgufMetadata,
+  key: string,
+  count: number,
+  usual: { readonly period: number | undefined },
+): boolean[] | undefined {
+  const entry = file.metadata.get(key);
+  if (entry?.type === GgufValueType.ARRAY) {
+    const list =
+      entry.itemType === GgufValueType.BOOL
+        ? file.booleanArray(key)
+        : file.numberArray(key).map((value) => value !== 0);
+    return list.length === count ? list : undefined;
+  }
+  const period = file.optionalInteger(key) ?? usual.period;
+  if (period === undefined) return undefined;
+  return Array.from({ length: count }, (_, layer) => period === 0 || layer % period < period - 1);
+}
+
+function linearLayers(
+  file: GgufMetadata,
+  architecture: string,
+  count: number,
+): boolean[] | undefined {
+  const listed = `${architecture}.attention.recurrent_layers`;
+  if (file.has(listed)) return flags(file, listed, count, { period: undefined });
+  const interval = `${architecture}.full_attention_interval`;
+  return flags(file, interval, count, { period: usualIntervals[architecture] });
+}
+
+/** F32 bytes of a linear layer's state: the last inputs of its convolution, and its matrix. */
+function linearStateBytes(file: GgufMetadata, architecture: string): number {
+  const integer = (name: string) => file.optionalInteger(`${architecture}.ssm.${name}`) ?? 0;
+  const inner = integer('inner_size');
+  const state = integer('state_size');
+  const inputs = inner + 2 * integer('group_count') * state;
+  return 4 * (Math.max(integer('conv_kernel') - 1, 0) * inputs + state * inner);
+}
