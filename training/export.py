@@ -85,6 +85,8 @@ def main() -> None:
     meta: gguf.Meta = {'general.architecture': ('str', 'qwen3')}
     meta.update(general('Paceline default', 'TypeScript and Markdown, trained from permissively licensed packages',
                         not args.f32))
+    # It was taught to continue text: `paceline run` must not wrap prompts into the chat template.
+    meta['general.finetune'] = ('str', 'base')
     meta.update(shape_keys('qwen3', c, c.layers))
     meta.update(vocabulary(Tokenizer()))
     size = gguf.write(args.out, meta, tensors, not args.f32)

@@ -7,6 +7,9 @@ export function printable(text: string): string {
   return text.replace(controls, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
+/** A number, with or without a unit. */
+const quantity = /^[+-]?[\d.,]*( ?(%|[KMBT]|([KMGT]i)?B))?$/;
+
 /**
  * Columns aligned by their widest cell, two spaces between them, one line a row. Columns whose
  * cells all look like numbers are aligned to the right.
@@ -18,7 +21,7 @@ export function table(rows: readonly (readonly string[])[], header?: readonly st
   const right: boolean[] = [];
   for (let column = 0; column < columns; column++) {
     widths.push(Math.max(...all.map((row) => row[column]?.length ?? 0)));
-    right.push(rows.length > 0 && rows.every((row) => /^[\d.,%+-]*$/.test(row[column] ?? '')));
+    right.push(rows.length > 0 && rows.every((row) => quantity.test(row[column] ?? '')));
   }
   const line = (row: readonly string[]): string =>
     widths

@@ -1,12 +1,7 @@
 /** `paceline inspect`: what a GGUF holds and what it needs, from its header alone. */
 import type { Command } from 'commander';
+import type { InspectFlags } from '../inspect-report.js';
 import { integer } from '../numbers.js';
-
-interface InspectFlags {
-  readonly ctx?: number;
-  readonly all?: boolean;
-  readonly json?: boolean;
-}
 
 /** Declares the command. */
 export function defineInspect(program: Command): void {

@@ -164,7 +164,9 @@ async function runCommand(
   try {
     await withModel(model, load, async (loaded) => {
       bar.clear();
-      const chat = answersAsChat(loaded.info, flags);
+      const { hasChatTemplate, isBaseModel } = loaded.info;
+      const base = isBaseModel || model === 'default';
+      const chat = answersAsChat({ hasChatTemplate, isBaseModel: base }, flags);
       if (prompt === undefined) {
         interrupt.release();
         const { chatOnTerminal } = await import('../chat/terminal.js');

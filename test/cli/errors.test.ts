@@ -1,0 +1,160 @@
+import assert from 'node:assert/strict';
+import { truncate, writeFile } from 'node:fs/promises';
+import { test } from 'node:test';
+import { errorCodes } from '../../src/base/errors.js';
+import { exitCodes } from '../../src/cli/failure.js';
+import { GgufValueType } from '../../src/gguf/types.js';
+import { jsonOf, paceline } from '../support/cli.js';
+import { readRepositoryFile } from '../support/repository.js';
+import { changedModel, temporaryFile, tinyModel } from '../support/tiny-model.js';
+
+interface Failure {
+  readonly args: readonly string[];
+  readonly exit: number;
+  readonly code: string;
+  /** What the message has to name. */
+  readonly says: RegExp;
+}
+
+/** Runs the command with and without --json and checks both forms of the error. */
+async function fails({ args, exit, code, says }: Failure): Promise<void> {
+  const [plain, json] = await Promise.all([paceline(args), paceline([...args, '--json'])]);
+  assert.equal(plain.code, exit, plain.stderr);
+  assert.equal(plain.stdout, '');
+  assert.match(plain.stderr, /^error: /m);
+  assert.match(plain.stderr, /^hint: \S/m);
+  assert.match(plain.stderr, says);
+  assert.doesNotMatch(plain.stderr, /^\s+at /m, 'no stack without PACELINE_DEBUG');
+  assert.equal(json.code, exit);
+  const { error } = jsonOf(json) as { error: Record<string, string> };
+  assert.equal(error.code, code);
+  assert.match(`${error.message} ${error.hint}`, says);
+}
+
+const run = (path: string, ...flags: string[]): string[] => [
+  'run',
+  path,
+  'ab',
+  '-n',
+  '2',
+  ...flags,
+];
+
+test('missing file', () =>
+  fails({
+    args: run('/nowhere/model.gguf'),
+    exit: 3,
+    code: 'model-not-found',
+    says: /\/nowhere\/model\.gguf/,
+  }));
+
+test('models that would have to be downloaded', () =>
+  fails({ args: run('hf:owner/repo'), exit: 3, code: 'model-not-found', says: /hf:owner\/repo/ }));
+
+test('a folder in place of a file', () =>
+  fails({ args: run('/tmp'), exit: 3, code: 'model-not-found', says: /\/tmp is a folder/ }));
+
+test('a file that is no GGUF', async () => {
+  const path = temporaryFile('text.gguf');
+  await writeFile(path, 'this is not a model\n'.repeat(100));
+  await fails({ args: run(path), exit: 6, code: 'broken-file', says: /text\.gguf/ });
+});
+
+test('truncated file', async () => {
+  const path = await changedModel(await tinyModel(), 'truncated.gguf', {});
+  await truncate(path, 100_000);
+  await fails({ args: run(path), exit: 6, code: 'broken-file', says: /truncated\.gguf/ });
+  await truncate(path, 2000);
+  await fails({ args: ['inspect', path], exit: 6, code: 'broken-file', says: /truncated\.gguf/ });
+});
+
+test('unknown architecture, with a list of the known ones', async () => {
+  const path = await changedModel(await tinyModel(), 'unknown.gguf', {
+    metadata: { 'general.architecture': { type: GgufValueType.STRING, value: 'alexnet' } },
+  });
+  await fails({
+    args: run(path),
+    exit: 6,
+    code: 'unsupported-architecture',
+    says: /alexnet[\s\S]*qwen3/,
+  });
+});
+
+test('unknown tokenizer', async () => {
+  const path = await changedModel(await tinyModel(), 'tokenizer.gguf', {
+    metadata: { 'tokenizer.ggml.pre': { type: GgufValueType.STRING, value: 'klingon' } },
+  });
+  await fails({ args: run(path), exit: 6, code: 'unsupported-tokenizer', says: /klingon/ });
+});
+
+test('missing tensor', async () => {
+  const path = await changedModel(await tinyModel(), 'missing.gguf', {
+    tensor: (tensor) => (tensor.name === 'blk.1.attn_k.weight' ? undefined : tensor),
+  });
+  await fails({ args: run(path), exit: 6, code: 'missing-tensor', says: /blk\.1\.attn_k\.weight/ });
+});
+
+test('wrong tensor shape', async () => {
+  const path = await changedModel(await tinyModel(), 'shape.gguf', {
+    tensor: (tensor) =>
+      tensor.name === 'blk.0.ffn_up.weight'
+        ? { ...tensor, shape: [...tensor.shape].reverse() }
+        : tensor,
+  });
+  await fails({
+    args: run(path),
+    exit: 6,
+    code: 'wrong-shape',
+    says: /blk\.0\.ffn_up\.weight.*128/,
+  });
+});
+
+test('NaN weights', async () => {
+  const path = await changedModel(await tinyModel(), 'nan.gguf', {
+    tensor: (tensor) =>
+      tensor.name === 'blk.0.attn_q.weight' && tensor.data instanceof Uint8Array
+        ? { ...tensor, data: new Uint8Array(tensor.data).fill(255, 400, 404) }
+        : tensor,
+  });
+  await fails({ args: run(path), exit: 6, code: 'bad-weights', says: /blk\.0\.attn_q\.weight/ });
+});
+
+test('context overflow', async () =>
+  fails({
+    args: ['run', await tinyModel(), 'a long prompt', '--ctx', '4'],
+    exit: 1,
+    code: 'context-overflow',
+    says: /4/,
+  }));
+
+test('not enough memory is found before loading', async () =>
+  fails({
+    args: run(await tinyModel(), '--ctx', '1000000000000'),
+    exit: 4,
+    code: 'memory',
+    says: /needs about \d+ MiB.*available/,
+  }));
+
+test('text on stdin that is not UTF-8', async () => {
+  const args = ['tokenize', await tinyModel()];
+  const result = await paceline(args, { input: new Uint8Array([0x61, 0xff, 0x62]) });
+  assert.equal(result.code, 2);
+  assert.match(result.stderr, /UTF-8/);
+});
+
+test('PACELINE_DEBUG adds the stack', async () => {
+  const result = await paceline(run('/nowhere/model.gguf'), { env: { PACELINE_DEBUG: '1' } });
+  assert.equal(result.code, 3);
+  assert.match(result.stderr, /^\s+at /m);
+});
+
+test('docs/errors.md and --help know every code', () => {
+  const rows = readRepositoryFile('docs/errors.md').matchAll(
+    /^\| `([a-z-]+)` \| (\d+) \| (\d+) \|/gm,
+  );
+  const documented = [...rows].map(([, code, exit, http]) => [code, Number(exit), Number(http)]);
+  const actual = Object.entries(errorCodes).map(([code, { exit, http }]) => [code, exit, http]);
+  assert.deepEqual(documented, actual);
+  const helped = new Set(exitCodes.map(([code]) => code));
+  for (const [, exit] of actual) assert.ok(helped.has(Number(exit)), String(exit));
+});
