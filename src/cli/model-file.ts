@@ -1,16 +1,11 @@
 /** Opening a model by its name for commands that read no weights: header, vocabulary, nothing else. */
-import { defaultModelPath } from '../base/paths.js';
+import { resolveModelPath } from '../engine/model-path.js';
 import { type GgufFile, readGguf } from '../gguf/reader.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 
-/** The file that a model's name stands for. */
-export function modelPath(model: string): string {
-  return model === 'default' ? defaultModelPath() : model;
-}
-
 /** Opens the header of a model; close it afterwards. @throws {PacelineError} as `readGguf`. */
 export function openModelFile(model: string, signal?: AbortSignal): Promise<GgufFile> {
-  return readGguf(modelPath(model), { signal });
+  return readGguf(resolveModelPath(model), { signal });
 }
 
 /** The tokenizer of a model. @throws {PacelineError} as `readGguf` and `createTokenizer`. */

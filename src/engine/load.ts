@@ -2,9 +2,7 @@
  * From a name to a loaded model: resolves the name, reads the file's header, estimates memory,
  * loads the weights and puts the runtime together.
  */
-import { resolve } from 'node:path';
 import { PacelineError } from '../base/errors.js';
-import { defaultModelPath } from '../base/paths.js';
 import { cacheType } from '../cache/kv-cache.js';
 import { Backend } from '../ggml/backend.js';
 import { rowBytes } from '../ggml/types.js';
@@ -14,26 +12,13 @@ import { loadLanguageModel } from '../models/load.js';
 import { readChatTemplate } from '../tokenizer/chat-template.js';
 import { createTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js';
 import { Model } from './model.js';
+import { resolveModelPath } from './model-path.js';
 import { Runtime } from './runtime.js';
 import type { LoadOptions } from './types.js';
 
 /** Context of a session when nobody asks for more: models' own limits are often far beyond need. */
 const usualContext = 8192;
 const usualChunk = 512;
-
-/**
- * The file that a model's name stands for: `default` or a path.
- * @throws {PacelineError} `model-not-found` for names that can't be resolved yet.
- */
-export function resolveModelPath(model: string): string {
-  if (model === 'default') return defaultModelPath();
-  if (model.startsWith('hf:')) {
-    throw new PacelineError('model-not-found', `Models can't be downloaded yet: ${model}`, {
-      hint: 'Download the GGUF file yourself and give its path.',
-    });
-  }
-  return resolve(model);
-}
 
 /**
  * Loads a model for generation.

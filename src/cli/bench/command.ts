@@ -4,6 +4,7 @@ import { cpus } from 'node:os';
 import { PacelineError } from '../../base/errors.js';
 import { cacheFolder } from '../../base/paths.js';
 import type { Model } from '../../engine/model.js';
+import { resolveModelPath } from '../../engine/model-path.js';
 import type { BenchFlags } from '../commands/bench.js';
 import { catchInterrupt } from '../interrupt.js';
 import { note, print, printJson } from '../output.js';
@@ -79,7 +80,6 @@ async function modelFor(
 ): Promise<string> {
   const { shape, type } = flags;
   if (shape === undefined) {
-    const { resolveModelPath } = await import('../../engine/load.js');
     return resolveModelPath(model ?? 'default');
   }
   const { cachedRandomModel } = await import('./random-model.js');
