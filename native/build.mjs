@@ -39,6 +39,8 @@ const common = [
   '-Wall',
   '-Wextra',
   '-Wno-unused-parameter',
+  '-Wno-maybe-uninitialized',
+  '-Wno-uninitialized',
   '-Wno-psabi',
   '-Wno-ignored-attributes',
 ];
@@ -112,6 +114,17 @@ function flagsOf(file, arch) {
   return own && [...common, ...own];
 }
 
+/** A source file and the project's headers that it includes, directly or not. */
+function withIncludes(file, seen = new Set()) {
+  if (seen.has(file) || !existsSync(join(root, file))) return seen;
+  seen.add(file);
+  const text = readFileSync(join(root, file), 'utf8');
+  for (const [, name] of text.matchAll(/^\s*#include "([^"]+)"/gm)) {
+    withIncludes(join(dirname(file), name), seen);
+  }
+  return seen;
+}
+
 async function buildTarget(target, log) {
   const name = `${target.platform}-${target.arch}`;
   const folder = join(root, 'prebuilt', name);
@@ -124,20 +137,13 @@ async function buildTarget(target, log) {
   const objects = join(root, 'build', name);
   mkdirSync(objects, { recursive: true });
   mkdirSync(folder, { recursive: true });
-  const headers = createHash('sha256').update(versionOf(target.compiler));
-  for (const file of [...files('include'), ...files('src')]) {
-    if (!file.endsWith('.cpp')) headers.update(file).update(readFileSync(join(root, file)));
-  }
-  const shared = headers.digest('hex');
   const jobs = [];
   for (const file of files('src')) {
     const flags = file.endsWith('.cpp') ? flagsOf(file, target.arch) : undefined;
     if (flags === undefined) continue;
-    const key = createHash('sha256').update(shared).update(flags.join(' '));
-    const id = key
-      .update(readFileSync(join(root, file)))
-      .digest('hex')
-      .slice(0, 16);
+    const key = createHash('sha256').update(versionOf(target.compiler)).update(flags.join(' '));
+    for (const part of withIncludes(file)) key.update(part).update(readFileSync(join(root, part)));
+    const id = key.digest('hex').slice(0, 16);
     jobs.push({ file, flags, object: join(objects, `${basename(file, '.cpp')}.${id}.o`) });
   }
   const queue = jobs.filter((job) => !existsSync(job.object));

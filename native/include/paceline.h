@@ -30,7 +30,8 @@
 
 // ---- library ----------------------------------------------------------------------------------
 // Picks the CPU path (PACELINE_CPU or the best that CPU and system support). 0 = ok; else a
-// message for the user is in pl_error(). Called once, before anything else.
+// message for the user is in pl_error(). Called before anything else; tests call it again to change
+// the path, which makes panels and activations of the former one unreadable.
 PL_API int pl_init(const char* forced_path_or_null);
 PL_API const char* pl_error(void);
 PL_API const char* pl_path(void);    // "avx512", "avxvnni", "avx2", "neon", "scalar"
@@ -38,6 +39,9 @@ PL_API const char* pl_paths(void);   // all that this machine can run, best firs
 PL_API const char* pl_layout(void);  // JSON: {"abi":1,"structs":{"pl_x":{"size":8,"fields":{...}}}}
 // ggml abort callback: true when the int32 at `flag` is not zero.
 PL_API bool pl_abort_flag(void* flag);
+// The caller may put the address of a header instead of data into address slots of a parameter struct:
+// each of the `count` slots listed gets the pointer that stands `offset` bytes into that header.
+PL_API void pl_resolve(uint64_t* const* slots, int64_t count, int64_t offset);
 // 64-byte aligned (2 MiB with huge pages advised when large); null when memory is short.
 PL_API void* pl_alloc(int64_t bytes);
 PL_API void pl_free(void* pointer, int64_t bytes);

@@ -29,7 +29,8 @@ PL_API int pl_repack(int64_t type, const void* src, void* dst, int64_t k, int64_
 PL_STRUCT(pl_quantize, PL_QUANTIZE_FIELDS)
 PL_API void pl_op_quantize(void*, int ith, int nth, void* params);
 
-// Up to 4 matrices of equal K times the same activations, each into its own f32 output.
+// Up to 4 matrices of equal K times the same activations, each into its own f32 output at dst + offset
+// bytes, with `stride` bytes from row to row.
 #define PL_LINEAR_FIELDS(P, I, F, S) \
   P(act)          /* from pl_op_quantize, or null when all types read f32 */ \
   P(x)            /* f32 [K, rows], for types that read f32 */ \
@@ -40,10 +41,10 @@ PL_API void pl_op_quantize(void*, int ith, int nth, void* params);
   I(epilogue)     /* 0 none, 1 silu(y0)*y1, 2 gelu(y0)*y1 into dst0 */ \
   P(residual)     /* f32 added to dst0, or null */ \
   I(residual_stride) \
-  P(panels0) I(type0) I(n0) P(dst0) I(stride0) \
-  P(panels1) I(type1) I(n1) P(dst1) I(stride1) \
-  P(panels2) I(type2) I(n2) P(dst2) I(stride2) \
-  P(panels3) I(type3) I(n3) P(dst3) I(stride3) \
+  P(panels0) I(type0) I(n0) P(dst0) I(offset0) I(stride0) \
+  P(panels1) I(type1) I(n1) P(dst1) I(offset1) I(stride1) \
+  P(panels2) I(type2) I(n2) P(dst2) I(offset2) I(stride2) \
+  P(panels3) I(type3) I(n3) P(dst3) I(offset3) I(stride3) \
   S(next) S(finished)
 PL_STRUCT(pl_linear, PL_LINEAR_FIELDS)
 PL_API void pl_op_linear(void*, int ith, int nth, void* params);
@@ -65,8 +66,11 @@ PL_API void pl_op_get_rows(void*, int ith, int nth, void* params);
   P(ids)          /* int32 [slots, tokens] */ \
   I(ids_stride)   /* bytes between tokens */ \
   I(experts) \
-  P(panels) I(type) I(n) \
-  I(expert_bytes) /* pl_panel_bytes(type, k, n) */ \
+  I(count)        /* 1, or 2 with an epilogue */ \
+  I(epilogue)     /* as in pl_linear */ \
+  P(panels0) I(type0) I(n0) \
+  I(bytes0)       /* of one expert: pl_panel_bytes(type0, k, n0) */ \
+  P(panels1) I(type1) I(n1) I(bytes1) \
   P(dst)          /* f32 [n, slots, tokens] */ \
   I(stride)       /* bytes between (slot, token) rows */ \
   S(next) S(finished)

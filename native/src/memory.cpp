@@ -21,3 +21,8 @@ PL_API void* pl_alloc(int64_t bytes) {
 }
 
 PL_API void pl_free(void* pointer, int64_t) { free(pointer); }
+
+PL_API void pl_resolve(uint64_t* const* slots, int64_t count, int64_t offset) {
+  for (int64_t i = 0; i < count; ++i)
+    *slots[i] = *reinterpret_cast<const uint64_t*>(static_cast<uintptr_t>(*slots[i]) + offset);
+}

@@ -23,6 +23,7 @@ export class GraphCore {
   readonly #inputs = new Map<Tensor, InputData>();
   readonly #outputs = new Set<Tensor>();
   readonly #kept: unknown[] = [];
+  readonly #beforeRun: (() => void)[] = [];
   #tensors = 0;
   #state: State = 'building';
 
@@ -99,6 +100,11 @@ export class GraphCore {
     return value;
   }
 
+  /** Has `prepare` called when the tensors have their memory and before anything is computed. */
+  beforeRun(prepare: () => void): void {
+    this.#beforeRun.push(prepare);
+  }
+
   /**
    * Allocates what is needed, copies the inputs and computes, off the event loop.
    * @throws {PacelineError} `aborted`, `memory`, `graph`.
@@ -115,6 +121,7 @@ export class GraphCore {
       if (data.byteLength === 0 || this.ggml.ggml_get_data(tensor.address) === 0) continue;
       this.ggml.ggml_backend_tensor_set(tensor.address, data, 0, data.byteLength);
     }
+    for (const prepare of this.#beforeRun) prepare();
     this.#state = 'computing';
     try {
       await this.backend.compute(this.#graph, options.signal);

@@ -1,0 +1,193 @@
+// Times attention alone: attention_bench [threads] [path]
+// Decode reads caches of several layers in turn, together far larger than the processor's caches,
+// and is compared with a plain read of memory in the same run. Prefill is per layer.
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <thread>
+#include <vector>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "../include/paceline.h"
+
+namespace {
+
+// Threads that spin between jobs, so that their start is not timed.
+class Pool {
+ public:
+  explicit Pool(int n) : n_(n) {
+    for (int i = 1; i < n; i++) threads_.emplace_back([this, i] { loop(i); });
+  }
+  ~Pool() {
+    stop_ = true;
+    generation_++;
+    for (auto& t : threads_) t.join();
+  }
+  void run(const std::function<void(int, int)>& job) {
+    job_ = &job;
+    left_ = n_ - 1;
+    generation_++;
+    job(0, n_);
+    while (left_ > 0) {
+    }
+  }
+
+ private:
+  void loop(int i) {
+    int seen = 0;
+    for (;;) {
+      while (generation_ == seen) {
+      }
+      seen = generation_;
+      if (stop_) return;
+      (*job_)(i, n_);
+      left_--;
+    }
+  }
+  int n_;
+  std::atomic<int> generation_{0}, left_{0};
+  std::atomic<bool> stop_{false};
+  const std::function<void(int, int)>* job_ = nullptr;
+  std::vector<std::thread> threads_;
+};
+
+double seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+double timed(const std::function<void()>& f) {
+  const double t = seconds();
+  f();
+  return seconds() - t;
+}
+// Median, or the best with BENCH_MIN=1 (on a machine that others use too).
+double typical(std::vector<double> times) {
+  std::sort(times.begin(), times.end());
+  return times[std::getenv("BENCH_MIN") ? 0 : times.size() / 2];
+}
+
+// Reads memory front to back on all threads.
+void read_all(Pool& pool, const uint8_t* memory, size_t size) {
+  static std::atomic<uint64_t> sink{0};
+  pool.run([&](int i, int n) {
+    const size_t from = size / static_cast<size_t>(n) * static_cast<size_t>(i) / 256 * 256;
+    const size_t to = size / static_cast<size_t>(n) * static_cast<size_t>(i + 1) / 256 * 256;
+    uint64_t a = 0;
+    const auto* p = reinterpret_cast<const uint64_t*>(memory);
+    for (size_t j = from / 8; j < to / 8; j += 8)
+      for (size_t k = 0; k < 8; k++) a += p[j + k];
+    sink += a;
+  });
+}
+
+int64_t row_bytes(int type, int64_t n) { return type == 0 ? 4 * n : type == 1 ? 2 * n : n / 32 * 34; }
+
+struct Setup {
+  pl_attention p{};
+  std::vector<pl_cache_slice> slices;
+  std::vector<float> q, out;
+  uint8_t* scratch = nullptr;
+};
+
+double run(Pool& pool, int threads, int heads, int kv_heads, int dim, int type, int past, int rows, int layers,
+           int runs, double* bytes, double* read_time = nullptr) {
+  const int64_t stride = row_bytes(type, kv_heads * dim), positions = past + rows;
+  std::vector<Setup> all(static_cast<size_t>(layers));
+  auto* memory = static_cast<uint8_t*>(std::aligned_alloc(4096, static_cast<size_t>((2 * stride * positions * layers + 4095) & ~4095)));
+  // Small random cache values: 0.25 .. 1 as f16 patterns, or harmless bytes in other types.
+  uint32_t seed = 1;
+  for (int64_t i = 0; i + 2 <= 2 * stride * positions * layers; i += 2) {
+    seed = seed * 1664525 + 1013904223;
+    const uint16_t h = static_cast<uint16_t>(0x3400 + (seed >> 20 & 0x7ff));
+    std::memcpy(memory + i, &h, 2);
+  }
+  for (int l = 0; l < layers; l++) {
+    Setup& s = all[static_cast<size_t>(l)];
+    s.q.assign(static_cast<size_t>(rows) * heads * dim, 0.01f);
+    s.out.resize(s.q.size());
+    const auto base = reinterpret_cast<uint64_t>(memory) + 2 * static_cast<uint64_t>(stride * positions) * l;
+    s.slices.push_back({base, base + static_cast<uint64_t>(stride * positions), stride, stride, 0, rows, past});
+    auto& p = s.p;
+    p.q = reinterpret_cast<uint64_t>(s.q.data());
+    p.q_head_stride = 4 * dim;
+    p.q_stride = 4 * dim * heads;
+    p.out = reinterpret_cast<uint64_t>(s.out.data());
+    p.out_stride = p.q_stride;
+    p.slices = reinterpret_cast<uint64_t>(s.slices.data());
+    p.slice_count = 1;
+    p.heads = heads;
+    p.kv_heads = kv_heads;
+    p.head_dim = p.v_dim = dim;
+    p.k_type = p.v_type = type;
+    p.scale = 0.1;
+    p.causal = 1;
+    p.scratch_bytes = pl_attention_scratch(&p, rows, positions, threads);
+    if (l == 0) {
+      s.scratch = static_cast<uint8_t*>(std::aligned_alloc(64, static_cast<size_t>(p.scratch_bytes)));
+      std::memset(s.scratch, 0, static_cast<size_t>(p.scratch_bytes));
+    }
+    p.scratch = reinterpret_cast<uint64_t>(all[0].scratch);
+  }
+  const auto pass = [&] {
+    for (auto& s : all) pool.run([&](int i, int n) { pl_op_attention(nullptr, i, n, &s.p); });
+  };
+  pass();
+  // Alternating, because other users of the memory come and go.
+  std::vector<double> times, reads;
+  for (int i = 0; i < runs; i++) {
+    times.push_back(timed(pass) / layers);
+    if (read_time)
+      reads.push_back(timed([&] { read_all(pool, memory, static_cast<size_t>(2 * stride * positions * layers)); }) / layers);
+  }
+  const double time = typical(times);
+  if (read_time) *read_time = typical(reads);
+  if (bytes) *bytes = 2.0 * static_cast<double>(stride * positions);
+  std::free(memory);
+  std::free(all[0].scratch);
+  return time;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int threads = argc > 1 ? std::atoi(argv[1]) : 2;
+  if (pl_init(argc > 2 ? argv[2] : nullptr)) return std::printf("%s\n", pl_error()), 1;
+  Pool pool(threads);
+  std::printf("path %s, %d threads\n", pl_path(), threads);
+  const auto decode = [&](const char* name, int heads, int kv, int dim, int type, int past, int rows) {
+    double bytes, read;
+    const double t = run(pool, threads, heads, kv, dim, type, past, rows, 8, 15, &bytes, &read);
+    std::printf("%-34s %8.3f ms a layer  %6.1f GB/s  %3.0f%% of %.1f GB/s\n", name, t * 1e3, bytes / t * 1e-9,
+                100 * read / t, bytes / read * 1e-9);
+  };
+  decode("decode 8k 16/8 x 128 f16", 16, 8, 128, 1, 8191, 1);
+  decode("decode 8k 16/16 x 128 f16", 16, 16, 128, 1, 8191, 1);
+  decode("decode 8k 32/8 x 128 f16", 32, 8, 128, 1, 8191, 1);
+  decode("decode 8k 8/1 x 256 f16", 8, 1, 256, 1, 8191, 1);
+  decode("decode 8k 32/8 x 64 f16", 32, 8, 64, 1, 8191, 1);
+  decode("decode 8k 16/8 x 128 q8_0", 16, 8, 128, 8, 8191, 1);
+  decode("decode 8k 16/8 x 128 f32", 16, 8, 128, 0, 8191, 1);
+  decode("8 rows at 8k 16/8 x 128 f16", 16, 8, 128, 1, 8184, 8);
+  decode("16 rows at 8k 16/8 x 128 f16", 16, 8, 128, 1, 8176, 16);
+  decode("decode 512 16/8 x 128 f16", 16, 8, 128, 1, 511, 1);
+  for (int past : {127, 255, 511}) {
+    double bytes;
+    const double t = run(pool, threads, 16, 8, 128, 1, past, 1, 1, 3000, &bytes);
+    std::printf("decode %d in cache %22.4f ms a layer  %6.1f GB/s\n", past + 1, t * 1e3, bytes / t * 1e-9);
+  }
+  const auto prefill = [&](const char* name, int heads, int kv, int dim, int past, int rows) {
+    const double t = run(pool, threads, heads, kv, dim, 1, past, rows, 4, 5, nullptr);
+    const double work = 4.0 * heads * dim * (rows * (past + (rows + 1) / 2.0));
+    std::printf("%-34s %8.3f ms a layer  %6.1f G MAC/s\n", name, t * 1e3, work / 2 / t * 1e-9);
+  };
+  prefill("prefill 512 16/8 x 128 f16", 16, 8, 128, 0, 512);
+  prefill("prefill 512 at 4k 16/8 x 128 f16", 16, 8, 128, 4096, 512);
+  prefill("prefill 512 16/16 x 128 f16", 16, 16, 128, 0, 512);
+  prefill("prefill 64 16/8 x 128 f16", 16, 8, 128, 0, 64);
+  return 0;
+}

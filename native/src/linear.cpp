@@ -1,0 +1,286 @@
+// The C ABI of the matrix products: sizes, repacking, quantising activations, products, rows.
+// The arithmetic is in linear_kernel.h; here work is cut into tiles and shared among threads, and no
+// cut changes a result.
+#include "linear.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "threads.h"
+
+namespace pl {
+
+const LinearPath& linear_path() {
+  switch (path()) {
+#if defined(__x86_64__)
+    case Path::avx512: {
+      static const LinearPath& p = *linear_avx512();
+      return p;
+    }
+    case Path::avxvnni: {
+      static const LinearPath& p = *linear_avxvnni();
+      return p;
+    }
+    case Path::avx2: {
+      static const LinearPath& p = *linear_avx2();
+      return p;
+    }
+#elif defined(__aarch64__)
+    case Path::neon: {
+      static const LinearPath& p = *linear_neon();
+      return p;
+    }
+#endif
+    default: {
+      static const LinearPath& p = *linear_scalar();
+      return p;
+    }
+  }
+}
+
+ActLayout act_layout(int64_t k, int64_t rows) {
+  const LinearPath& p = linear_path();
+  const int64_t whole = rows / p.tile_rows * p.tile_rows;
+  const int64_t padded = whole + p.padded[rows - whole];
+  ActLayout a;
+  a.scales = align_up(padded * k, 64);
+  a.sums = a.scales + align_up(padded * (k / 32) * 4, 64);
+  a.bytes = a.sums + align_up(padded * (k / 32) * 4, 64);
+  return a;
+}
+
+Act act_at(uint64_t address, int64_t k, int64_t rows) {
+  const ActLayout l = act_layout(k, rows);
+  int8_t* base = reinterpret_cast<int8_t*>(address);
+  return {base, reinterpret_cast<float*>(base + l.scales),
+          reinterpret_cast<int16_t*>(base + l.sums)};
+}
+
+namespace {
+
+template <class T>
+T* pointer(uint64_t address) {
+  return reinterpret_cast<T*>(static_cast<uintptr_t>(address));
+}
+
+struct Matrix {
+  int format;
+  const uint8_t* panels;
+  int64_t n, count, bytes;  // rows, panels, bytes of a panel
+  uint8_t* dst;
+  int64_t stride;
+  TileFn const* tiles;
+  RealTileFn real;
+};
+
+Matrix matrix(uint64_t panels, int64_t type, int64_t k, int64_t n, uint64_t dst, int64_t stride) {
+  const LinearPath& p = linear_path();
+  Matrix m;
+  m.format = format_index(type);
+  m.panels = pointer<const uint8_t>(panels);
+  m.n = n;
+  m.count = (n + p.width - 1) / p.width;
+  m.bytes = panel_bytes(formats[m.format], p.width, k);
+  m.dst = pointer<uint8_t>(dst);
+  m.stride = stride;
+  m.tiles = p.tile[m.format];
+  m.real = p.real[m.format];
+  return m;
+}
+
+// Rows that share one pass over the weights: few enough that their activations stay in cache.
+int64_t rows_per_pass(int64_t k, int64_t rows) {
+  const int64_t fit = (int64_t{384} << 10) / k / max_tile_rows * max_tile_rows;
+  const int64_t at_least = fit < 64 ? 64 : fit;
+  return rows < at_least ? rows : at_least;
+}
+
+// What the tile kernels of one format need beside the activations, for the rows of one pass.
+struct Aux {
+  int64_t first = -1;  // row that the pass begins at
+  int kind = 0;
+  uint8_t* data = nullptr;
+};
+
+thread_local Scratch aux_memory[4];
+thread_local Scratch norm_memory;
+
+}  // namespace
+
+int64_t make_pass_aux(int format, const Act& act, int64_t k, int64_t rows, int64_t first,
+                      int64_t last, void* to) {
+  const LinearPath& p = linear_path();
+  const int64_t blocks = k / 32, unit = p.aux_bytes[format];
+  if (unit == 0) return 0;
+  for (int64_t r = first; r < last; r += p.tile_rows) {
+    const int here = static_cast<int>(rows - r < p.tile_rows ? rows - r : p.tile_rows);
+    p.make_aux[format](act.d + r * blocks, act.s + r * blocks * 2, blocks, p.padded[here],
+                       static_cast<uint8_t*>(to) + (r - first) * blocks * unit);
+  }
+  return unit;
+}
+
+}  // namespace pl
+
+using namespace pl;
+
+PL_API int64_t pl_panel_rows(void) { return linear_path().width; }
+
+PL_API int64_t pl_panel_bytes(int64_t type, int64_t k, int64_t n) {
+  const int i = format_index(type);
+  if (i < 0 || k <= 0 || n <= 0 || k > (int64_t{1} << 24) || n > (int64_t{1} << 31)) return 0;
+  const Format& f = formats[i];
+  if (k % f.block != 0 || (!f.real() && k % 32 != 0)) return 0;
+  const int w = linear_path().width;
+  return align_up((n + w - 1) / w * panel_bytes(f, w, k), 64);
+}
+
+PL_API int64_t pl_act_bytes(int64_t k, int64_t rows) { return act_layout(k, rows).bytes; }
+
+PL_API int64_t pl_needs_quantized(int64_t type) {
+  const int i = format_index(type);
+  return i < 0 ? -1 : formats[i].real() ? 0 : 1;
+}
+
+namespace {
+struct Repack {
+  const Format* f;
+  const uint8_t* source;
+  uint8_t* dst;
+  int64_t k, row_bytes, panel_size, row0, rows;
+  int width;
+};
+void repack_panel(void* context, int64_t i) {
+  const Repack& r = *static_cast<Repack*>(context);
+  const int64_t first = i * r.width;
+  uint8_t* panel = r.dst + (r.row0 / r.width + i) * r.panel_size;
+  if (r.rows - first < r.width) std::memset(panel, 0, static_cast<size_t>(r.panel_size));
+  for (int row = 0; row < r.width && first + row < r.rows; ++row)
+    pack_row(*r.f, r.source + (first + row) * r.row_bytes, panel, r.width, row, r.k);
+}
+}  // namespace
+
+PL_API int pl_repack(int64_t type, const void* src, void* dst, int64_t k, int64_t n, int64_t row0,
+                     int64_t rows, int64_t threads) {
+  const int64_t bytes = pl_panel_bytes(type, k, n);
+  const int w = linear_path().width;
+  if (bytes == 0 || row0 < 0 || rows < 0 || row0 + rows > n || row0 % w != 0) return -1;
+  if (rows % w != 0 && row0 + rows != n) return -1;
+  const Format& f = formats[format_index(type)];
+  Repack r{&f,  static_cast<const uint8_t*>(src), static_cast<uint8_t*>(dst), k, k / f.block * f.block_bytes,
+           panel_bytes(f, w, k), row0, rows, w};
+  parallel((rows + w - 1) / w, threads, repack_panel, &r);
+  return 0;
+}
+
+PL_API void pl_op_quantize(void*, int ith, int nth, void* params) {
+  const pl_quantize& q = *static_cast<const pl_quantize*>(params);
+  const LinearPath& p = linear_path();
+  const Act act = act_at(q.out, q.k, q.rows);
+  const float* norm = pointer<const float>(q.norm_weight);
+  float* scratch =
+      norm ? static_cast<float*>(norm_memory.get(q.k * static_cast<int64_t>(sizeof(float)))) : nullptr;
+  const int64_t tiles = (q.rows + p.tile_rows - 1) / p.tile_rows;
+  for (int64_t t = ith; t < tiles; t += nth) {
+    const int64_t first = t * p.tile_rows;
+    const int real = static_cast<int>(q.rows - first < p.tile_rows ? q.rows - first : p.tile_rows);
+    const int padded = p.padded[real];
+    const float* rows[max_tile_rows] = {};
+    for (int i = 0; i < real; ++i)
+      rows[i] = pointer<const float>(q.x + static_cast<uint64_t>((first + i) * q.x_stride));
+    p.quantize(rows, padded, q.k, norm, static_cast<float>(q.eps), scratch, act.q + first * q.k,
+               act.d + first * (q.k / 32), act.s + first * (q.k / 16));
+  }
+}
+
+PL_API void pl_op_linear(void*, int ith, int nth, void* params) {
+  pl_linear& l = *static_cast<pl_linear*>(params);
+  const LinearPath& p = linear_path();
+  const int64_t blocks = l.k / 32;
+  Matrix m[4] = {
+      matrix(l.panels0, l.type0, l.k, l.n0, l.dst0 + static_cast<uint64_t>(l.offset0), l.stride0),
+      l.count > 1 ? matrix(l.panels1, l.type1, l.k, l.n1, l.dst1 + static_cast<uint64_t>(l.offset1), l.stride1) : Matrix{},
+      l.count > 2 ? matrix(l.panels2, l.type2, l.k, l.n2, l.dst2 + static_cast<uint64_t>(l.offset2), l.stride2) : Matrix{},
+      l.count > 3 ? matrix(l.panels3, l.type3, l.k, l.n3, l.dst3 + static_cast<uint64_t>(l.offset3), l.stride3) : Matrix{},
+  };
+  const bool paired = l.epilogue != 0;
+  const int outputs = paired ? 1 : static_cast<int>(l.count);
+  const Act act = l.act ? act_at(l.act, l.k, l.rows) : Act{};
+  const int64_t pass = rows_per_pass(l.k, l.rows), passes = (l.rows + pass - 1) / pass;
+
+  // A chunk is a run of panels of one matrix for the rows of one pass.
+  int64_t per_chunk[4], chunks[4], in_pass = 0;
+  for (int i = 0; i < outputs; ++i) {
+    const int64_t bytes = m[i].bytes + (paired ? m[1].bytes : 0);
+    const int64_t want = (int64_t{48} << 10) / bytes;
+    per_chunk[i] = want < 1 ? 1 : want;
+    chunks[i] = (m[i].count + per_chunk[i] - 1) / per_chunk[i];
+    in_pass += chunks[i];
+  }
+  Chunks work(&l.next, &l.finished, in_pass * passes, nth);
+  Aux aux[4];
+  alignas(64) float out[2][max_tile_rows * 16];
+  for (int64_t c = work.take(); c >= 0; c = work.take()) {
+    const int64_t first = c / in_pass * pass;
+    const int64_t last = first + pass < l.rows ? first + pass : l.rows;
+    int64_t chunk = c % in_pass;
+    int i = 0;
+    while (chunk >= chunks[i]) chunk -= chunks[i++];
+    const int parts = paired ? 2 : 1;
+    for (int j = i; j < i + parts; ++j) {
+      if (m[j].real != nullptr || aux[j].first == first) continue;
+      // Formats of one kind (bias, shape) share their aux.
+      aux[j].first = first;
+      aux[j].data = static_cast<uint8_t*>(
+          aux_memory[j].get((last - first + max_tile_rows) * blocks * (p.aux_bytes[m[j].format] + 1)));
+      make_pass_aux(m[j].format, act, l.k, l.rows, first, last, aux[j].data);
+    }
+    const int64_t begin = chunk * per_chunk[i];
+    const int64_t end = begin + per_chunk[i] < m[i].count ? begin + per_chunk[i] : m[i].count;
+    for (int64_t panel = begin; panel < end; ++panel) {
+      const int64_t column = panel * p.width;
+      const int width = static_cast<int>(m[i].n - column < p.width ? m[i].n - column : p.width);
+      for (int64_t r = first; r < last; r += p.tile_rows) {
+        const int rows = static_cast<int>(l.rows - r < p.tile_rows ? l.rows - r : p.tile_rows);
+        for (int j = 0; j < parts; ++j) {
+          const Matrix& x = m[i + j];
+          const uint8_t* weights = x.panels + panel * x.bytes;
+          if (x.real != nullptr) {
+            x.real(weights, pointer<const float>(l.x + static_cast<uint64_t>(r * l.x_stride)),
+                   l.x_stride / 4, l.k, rows, out[j]);
+          } else {
+            x.tiles[p.padded[rows]](weights, act.q + r * l.k, act.d + r * blocks,
+                                    aux[i + j].data + (r - first) * blocks * p.aux_bytes[x.format],
+                                    blocks, out[j]);
+          }
+        }
+        for (int t = 0; t < rows; ++t) {
+          float* dst = reinterpret_cast<float*>(m[i].dst + (r + t) * m[i].stride) + column;
+          const float* residual =
+              l.residual && i == 0
+                  ? pointer<const float>(l.residual + static_cast<uint64_t>((r + t) * l.residual_stride)) +
+                        column
+                  : nullptr;
+          p.finish(static_cast<int>(l.epilogue), out[0] + t * p.width, out[1] + t * p.width,
+                   residual, dst, width);
+        }
+      }
+    }
+  }
+}
+
+PL_API void pl_op_get_rows(void*, int ith, int nth, void* params) {
+  const pl_get_rows& g = *static_cast<const pl_get_rows*>(params);
+  const int w = linear_path().width;
+  const Format& f = formats[format_index(g.type)];
+  const int64_t bytes = panel_bytes(f, w, g.k);
+  const int32_t* ids = pointer<const int32_t>(g.ids);
+  for (int64_t i = ith; i < g.count; i += nth) {
+    float* dst = pointer<float>(g.dst + static_cast<uint64_t>(i * g.stride));
+    if (ids[i] < 0 || ids[i] >= g.n) {
+      std::memset(dst, 0, static_cast<size_t>(g.k) * sizeof(float));
+    } else {
+      unpack_row(f, pointer<const uint8_t>(g.panels) + ids[i] / w * bytes, w, ids[i] % w, g.k, dst);
+    }
+  }
+}

@@ -1,0 +1,473 @@
+// Products of panels and activations, written once for all CPU paths. Included by linear_<path>.cpp,
+// which defines the vector operations as a struct A (see simd_<path>.h) in an anonymous namespace.
+//
+// Guarantee: what a row of activations gives does not depend on the rows beside it. Inside a block of
+// 32 columns sums are integers, exact in any order. Blocks are added in ascending order, each with the
+// same instructions for every tile size; no operation is left to the compiler to contract.
+//
+// Letters: NT activation rows of a tile, W rows of a panel.
+#pragma once
+#include <stdint.h>
+#include <string.h>
+
+#include "linear_path.h"
+
+#if defined(__clang__)
+#define PL_UNROLL _Pragma("unroll")
+#else
+#define PL_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+namespace pl {
+namespace {
+
+// 8-bit operands need care on paths whose product is unsigned times signed, or that saturate.
+constexpr bool full_range(const Format& f) { return f.low == 8 || f.table == Table::iq4nl; }
+template <class A>
+constexpr int bias_of(const Format& f) {
+  return full_range(f) ? (A::signed_products ? 0 : 128) : f.table == Table::fp4 ? 12 : f.bias;
+}
+
+alignas(16) constexpr int8_t fp4_shifted[16] = {12, 13, 14, 15, 16, 18, 20, 24,
+                                                12, 11, 10, 9,  8,  6,  4,  0};
+alignas(16) constexpr int8_t iq4nl_signed[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                                 1,    13,   25,  38,  53,  69,  89,  113};
+alignas(16) constexpr uint8_t iq4nl_shifted[16] = {1,   24,  45,  63,  79,  93,  106, 118,
+                                                   129, 141, 153, 166, 181, 197, 217, 241};
+
+template <class A, int N>
+inline typename A::I shift(typename A::I v) {  // left for N > 0; bits that cross bytes are masked out
+  if constexpr (N > 0) return A::template shl<N>(v);
+  if constexpr (N < 0) return A::template shr<-N>(v);
+  return v;
+}
+
+// The 8 units of a block: w[c] holds columns 4c to 4c+3 of every row.
+template <class A, int F>
+struct Units {
+  static constexpr const Format& f = formats[F];
+  using I = typename A::I;
+
+  template <int C>
+  static inline void unit(const uint8_t* low, const uint8_t* high, I* w) {
+    constexpr int step = A::W * 4;
+    I v;
+    if constexpr (f.low == 8) {
+      v = A::load(low + C * step);
+      if constexpr (!A::signed_products) v = A::bit_xor(v, A::bytes(0x80));
+    } else if constexpr (f.low == 4) {
+      v = A::bit_and(shift<A, -(C & 4)>(A::load(low + (C & 3) * step)), A::bytes(15));
+    } else {
+      v = A::bit_and(shift<A, -(C & 6)>(A::load(low + (C & 1) * step)), A::bytes(3));
+    }
+    if constexpr (f.high == 2) {
+      const I h = A::load(high + (C & 1) * step);
+      v = A::bit_or(v, shift<A, f.low - (C & 6)>(A::bit_and(h, A::bytes(3 << (C & 6)))));
+    } else if constexpr (f.high == 1) {
+      const I h = A::load(high);
+      v = A::bit_or(v, shift<A, f.low - C>(A::bit_and(h, A::bytes(1 << C))));
+    }
+    if constexpr (f.table == Table::fp4) {
+      v = A::lookup(fp4_shifted, v);
+    } else if constexpr (f.table == Table::iq4nl) {
+      v = A::signed_products ? A::lookup(iq4nl_signed, v) : A::lookup(iq4nl_shifted, v);
+    }
+    w[C] = v;
+  }
+  static inline void load(const uint8_t* low, const uint8_t* high, I* w) {
+    unit<0>(low, high, w), unit<1>(low, high, w), unit<2>(low, high, w), unit<3>(low, high, w);
+    unit<4>(low, high, w), unit<5>(low, high, w), unit<6>(low, high, w), unit<7>(low, high, w);
+  }
+};
+
+// Rows of a tile whose integer sums are in flight together.
+template <class A, int NT>
+constexpr int together = NT < A::chains ? NT : A::chains;
+
+template <class A, int F, int G>
+inline void dots(const typename A::I* w, const int8_t* q, typename A::I* sum, int from, int to) {
+  PL_UNROLL
+  for (int c = from; c < to; ++c) {
+    PL_UNROLL
+    for (int t = 0; t < G; ++t) {
+      const auto a = A::repeat32(q + t * 32 + c * 4);
+      sum[t] = full_range(formats[F]) ? A::dot_full(sum[t], w[c], a) : A::dot(sum[t], w[c], a);
+    }
+  }
+}
+
+// Scales of a block: one or two (pair), and the minima.
+template <class A>
+struct Scales {
+  typename A::V s0, s1, m0, m1;
+};
+
+template <class A, int F>
+inline Scales<A> block_scales(const uint8_t* p, typename A::V d, typename A::V dmin) {
+  constexpr Format f = formats[F];
+  constexpr int W = A::W;
+  Scales<A> r;
+  r.s0 = r.s1 = r.m0 = r.m1 = A::zero();
+  if constexpr (f.scale == Scale::f16) {
+    r.s0 = A::load_f16(p);
+  } else if constexpr (f.scale == Scale::f16_min) {
+    r.s0 = A::load_f16(p);
+    r.m0 = A::load_f16(p + 2 * W);
+  } else if constexpr (f.scale == Scale::k_min) {
+    r.s0 = A::mul(d, A::load_u8(p));
+    r.m0 = A::mul(dmin, A::load_u8(p + W));
+  } else if constexpr (f.scale == Scale::k_pair) {
+    r.s0 = A::mul(d, A::load_s8(p));
+    r.s1 = A::mul(d, A::load_s8(p + W));
+  } else if constexpr (f.scale == Scale::k_pair_min) {
+    r.s0 = A::mul(d, A::load_low4(p));
+    r.s1 = A::mul(d, A::load_low4(p + W));
+    r.m0 = A::mul(dmin, A::load_high4(p));
+    r.m1 = A::mul(dmin, A::load_high4(p + W));
+  } else if constexpr (f.scale == Scale::k_one) {
+    r.s0 = A::mul(d, A::load_s8(p));
+  } else {
+    r.s0 = A::load_e8m0(p);
+  }
+  return r;
+}
+
+// aux: with a bias, int32 [K/32][1 or 2][NT] = -bias * sum; with minima, f32 d * sum, the same shape.
+template <class A, int F, int NT, int G>
+inline void rows_of_block(const typename A::I* w, const Scales<A>& s, const int8_t* q,
+                          const float* d, const int32_t* bias, const float* minima,
+                          typename A::V* total) {
+  constexpr Format f = formats[F];
+  typename A::I sum[G], second[G];
+  PL_UNROLL
+  for (int t = 0; t < G; ++t) {
+    sum[t] = bias_of<A>(f) ? A::repeat32(bias + t) : A::zeros();
+    if constexpr (f.pair()) second[t] = bias_of<A>(f) ? A::repeat32(bias + NT + t) : A::zeros();
+  }
+  dots<A, F, G>(w, q, sum, 0, f.pair() ? 4 : 8);
+  if constexpr (f.pair()) dots<A, F, G>(w, q, second, 4, 8);
+  PL_UNROLL
+  for (int t = 0; t < G; ++t) {
+    const auto scale = A::repeat(d + t);
+    if constexpr (f.pair()) {
+      const auto x = A::fma(A::to_float(second[t]), s.s1, A::mul(A::to_float(sum[t]), s.s0));
+      total[t] = A::fma(x, scale, total[t]);
+    } else {
+      total[t] = A::fma(A::to_float(sum[t]), A::mul(s.s0, scale), total[t]);
+    }
+    if constexpr (f.scale == Scale::f16_min) {
+      total[t] = A::fma(s.m0, A::repeat(minima + t), total[t]);
+    } else if constexpr (f.has_min()) {
+      total[t] = A::fnma(s.m0, A::repeat(minima + t), total[t]);
+      if constexpr (f.pair()) total[t] = A::fnma(s.m1, A::repeat(minima + NT + t), total[t]);
+    }
+  }
+}
+
+template <class A, int F, int NT>
+void tile(const uint8_t* panel, const int8_t* q, const float* d, const void* aux, int64_t blocks,
+          float* out) {
+  constexpr Format f = formats[F];
+  constexpr int W = A::W, G = together<A, NT>, parts = f.pair() ? 2 : 1;
+  constexpr Group whole = group_layout(f, W, 8);
+  const int32_t* bias = static_cast<const int32_t*>(aux);
+  const float* minima = static_cast<const float*>(aux);
+  typename A::V total[NT];
+  PL_UNROLL
+  for (int t = 0; t < NT; ++t) total[t] = A::zero();
+  for (; blocks > 0; blocks -= 8) {
+    const int here = blocks < 8 ? static_cast<int>(blocks) : 8;
+    const Group g = here == 8 ? whole : group_layout(f, W, here);
+    typename A::V head = A::zero(), head_min = A::zero();
+    if constexpr (f.header_bytes() >= 2) head = A::load_f16(panel);
+    if constexpr (f.header_bytes() == 4) head_min = A::load_f16(panel + 2 * W);
+    const uint8_t *scales = panel + g.scales, *low = panel + g.low, *high = panel + g.high;
+    for (int b = 0; b < here; ++b) {
+      typename A::I w[8];
+      Units<A, F>::load(low, high, w);
+      const Scales<A> s = block_scales<A, F>(scales, head, head_min);
+      PL_UNROLL
+      for (int t = 0; t + G <= NT; t += G) {
+        rows_of_block<A, F, NT, G>(w, s, q + t * 32, d + t, bias + t, minima + t, total + t);
+      }
+      if constexpr (NT % G != 0) {
+        constexpr int t = NT / G * G;
+        rows_of_block<A, F, NT, NT % G>(w, s, q + t * 32, d + t, bias + t, minima + t, total + t);
+      }
+      q += NT * 32;
+      d += NT;
+      bias += NT * parts;
+      minima += NT * parts;
+      low += 4 * W * f.low;
+      high += 4 * W * f.high;
+      scales += W * f.scale_bytes();
+    }
+    panel += g.bytes;
+  }
+  PL_UNROLL
+  for (int t = 0; t < NT; ++t) A::store(out + t * W, total[t]);
+}
+
+template <class A, int F>
+void make_aux(const float* d, const int16_t* s, int64_t blocks, int rows, void* aux) {
+  constexpr Format f = formats[F];
+  constexpr int bias = bias_of<A>(f);
+  for (int64_t b = 0; b < blocks; ++b, d += rows, s += 2 * rows) {
+    if constexpr (f.has_min()) {
+      float* to = static_cast<float*>(aux) + b * rows * (f.pair() ? 2 : 1);
+      for (int t = 0; t < rows; ++t) {
+        if constexpr (f.pair()) {
+          to[t] = d[t] * static_cast<float>(s[t]);
+          to[rows + t] = d[t] * static_cast<float>(s[rows + t]);
+        } else {
+          to[t] = d[t] * static_cast<float>(s[t] + s[rows + t]);
+        }
+      }
+    } else {
+      int32_t* to = static_cast<int32_t*>(aux) + b * rows * (f.pair() ? 2 : 1);
+      for (int t = 0; t < rows; ++t) {
+        if constexpr (f.pair()) {
+          to[t] = -bias * s[t];
+          to[rows + t] = -bias * s[rows + t];
+        } else {
+          to[t] = -bias * (s[t] + s[rows + t]);
+        }
+      }
+    }
+  }
+}
+
+// f32 activations. Per row, 4 partial sums over 64 columns, folded in a fixed order into the total.
+template <class A, int F, int G>
+inline void real_rows(const uint8_t* panel, const float* x, int64_t stride, int columns,
+                      float* out) {
+  constexpr int W = A::W, bytes = formats[F].block_bytes;
+  typename A::V sum[4][G];
+  PL_UNROLL
+  for (int j = 0; j < 4; ++j) {
+    PL_UNROLL
+    for (int t = 0; t < G; ++t) sum[j][t] = A::zero();
+  }
+  int c = 0;
+  for (; c + 4 <= columns; c += 4) {
+    PL_UNROLL
+    for (int j = 0; j < 4; ++j) {
+      const auto w = A::template load_real<formats[F].type>(panel + int64_t{c + j} * W * bytes);
+      PL_UNROLL
+      for (int t = 0; t < G; ++t) sum[j][t] = A::fma(w, A::repeat(x + t * stride + c + j), sum[j][t]);
+    }
+  }
+  PL_UNROLL
+  for (int j = 0; j < 3; ++j) {
+    if (c + j < columns) {
+      const auto w = A::template load_real<formats[F].type>(panel + int64_t{c + j} * W * bytes);
+      PL_UNROLL
+      for (int t = 0; t < G; ++t) sum[j][t] = A::fma(w, A::repeat(x + t * stride + c + j), sum[j][t]);
+    }
+  }
+  PL_UNROLL
+  for (int t = 0; t < G; ++t) {
+    const auto folded = A::add(A::add(sum[0][t], sum[1][t]), A::add(sum[2][t], sum[3][t]));
+    A::store(out + t * W, A::add(A::load_f32(out + t * W), folded));
+  }
+}
+
+template <class A, int F>
+void real_tile(const uint8_t* panel, const float* x, int64_t stride, int64_t k, int rows,
+               float* out) {
+  constexpr int W = A::W, G = A::real_rows, bytes = formats[F].block_bytes;
+  for (int t = 0; t < rows; ++t) A::store(out + t * W, A::zero());
+  for (int64_t c = 0; c < k; c += 64) {
+    const int columns = k - c < 64 ? static_cast<int>(k - c) : 64;
+    const uint8_t* p = panel + c * W * bytes;
+    int t = 0;
+    for (; t + G <= rows; t += G) real_rows<A, F, G>(p, x + t * stride + c, stride, columns, out + t * W);
+    if (G > 2 && t + 2 <= rows) {
+      real_rows<A, F, 2>(p, x + t * stride + c, stride, columns, out + t * W);
+      t += 2;
+    }
+    if (G > 4 && t + 2 <= rows) {
+      real_rows<A, F, 2>(p, x + t * stride + c, stride, columns, out + t * W);
+      t += 2;
+    }
+    if (t < rows) real_rows<A, F, 1>(p, x + t * stride + c, stride, columns, out + t * W);
+  }
+}
+
+template <class A, int F>
+void fill_format(LinearPath& p) {
+  constexpr Format f = formats[F];
+  if constexpr (f.real()) {
+    p.real[F] = real_tile<A, F>;
+  } else {
+    p.aux_bytes[F] = (f.has_min() || bias_of<A>(f)) ? (f.pair() ? 8 : 4) : 0;
+    p.make_aux[F] = make_aux<A, F>;
+    p.tile[F][1] = tile<A, F, 1>;
+    p.tile[F][2] = tile<A, F, 2>;
+    p.tile[F][4] = tile<A, F, 4>;
+    if constexpr (A::tile_rows >= 8) {
+      p.tile[F][3] = tile<A, F, 3>;
+      p.tile[F][6] = tile<A, F, 6>;
+      p.tile[F][8] = tile<A, F, 8>;
+    }
+    if constexpr (A::tile_rows == 16) {
+      p.tile[F][12] = tile<A, F, 12>;
+      p.tile[F][16] = tile<A, F, 16>;
+    }
+  }
+  if constexpr (F + 1 < format_count) fill_format<A, F + 1>(p);
+}
+
+constexpr int padded_rows_4[] = {0, 1, 2, 4, 4};
+constexpr int padded_rows_8[] = {0, 1, 2, 3, 4, 6, 6, 8, 8};
+constexpr int padded_rows_16[] = {0, 1, 2, 3, 4, 6, 6, 8, 8, 12, 12, 12, 12, 16, 16, 16, 16};
+
+// One block of 32 columns to int8. Maxima are compared as bits, so that a NaN or an infinity anywhere
+// makes the scale, and with it every product, not finite instead of quietly wrong.
+inline void quantize32(const float* x, int8_t* q, float& scale, int16_t& first, int16_t& second) {
+  uint32_t bits[32], most = 0;
+  memcpy(bits, x, sizeof bits);
+  for (int i = 0; i < 32; ++i) {
+    const uint32_t magnitude = bits[i] & 0x7fffffffu;
+    most = magnitude > most ? magnitude : most;
+  }
+  float largest;
+  memcpy(&largest, &most, 4);
+  // Below 1e-30 the inverse could overflow: such a block is zero.
+  const bool tiny = most < 0x0da24260u;
+  scale = tiny ? 0 : largest / 127;
+  const float inverse = tiny ? 0 : 127 / largest;
+  // Adding 1.5 * 2^23 leaves the nearest integer, ties to even, in the low bits.
+  int32_t rounded[32];
+  float shifted[32];
+  for (int i = 0; i < 32; ++i) shifted[i] = x[i] * inverse + 12582912.0f;
+  memcpy(rounded, shifted, sizeof rounded);
+  int sums[2] = {0, 0};
+  for (int h = 0; h < 2; ++h) {
+    for (int i = 0; i < 16; ++i) {
+      const int8_t v = static_cast<int8_t>(rounded[h * 16 + i]);
+      q[h * 16 + i] = v;
+      sums[h] += v;
+    }
+  }
+  first = static_cast<int16_t>(sums[0]);
+  second = static_cast<int16_t>(sums[1]);
+}
+
+// y = x w / sqrt(mean(x^2) + eps). Four vectors of partial sums, folded in a fixed order.
+template <class A>
+void rms_norm(const float* x, const float* w, int64_t k, float eps, float* y) {
+  constexpr int W = A::W;
+  typename A::V sum[4] = {A::zero(), A::zero(), A::zero(), A::zero()};
+  int64_t i = 0;
+  for (; i + 4 * W <= k; i += 4 * W) {
+    PL_UNROLL
+    for (int j = 0; j < 4; ++j) {
+      const auto v = A::load_f32(x + i + j * W);
+      sum[j] = A::fma(v, v, sum[j]);
+    }
+  }
+  double total = 0;
+  for (int j = 0; j < 4; ++j) {
+    float lanes[W];
+    A::store(lanes, sum[j]);
+    for (int l = 0; l < W; ++l) total += static_cast<double>(lanes[l]);
+  }
+  for (; i < k; ++i) total += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  const double mean = total / static_cast<double>(k) + static_cast<double>(eps);
+  const float factor = static_cast<float>(1.0 / __builtin_sqrt(mean));
+  for (i = 0; i < k; ++i) y[i] = (x[i] * factor) * w[i];
+}
+
+// exp to about 2 units in the last place, for arguments in +-87.
+template <class A>
+inline typename A::V exponential(typename A::V x) {
+  x = A::min(A::max(x, A::splat(-87.0f)), A::splat(87.0f));
+  const auto n = A::round(A::mul(x, A::splat(1.44269504088896341f)));
+  const auto nf = A::to_float(n);
+  auto r = A::fnma(nf, A::splat(0.693359375f), x);
+  r = A::fnma(nf, A::splat(-2.12194440e-4f), r);
+  auto p = A::splat(1.9875691500e-4f);
+  p = A::fma(p, r, A::splat(1.3981999507e-3f));
+  p = A::fma(p, r, A::splat(8.3334519073e-3f));
+  p = A::fma(p, r, A::splat(4.1665795894e-2f));
+  p = A::fma(p, r, A::splat(1.6666665459e-1f));
+  p = A::fma(p, r, A::splat(5.0000001201e-1f));
+  p = A::fma(p, A::mul(r, r), A::add(r, A::splat(1.0f)));
+  return A::mul(p, A::pow2(n));
+}
+
+// x / (1 + exp(-y))
+template <class A>
+inline typename A::V gated(typename A::V x, typename A::V y) {
+  return A::div(x, A::add(A::splat(1.0f), exponential<A>(A::sub(A::zero(), y))));
+}
+
+template <class A>
+inline typename A::V activate(int epilogue, typename A::V a, typename A::V b) {
+  if (epilogue == 1) return A::mul(gated<A>(a, a), b);  // SiLU
+  // GELU, tanh form: a sigmoid(2 sqrt(2/pi) (a + 0.044715 a^3))
+  const auto cube = A::mul(A::mul(a, a), a);
+  const auto inner = A::fma(cube, A::splat(0.044715f), a);
+  return A::mul(gated<A>(a, A::mul(inner, A::splat(1.59576912160573071f))), b);
+}
+
+template <class A>
+void finish(int epilogue, const float* a, const float* b, const float* residual, float* dst,
+            int count) {
+  constexpr int W = A::W;
+  for (int i = 0; i < count; i += W) {
+    const int n = count - i < W ? count - i : W;
+    // Panel outputs a and b are whole vectors; dst and residual may end inside one.
+    auto v = A::load_f32(a + i);
+    if (epilogue != 0) v = activate<A>(epilogue, v, A::load_f32(b + i));
+    if (n == W) {
+      if (residual != nullptr) v = A::add(v, A::load_f32(residual + i));
+      A::store(dst + i, v);
+    } else {
+      float lanes[W];
+      A::store(lanes, v);
+      for (int l = 0; l < n; ++l) dst[i + l] = residual ? lanes[l] + residual[i + l] : lanes[l];
+    }
+  }
+}
+
+template <class A>
+void quantize_rows(const float* const* rows, int count, int64_t k, const float* norm, float eps,
+                   float* scratch, int8_t* q, float* d, int16_t* s) {
+  for (int t = 0; t < count; ++t) {
+    const float* x = rows[t];
+    if (x != nullptr && norm != nullptr) {
+      rms_norm<A>(x, norm, k, eps, scratch);
+      x = scratch;
+    }
+    for (int64_t b = 0; b < k / 32; ++b) {
+      int8_t* to = q + (b * count + t) * 32;
+      float& scale = d[b * count + t];
+      int16_t& first = s[b * 2 * count + t];
+      int16_t& second = s[(b * 2 + 1) * count + t];
+      if (x != nullptr) {
+        quantize32(x + b * 32, to, scale, first, second);
+      } else {
+        memset(to, 0, 32);
+        scale = 0;
+        first = second = 0;
+      }
+    }
+  }
+}
+
+template <class A>
+const LinearPath* make_path() {
+  static LinearPath p = {};
+  p.width = A::W;
+  p.tile_rows = A::tile_rows;
+  p.padded = A::tile_rows == 16 ? padded_rows_16 : A::tile_rows == 8 ? padded_rows_8 : padded_rows_4;
+  fill_format<A, 0>(p);
+  p.quantize = quantize_rows<A>;
+  p.finish = finish<A>;
+  return &p;
+}
+
+}  // namespace
+}  // namespace pl

@@ -1,0 +1,55 @@
+// What each CPU path gives to the matrix products: a table of functions.
+#pragma once
+#include <stdint.h>
+
+#include "panels.h"
+
+namespace pl {
+
+// Quantised activations of `rows` rows, in tiles of up to tile_rows rows; the last tile is padded with
+// zero rows to a size that has a kernel (`padded`). A tile of R rows that begins at row r0:
+//   quants  int8  [K/32][R][32]     at q + r0 K
+//   scales  f32   [K/32][R]         at d + r0 K/32
+//   sums    int16 [K/32][2][R]      at s + r0 K/16: sums of 16 quants
+struct Act {
+  int8_t* q;
+  float* d;
+  int16_t* s;
+};
+
+constexpr int max_tile_rows = 16;
+
+// out[R][W] = W rows of a panel times R activation rows.
+using TileFn = void (*)(const uint8_t* panel, const int8_t* q, const float* d, const void* aux,
+                        int64_t blocks, float* out);
+// The same for f32 activations; `rows` up to max_tile_rows, `stride` in floats.
+using RealTileFn = void (*)(const uint8_t* panel, const float* x, int64_t stride, int64_t k,
+                            int rows, float* out);
+
+struct LinearPath {
+  int width;      // rows of a panel
+  int tile_rows;  // rows of a full tile
+  const int* padded;  // [max_tile_rows + 1]: rows of the kernel that serves n rows
+  TileFn tile[format_count][max_tile_rows + 1];  // null where there is none
+  RealTileFn real[format_count];
+  // What a tile kernel needs beside quants and scales, made from the sums: see linear_kernel.h.
+  // Bytes per row and block; 0: nothing.
+  int aux_bytes[format_count];
+  void (*make_aux[format_count])(const float* d, const int16_t* s, int64_t blocks, int rows,
+                                 void* aux);
+  // Quantises `count` rows (null = zeros) into one tile. With a norm weight: y = x w / rms(x) first,
+  // into `scratch` (K floats).
+  void (*quantize)(const float* const* rows, int count, int64_t k, const float* norm, float eps,
+                   float* scratch, int8_t* q, float* d, int16_t* s);
+  // dst[i] = act(a[i]) b[i] (epilogue 1 silu, 2 gelu; 0: a[i]), plus residual[i] when not null.
+  void (*finish)(int epilogue, const float* a, const float* b, const float* residual, float* dst,
+                 int count);
+};
+
+const LinearPath* linear_avx512();
+const LinearPath* linear_avxvnni();
+const LinearPath* linear_avx2();
+const LinearPath* linear_neon();
+const LinearPath* linear_scalar();
+
+}  // namespace pl

@@ -1,0 +1,108 @@
+// Vector operations of the AVX2 path, and of AVX-VNNI where the compiler is told that it may.
+#pragma once
+#include <immintrin.h>
+#include <stdint.h>
+#include <string.h>
+
+namespace pl {
+namespace {
+
+struct Avx2 {
+  using I = __m256i;
+  using V = __m256;
+  static constexpr int W = 8, chains = 2, tile_rows = 4, real_rows = 2;
+#if defined(__AVXVNNI__)
+  static constexpr bool signed_products = false;
+#else
+  static constexpr bool signed_products = true;
+#endif
+
+  static I zeros() { return _mm256_setzero_si256(); }
+  static I load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+  static I bytes(int b) { return _mm256_set1_epi8(static_cast<char>(b)); }
+  static I repeat32(const void* p) {
+    int x;
+    memcpy(&x, p, 4);
+    return _mm256_set1_epi32(x);
+  }
+  static I bit_and(I a, I b) { return _mm256_and_si256(a, b); }
+  static I bit_or(I a, I b) { return _mm256_or_si256(a, b); }
+  static I bit_xor(I a, I b) { return _mm256_xor_si256(a, b); }
+  template <int N>
+  static I shl(I v) {
+    return _mm256_slli_epi16(v, N);
+  }
+  template <int N>
+  static I shr(I v) {
+    return _mm256_srli_epi16(v, N);
+  }
+  static I lookup(const void* table, I v) {
+    const __m128i t = _mm_load_si128(static_cast<const __m128i*>(table));
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(t), v);
+  }
+#if defined(__AVXVNNI__)
+  static I dot(I sum, I w, I a) { return _mm256_dpbusd_avx_epi32(sum, w, a); }
+  static I dot_full(I sum, I w, I a) { return _mm256_dpbusd_avx_epi32(sum, w, a); }
+#else
+  // w below 64: pairs of products stay far from the 16-bit limit.
+  static I dot(I sum, I w, I a) {
+    const I pairs = _mm256_maddubs_epi16(w, a);
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  }
+  // w signed: |w| times a with w's sign. At most 2 * 128 * 127 = 32512, so nothing saturates.
+  static I dot_full(I sum, I w, I a) {
+    return dot(sum, _mm256_abs_epi8(w), _mm256_sign_epi8(a, w));
+  }
+#endif
+
+  static V zero() { return _mm256_setzero_ps(); }
+  static V splat(float x) { return _mm256_set1_ps(x); }
+  static V repeat(const float* p) { return _mm256_broadcast_ss(p); }
+  static V to_float(I v) { return _mm256_cvtepi32_ps(v); }
+  static I round(V v) { return _mm256_cvtps_epi32(v); }
+  static V pow2(I n) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23));
+  }
+  static V add(V a, V b) { return _mm256_add_ps(a, b); }
+  static V sub(V a, V b) { return _mm256_sub_ps(a, b); }
+  static V mul(V a, V b) { return _mm256_mul_ps(a, b); }
+  static V div(V a, V b) { return _mm256_div_ps(a, b); }
+  static V min(V a, V b) { return _mm256_min_ps(a, b); }
+  static V max(V a, V b) { return _mm256_max_ps(a, b); }
+  static V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+  static V fnma(V a, V b, V c) { return _mm256_fnmadd_ps(a, b, c); }
+  static void store(float* p, V v) { _mm256_storeu_ps(p, v); }
+  static V load_f32(const void* p) { return _mm256_loadu_ps(static_cast<const float*>(p)); }
+  static V load_f16(const void* p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+  }
+  static I u8(const void* p) {
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p)));
+  }
+  static V load_u8(const void* p) { return _mm256_cvtepi32_ps(u8(p)); }
+  static V load_s8(const void* p) {
+    return _mm256_cvtepi32_ps(
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))));
+  }
+  static V load_low4(const void* p) {
+    return _mm256_cvtepi32_ps(_mm256_and_si256(u8(p), _mm256_set1_epi32(15)));
+  }
+  static V load_high4(const void* p) { return _mm256_cvtepi32_ps(_mm256_srli_epi32(u8(p), 4)); }
+  static V load_e8m0(const void* p) {
+    const I e = u8(p);
+    const I normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
+    const I tiny = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), e);
+    const I small = _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e);
+    return _mm256_castsi256_ps(_mm256_blendv_epi8(normal, tiny, small));
+  }
+  template <int TYPE>
+  static V load_real(const void* p) {
+    if constexpr (TYPE == 0) return load_f32(p);
+    if constexpr (TYPE == 1) return load_f16(p);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(
+        _mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))), 16));
+  }
+};
+
+}  // namespace
+}  // namespace pl

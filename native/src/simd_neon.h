@@ -1,0 +1,99 @@
+// Vector operations of the NEON path (aarch64 with the dot product extension).
+#pragma once
+#include <arm_neon.h>
+#include <stdint.h>
+#include <string.h>
+
+namespace pl {
+namespace {
+
+struct Neon {
+  using I = int32x4_t;
+  using V = float32x4_t;
+  static constexpr int W = 4, chains = 4, tile_rows = 8, real_rows = 4;
+  static constexpr bool signed_products = true;
+
+  static I zeros() { return vdupq_n_s32(0); }
+  static I load(const void* p) {
+    return vreinterpretq_s32_u8(vld1q_u8(static_cast<const uint8_t*>(p)));
+  }
+  static I bytes(int b) { return vreinterpretq_s32_u8(vdupq_n_u8(static_cast<uint8_t>(b))); }
+  static I repeat32(const void* p) {
+    int32_t x;
+    memcpy(&x, p, 4);
+    return vdupq_n_s32(x);
+  }
+  static I bit_and(I a, I b) { return vandq_s32(a, b); }
+  static I bit_or(I a, I b) { return vorrq_s32(a, b); }
+  static I bit_xor(I a, I b) { return veorq_s32(a, b); }
+  template <int N>
+  static I shl(I v) {
+    return vreinterpretq_s32_u16(vshlq_n_u16(vreinterpretq_u16_s32(v), N));
+  }
+  template <int N>
+  static I shr(I v) {
+    return vreinterpretq_s32_u16(vshrq_n_u16(vreinterpretq_u16_s32(v), N));
+  }
+  static I lookup(const void* table, I v) {
+    return vreinterpretq_s32_u8(
+        vqtbl1q_u8(vld1q_u8(static_cast<const uint8_t*>(table)), vreinterpretq_u8_s32(v)));
+  }
+  static I dot(I sum, I w, I a) {
+    return vdotq_s32(sum, vreinterpretq_s8_s32(w), vreinterpretq_s8_s32(a));
+  }
+  static I dot_full(I sum, I w, I a) { return dot(sum, w, a); }
+
+  static V zero() { return vdupq_n_f32(0); }
+  static V splat(float x) { return vdupq_n_f32(x); }
+  static V repeat(const float* p) { return vld1q_dup_f32(p); }
+  static V to_float(I v) { return vcvtq_f32_s32(v); }
+  static I round(V v) { return vcvtnq_s32_f32(v); }
+  static V pow2(I n) {
+    return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(n, vdupq_n_s32(127)), 23));
+  }
+  static V add(V a, V b) { return vaddq_f32(a, b); }
+  static V sub(V a, V b) { return vsubq_f32(a, b); }
+  static V mul(V a, V b) { return vmulq_f32(a, b); }
+  static V div(V a, V b) { return vdivq_f32(a, b); }
+  static V min(V a, V b) { return vminq_f32(a, b); }
+  static V max(V a, V b) { return vmaxq_f32(a, b); }
+  static V fma(V a, V b, V c) { return vfmaq_f32(c, a, b); }
+  static V fnma(V a, V b, V c) { return vfmsq_f32(c, a, b); }
+  static void store(float* p, V v) { vst1q_f32(p, v); }
+  static V load_f32(const void* p) { return vld1q_f32(static_cast<const float*>(p)); }
+  static V load_f16(const void* p) {
+    uint16x4_t h;
+    memcpy(&h, p, 8);
+    return vcvt_f32_f16(vreinterpret_f16_u16(h));
+  }
+  static uint32x4_t u8(const void* p) {
+    uint32_t x;
+    memcpy(&x, p, 4);
+    return vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(x))));
+  }
+  static V load_u8(const void* p) { return vcvtq_f32_u32(u8(p)); }
+  static V load_s8(const void* p) {
+    uint32_t x;
+    memcpy(&x, p, 4);
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8(x)))));
+  }
+  static V load_low4(const void* p) { return vcvtq_f32_u32(vandq_u32(u8(p), vdupq_n_u32(15))); }
+  static V load_high4(const void* p) { return vcvtq_f32_u32(vshrq_n_u32(u8(p), 4)); }
+  static V load_e8m0(const void* p) {
+    const uint32x4_t e = u8(p);
+    const uint32x4_t normal = vshlq_n_u32(vsubq_u32(e, vdupq_n_u32(1)), 23);
+    const uint32x4_t tiny = vshlq_u32(vdupq_n_u32(0x00200000), vreinterpretq_s32_u32(e));
+    return vreinterpretq_f32_u32(vbslq_u32(vcltq_u32(e, vdupq_n_u32(2)), tiny, normal));
+  }
+  template <int TYPE>
+  static V load_real(const void* p) {
+    if constexpr (TYPE == 0) return load_f32(p);
+    if constexpr (TYPE == 1) return load_f16(p);
+    uint16x4_t h;
+    memcpy(&h, p, 8);
+    return vreinterpretq_f32_u32(vshll_n_u16(h, 16));
+  }
+};
+
+}  // namespace
+}  // namespace pl

@@ -1,0 +1,386 @@
+/**
+ * Weights as panels, the layout of our own kernels (see `native/src/panels.h`), and the operations
+ * on them. A token's result is the same bytes whatever other tokens are computed with it and by how
+ * many threads. Activations that several products share are quantised once.
+ */
+import { PacelineError } from '../../base/errors.js';
+import type { Backend } from '../backend.js';
+import type { Graph } from '../graph.js';
+import { fail, requireType } from '../graph-core.js';
+import type { Tensor } from '../tensor.js';
+import { GgmlType, rowBytes } from '../types.js';
+import type {
+  Activation,
+  Weight,
+  WeightAllocation,
+  WeightLayout,
+  WeightSpec,
+  WeightStorage,
+} from '../weight.js';
+import type { NativeKernels } from './library.js';
+import { type ParameterValues, reserveParameters } from './parameters.js';
+
+const epilogues: Readonly<Record<Activation, number>> = { silu: 1, gelu: 2 };
+
+/** Most matrices that one operation multiplies with. */
+const mostTogether = 4;
+
+/** Quantised activations by graph and source. */
+const quantized = new WeakMap<Graph, Map<Tensor, Tensor>>();
+
+class PanelStorage implements WeightStorage {
+  readonly layout: string;
+
+  constructor(
+    readonly kernels: NativeKernels,
+    /** Address of the panels. */
+    readonly address: number,
+    readonly bytes: number,
+    readonly spec: WeightSpec,
+  ) {
+    this.layout = `panels (${kernels.path})`;
+  }
+
+  /** Columns, the inner extent. */
+  get k(): number {
+    return this.spec.shape[0] ?? 0;
+  }
+
+  /** Rows, the outputs. */
+  get n(): number {
+    return this.spec.shape[1] ?? 0;
+  }
+
+  linear(graph: Graph, _weight: Weight, x: Tensor): Tensor {
+    const [result] = this.#products(graph, [this], x, 0);
+    if (result === undefined) fail('linear', 'no result', x);
+    return result;
+  }
+
+  linearAll(graph: Graph, weights: readonly Weight[], x: Tensor): readonly Tensor[] | undefined {
+    const storages = weights.map((weight) => weight.storage);
+    if (!storages.every((storage) => storage instanceof PanelStorage)) return undefined;
+    const results: Tensor[] = [];
+    for (let at = 0; at < storages.length; at += mostTogether) {
+      results.push(...this.#products(graph, storages.slice(at, at + mostTogether), x, 0));
+    }
+    return results;
+  }
+
+  gated(
+    graph: Graph,
+    gate: Weight,
+    up: Weight,
+    x: Tensor,
+    activation: Activation,
+  ): Tensor | undefined {
+    const [a, b] = [gate.storage, up.storage];
+    if (!(a instanceof PanelStorage && b instanceof PanelStorage) || a.n !== b.n) return undefined;
+    return this.#products(graph, [a, b], x, epilogues[activation])[0];
+  }
+
+  experts(graph: Graph, _weight: Weight, x: Tensor, ids: Tensor): Tensor {
+    return this.#expertProducts(graph, [this], x, ids, 0);
+  }
+
+  gatedExperts(
+    graph: Graph,
+    gate: Weight,
+    up: Weight,
+    x: Tensor,
+    ids: Tensor,
+    activation: Activation,
+  ): Tensor | undefined {
+    const [a, b] = [gate.storage, up.storage];
+    if (!(a instanceof PanelStorage && b instanceof PanelStorage) || a.n !== b.n) return undefined;
+    return this.#expertProducts(graph, [a, b], x, ids, epilogues[activation]);
+  }
+
+  rows(graph: Graph, _weight: Weight, ids: Tensor): Tensor {
+    if (!ids.contiguous) fail('rows', 'the row numbers have gaps', ids);
+    const shape = [this.k, ids.shape[0], ids.shape[1], ids.shape[2]];
+    return this.#operation(graph, 'get_rows', shape, [ids], (result) => ({
+      ...this.#matrix(),
+      k: this.k,
+      ids,
+      count: ids.elements,
+      dst: result,
+      stride: this.k * 4,
+    }));
+  }
+
+  #matrix(index: number | '' = '') {
+    const { type } = this.spec;
+    return { [`panels${index}`]: this.address, [`type${index}`]: type, [`n${index}`]: this.n };
+  }
+
+  /** Products of each storage with x [k, ...]; with an epilogue, one result from two storages. */
+  #products(
+    graph: Graph,
+    storages: readonly PanelStorage[],
+    x: Tensor,
+    epilogue: number,
+  ): readonly Tensor[] {
+    requireType('linear', x, GgmlType.F32);
+    const source = evenRows(graph, x);
+    const rows = x.elements / this.k;
+    const inputs = this.#inputs(graph, storages, source);
+    const outputs = epilogue === 0 ? storages : storages.slice(0, 1);
+    const shape = (storage: PanelStorage) => [storage.n, x.shape[1], x.shape[2], x.shape[3]];
+    // Several results are one tensor, one behind the other, and views of it.
+    const total = outputs.reduce((sum, storage) => sum + storage.n, 0) * rows;
+    const whole = outputs.length === 1 ? shape(this) : [total];
+    const place = (index: number) =>
+      outputs.slice(0, index).reduce((sum, storage) => sum + storage.n, 0) * rows * 4;
+    const made = this.#operation(graph, 'linear', whole, inputs.sources, (result) => {
+      const values: Record<string, number | Tensor> = {
+        ...inputs.values,
+        k: this.k,
+        rows,
+        count: storages.length,
+        epilogue,
+      };
+      for (const [index, storage] of storages.entries()) {
+        Object.assign(values, storage.#matrix(index));
+        if (index >= outputs.length) continue;
+        values[`dst${index}`] = result;
+        values[`offset${index}`] = place(index);
+        values[`stride${index}`] = storage.n * 4;
+      }
+      return values;
+    });
+    if (outputs.length === 1) return [made];
+    return outputs.map((storage, index) => graph.view(made, shape(storage), [], place(index)));
+  }
+
+  #expertProducts(
+    graph: Graph,
+    storages: readonly PanelStorage[],
+    x: Tensor,
+    ids: Tensor,
+    epilogue: number,
+  ): Tensor {
+    requireType('experts', x, GgmlType.F32);
+    requireType('experts', ids, GgmlType.I32);
+    const [slots, tokens] = ids.shape;
+    const each = x.shape[1];
+    if (x.shape[2] !== tokens || (each !== 1 && each !== slots) || x.shape[3] !== 1) {
+      fail('experts', 'the experts do not fit the tokens', x, ids);
+    }
+    if (!ids.rowContiguous || ids.shape[2] !== 1 || ids.shape[3] !== 1) {
+      fail('experts', 'the expert numbers have gaps', ids);
+    }
+    const inputs = this.#inputs(graph, storages, evenRows(graph, x));
+    const experts = this.spec.shape[2] ?? 1;
+    const sources = [...inputs.sources, ids];
+    return this.#operation(graph, 'moe', [this.n, slots, tokens], sources, (result) => {
+      const values: Record<string, number | Tensor> = {
+        ...inputs.values,
+        k: this.k,
+        tokens,
+        slots,
+        act_rows: each * tokens,
+        ids,
+        ids_stride: ids.strides[1],
+        experts,
+        count: storages.length,
+        epilogue,
+        dst: result,
+        stride: this.n * 4,
+      };
+      for (const [index, storage] of storages.entries()) {
+        Object.assign(values, storage.#matrix(index));
+        values[`bytes${index}`] = storage.bytes / experts;
+      }
+      return values;
+    });
+  }
+
+  /** What products of these storages read: quantised rows of x, x itself, or both. */
+  #inputs(graph: Graph, storages: readonly PanelStorage[], x: Tensor) {
+    const { pl_needs_quantized } = this.kernels.functions;
+    const kinds = new Set(storages.map(({ spec }) => pl_needs_quantized(spec.type)));
+    const values: Record<string, number | Tensor> = {};
+    const sources: Tensor[] = [];
+    if (kinds.has(1)) {
+      values.act = this.#quantize(graph, x);
+      sources.push(values.act);
+    }
+    if (kinds.has(0)) {
+      values.x = x;
+      values.x_stride = rowStride(x);
+      sources.push(x);
+    }
+    return { values, sources };
+  }
+
+  #quantize(graph: Graph, x: Tensor): Tensor {
+    let known = quantized.get(graph);
+    if (known === undefined) {
+      known = new Map();
+      quantized.set(graph, known);
+    }
+    const existing = known.get(x);
+    if (existing !== undefined) return existing;
+    const rows = x.elements / this.k;
+    const shape = [this.kernels.functions.pl_act_bytes(this.k, rows)];
+    const result = this.#operation(
+      graph,
+      'quantize',
+      shape,
+      [x],
+      (made) => ({ x, x_stride: rowStride(x), out: made, k: this.k, rows }),
+      { type: GgmlType.I8, ...(rows <= 16 ? { tasks: 1 } : {}) },
+    );
+    known.set(x, result);
+    return result;
+  }
+
+  /** Makes a tensor by the native operation `pl_op_<name>` with the struct `pl_<name>`. */
+  #operation(
+    graph: Graph,
+    name: string,
+    shape: readonly number[],
+    sources: readonly Tensor[],
+    values: (result: Tensor) => ParameterValues,
+    options: { readonly type?: GgmlType; readonly tasks?: number } = {},
+  ): Tensor {
+    const { type = GgmlType.F32, ...rest } = options;
+    return customWith(graph, this.kernels, name, { type, shape, sources, ...rest }, values);
+  }
+}
+
+interface CustomShape {
+  readonly type: GgmlType;
+  readonly shape: readonly number[];
+  readonly sources: readonly Tensor[];
+  readonly tasks?: number;
+}
+
+/** A native operation whose parameters name its own result. */
+function customWith(
+  graph: Graph,
+  kernels: NativeKernels,
+  name: string,
+  options: CustomShape,
+  values: (result: Tensor) => ParameterValues,
+): Tensor {
+  const reserved = reserveParameters(kernels, graph, `pl_${name}`);
+  const made = graph.custom({
+    name,
+    ...options,
+    function: kernels.address(`pl_op_${name}`),
+    userdata: reserved.address,
+  });
+  reserved.write(values(made));
+  return made;
+}
+
+/** Rows at even distances, copied if need be. */
+function evenRows(graph: Graph, x: Tensor): Tensor {
+  return x.contiguousFrom(1) ? x : graph.cont(x);
+}
+
+/** Bytes from a row to the next, whatever axis it is on. */
+function rowStride(x: Tensor): number {
+  return x.shape[1] === 1 ? rowBytes(x.type, x.shape[0]) : x.strides[1];
+}
+
+/** Bytes of a weight as panels, or undefined when the kernels do not have its type or shape. */
+function panelBytes(kernels: NativeKernels, { type, shape, role }: WeightSpec): number | undefined {
+  const [k = 0, n = 0, matrices = 1] = shape;
+  const fits =
+    role === 'linear' || role === 'linear+rows' ? shape.length === 2 : role === 'experts';
+  if (!fits) return undefined;
+  const bytes = kernels.functions.pl_panel_bytes(type, k, n);
+  return bytes === 0 ? undefined : bytes * matrices;
+}
+
+/** The layout for weights that matrices are made of; others are left to ggml's own layout. */
+export function panelLayout(kernels: NativeKernels): WeightLayout {
+  return {
+    name: `panels (${kernels.path})`,
+    bytes: (spec) => panelBytes(kernels, spec),
+    allocate: (backend, specs) => new PanelAllocation(kernels, backend, specs),
+  };
+}
+
+/** Panels of several weights in one piece of memory, so that large pages can hold them. */
+class PanelAllocation implements WeightAllocation {
+  readonly storages: readonly PanelStorage[];
+  readonly bytes: number;
+  readonly #kernels: NativeKernels;
+  readonly #threads: number;
+  readonly #address: number;
+  readonly #running = new Set<Promise<void>>();
+  #disposed = false;
+
+  constructor(kernels: NativeKernels, backend: Backend, specs: readonly WeightSpec[]) {
+    this.#kernels = kernels;
+    this.#threads = backend.threads;
+    const sizes = specs.map((spec) => {
+      const bytes = panelBytes(kernels, spec);
+      if (bytes === undefined) throw new RangeError(`${spec.name} does not fit into panels`);
+      return bytes;
+    });
+    const places: number[] = [];
+    let total = 0;
+    for (const size of sizes) {
+      places.push(total);
+      total += Math.ceil(size / 64) * 64;
+    }
+    this.bytes = total;
+    this.#address = total === 0 ? 0 : kernels.functions.pl_alloc(total);
+    if (this.#address === 0 && total > 0) {
+      const mebibytes = Math.ceil(total / 2 ** 20);
+      throw new PacelineError('memory', `The system refuses ${mebibytes} MiB for weights`, {
+        hint: 'Close other programs, or use a smaller model.',
+        details: { bytes: total },
+      });
+    }
+    this.storages = specs.map(
+      (spec, index) =>
+        new PanelStorage(kernels, this.#address + (places[index] ?? 0), sizes[index] ?? 0, spec),
+    );
+  }
+
+  fill(index: number, matrix: number, firstRow: number, data: Uint8Array): Promise<void> {
+    const storage = this.storages[index];
+    if (storage === undefined || this.#disposed) throw new RangeError(`No weight ${index}`);
+    const { k, n, spec } = storage;
+    const matrices = spec.shape[2] ?? 1;
+    const target = storage.address + (storage.bytes / matrices) * matrix;
+    const rows = data.byteLength / rowBytes(spec.type, k);
+    const run = new Promise<void>((resolve, reject) => {
+      this.#kernels.functions.pl_repack.async(
+        ...([spec.type, data, target, k, n, firstRow, rows, this.#threads] as const),
+        (error, status) => {
+          if (error !== null) reject(error);
+          else if (status === 0) resolve();
+          else reject(new RangeError(`Rows ${firstRow} to ${firstRow + rows} of ${spec.name}`));
+        },
+      );
+    });
+    const tracked = run.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#running.add(tracked);
+    tracked.then(() => this.#running.delete(tracked));
+    return run;
+  }
+
+  /** Frees the memory once nothing is written to it any more. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    if (this.#address === 0) return;
+    Promise.all(this.#running).then(() =>
+      this.#kernels.functions.pl_free(this.#address, this.bytes),
+    );
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
