@@ -30,6 +30,7 @@ export interface RuntimeOptions {
 const decodeRoom = 64;
 
 export class Runtime {
+  readonly backend: Backend;
   readonly model: LanguageModel;
   readonly tokenizer: Tokenizer;
   readonly chatTemplate: ChatTemplate;
@@ -44,6 +45,7 @@ export class Runtime {
 
   constructor(options: RuntimeOptions) {
     this.#options = options;
+    this.backend = options.backend;
     this.model = options.model;
     this.tokenizer = options.tokenizer;
     this.chatTemplate = options.chatTemplate;
