@@ -60,3 +60,15 @@ export function dim(text: string, stream: NodeJS.WriteStream = process.stderr): 
 export function bold(text: string, stream: NodeJS.WriteStream = process.stdout): string {
   return colours(stream) ? `\u001b[1m${text}\u001b[22m` : text;
 }
+
+/** Plain data with its keys in snake_case, as all JSON of the command line has them. */
+export function snakeKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(snakeKeys);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [
+      key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+      snakeKeys(item),
+    ]),
+  );
+}

@@ -16,7 +16,7 @@ import {
 } from '../generation-flags.js';
 import { readPrompt } from '../input.js';
 import { catchInterrupt } from '../interrupt.js';
-import { dim, note, print, printJson } from '../output.js';
+import { dim, note, print, printJson, snakeKeys } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
 import { rate } from '../table.js';
 
@@ -90,12 +90,7 @@ export function runReport(generation: Generation, info: ModelInfo): Record<strin
       decode_ms: timings.decodeMs,
       decode_tps: timings.decodeTokensPerSecond,
     },
-    draft: {
-      kind: draft.kind,
-      steps: draft.steps,
-      drafted: draft.drafted,
-      accepted: draft.accepted,
-    },
+    draft: snakeKeys(draft),
     ...(generation.logprobs === undefined ? {} : { logprobs: generation.logprobs }),
     model: {
       path: info.path,
