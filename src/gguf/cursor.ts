@@ -16,6 +16,14 @@ const batchStrings = 16384;
 /** The longest string taken: chat templates have some hundred kilobytes. */
 const maximalString = 64 * 2 ** 20;
 
+/** A name from a file for use in a message: short, and without control characters. */
+export function shown(name: string): string {
+  const start = name.length > 80 ? `${name.slice(0, 77)}...` : name;
+  return start.replace(/[\p{Cc}\p{Bidi_Control}]/gu, (control) => {
+    return `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  });
+}
+
 /** The error for content that breaks the format. `problem` says what was found and expected. */
 export function brokenFile(
   file: string,

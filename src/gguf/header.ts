@@ -5,7 +5,7 @@
  */
 import { PacelineError } from '../base/errors.js';
 import { isGgmlType, tensorBytes, typeName, typeTraits } from '../ggml/types.js';
-import { brokenFile, HeaderCursor, truncatedFile } from './cursor.js';
+import { brokenFile, HeaderCursor, shown, truncatedFile } from './cursor.js';
 import type { ByteSource } from './source.js';
 import {
   type GgufArray,
@@ -29,7 +29,7 @@ export const ggufLimits = {
   nameBytes: 64,
   dimensions: 4,
   metadataEntries: 100_000,
-  tensors: 1_000_000,
+  tensors: 100_000,
   arrayBytes: 2 ** 29,
   arrayStrings: 2 ** 24,
   arrayDepth: 4,
@@ -77,7 +77,7 @@ export async function parseHeader(
   const names = new Set<string>();
   for (let index = 0; index < tensorCount; index++) {
     const tensor = await readTensorInfo(cursor, index, options.file ?? 0);
-    if (names.has(tensor.name)) throw cursor.broken(`tensor ${tensor.name} occurs twice`);
+    if (names.has(tensor.name)) throw cursor.broken(`tensor ${shown(tensor.name)} occurs twice`);
     names.add(tensor.name);
     relative.push(tensor);
   }
@@ -143,12 +143,15 @@ class MetadataParser {
       if (key === '' || key.includes('\0')) {
         throw this.#cursor.broken(`metadata entry ${index} has no proper key`, at);
       }
-      if (entries.has(key)) throw this.#cursor.broken(`metadata key ${key} occurs twice`, at);
-      entries.set(key, await this.#value(key));
+      if (entries.has(key)) {
+        throw this.#cursor.broken(`metadata key ${shown(key)} occurs twice`, at);
+      }
+      entries.set(key, await this.#value(shown(key)));
     }
     return entries;
   }
 
+  /** `key` is for messages only, here and below. */
   async #value(key: string): Promise<GgufMetadataEntry> {
     const cursor = this.#cursor;
     await cursor.prefetch(16);
@@ -302,30 +305,28 @@ async function readTensorInfo(
   if (name === '' || name.includes('\0')) {
     throw cursor.broken(`tensor ${index} has no proper name`, start);
   }
+  const label = `tensor ${shown(name)}`;
   let at = cursor.offset;
-  const rank = cursor.u32(`tensor ${name}`);
+  const rank = cursor.u32(label);
   if (rank < 1 || rank > ggufLimits.dimensions) {
-    throw cursor.broken(`tensor ${name} has ${rank} dimensions, expected 1 to 4`, at);
+    throw cursor.broken(`${label} has ${rank} dimensions, expected 1 to 4`, at);
   }
   const shape: number[] = [];
   let elements = 1;
   for (let axis = 0; axis < rank; axis++) {
     at = cursor.offset;
-    const extent = cursor.u64(`tensor ${name}`);
+    const extent = cursor.u64(label);
     elements *= Number(extent);
     if (typeof extent === 'bigint' || extent === 0 || !Number.isSafeInteger(elements)) {
       const found = [...shape, extent].join(', ');
-      throw cursor.broken(
-        `tensor ${name} has shape [${found}], expected 1 to 2^53 elements in all`,
-        at,
-      );
+      throw cursor.broken(`${label} has shape [${found}], expected 1 to 2^53 elements in all`, at);
     }
     shape.push(extent);
   }
   at = cursor.offset;
-  const type = cursor.u32(`tensor ${name}`);
+  const type = cursor.u32(label);
   if (!isGgmlType(type)) {
-    const problem = `${cursor.file}: tensor ${name} has type ${type}, unknown here (at byte ${at})`;
+    const problem = `${cursor.file}: ${label} has type ${type}, unknown here (at byte ${at})`;
     throw new PacelineError('unsupported-type', problem, {
       hint: 'The type was removed from ggml or is newer than this version; convert the model again.',
       details: { file: cursor.file, tensor: name, type, offset: at },
@@ -334,17 +335,17 @@ async function readTensorInfo(
   const { blockSize } = typeTraits(type);
   if ((shape[0] ?? 0) % blockSize !== 0) {
     throw cursor.broken(
-      `tensor ${name} has rows of ${shape[0]} elements, expected a multiple of ${blockSize}, the block of ${typeName(type)}`,
+      `${label} has rows of ${shape[0]} elements, expected a multiple of ${blockSize}, the block of ${typeName(type)}`,
       at,
     );
   }
-  const offset = cursor.u64(`tensor ${name}`);
+  const offset = cursor.u64(label);
   if (typeof offset === 'bigint') {
-    throw cursor.broken(`tensor ${name} starts at ${offset}, far outside the file`, at + 4);
+    throw cursor.broken(`${label} starts at ${offset}, far outside the file`, at + 4);
   }
   // At most 8 bytes an element, so this can pass 2^53, where tensorBytes throws.
   if (elements > Number.MAX_SAFE_INTEGER / 8) {
-    throw cursor.broken(`tensor ${name} has ${elements} elements, more than any file holds`, at);
+    throw cursor.broken(`${label} has ${elements} elements, more than any file holds`, at);
   }
   return { name, shape, type, offset, bytes: tensorBytes(type, shape), file };
 }
@@ -361,11 +362,11 @@ function checkPlacement(
   for (const tensor of inOrder) {
     const { name, offset } = tensor;
     if (offset % alignment !== 0) {
-      const problem = `tensor ${name} starts at ${offset - dataOffset} of the data, expected a multiple of ${alignment}`;
+      const problem = `tensor ${shown(name)} starts at ${offset - dataOffset} of the data, expected a multiple of ${alignment}`;
       throw brokenFile(source.name, offset, problem, { tensor: name });
     }
     if (previous !== undefined && offset < previous.offset + previous.bytes) {
-      const problem = `tensors ${previous.name} and ${name} overlap`;
+      const problem = `tensors ${shown(previous.name)} and ${shown(name)} overlap`;
       throw brokenFile(source.name, offset, problem, { tensor: name });
     }
     previous = tensor;

@@ -4,6 +4,7 @@
  * integer or float width, because writers differ in the widths they choose.
  */
 import { PacelineError } from '../base/errors.js';
+import { shown } from './cursor.js';
 import { type GgufMetadataEntry, GgufValueType, valueTypeName } from './types.js';
 
 export class GgufMetadata {
@@ -156,10 +157,14 @@ export class GgufMetadata {
   }
 
   #error(key: string, problem: string): PacelineError {
-    return new PacelineError('broken-file', `${this.#file}: metadata key ${key} ${problem}`, {
-      hint: 'The file is incomplete or made for another program; convert the model again.',
-      details: { file: this.#file, key },
-    });
+    return new PacelineError(
+      'broken-file',
+      `${this.#file}: metadata key ${shown(key)} ${problem}`,
+      {
+        hint: 'The file is incomplete or made for another program; convert the model again.',
+        details: { file: this.#file, key },
+      },
+    );
   }
 }
 

@@ -52,7 +52,7 @@ export class GgufFile extends GgufMetadata {
    * Copies a tensor's bytes into `target`, which must be exactly as large (or a part of it, with
    * `start`).
    * @throws {PacelineError} `broken-file` when the file has become shorter since it was opened,
-   *   `disposed` after `close`, `internal` when `target` does not fit, `aborted`.
+   *   `io`, `disposed` after `close`, `internal` when `target` does not fit, `aborted`.
    */
   async readTensor(
     info: GgufTensorInfo,
@@ -77,7 +77,7 @@ export class GgufFile extends GgufMetadata {
         `Tensor ${info.name} has ${info.bytes} bytes; ${target.byteLength} from ${from} do not fit`,
       );
     }
-    await source.read(target, info.offset + from);
+    await source.read(target, info.offset + from, signal);
   }
 
   /** Closes the files; calling it again does nothing. */

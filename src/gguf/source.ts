@@ -3,7 +3,7 @@
  * for or an error; nobody above needs to know of short reads.
  */
 import { type FileHandle, open, stat } from 'node:fs/promises';
-import { PacelineError } from '../base/errors.js';
+import { PacelineError, throwIfAborted } from '../base/errors.js';
 
 export interface ByteSource {
   /** Path or label for messages. */
@@ -12,9 +12,9 @@ export interface ByteSource {
   readonly size: number;
   /**
    * Fills `target` from `position` on.
-   * @throws {PacelineError} `broken-file` when the source has become shorter.
+   * @throws {PacelineError} `broken-file` when the source has become shorter, `io`, `aborted`.
    */
-  read(target: Uint8Array, position: number): Promise<void>;
+  read(target: Uint8Array, position: number, signal?: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -66,11 +66,16 @@ export async function openFileSource(path: string): Promise<ByteSource> {
   return {
     name: path,
     size,
-    async read(target, position) {
+    async read(target, position, signal) {
       let done = 0;
       while (done < target.byteLength) {
+        throwIfAborted(signal);
         const length = Math.min(target.byteLength - done, maximalRead);
-        const { bytesRead } = await handle.read(target, done, length, position + done);
+        const { bytesRead } = await handle
+          .read(target, done, length, position + done)
+          .catch((error: unknown) => {
+            throw readError(path, error);
+          });
         if (bytesRead === 0) throw shrunk(path, position + target.byteLength, position + done);
         done += bytesRead;
       }
@@ -91,6 +96,15 @@ function openingError(path: string, error: unknown): PacelineError {
   }
   return new PacelineError('io', `Cannot open ${path}: ${(error as Error).message}`, {
     hint: 'Check that the file may be read by this user.',
+    details: { file: path, code },
+    cause: error,
+  });
+}
+
+function readError(path: string, error: unknown): PacelineError {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return new PacelineError('io', `Cannot read ${path}: ${message}`, {
+    hint: 'Check the disk or the network share that the file is on.',
     details: { file: path, code },
     cause: error,
   });

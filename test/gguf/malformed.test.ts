@@ -64,8 +64,8 @@ const cases: readonly Case[] = [
   },
   {
     name: 'more tensors than allowed',
-    file: { tensorCount: 1_000_001, data: 40_000_000 },
-    message: /1000001 tensors, more than the 1000000 allowed/,
+    file: { tensorCount: 100_001, data: 4_000_000 },
+    message: /100001 tensors, more than the 100000 allowed/,
   },
   // Keys.
   { name: 'empty key', file: withEntries(entry('', 4, u32(1))), message: /no proper key/, at: 24 },
@@ -98,6 +98,14 @@ const cases: readonly Case[] = [
     file: withEntries(entry('k', 4, u32(1)), entry('k', 4, u32(1))),
     message: /key k occurs twice/,
     at: 24 + 17,
+  },
+  {
+    name: 'long key with control characters twice',
+    file: withEntries(
+      entry(`\u001b[2J${'k'.repeat(9000)}`, 0, u8(1)),
+      entry(`\u001b[2J${'k'.repeat(9000)}`, 0, u8(1)),
+    ),
+    message: /metadata key \\u001b\[2Jk{73}\.\.\. occurs twice/,
   },
   // Values.
   { name: 'value type 13', file: withEntries(entry('k', 13, u64(0))), message: /value type 13/ },
