@@ -6,6 +6,7 @@
  * reuses: a result is valid until the next call, which is safe because nothing here is
  * asynchronous. Knows nothing of noise, penalties or positions.
  */
+import { PacelineError } from '../base/errors.js';
 import { portableExp, portableLog } from './portable-math.js';
 
 /** The tokens that survived, in no stated order: entries 0..count-1. */
@@ -71,22 +72,86 @@ function siftDown(logits: Float32Array, heap: Int32Array, size: number, at: numb
  * Writes the ids of the k largest logits into `heap`, in no stated order (a heap whose root is the
  * least likely of them); lower ids win at ties. One comparison for most tokens.
  * @returns how many were written: k, or all when there are fewer.
+ * @throws {PacelineError} `bad-weights` at NaN and +Infinity.
  */
 export function selectTop(logits: Float32Array, k: number, heap: Int32Array): number {
-  const size = Math.min(k, logits.length);
-  for (let i = 0; i < size; i++) heap[i] = i;
+  const length = logits.length;
+  const size = Math.min(k, length);
+  for (let i = 0; i < size; i++) {
+    if (!((logits[i] as number) < Infinity)) throw badLogit(i, logits[i] as number);
+    heap[i] = i;
+  }
   for (let at = (size >> 1) - 1; at >= 0; at--) siftDown(logits, heap, size, at);
   if (size === 0) return 0;
   let least = logits[heap[0] as number] as number;
-  for (let id = size; id < logits.length; id++) {
-    // Ids ascend, so a later token with the same logit never displaces an earlier one.
-    if ((logits[id] as number) > least) {
+  for (let id = size; id < length; ) {
+    if (id + 8 <= length && noneAbove(logits, id, least)) {
+      id += 8;
+      continue;
+    }
+    const end = Math.min(length, id + 8);
+    for (; id < end; id++) {
+      const value = logits[id] as number;
+      // Ids ascend, so a later token with the same logit never displaces an earlier one.
+      if (value <= least) continue;
+      if (!(value < Infinity)) throw badLogit(id, value);
       heap[0] = id;
       siftDown(logits, heap, size, 0);
       least = logits[heap[0] as number] as number;
     }
   }
   return size;
+}
+
+/** True if the eight logits from `at` are all at most `bound`; false also if one is NaN. */
+function noneAbove(logits: Float32Array, at: number, bound: number): boolean {
+  return (
+    (logits[at] as number) <= bound &&
+    (logits[at + 1] as number) <= bound &&
+    (logits[at + 2] as number) <= bound &&
+    (logits[at + 3] as number) <= bound &&
+    (logits[at + 4] as number) <= bound &&
+    (logits[at + 5] as number) <= bound &&
+    (logits[at + 6] as number) <= bound &&
+    (logits[at + 7] as number) <= bound
+  );
+}
+
+/**
+ * Id of the largest logit, the lowest at ties.
+ * @throws {PacelineError} `bad-weights` at NaN, +Infinity, or when every logit is -Infinity.
+ */
+export function argmax(logits: Float32Array): number {
+  const length = logits.length;
+  let largest = Number.NEGATIVE_INFINITY;
+  let token = -1;
+  for (let id = 0; id < length; ) {
+    if (id + 8 <= length && noneAbove(logits, id, largest)) {
+      id += 8;
+      continue;
+    }
+    const end = Math.min(length, id + 8);
+    for (; id < end; id++) {
+      const value = logits[id] as number;
+      if (value <= largest) continue;
+      if (!(value < Number.POSITIVE_INFINITY)) throw badLogit(id, value);
+      largest = value;
+      token = id;
+    }
+  }
+  if (token < 0) throw badLogit(0, Number.NEGATIVE_INFINITY);
+  return token;
+}
+
+function badLogit(token: number, value: number): PacelineError {
+  const what =
+    value === Number.NEGATIVE_INFINITY
+      ? 'No token can be chosen: every logit is -Infinity'
+      : `The logit of token ${token} is ${value}`;
+  return new PacelineError('bad-weights', what, {
+    hint: 'The weights of the model may be broken; check the file against its source.',
+    details: { token, value: String(value) },
+  });
 }
 
 /** Drops what is outside the smallest most likely set whose share of the weight reaches topP. */
@@ -142,32 +207,49 @@ function keepNucleus(kept: Candidates, topP: number): void {
   kept.count = count;
 }
 
+/** Keeps the entries that are at least `least`. */
+function keepScaled(kept: Candidates, least: number): void {
+  const { ids, scaled } = kept;
+  let count = 0;
+  for (let i = 0; i < kept.count; i++) {
+    const s = scaled[i] as number;
+    if (s < least) continue;
+    ids[count] = ids[i] as number;
+    scaled[count] = s;
+    count += 1;
+  }
+  kept.count = count;
+}
+
 /**
  * The tokens that top-k, then top-p, then min-p leave, all taken after the temperature. The most
  * likely token always stays.
- * @param logits one row, free of NaN.
- * @param largest its largest value, finite.
+ * @param logits one row.
  * @param settings temperature above 0; the others as in SamplingSettings.
+ * @throws {PacelineError} `bad-weights` at NaN, +Infinity, or when every logit is -Infinity.
  */
-export function filterCandidates(
-  logits: Float32Array,
-  largest: number,
-  settings: FilterSettings,
-): Candidates {
+export function filterCandidates(logits: Float32Array, settings: FilterSettings): Candidates {
   const { temperature, topK, topP, minP } = settings;
-  reserve(logits.length);
+  const length = logits.length;
+  reserve(length);
   const kept: Candidates = { ids, scaled, count: 0 };
   const leastScaled = minP > 0 ? portableLog(minP) : -Number.MAX_VALUE;
-  if (topK > 0 && topK < logits.length) {
+  if (topK > 0 && topK < length) {
     kept.count = selectTop(logits, topK, ids);
+    let largest = Number.NEGATIVE_INFINITY;
+    for (let i = 0; i < kept.count; i++) {
+      largest = Math.max(largest, logits[ids[i] as number] as number);
+    }
+    if (largest === Number.NEGATIVE_INFINITY) throw badLogit(0, largest);
     for (let i = 0; i < kept.count; i++) {
       scaled[i] = ((logits[ids[i] as number] as number) - largest) / temperature;
     }
   } else {
+    const largest = logits[argmax(logits)] as number;
     // Tokens that neither enter the sum of top-p nor pass min-p need not be listed.
     const cut = topP < 1 ? negligible : leastScaled;
     let count = 0;
-    for (let id = 0; id < logits.length; id++) {
+    for (let id = 0; id < length; id++) {
       const s = ((logits[id] as number) - largest) / temperature;
       if (s >= cut) {
         ids[count] = id;
@@ -178,17 +260,6 @@ export function filterCandidates(
     kept.count = count;
   }
   if (topP < 1) keepNucleus(kept, topP);
-  if (minP > 0) {
-    let count = 0;
-    for (let i = 0; i < kept.count; i++) {
-      const s = scaled[i] as number;
-      if (s >= leastScaled) {
-        ids[count] = ids[i] as number;
-        scaled[count] = s;
-        count += 1;
-      }
-    }
-    kept.count = count;
-  }
+  if (minP > 0) keepScaled(kept, leastScaled);
   return kept;
 }

@@ -53,23 +53,23 @@ const powersOfTwo = ((): Float64Array => {
   return table;
 })();
 
+const stepsPerOctave = 64;
+
+/** 2^(j/64) for j = 0..63, from the Taylor series. */
+const rootsOfTwo = Float64Array.from({ length: stepsPerOctave }, (_, j) => {
+  const x = (j / stepsPerOctave) * (ln2High + ln2Low);
+  let sum = 1;
+  for (let n = 22; n >= 1; n--) sum = 1 + (sum * x) / n;
+  return sum;
+});
+
 /** Exponential of x; 0 below -708 (results would be subnormal), Infinity above 709. */
 export function portableExp(x: number): number {
   if (x < -708) return 0;
   if (x > 709) return Number.POSITIVE_INFINITY;
-  const k = Math.floor(x * Math.LOG2E + 0.5);
-  const r = x - k * ln2High - k * ln2Low; // |r| <= 0.3466
-  let sum = 1 / 6227020800;
-  sum = sum * r + 1 / 479001600;
-  sum = sum * r + 1 / 39916800;
-  sum = sum * r + 1 / 3628800;
-  sum = sum * r + 1 / 362880;
-  sum = sum * r + 1 / 40320;
-  sum = sum * r + 1 / 5040;
-  sum = sum * r + 1 / 720;
-  sum = sum * r + 1 / 120;
-  sum = sum * r + 1 / 24;
-  sum = sum * r + 1 / 6;
-  sum = sum * r + 0.5;
-  return (1 + (r + r * r * sum)) * (powersOfTwo[1022 + k] as number);
+  const n = Math.floor(x * (stepsPerOctave * Math.LOG2E) + 0.5);
+  const r = x - n * (ln2High / stepsPerOctave) - n * (ln2Low / stepsPerOctave); // |r| <= 0.0055
+  const tail = r + r * r * (0.5 + r * (1 / 6 + r * (1 / 24 + r * (1 / 120))));
+  const root = rootsOfTwo[n & (stepsPerOctave - 1)] as number;
+  return (root + root * tail) * (powersOfTwo[1022 + (n >> 6)] as number);
 }

@@ -10,10 +10,12 @@
  * penalties, temperature and filters (as llama.cpp and vLLM report them).
  */
 import { PacelineError } from '../base/errors.js';
-import { type Candidates, filterCandidates, selectTop } from './filters.js';
+import { argmax, type Candidates, filterCandidates, selectTop } from './filters.js';
 import { gumbelFromHigh, noiseHigh, noiseKey, rejectionBound } from './noise.js';
 import { portableExp, portableLog } from './portable-math.js';
 import type { SamplingSettings } from './settings.js';
+
+export { argmax } from './filters.js';
 
 export interface SampleContext {
   /** Absolute position of the token being chosen: the first after a prompt of n tokens has n. */
@@ -40,37 +42,6 @@ export interface SampledToken {
 let adjusted = new Float32Array(0);
 let counts = new Int32Array(0);
 let best = new Int32Array(0);
-
-/**
- * Id of the largest logit, the lowest at ties.
- * @throws {PacelineError} `bad-weights` at NaN, +Infinity, or when every logit is -Infinity.
- */
-export function argmax(logits: Float32Array): number {
-  let largest = Number.NEGATIVE_INFINITY;
-  let token = -1;
-  for (let id = 0; id < logits.length; id++) {
-    const value = logits[id] as number;
-    // Written so that a NaN, too, takes the rare branch: the check costs nothing.
-    if (!(value <= largest)) {
-      if (!(value < Number.POSITIVE_INFINITY)) throw badLogit(id, value);
-      largest = value;
-      token = id;
-    }
-  }
-  if (token < 0) throw badLogit(0, Number.NEGATIVE_INFINITY);
-  return token;
-}
-
-function badLogit(token: number, value: number): PacelineError {
-  const what =
-    value === Number.NEGATIVE_INFINITY
-      ? 'No token can be chosen: every logit is -Infinity'
-      : `The logit of token ${token} is ${value}`;
-  return new PacelineError('bad-weights', what, {
-    hint: 'The weights of the model may be broken; check the file against its source.',
-    details: { token, value: String(value) },
-  });
-}
 
 /** Logits after bias and penalties: the row itself where there are none, else a reused copy. */
 function adjust(logits: Float32Array, context: SampleContext): Float32Array {
@@ -162,25 +133,20 @@ export function logprobsOf(
 export function sampleToken(logits: Float32Array, context: SampleContext): SampledToken {
   const { settings } = context;
   const row = adjust(logits, context);
-  const likeliest = likeliestOf(row, logits);
-  const { temperature, topK, logprobs } = settings;
-  const token =
-    temperature === 0 || topK === 1
-      ? likeliest
-      : drawWithNoise(
-          filterCandidates(row, row[likeliest] as number, settings),
-          settings,
-          context.position,
-        );
-  if (logprobs === 0) return { token };
-  return { token, ...logprobsOf(logits, token, logprobs) };
+  const token = row === logits ? choose(row, context) : chooseAdjusted(row, logits, context);
+  if (settings.logprobs === 0) return { token };
+  return { token, ...logprobsOf(logits, token, settings.logprobs) };
 }
 
-/** Argmax of the adjusted row; tells a bias that banned every token from broken weights. */
-function likeliestOf(row: Float32Array, logits: Float32Array): number {
-  if (row === logits) return argmax(row);
+function choose(row: Float32Array, { settings, position }: SampleContext): number {
+  if (settings.temperature === 0 || settings.topK === 1) return argmax(row);
+  return drawWithNoise(filterCandidates(row, settings), settings, position);
+}
+
+/** Tells a bias that banned every token from broken weights. */
+function chooseAdjusted(row: Float32Array, logits: Float32Array, context: SampleContext): number {
   try {
-    return argmax(row);
+    return choose(row, context);
   } catch (error) {
     argmax(logits); // throws if the model's own row is the cause
     throw new PacelineError('usage', 'The logit bias leaves no token that can be chosen', {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PacelineError } from '../../src/base/errors.js';
-import { filterCandidates } from '../../src/decode/filters.js';
+import { argmax, filterCandidates } from '../../src/decode/filters.js';
 import { gumbel, noiseKey } from '../../src/decode/noise.js';
-import { argmax, sampleToken } from '../../src/decode/sampler.js';
+import { sampleToken } from '../../src/decode/sampler.js';
 import { resolveSampling, type SamplingInput } from '../../src/decode/settings.js';
 import { chiSquareDeviate, Random, slowFilter, softmax } from './support.js';
 
@@ -111,7 +111,7 @@ test('the filters agree with sorting everything', () => {
       topP: random.pick([1, 0.9991, 0.9531, 0.5131, 0.1037, 0]),
       minP: random.pick([0, 0.001, 0.05, 0.7, 1]),
     };
-    const kept = filterCandidates(logits, logits[argmax(logits)] as number, filters);
+    const kept = filterCandidates(logits, filters);
     const ids = Array.from(kept.ids.subarray(0, kept.count))
       .filter((id) => logits[id] !== Number.NEGATIVE_INFINITY)
       .sort((a, b) => a - b);
