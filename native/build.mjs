@@ -182,11 +182,17 @@ async function buildTarget(target, log) {
 
 /**
  * Builds what is out of date.
- * @param {{ log?: (line: string) => void }} options
+ * @param {{ log?: (line: string) => void, ownOnly?: boolean }} options `ownOnly` leaves out what
+ *   only other machines can run.
  * @returns {Promise<boolean>} whether this machine's own library is there.
  */
-export async function buildNative({ log = (line) => process.stderr.write(`${line}\n`) } = {}) {
-  const list = targets();
+export async function buildNative({
+  log = (line) => process.stderr.write(`${line}\n`),
+  ownOnly = false,
+} = {}) {
+  const list = targets().filter(
+    ({ platform, arch }) => !ownOnly || (platform === process.platform && arch === process.arch),
+  );
   const own = `${process.platform}-${process.arch}`;
   if (list.length === 0) log('no C++ compiler found: native kernels are not built');
   for (const target of list) {

@@ -7,7 +7,7 @@ import { buildTypeScript } from './lib/typescript.mjs';
 try {
   await installDependencies();
   await buildTypeScript({ force: process.argv.includes('--force') });
-  await buildNative({ force: process.argv.includes('--force') });
+  await buildNative({ all: true, force: process.argv.includes('--force') });
 } catch (error) {
   say(`failed: ${error instanceof Error ? error.message : error}`);
   process.exitCode = 1;

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { npmCommand, root, run } from './process.mjs';
-import { step } from './say.mjs';
+import { say, step } from './say.mjs';
 
 function packagesOf(file) {
   try {
@@ -35,9 +35,15 @@ export async function installDependencies() {
   if (dependenciesAreCurrent()) return false;
   await step('installing dependencies (npm ci)', async () => {
     const { command, args, shell } = npmCommand();
-    const words = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
-    const { code } = await run(command, [...args, ...words], { shell });
-    if (code !== 0) throw new Error(`npm ci failed with exit code ${code}`);
+    const words = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
+    const npm = (...more) => run(command, [...args, ...more, ...words], { shell });
+    const { code } = await npm('ci');
+    if (code === 0) return;
+    // Registries that mirror only a part of npm lack packages of other platforms, which `npm ci`
+    // may take amiss; `npm install` goes by the same lock file and leaves it as it is.
+    say(`npm ci failed with exit code ${code}; trying npm install`);
+    const second = await npm('install', '--no-save');
+    if (second.code !== 0) throw new Error(`npm install failed with exit code ${second.code}`);
   });
   return true;
 }

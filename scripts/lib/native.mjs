@@ -9,7 +9,6 @@ import { filesUnder, fingerprint, stampMatches, writeStamp } from './fingerprint
 import { root } from './process.mjs';
 import { say, step } from './say.mjs';
 
-const stamp = '.cache/native.stamp';
 const outputs = ['build', 'prebuilt', 'test', 'bench'];
 const compilers = ['g++', 'clang++', 'c++', 'aarch64-linux-gnu-g++'];
 
@@ -37,10 +36,14 @@ function ownLibrary() {
   return join(root, 'native', 'prebuilt', folder, `libpaceline-kernels.${extension}`);
 }
 
-/** Builds the kernels unless that was already tried with exactly these sources and compilers. */
-export async function buildNative({ force = false } = {}) {
+/**
+ * Builds the kernels of this machine, or with `all` also those that can be cross-compiled, unless
+ * that was already tried with exactly these sources and compilers.
+ */
+export async function buildNative({ force = false, all = false } = {}) {
   const script = join(root, 'native', 'build.mjs');
   if (!existsSync(script)) return false;
+  const stamp = `.cache/native${all ? '-all' : ''}.stamp`;
   const sources = filesUnder('native', { ignore: outputs });
   const value = fingerprint(sources, [process.env.CXX ?? '', ...compilersOnPath()]);
   const done = (built) => `${value} ${built ? 'built' : 'not-built'}`;
@@ -48,10 +51,10 @@ export async function buildNative({ force = false } = {}) {
     stampMatches(stamp, done(false)) ||
     (stampMatches(stamp, done(true)) && existsSync(ownLibrary()));
   if (!force && current) return false;
-  await step('building native kernels', async () => {
+  await step(`building native kernels${all ? ' for all platforms at hand' : ''}`, async () => {
     try {
       const { buildNative: build } = await import(pathToFileURL(script).href);
-      await build({ log: (line) => say(line.trim().replaceAll('\n', '\n       ')) });
+      await build({ ownOnly: !all, log: (line) => say(line.trim().replaceAll('\n', '\n       ')) });
     } catch (error) {
       say(error instanceof Error ? error.message : String(error));
     }
