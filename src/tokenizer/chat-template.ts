@@ -51,6 +51,7 @@ export interface TemplateTokens {
 
 export class ChatTemplate {
   private readonly parsed = new Map<string, JinjaTemplate>();
+  private readonly forms = new Map<JinjaTemplate, ReadonlySet<ContentForm>>();
 
   /** @param sources templates by name; `default` must be there */
   constructor(
@@ -90,7 +91,7 @@ export class ChatTemplate {
         ? {}
         : { enable_thinking: options.thinking, thinking: options.thinking };
     const variables = {
-      messages: messages.map(withParsedArguments).map(withoutNullContent),
+      messages: this.fitContent(template, messages).map(withParsedArguments),
       tools: tools ?? absent(source, 'tools'),
       documents: absent(source, 'documents'),
       add_generation_prompt: options.addGenerationPrompt ?? true,
@@ -101,6 +102,62 @@ export class ChatTemplate {
     };
     return template.render(variables, options.now ?? new Date());
   }
+
+  /**
+   * Content in the form that the template can write: parts of text joined, or a text as one part.
+   * Null, which clients write beside tool calls, becomes empty: templates would print "None".
+   */
+  private fitContent(
+    template: JinjaTemplate,
+    messages: readonly TemplateMessage[],
+  ): TemplateMessage[] {
+    let forms = this.forms.get(template);
+    if (!forms) {
+      forms = contentForms(template);
+      this.forms.set(template, forms);
+    }
+    const { size } = forms;
+    return messages.map((message) => {
+      const { content } = message;
+      if (content === null) return { ...message, content: '' };
+      if (size !== 1) return message;
+      if (typeof content === 'string' && forms.has('parts')) {
+        return { ...message, content: [{ type: 'text', text: content }] };
+      }
+      if (Array.isArray(content) && forms.has('string') && content.every(isTextPart)) {
+        return { ...message, content: content.map((part) => part.text).join('') };
+      }
+      return message;
+    });
+  }
+}
+
+type ContentForm = 'string' | 'parts';
+
+/** The forms of a message's content that a template can write; found by trying. */
+function contentForms(template: JinjaTemplate): ReadonlySet<ContentForm> {
+  const probe = 'content probe';
+  const contents: Record<ContentForm, unknown> = {
+    string: probe,
+    parts: [{ type: 'text', text: probe }],
+  };
+  const forms = new Set<ContentForm>();
+  for (const form of ['string', 'parts'] as const) {
+    try {
+      const messages = [{ role: 'user', content: contents[form] }];
+      const text = template.render({ messages, add_generation_prompt: true }, new Date(0));
+      // A template that does not know parts writes the list itself.
+      if (text.includes(probe) && !/['"]text['"]/.test(text)) forms.add(form);
+    } catch {
+      // It cannot.
+    }
+  }
+  return forms;
+}
+
+function isTextPart(part: unknown): part is { type: 'text'; text: string } {
+  const { type, text } = (part ?? {}) as { type?: unknown; text?: unknown };
+  return type === 'text' && typeof text === 'string';
 }
 
 /** None for a template that asks whether the variable is none, else undefined, fit for a loop. */
@@ -113,11 +170,6 @@ function absent(source: string, name: string): null | undefined {
 function withParsedArguments(message: TemplateMessage): TemplateMessage {
   if (!Array.isArray(message.tool_calls)) return message;
   return { ...message, tool_calls: message.tool_calls.map(withParsedCall) };
-}
-
-/** Clients write null beside tool calls, which templates would print as "None". */
-function withoutNullContent(message: TemplateMessage): TemplateMessage {
-  return message.content === null ? { ...message, content: '' } : message;
 }
 
 function withParsedCall(call: unknown): unknown {

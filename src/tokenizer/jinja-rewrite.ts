@@ -10,6 +10,11 @@ interface Node {
   [field: string]: unknown;
 }
 
+/** A variable or a member of one. */
+interface Place extends Node {
+  readonly type: 'Identifier' | 'MemberExpression';
+}
+
 /** Filters that the engine lacks, as functions of plain values. */
 export const extraFilters: Readonly<Record<string, (...values: unknown[]) => unknown>> = {
   from_json: (text) => JSON.parse(String(text)) as unknown,
@@ -29,7 +34,7 @@ export function rewriteProgram(value: unknown): void {
     if (Array.isArray(child)) {
       const written = bodies.includes(field);
       child.forEach((item, index) => {
-        child[index] = written && isPlace(item) ? asText(item) : replacement(item);
+        child[index] = written && isNode(item) ? asWritten(item) : replacement(item);
       });
     } else {
       value[field] = replacement(child);
@@ -47,8 +52,8 @@ function isNode(value: unknown): value is Node {
   return typeof value === 'object' && value !== null && typeof (value as Node).type === 'string';
 }
 
-/** A variable or a member of one: reading it twice changes nothing. */
-function isPlace(value: unknown): value is Node {
+/** Reading a place twice changes nothing. */
+function isPlace(value: unknown): value is Place {
   return isNode(value) && (value.type === 'Identifier' || value.type === 'MemberExpression');
 }
 
@@ -81,6 +86,13 @@ function asText(place: Node, otherwise = orElse(place, text(''))): Node {
     ifTest(place, 'false', text('False'), otherwise),
   );
   return ifTest(place, 'none', text('None'), notBoolean);
+}
+
+/** An expression that stands alone, so that its value is written out. */
+function asWritten(node: Node): unknown {
+  if (isPlace(node)) return asText(node);
+  if (node.type !== 'TestExpression') return replacement(node);
+  return { type: 'Ternary', condition: node, trueExpr: text('True'), falseExpr: text('False') };
 }
 
 /** The value itself, or what stands in for a filter. */
