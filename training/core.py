@@ -72,17 +72,21 @@ class Block:
 
     NAMES = ('qkv', 'o', 'gu', 'd')
 
-    def __init__(self, cfg: Config, gen: torch.Generator) -> None:
+    def __init__(self, cfg: Config, gen: torch.Generator, share: Block | None = None) -> None:
         c = cfg
+        self.cfg: Config = c
+        self.saved: tuple = ()
+        if share:  # a replica: the same weights, gradients of its own
+            self.w, self.b = share.w, share.b
+            self.g = {k: torch.zeros_like(v) for k, v in self.w.items()}
+            return
         width = (c.heads + 2 * c.kv_heads) * c.head_dim
         def init(rows: int, cols: int, scale: float) -> torch.Tensor:
             return torch.randn(rows, cols, generator=gen) * (scale / math.sqrt(cols))
-        self.cfg = c
         self.w = {'qkv': init(width, c.dim, 1.0), 'o': torch.zeros(c.dim, c.heads * c.head_dim),
                   'gu': init(2 * c.ff, c.dim, 1.0), 'd': torch.zeros(c.dim, c.ff)}
         self.b = {k: v.to(BF) for k, v in self.w.items()}
         self.g = {k: torch.zeros_like(v) for k, v in self.w.items()}
-        self.saved: tuple = ()
 
     def forward(self, x: torch.Tensor, delta: torch.Tensor | None, B: int, T: int) -> torch.Tensor:
         """x [N, dim] float, changed in place: x += delta, then the block up to (not adding) the FFN's output, which is
@@ -146,11 +150,18 @@ class Block:
 class Model:
     """The trunk, the tied embedding and the loss."""
 
-    def __init__(self, cfg: Config, seed: int = 1) -> None:
+    def __init__(self, cfg: Config, seed: int = 1, share: Model | None = None) -> None:
         gen = torch.Generator().manual_seed(seed)
         self.cfg = cfg
-        self.emb = torch.randn(cfg.vocab, cfg.dim, generator=gen) * 0.02
-        self.norm = torch.ones(cfg.dim)
+        if share:
+            self.emb, self.emb_b, self.norm = share.emb, share.emb_b, share.norm
+            self.blocks = [Block(cfg, gen, b) for b in share.blocks]
+            self.g_emb, self.g_norm = torch.zeros_like(self.emb), torch.zeros(cfg.dim)
+            return
+        # The embedding is tied: large rows, so that a token's own row counts in the stream beside the layers' outputs
+        # (about 1 each), and a small final gain, so that the logits begin near 0.
+        self.emb = torch.randn(cfg.vocab, cfg.dim, generator=gen) * 0.25
+        self.norm = torch.full((cfg.dim,), 0.08)
         self.blocks = [Block(cfg, gen) for _ in range(cfg.layers)]
         self.emb_b, self.g_emb, self.g_norm = self.emb.to(BF), torch.zeros_like(self.emb), torch.zeros(cfg.dim)
 
@@ -211,13 +222,14 @@ class Model:
             block.backward(dx, db)
         call('scatter_add', self.g_emb, ids.contiguous(), dx, N, D)
 
+    def grads(self) -> list[torch.Tensor]:
+        """Gradients: each block's in NAMES order, then embedding and final gain."""
+        return [b.g[k] for b in self.blocks for k in b.NAMES] + [self.g_emb, self.g_norm]
+
     def zero(self) -> None:
         """Clear gradients."""
-        self.g_emb.zero_()
-        self.g_norm.zero_()
-        for block in self.blocks:
-            for g in block.g.values():
-                g.zero_()
+        for g in self.grads():
+            g.zero_()
 
     def refresh(self) -> None:
         """Make the bf16 copies follow the master weights."""

@@ -23,9 +23,9 @@ class Muon:
         self.weights, self.splits, self.momentum = weights, splits, momentum
         self.buf = [torch.zeros_like(w) for w in weights]
 
-    def step(self, grads: list[torch.Tensor], lr: float, decay: float, momentum: float) -> None:
-        """One update."""
-        for w, g, m, parts in zip(self.weights, grads, self.buf, self.splits):
+    def step(self, i: int, g: torch.Tensor, lr: float, decay: float, momentum: float) -> None:
+        """Update the i-th weight (a thread each may call this)."""
+        for w, m, parts in [(self.weights[i], self.buf[i], self.splits[i])]:
             m.mul_(momentum).add_(g, alpha=1 - momentum)
             u = g.mul(1 - momentum).add_(m, alpha=momentum)
             w.mul_(1 - lr * decay)

@@ -8,7 +8,10 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import os
+import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from pathlib import Path
 
 import torch
@@ -18,15 +21,48 @@ from data import WORK, Stream, bytes_per_token, held_out
 from optim import AdamW, Muon
 
 # up to which share of the time: sequence length, sequences a micro batch, micro batches a step
-PHASES = [(0.30, 256, 32, 1), (0.62, 512, 16, 1), (0.84, 1024, 8, 2), (1.01, 2048, 4, 2)]
+PHASES = [(0.42, 256, 4, 4), (0.68, 512, 2, 6), (0.88, 1024, 1, 6), (1.01, 2048, 1, 4)]
 
 
-def evaluate(model: Model, T: int = 1024, limit: int = 60_000) -> dict[str, float]:
+class Team:
+    """Worker threads, one core each, that take micro batches from a common queue: a core that others use slows down
+    its own share only, and nothing spins at barriers."""
+
+    def __init__(self, model: Model, threads: int) -> None:
+        self.idle: SimpleQueue[Model] = SimpleQueue()
+        self.replicas = [model] + [Model(model.cfg, share=model) for _ in range(threads - 1)]
+        for replica in self.replicas:
+            self.idle.put(replica)
+        self.pool = ThreadPoolExecutor(threads, initializer=torch.set_grad_enabled, initargs=(False,))
+
+    def run(self, batches: list[tuple[torch.Tensor, torch.Tensor]], weight: float, zreg: float, train: bool
+            ) -> list[float]:
+        """Loss of each micro batch; gradients end up summed in the first replica."""
+        def one(batch: tuple[torch.Tensor, torch.Tensor]) -> float:
+            replica = self.idle.get()
+            try:
+                return replica.step(*batch, weight=weight, zreg=zreg, train=train)
+            finally:
+                self.idle.put(replica)
+        losses = list(self.pool.map(one, batches))
+        if train:
+            for total, *parts in zip(*(r.grads() for r in self.replicas)):
+                for part in parts:
+                    total.add_(part)
+        return losses
+
+    def zero(self) -> None:
+        """Clear all gradients."""
+        for replica in self.replicas:
+            replica.zero()
+
+
+def evaluate(team: Team, T: int = 1024, limit: int = 16_000) -> dict[str, float]:
     """Held-out loss in nats per byte (windows of T tokens)."""
     out = {}
     for name in ['heldout-ts', 'heldout-md']:
-        losses = [model.step(x, y, train=False) for x, y in held_out(name, T, limit)]
-        out[name] = sum(losses) / len(losses) / bytes_per_token(name)
+        losses = team.run(held_out(name, T, limit), 0.0, 0.0, False)
+        out[name] = round(sum(losses) / len(losses) / bytes_per_token(name), 4)
     return out
 
 
@@ -58,13 +94,13 @@ def main() -> None:
     parser.add_argument('--start', help='time of day the schedule counts from (default: now), HH:MM')
     parser.add_argument('--out', type=Path, default=WORK / 'target.pt', help='checkpoint; resumed from when it exists')
     parser.add_argument('--layers', type=int, default=Config.layers, help='blocks')
-    parser.add_argument('--lr', type=float, default=0.02, help='peak rate of Muon')
-    parser.add_argument('--emb-lr', type=float, default=0.004, help='peak rate of AdamW on the embedding')
+    parser.add_argument('--lr', type=float, default=0.015, help='peak rate of Muon')
+    parser.add_argument('--emb-lr', type=float, default=0.012, help='peak rate of AdamW on the embedding')
     parser.add_argument('--threads', type=int, default=2, help='CPU threads')
     parser.add_argument('--pin', default='', help='a fixed phase for experiments: T,B,accumulate')
-    parser.add_argument('--save-every', type=float, default=240.0, help='seconds between checkpoints')
+    parser.add_argument('--save-every', type=float, default=300.0, help='seconds between checkpoints')
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    torch.set_num_threads(1)
     torch.set_grad_enabled(False)
 
     def clock(text: str) -> float:
@@ -85,29 +121,32 @@ def main() -> None:
             a.copy_(b)
         adam.count, meta = ck['adam'][2], ck['meta']
         print(f'resumed at step {meta["steps"]}', flush=True)
+    team = Team(model, args.threads)
     stream = Stream(skip=int(meta['tokens']))
     print(f'{model.params()} parameters, {len(stream.ids)} training tokens', flush=True)
+    stop: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stop.append(number))  # saves, then ends
     saved = shown = time.time()
     total, count, since = 0.0, 0, 0
     while True:
         now = time.time()
         share = (now - start) / (end - start)
-        if share >= 1:
+        if share >= 1 or stop:
             break
         T, B, acc = next((t, b, a) for limit, t, b, a in PHASES if share < limit)
         if args.pin:
             T, B, acc = map(int, args.pin.split(','))
-        model.zero()
-        for _ in range(acc):
-            x, y = stream.batch(B, T)
-            total += model.step(x, y, weight=1 / acc, zreg=1e-4)
-            count += 1
+        team.zero()
+        losses = team.run([stream.batch(B, T) for _ in range(acc)], 1 / acc, 1e-4, True)
+        total, count = total + sum(losses), count + acc
         warm = min(1.0, (meta['steps'] + 1) / 60)
-        lr = warm * min(1.0, (1 - share) / 0.75)
+        lr = warm * min(1.0, (1 - share) / 0.45)
         mom = 0.85 + 0.10 * min(1.0, meta['steps'] / 300)
-        grads = [g for block in model.blocks for g in block.g.values()]
-        muon.step(grads, args.lr * lr, 0.01, mom)
-        adam.step([model.g_emb, model.g_norm], [args.emb_lr * lr, 0.002 * lr])
+        grads = model.grads()
+        jobs = [team.pool.submit(muon.step, i, g, args.lr * lr, 0.01, mom) for i, g in enumerate(grads[:-2])]
+        adam.step(grads[-2:], [args.emb_lr * lr, 0.0003 * lr])
+        for job in jobs:
+            job.result()
         model.refresh()
         meta['steps'] += 1
         meta['tokens'] += B * T * acc
@@ -118,11 +157,13 @@ def main() -> None:
                   f'loss {total / count:.4f} lr {lr:.3f} {since / (now - shown):.0f} tok/s', flush=True)
             total, count, since, shown = 0.0, 0, 0, now
         if time.time() - saved > args.save_every:
-            print(f'held out, nats a byte: {evaluate(model)}', flush=True)
+            print(f'held out, nats a byte: {evaluate(team)}', flush=True)
             save(args.out, model, muon, adam, meta)
             saved = time.time()
     save(args.out, model, muon, adam, meta)
-    print(f'end: {meta}, held out: {evaluate(model, 2048, 400_000)}', flush=True)
+    if stop:
+        return
+    print(f'end: {meta}, held out: {evaluate(team, 2048, 40_000)}', flush=True)
 
 
 if __name__ == '__main__':
