@@ -9,8 +9,8 @@ import { rowBytes } from '../ggml/types.js';
 import { Workspace } from '../ggml/workspace.js';
 import { readGguf } from '../gguf/reader.js';
 import { loadLanguageModel } from '../models/load.js';
-import { readChatTemplate } from '../tokenizer/chat-template.js';
-import { createTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js';
+import { createChatTemplate } from '../tokenizer/chat.js';
+import { createTokenizer } from '../tokenizer/tokenizer.js';
 import { Model } from './model.js';
 import { resolveModelPath } from './model-path.js';
 import { Runtime } from './runtime.js';
@@ -34,11 +34,7 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
   const prefillChunk = positive('prefillChunk', options.prefillChunk ?? usualChunk);
   await using gguf = await readGguf(path, { signal });
   const tokenizer = createTokenizer(gguf);
-  const chatTemplate = readChatTemplate(gguf, {
-    bos: specialText(tokenizer, tokenizer.bosId),
-    eos: specialText(tokenizer, tokenizer.eosId),
-    has: (text) => tokenizer.tokenId(text) !== undefined,
-  });
+  const chatTemplate = createChatTemplate(gguf, tokenizer);
   const trained = gguf.optionalNumber(
     `${gguf.optionalString('general.architecture')}.context_length`,
   );
@@ -97,8 +93,4 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
 function positive(name: string, value: number): number {
   if (Number.isSafeInteger(value) && value > 0) return value;
   throw new PacelineError('usage', `${name} must be a whole number above 0, not ${value}`);
-}
-
-function specialText(tokenizer: Tokenizer, id: number | undefined): string {
-  return id === undefined ? '' : tokenizer.tokenText(id);
 }

@@ -7,6 +7,7 @@ import type { Drafter } from '../decode/drafter.js';
 import { Drafting } from '../decode/drafting.js';
 import { resolveSampling } from '../decode/settings.js';
 import { Finish } from '../decode/stop.js';
+import { encodeChat } from '../tokenizer/chat.js';
 import { StreamingDetokenizer } from '../tokenizer/detokenizer.js';
 import { generate } from './generation.js';
 import type { Runtime } from './runtime.js';
@@ -73,14 +74,11 @@ export class Session implements Disposable {
     const { tools, thinking, templateVariables } = options;
     return this.#stream(
       () =>
-        tokenizer.encode(
-          chatTemplate.render(messages, {
-            ...(tools ? { tools } : {}),
-            ...(thinking === undefined ? {} : { thinking }),
-            ...(templateVariables ? { variables: templateVariables } : {}),
-          }),
-          { addSpecial: false, parseSpecial: true },
-        ),
+        encodeChat(tokenizer, chatTemplate, messages, {
+          ...(tools ? { tools } : {}),
+          ...(thinking === undefined ? {} : { thinking }),
+          ...(templateVariables ? { variables: templateVariables } : {}),
+        }),
       options,
     );
   }
