@@ -1,4 +1,7 @@
-/** Builds `dist/` and the native kernels from scratch; `npm pack` runs it. */
+/**
+ * Builds `dist/` and the native kernels for all platforms at hand; `npm pack` runs it.
+ * PACELINE_NATIVE=own leaves out the kernels that only other machines can run.
+ */
 import { installDependencies } from './lib/dependencies.mjs';
 import { buildNative } from './lib/native.mjs';
 import { say } from './lib/say.mjs';
@@ -7,7 +10,10 @@ import { buildTypeScript } from './lib/typescript.mjs';
 try {
   await installDependencies();
   await buildTypeScript({ force: process.argv.includes('--force') });
-  await buildNative({ all: true, force: process.argv.includes('--force') });
+  await buildNative({
+    all: process.env.PACELINE_NATIVE !== 'own',
+    force: process.argv.includes('--force'),
+  });
 } catch (error) {
   say(`failed: ${error instanceof Error ? error.message : error}`);
   process.exitCode = 1;

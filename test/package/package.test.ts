@@ -1,0 +1,155 @@
+/**
+ * The package as users get it: packed, installed from the tarball into an empty project, used there
+ * as a library, from TypeScript, and as a command.
+ */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { lstatSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { before, test } from 'node:test';
+import { repository } from '../support/repository.js';
+import { temporaryFile } from '../support/tiny-model.js';
+
+const megabyte = 1e6;
+const project = temporaryFile('project');
+const prompt = 'export function ';
+
+/** Runs a program; its stdout, or an error with both outputs. */
+function run(command: string, args: readonly string[], cwd: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    // Variables of the npm that runs the tests must not steer the one of the new project.
+    const env = Object.fromEntries(
+      Object.entries(process.env).filter(([name]) => !/^(npm_|NODE_TEST_CONTEXT)/i.test(name)),
+    );
+    env.PACELINE_NATIVE = 'own';
+    const child = spawn(command, args, { cwd, env, shell: process.platform === 'win32' });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.on('data', (text) => {
+      stdout += text;
+    });
+    child.stderr.on('data', (text) => {
+      stderr += text;
+    });
+    child.on('error', reject);
+    child.on('close', (code) => {
+      if (code === 0) resolve(stdout);
+      else reject(new Error(`${command} ${args.join(' ')}: exit ${code}\n${stdout}\n${stderr}`));
+    });
+  });
+}
+
+function filesOf(folder: string): { path: string; bytes: number }[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .map((path) => ({ path, stat: lstatSync(join(folder, path)) }))
+    .filter(({ stat }) => stat.isFile())
+    .map(({ path, stat }) => ({ path, bytes: stat.size }));
+}
+
+const installed = join(project, 'node_modules', 'paceline');
+
+before(async () => {
+  mkdirSync(project, { recursive: true });
+  const folder = dirname(project);
+  const packed = await run('npm', ['pack', '--json', '--pack-destination', folder], repository);
+  const name = /"filename": "([^"]+\.tgz)"/.exec(packed)?.[1];
+  assert.ok(name !== undefined, packed);
+  writeFileSync(join(project, 'package.json'), '{"private": true, "type": "module"}\n');
+  const flags = ['--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts'];
+  await run('npm', ['install', join(folder, name), ...flags], project);
+});
+
+test('the tarball holds what runs, and nothing else', () => {
+  const paths = filesOf(installed).map(({ path }) => path);
+  for (const path of [
+    'package.json',
+    'README.md',
+    'LICENSE',
+    'CHANGELOG.md',
+    'dist/src/index.js',
+    'dist/src/index.d.ts',
+    'dist/src/cli/main.js',
+    'models/default/paceline-default.gguf',
+  ]) {
+    assert.ok(paths.includes(path), path);
+  }
+  const expected = /^(package\.json|[A-Z]+(\.md)?|dist\/src\/|models\/|native\/prebuilt\/)/;
+  assert.deepEqual(
+    paths.filter((path) => !expected.test(path)),
+    [],
+  );
+  if (process.platform === 'linux') {
+    const library = `native/prebuilt/linux-${process.arch}/libpaceline-kernels.so`;
+    assert.ok(paths.includes(library), library);
+  }
+});
+
+test('production dependencies take at most 150 MB', (t) => {
+  const bytes = filesOf(join(project, 'node_modules')).reduce((sum, file) => sum + file.bytes, 0);
+  t.diagnostic(`${(bytes / megabyte).toFixed(1)} MB in node_modules, this package included`);
+  assert.ok(bytes <= 150 * megabyte, `${bytes} bytes`);
+  const names = readdirSync(join(project, 'node_modules', '@node-llama-cpp'));
+  assert.ok(
+    names.every((name) => !/cuda|vulkan/.test(name)),
+    names.join(', '),
+  );
+});
+
+test('as a library and as a command it gives the same tokens', async () => {
+  writeFileSync(
+    join(project, 'use.js'),
+    `import { loadModel } from 'paceline';
+const model = await loadModel('default');
+const options = { maxTokens: 8, temperature: 0 };
+const { tokens, text } = await model.generate(${JSON.stringify(prompt)}, options);
+await model.dispose();
+console.log(JSON.stringify({ tokens, text }));
+`,
+  );
+  const library = JSON.parse(await run(process.execPath, ['use.js'], project)) as {
+    tokens: number[];
+    text: string;
+  };
+  const words = ['run', 'default', prompt, '-n', '8', '--temp', '0', '--json'];
+  const command = JSON.parse(await run('npx', ['--no', 'paceline', ...words], project)) as {
+    tokens: number[];
+    text: string;
+  };
+  assert.equal(library.tokens.length, 8);
+  assert.deepEqual(command.tokens, library.tokens);
+  assert.equal(command.text, library.text);
+});
+
+test('its types are found and hold', async () => {
+  writeFileSync(
+    join(project, 'use.ts'),
+    `import { type Generation, loadModel, PacelineError } from 'paceline';
+
+const model = await loadModel('default', { threads: 1 });
+const generation: Generation = await model.generate('x', { maxTokens: 1 });
+const text: string = generation.text;
+for await (const event of model.stream('x')) {
+  if (event.type === 'end') console.log(event.generation.finishReason, text);
+}
+// @ts-expect-error: the options are checked
+await model.generate('x', { maxTokens: 'many' });
+console.log(PacelineError.name);
+`,
+  );
+  const options = {
+    compilerOptions: {
+      target: 'ES2023',
+      lib: ['ES2023', 'ESNext.Disposable'],
+      module: 'NodeNext',
+      strict: true,
+      noEmit: true,
+      skipLibCheck: false,
+      types: ['node'],
+      typeRoots: [join(repository, 'node_modules', '@types')],
+    },
+    files: ['use.ts'],
+  };
+  writeFileSync(join(project, 'tsconfig.json'), JSON.stringify(options));
+  const compiler = join(repository, 'node_modules', 'typescript', 'bin', 'tsc');
+  await run(process.execPath, [compiler, '-p', 'tsconfig.json'], project);
+});
