@@ -249,10 +249,8 @@ PL_API int64_t pl_attention_scratch(const void* params, int64_t rows, int64_t po
     return -1;
   const auto& p = *static_cast<const pl_attention*>(params);
   int64_t bytes = kCounterBytes + 4 * threads * s.thread_floats;
-  // Room to split over chunks while there are few tiles; with many it is not needed.
-  const int64_t tiles_at_most = 16 * threads / p.kv_heads + 1;
-  const int64_t split_rows =
-      rows < tiles_at_most * s.tile_tokens ? rows : tiles_at_most * s.tile_tokens;
+  // Room to split one tile's worth of tokens over chunks; with more, tiles are enough to share.
+  const int64_t split_rows = rows < s.tile_tokens ? rows : s.tile_tokens;
   bytes += 4 * split_rows * p.heads * s.state * ((positions + kChunk - 1) / kChunk + 1);
   return (bytes + 63) & ~static_cast<int64_t>(63);
 }

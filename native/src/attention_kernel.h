@@ -32,13 +32,9 @@ inline float exp2(float x) {
 constexpr float kLog2e = 1.44269504088896340736f;
 
 // ---- reading cache rows -------------------------------------------------------------------------
-inline float half_at(const uint8_t* p) {
-  alignas(64) uint16_t h[16] = {};
-  std::memcpy(h, p, 2);
-  alignas(64) float f[16];
-  store(f, load_half(h));
-  return f[0];
-}
+// Keys and values in the work area are f32, or still f16 when so few query rows follow that
+// converting while multiplying is cheaper than storing the converted tile.
+inline V load(const uint16_t* p) { return load_half(p); }
 
 // Elements [d, d + 16) of a row, d a multiple of 16.
 template <int Type>
@@ -46,7 +42,7 @@ inline V read16(const uint8_t* row, int d) {
   if (Type == PL_CACHE_F32) return load(reinterpret_cast<const float*>(row) + d);
   if (Type == PL_CACHE_F16) return load_half(row + 2 * static_cast<size_t>(d));
   const uint8_t* block = row + static_cast<size_t>(d / 32) * 34;
-  return mul(set1(half_at(block)), load_int8(block + 2 + (d & 31)));
+  return mul(set1(half_value(block)), load_int8(block + 2 + (d & 31)));
 }
 // The last n < 16 elements from d, zeros behind them. Never reads past the row.
 template <int Type>
@@ -57,52 +53,91 @@ inline V read_tail(const uint8_t* row, int d, int n) {
   return read16<Type>(t, 0);
 }
 inline size_t row_bytes(int type, int dim) {
-  return type == PL_CACHE_F32 ? 4 * static_cast<size_t>(dim)
+  return type == PL_CACHE_F32   ? 4 * static_cast<size_t>(dim)
          : type == PL_CACHE_F16 ? 2 * static_cast<size_t>(dim)
                                 : static_cast<size_t>(dim) / 32 * 34;
 }
-inline void prefetch_row(const uint8_t* row, size_t bytes) {
-  for (size_t i = 0; i < bytes; i += 64) prefetch(row + i);
-  prefetch(row + bytes - 1);
-}
+// One KV head's cache rows of a block: row j at base + j * stride; only [low, high) may be read now,
+// and rows below `ahead` may be prefetched.
+struct Rows {
+  const uint8_t* base;
+  int64_t stride;
+  int low, high, ahead;
+  size_t bytes;
+  // Of the same row one block on: the bytes [from, from + count).
+  void prefetch_next(int j, size_t from, size_t count) const {
+    if (j + kBlock >= ahead) return;
+    const uint8_t* row = base + (j + kBlock) * stride + from;
+    for (size_t i = 0; i < count; i += 64) prefetch(row + i);
+  }
+};
 
-// Positions [low, high) of a block as columns: out[d][64]. Columns of other vectors of 16 are left
-// alone; the rest of a touched vector is zero.
+// Rows become columns: out[d][64]. Columns of untouched vectors of 16 are left alone; other columns
+// outside [low, high) are zero.
 template <int Type>
-void load_keys(float* out, const uint8_t* base, int64_t stride, int dim, int low, int high,
-               int ahead) {
-  const size_t bytes = row_bytes(Type, dim);
-  for (int j0 = low & ~15; j0 < high; j0 += 16) {
-    const int first = j0 < low ? low : j0, last = j0 + 16 < high ? j0 + 16 : high;
-    for (int j = first; j < last; j++)
-      if (j + kBlock < ahead) prefetch_row(base + (j + kBlock) * stride, bytes);
+void load_keys(float* out, const Rows& r, int dim) {
+  for (int j0 = r.low & ~15; j0 < r.high; j0 += 16) {
+    const int first = j0 < r.low ? r.low : j0, last = j0 + 16 < r.high ? j0 + 16 : r.high;
     for (int d = 0; d < dim; d += 16) {
-      V r[16];
+      V t[16];
       const int n = dim - d < 16 ? dim - d : 16;
-      if (last - first == 16 && n == 16) {
-        for (int j = 0; j < 16; j++) r[j] = read16<Type>(base + (j0 + j) * stride, d);
-      } else {
-        for (int j = 0; j < 16; j++) {
-          const uint8_t* row = base + (j0 + j) * stride;
-          r[j] = j0 + j < first || j0 + j >= last ? zero()
-                 : n == 16                        ? read16<Type>(row, d)
-                                                  : read_tail<Type>(row, d, n);
-        }
+      for (int j = 0; j < 16; j++) {
+        const uint8_t* row = r.base + (j0 + j) * r.stride;
+        t[j] = j0 + j < first || j0 + j >= last ? zero()
+               : n == 16                        ? read16<Type>(row, d)
+                                                : read_tail<Type>(row, d, n);
       }
-      transpose(r);
-      for (int i = 0; i < n; i++) store(out + (d + i) * kBlock + j0, r[i]);
+      transpose(t);
+      for (int i = 0; i < n; i++) store(out + (d + i) * kBlock + j0, t[i]);
+      const size_t step = 16 * r.bytes / dim;
+      for (int j = first; j < last; j++) r.prefetch_next(j, r.bytes * d / dim, step);
+    }
+  }
+}
+// The same from f16 rows with a multiple of 8 elements, to f32 or kept as f16.
+template <class Key>
+void load_half_keys(Key* out, const Rows& r, int dim) {
+  alignas(64) static const uint8_t nothing[16] = {};
+  for (int j0 = r.low & ~15; j0 < r.high; j0 += PL_HALF_ROWS) {
+    const uint8_t* rows[PL_HALF_ROWS];
+    bool whole = true;
+    for (int j = 0; j < PL_HALF_ROWS; j++) {
+      const bool in = j0 + j >= r.low && j0 + j < r.high;
+      rows[j] = in ? r.base + (j0 + j) * r.stride : nothing;
+      whole = whole && in;
+    }
+    const int limit = j0 + PL_HALF_ROWS > kBlock ? kBlock - PL_HALF_ROWS : j0;
+    if (whole && limit == j0) {
+      for (int d = 0; d < dim; d += 8) {
+        // A line holds 32 elements, 4 steps: each step fetches it ahead for a quarter of the rows.
+        for (int j = d / 8 % 4; j < PL_HALF_ROWS; j += 4)
+          r.prefetch_next(j0 + j, 2 * static_cast<size_t>(d & ~31), 64);
+        transpose_half(rows, 2 * static_cast<size_t>(d), out + d * kBlock + j0, kBlock);
+      }
+      continue;
+    }
+    for (int d = 0; d < dim; d += 8) {
+      alignas(64) uint8_t part[PL_HALF_ROWS][16];
+      const uint8_t* parts[PL_HALF_ROWS];
+      alignas(64) Key t[8 * PL_HALF_ROWS];
+      for (int j = 0; j < PL_HALF_ROWS; j++) {
+        std::memcpy(part[j], rows[j] + (rows[j] == nothing ? 0 : 2 * d), 16);
+        parts[j] = part[j];
+      }
+      transpose_half(parts, 0, t, PL_HALF_ROWS);
+      const int columns = j0 + PL_HALF_ROWS > kBlock ? kBlock - j0 : PL_HALF_ROWS;
+      for (int i = 0; i < 8; i++)
+        std::memcpy(out + (d + i) * kBlock + j0, t + i * PL_HALF_ROWS, columns * sizeof(Key));
     }
   }
 }
 
-// Positions [low, high) of a block as rows: out[position][v_pad].
+// Rows as f32: out[position][v_pad].
 template <int Type>
-void load_values(float* out, const uint8_t* base, int64_t stride, int dim, int v_pad, int low,
-                 int high, int ahead) {
-  const size_t bytes = row_bytes(Type, dim);
-  for (int j = low; j < high; j++) {
-    const uint8_t* row = base + j * stride;
-    if (j + kBlock < ahead) prefetch_row(row + kBlock * stride, bytes);
+void load_values(float* out, const Rows& r, int dim, int v_pad) {
+  for (int j = r.low; j < r.high; j++) {
+    r.prefetch_next(j, 0, r.bytes);
+    const uint8_t* row = r.base + j * r.stride;
     float* to = out + static_cast<size_t>(j) * v_pad;
     int d = 0;
     for (; d + 16 <= dim; d += 16) store(to + d, read16<Type>(row, d));
@@ -112,12 +147,12 @@ void load_values(float* out, const uint8_t* base, int64_t stride, int dim, int v
 
 // ---- the two products -----------------------------------------------------------------------------
 // scores[r][64] = sum over d of q[r][d] * keys[d][64], for R rows and N vectors of positions.
-template <int R, int N>
-inline void score_tile(const float* q, int dim, const float* keys, float* scores) {
+template <int R, int N, class Key>
+inline void score_tile(const float* q, int dim, const Key* keys, float* scores) {
   V acc[R][N];
   for (int r = 0; r < R; r++)
     for (int n = 0; n < N; n++) acc[r][n] = zero();
-#pragma GCC unroll 2
+#pragma GCC unroll 4
   for (int d = 0; d < dim; d++) {
     V k[N];
     for (int n = 0; n < N; n++) k[n] = load(keys + d * kBlock + 16 * n);
@@ -131,18 +166,21 @@ inline void score_tile(const float* q, int dim, const float* keys, float* scores
 }
 
 // state[r] = state[r] * scale[r] + sum over positions [low, high) of p[r][j] * values[j].
-template <int R, int N>
+// `stride`: elements between positions. Positions below `ahead` are fetched a block ahead.
+template <int R, int N, class Value>
 inline void value_tile(float* state, int state_stride, const float* scale, const float* p,
-                       const float* values, int v_pad, int low, int high) {
+                       const Value* values, int64_t stride, int low, int high, int ahead) {
   V acc[R][N];
   for (int r = 0; r < R; r++) {
     const V s = set1(scale[r]);
     for (int n = 0; n < N; n++) acc[r][n] = mul(load(state + r * state_stride + 16 * n), s);
   }
-#pragma GCC unroll 2
+#pragma GCC unroll 4
   for (int j = low; j < high; j++) {
     V v[N];
-    for (int n = 0; n < N; n++) v[n] = load(values + j * v_pad + 16 * n);
+    if (sizeof(Value) == 2 && j + kBlock < ahead)
+      for (int n = 0; n < N; n += 2) prefetch(values + (j + kBlock) * stride + 16 * n);
+    for (int n = 0; n < N; n++) v[n] = load(values + j * stride + 16 * n);
     for (int r = 0; r < R; r++) {
       const V a = set1(p[r * kBlock + j]);
       for (int n = 0; n < N; n++) acc[r][n] = fma(a, v[n], acc[r][n]);
@@ -152,8 +190,8 @@ inline void value_tile(float* state, int state_stride, const float* scale, const
     for (int n = 0; n < N; n++) store(state + r * state_stride + 16 * n, acc[r][n]);
 }
 
-template <int R>
-void score_rows(const float* q, int dim, const float* keys, float* scores, int low, int high) {
+template <int R, class Key>
+void score_rows(const float* q, int dim, const Key* keys, float* scores, int low, int high) {
   int j = low & ~15;
   for (; j + 16 * (kTileVectors - 1) < high; j += 16 * kTileVectors)
     score_tile<R, kTileVectors>(q, dim, keys + j, scores + j);
@@ -163,18 +201,21 @@ void score_rows(const float* q, int dim, const float* keys, float* scores, int l
     for (; j < high; j += 16) score_tile<R, 1>(q, dim, keys + j, scores + j);
 }
 
-template <int R>
-void value_rows(float* state, int stride, const float* scale, const float* p, const float* values,
-                int v_pad, int low, int high) {
+template <int R, class Value>
+void value_rows(float* state, int state_stride, const float* scale, const float* p,
+                const Value* values, int64_t stride, int v_pad, int low, int high, int ahead) {
   int d = 0;
   for (; d + 16 * kTileVectors <= v_pad; d += 16 * kTileVectors)
-    value_tile<R, kTileVectors>(state + d, stride, scale, p, values + d, v_pad, low, high);
+    value_tile<R, kTileVectors>(state + d, state_stride, scale, p, values + d, stride, low, high,
+                               ahead);
   if constexpr (kTileVectors > 2)
     for (; d + 32 <= v_pad; d += 32)
-      value_tile<R, 2>(state + d, stride, scale, p, values + d, v_pad, low, high);
+      value_tile<R, 2>(state + d, state_stride, scale, p, values + d, stride, low, high,
+                               ahead);
   if constexpr (kTileVectors > 1)
     for (; d < v_pad; d += 16)
-      value_tile<R, 1>(state + d, stride, scale, p, values + d, v_pad, low, high);
+      value_tile<R, 1>(state + d, state_stride, scale, p, values + d, stride, low, high,
+                               ahead);
 }
 
 // Calls f with a compile-time number of rows, at most kTileRows at a time.
@@ -254,6 +295,9 @@ void chunk(const Unit& u, int64_t index, float* state, float* work) {
     s[u.v_pad + 16] = kEmpty;
   }
 
+  const bool few = rows <= kTileRows;
+  const bool k_half = few && u.k_type == PL_CACHE_F16 && u.dim % 8 == 0;
+  const bool v_half = few && u.v_type == PL_CACHE_F16 && u.v_dim % 16 == 0;
   const Span first = visible(u, 0), last = visible(u, u.tokens - 1);
   const int64_t begin = index * kChunk;
   int64_t end = begin + kChunk;
@@ -265,20 +309,28 @@ void chunk(const Unit& u, int64_t index, float* state, float* work) {
     // Prefetching may run one block past this chunk: the next one is usually ours too.
     const int64_t left = last.high - b;
     const int ahead = left > 2 * kBlock ? 2 * kBlock : static_cast<int>(left);
-    const uint8_t* k = u.k + b * u.k_stride;
-    const uint8_t* v = u.v + b * u.v_stride;
-    if (u.k_type == PL_CACHE_F16)
-      load_keys<PL_CACHE_F16>(keys, k, u.k_stride, u.dim, low, high, ahead);
+    const Rows k = {u.k + b * u.k_stride, u.k_stride, low, high, ahead, row_bytes(u.k_type, u.dim)};
+    const Rows v = {u.v + b * u.v_stride, u.v_stride, low, high, ahead,
+                    row_bytes(u.v_type, u.v_dim)};
+    auto* half_keys = reinterpret_cast<uint16_t*>(keys);
+    if (k_half)
+      load_half_keys(half_keys, k, u.dim);
+    else if (u.k_type == PL_CACHE_F16 && u.dim % 8 == 0)
+      load_half_keys(keys, k, u.dim);
+    else if (u.k_type == PL_CACHE_F16)
+      load_keys<PL_CACHE_F16>(keys, k, u.dim);
     else if (u.k_type == PL_CACHE_F32)
-      load_keys<PL_CACHE_F32>(keys, k, u.k_stride, u.dim, low, high, ahead);
+      load_keys<PL_CACHE_F32>(keys, k, u.dim);
     else
-      load_keys<PL_CACHE_Q8_0>(keys, k, u.k_stride, u.dim, low, high, ahead);
-    if (u.v_type == PL_CACHE_F16)
-      load_values<PL_CACHE_F16>(values, v, u.v_stride, u.v_dim, u.v_pad, low, high, ahead);
+      load_keys<PL_CACHE_Q8_0>(keys, k, u.dim);
+    if (v_half)
+      ;  // read in place
+    else if (u.v_type == PL_CACHE_F16)
+      load_values<PL_CACHE_F16>(values, v, u.v_dim, u.v_pad);
     else if (u.v_type == PL_CACHE_F32)
-      load_values<PL_CACHE_F32>(values, v, u.v_stride, u.v_dim, u.v_pad, low, high, ahead);
+      load_values<PL_CACHE_F32>(values, v, u.v_dim, u.v_pad);
     else
-      load_values<PL_CACHE_Q8_0>(values, v, u.v_stride, u.v_dim, u.v_pad, low, high, ahead);
+      load_values<PL_CACHE_Q8_0>(values, v, u.v_dim, u.v_pad);
 
     by_rows(rows, [&](auto count, int r) {
       constexpr int R = decltype(count)::value;
@@ -288,7 +340,11 @@ void chunk(const Unit& u, int64_t index, float* state, float* work) {
       const int to = z.high < b + high ? static_cast<int>(z.high - b) : high;
       float* s = scores + static_cast<size_t>(r) * kBlock;
       if (from >= to) return;
-      score_rows<R>(q + static_cast<size_t>(r) * u.dim, u.dim, keys, s, from, to);
+      const float* queries = q + static_cast<size_t>(r) * u.dim;
+      if (k_half)
+        score_rows<R>(queries, u.dim, half_keys, s, from, to);
+      else
+        score_rows<R>(queries, u.dim, keys, s, from, to);
       for (int i = 0; i < R; i++) {
         const Span own = visible(u, (r + i) / u.group);
         float* row = state + static_cast<size_t>(r + i) * stride;
@@ -307,8 +363,13 @@ void chunk(const Unit& u, int64_t index, float* state, float* work) {
       const int from = a.low > b + low ? static_cast<int>(a.low - b) : low;
       const int to = z.high < b + high ? static_cast<int>(z.high - b) : high;
       if (from >= to) return;
-      value_rows<R>(state + static_cast<size_t>(r) * stride, stride, shrink + r,
-                    scores + static_cast<size_t>(r) * kBlock, values, u.v_pad, from, to);
+      float* values_of = state + static_cast<size_t>(r) * stride;
+      const float* p = scores + static_cast<size_t>(r) * kBlock;
+      if (v_half)
+        value_rows<R>(values_of, stride, shrink + r, p, reinterpret_cast<const uint16_t*>(v.base),
+                      u.v_stride / 2, u.v_pad, from, to, ahead);
+      else
+        value_rows<R>(values_of, stride, shrink + r, p, values, u.v_pad, u.v_pad, from, to, 0);
     });
   }
 }

@@ -16,6 +16,11 @@ inline V load_half(const void* p) {
   const __m128i* h = static_cast<const __m128i*>(p);
   return {_mm256_cvtph_ps(_mm_loadu_si128(h)), _mm256_cvtph_ps(_mm_loadu_si128(h + 1))};
 }
+inline float half_value(const void* p) {
+  uint16_t h;
+  std::memcpy(&h, p, 2);
+  return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(h)));
+}
 inline V load_int8(const void* p) {
   const __m128i x = _mm_loadu_si128(static_cast<const __m128i*>(p));
   return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(x)),
@@ -116,4 +121,42 @@ inline void transpose(V* r) {
     r[i + 8] = {q[1][i], q[3][i]};
   }
 }
-inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+// f16 columns [d, d + 8) of 16 rows become out[8][16].
+#define PL_HALF_ROWS 16
+inline void transpose_half(const uint8_t* const* rows, size_t offset, __m256i* out) {
+  __m256i v[8], t[8];
+  for (int i = 0; i < 8; i++) {
+    const auto at = [&](int row) {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[row] + offset));
+    };
+    v[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(at(i)), at(8 + i), 1);
+  }
+  for (int i = 0; i < 4; i++) {
+    t[i] = _mm256_unpacklo_epi16(v[2 * i], v[2 * i + 1]);
+    t[4 + i] = _mm256_unpackhi_epi16(v[2 * i], v[2 * i + 1]);
+  }
+  for (int i = 0; i < 4; i++) {
+    v[2 * i] = _mm256_unpacklo_epi32(t[2 * i], t[2 * i + 1]);
+    v[2 * i + 1] = _mm256_unpackhi_epi32(t[2 * i], t[2 * i + 1]);
+  }
+  for (int i = 0; i < 2; i++)
+    for (int j = 0; j < 2; j++) {
+      out[4 * i + 2 * j] = _mm256_unpacklo_epi64(v[4 * i + j], v[4 * i + j + 2]);
+      out[4 * i + 2 * j + 1] = _mm256_unpackhi_epi64(v[4 * i + j], v[4 * i + j + 2]);
+    }
+}
+inline void transpose_half(const uint8_t* const* rows, size_t offset, uint16_t* out, int stride) {
+  __m256i t[8];
+  transpose_half(rows, offset, t);
+  for (int i = 0; i < 8; i++)
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i * stride), t[i]);
+}
+inline void transpose_half(const uint8_t* const* rows, size_t offset, float* out, int stride) {
+  __m256i t[8];
+  transpose_half(rows, offset, t);
+  for (int i = 0; i < 8; i++) {
+    _mm256_storeu_ps(out + i * stride, _mm256_cvtph_ps(_mm256_castsi256_si128(t[i])));
+    _mm256_storeu_ps(out + i * stride + 8, _mm256_cvtph_ps(_mm256_extracti128_si256(t[i], 1)));
+  }
+}
+inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }

@@ -12,6 +12,11 @@ inline void store(float* p, V a) { _mm512_storeu_ps(p, a.x); }
 inline V load_half(const void* p) {
   return {_mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p)))};
 }
+inline float half_value(const void* p) {
+  uint16_t h;
+  std::memcpy(&h, p, 2);
+  return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(h)));
+}
 inline V load_int8(const void* p) {
   return {_mm512_cvtepi32_ps(
       _mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))))};
@@ -84,4 +89,45 @@ inline void transpose(V* r) {
     r[i + 12].x = _mm512_shuffle_f32x4(c, d, 0xdd);
   }
 }
-inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+// f16 columns [d, d + 8) of 32 rows become out[8][32].
+#define PL_HALF_ROWS 32
+inline void transpose_half(const uint8_t* const* rows, size_t offset, __m512i* out) {
+  __m512i v[8], t[8];
+  for (int i = 0; i < 8; i++) {
+    // Lane l gets row 8 l + i: masked broadcasts from memory keep the shuffle unit free.
+    const auto at = [&](int row) {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[row] + offset));
+    };
+    v[i] = _mm512_castsi128_si512(at(i));
+    v[i] = _mm512_mask_broadcast_i32x4(v[i], 0x00f0, at(8 + i));
+    v[i] = _mm512_mask_broadcast_i32x4(v[i], 0x0f00, at(16 + i));
+    v[i] = _mm512_mask_broadcast_i32x4(v[i], 0xf000, at(24 + i));
+  }
+  for (int i = 0; i < 4; i++) {
+    t[i] = _mm512_unpacklo_epi16(v[2 * i], v[2 * i + 1]);
+    t[4 + i] = _mm512_unpackhi_epi16(v[2 * i], v[2 * i + 1]);
+  }
+  for (int i = 0; i < 4; i++) {
+    v[2 * i] = _mm512_unpacklo_epi32(t[2 * i], t[2 * i + 1]);
+    v[2 * i + 1] = _mm512_unpackhi_epi32(t[2 * i], t[2 * i + 1]);
+  }
+  for (int i = 0; i < 2; i++)
+    for (int j = 0; j < 2; j++) {
+      out[4 * i + 2 * j] = _mm512_unpacklo_epi64(v[4 * i + j], v[4 * i + j + 2]);
+      out[4 * i + 2 * j + 1] = _mm512_unpackhi_epi64(v[4 * i + j], v[4 * i + j + 2]);
+    }
+}
+inline void transpose_half(const uint8_t* const* rows, size_t offset, uint16_t* out, int stride) {
+  __m512i t[8];
+  transpose_half(rows, offset, t);
+  for (int i = 0; i < 8; i++) _mm512_storeu_si512(out + i * stride, t[i]);
+}
+inline void transpose_half(const uint8_t* const* rows, size_t offset, float* out, int stride) {
+  __m512i t[8];
+  transpose_half(rows, offset, t);
+  for (int i = 0; i < 8; i++) {
+    _mm512_storeu_ps(out + i * stride, _mm512_cvtph_ps(_mm512_castsi512_si256(t[i])));
+    _mm512_storeu_ps(out + i * stride + 16, _mm512_cvtph_ps(_mm512_extracti64x4_epi64(t[i], 1)));
+  }
+}
+inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }

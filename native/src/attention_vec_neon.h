@@ -21,6 +21,11 @@ inline V load_half(const void* p) {
   PL_EACH r.x[i] = vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(b + 8 * i)));
   return r;
 }
+inline float half_value(const void* p) {
+  uint16_t h;
+  std::memcpy(&h, p, 2);
+  return vgetq_lane_f32(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(h))), 0);
+}
 inline V load_int8(const void* p) {
   const int8x16_t b = vld1q_s8(static_cast<const int8_t*>(p));
   const int16x8_t l = vmovl_s8(vget_low_s8(b)), h = vmovl_s8(vget_high_s8(b));
@@ -120,6 +125,41 @@ inline void transpose(V* r) {
       t[4 * j + 3].x[i] = vreinterpretq_f32_f64(vtrn2q_f64(ab1, cd1));
     }
   for (int i = 0; i < 16; i++) r[i] = t[i];
+}
+// f16 columns [d, d + 8) of 8 rows become out[8][8].
+#define PL_HALF_ROWS 8
+inline void transpose_half(const uint8_t* const* rows, size_t offset, uint16x8_t* out) {
+  uint16x8_t v[8], t[8];
+  for (int i = 0; i < 8; i++) v[i] = vreinterpretq_u16_u8(vld1q_u8(rows[i] + offset));
+  for (int i = 0; i < 4; i++) {
+    t[i] = vzip1q_u16(v[2 * i], v[2 * i + 1]);
+    t[4 + i] = vzip2q_u16(v[2 * i], v[2 * i + 1]);
+  }
+  for (int i = 0; i < 4; i++) {
+    const uint32x4_t a = vreinterpretq_u32_u16(t[2 * i]), b = vreinterpretq_u32_u16(t[2 * i + 1]);
+    v[2 * i] = vreinterpretq_u16_u32(vzip1q_u32(a, b));
+    v[2 * i + 1] = vreinterpretq_u16_u32(vzip2q_u32(a, b));
+  }
+  for (int i = 0; i < 2; i++)
+    for (int j = 0; j < 2; j++) {
+      const uint64x2_t a = vreinterpretq_u64_u16(v[4 * i + j]);
+      const uint64x2_t b = vreinterpretq_u64_u16(v[4 * i + j + 2]);
+      out[4 * i + 2 * j] = vreinterpretq_u16_u64(vzip1q_u64(a, b));
+      out[4 * i + 2 * j + 1] = vreinterpretq_u16_u64(vzip2q_u64(a, b));
+    }
+}
+inline void transpose_half(const uint8_t* const* rows, size_t offset, uint16_t* out, int stride) {
+  uint16x8_t t[8];
+  transpose_half(rows, offset, t);
+  for (int i = 0; i < 8; i++) vst1q_u16(out + i * stride, t[i]);
+}
+inline void transpose_half(const uint8_t* const* rows, size_t offset, float* out, int stride) {
+  uint16x8_t t[8];
+  transpose_half(rows, offset, t);
+  for (int i = 0; i < 8; i++) {
+    vst1q_f32(out + i * stride, vcvt_f32_f16(vreinterpret_f16_u16(vget_low_u16(t[i]))));
+    vst1q_f32(out + i * stride + 4, vcvt_f32_f16(vreinterpret_f16_u16(vget_high_u16(t[i]))));
+  }
 }
 inline void prefetch(const void* p) { __builtin_prefetch(p); }
 #undef PL_EACH

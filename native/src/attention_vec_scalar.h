@@ -53,6 +53,11 @@ inline uint16_t float_to_half(float f) {
   std::memcpy(&r, &m, 4);
   return static_cast<uint16_t>(sign | (r - 0x3f000000u));
 }
+inline float half_value(const void* p) {
+  uint16_t h;
+  std::memcpy(&h, p, 2);
+  return half_to_float(h);
+}
 inline V load_half(const void* p) {
   uint16_t h[16];
   std::memcpy(h, p, sizeof h);
@@ -147,6 +152,15 @@ inline void transpose(V* r) {
       r[i].x[j] = r[j].x[i];
       r[j].x[i] = t;
     }
+}
+#define PL_HALF_ROWS 8
+inline void transpose_half(const uint8_t* const* rows, size_t offset, uint16_t* out, int stride) {
+  for (int j = 0; j < 8; j++)
+    for (int i = 0; i < 8; i++) std::memcpy(out + i * stride + j, rows[j] + offset + 2 * i, 2);
+}
+inline void transpose_half(const uint8_t* const* rows, size_t offset, float* out, int stride) {
+  for (int j = 0; j < 8; j++)
+    for (int i = 0; i < 8; i++) out[i * stride + j] = half_value(rows[j] + offset + 2 * i);
 }
 inline void prefetch(const void*) {}
 #undef PL_EACH

@@ -5,6 +5,8 @@
  */
 import { PacelineError } from '../base/errors.js';
 import type { Graph } from '../ggml/graph.js';
+import { cachedAttention } from '../ggml/native/attention.js';
+import { nativeKernels } from '../ggml/native/library.js';
 import type { Tensor } from '../ggml/tensor.js';
 import { GgmlType } from '../ggml/types.js';
 import type { ForwardBatch, LayerCache, SequenceSlice } from './model.js';
@@ -31,6 +33,13 @@ export function attend(
   v: Tensor,
   options: AttendOptions,
 ): Tensor {
+  const slices = batch.sequences.map(({ cache, start, count, past }) => {
+    if (past + count > cache.capacity) throw overflow(past + count, cache.capacity);
+    return { ...cache.layer(layer), start, count, past };
+  });
+  const { kernels } = nativeKernels();
+  const native = kernels && cachedAttention(kernels, graph, q, k, v, slices, options);
+  if (native !== undefined) return native;
   const [headDim, heads] = q.shape;
   let result: Tensor | undefined;
   for (const slice of batch.sequences) {
@@ -44,16 +53,17 @@ export function attend(
   return result;
 }
 
+function overflow(needed: number, capacity: number): PacelineError {
+  return new PacelineError(
+    'context-overflow',
+    `${needed} tokens do not fit into a cache of ${capacity}`,
+    { hint: 'Use a larger context or a shorter prompt.' },
+  );
+}
+
 /** Writes the keys and values of a slice behind what the cache has. */
 function append(graph: Graph, slice: SequenceSlice, cache: LayerCache, k: Tensor, v: Tensor): void {
   const { start, count, past } = slice;
-  if (past + count > slice.cache.capacity) {
-    throw new PacelineError(
-      'context-overflow',
-      `${past + count} tokens do not fit into a cache of ${slice.cache.capacity}`,
-      { hint: 'Use a larger context or a shorter prompt.' },
-    );
-  }
   for (const [source, target] of [
     [k, cache.k],
     [v, cache.v],

@@ -30,6 +30,7 @@ const signatures = {
   pl_act_bytes: ['int64', ['int64', 'int64']],
   pl_needs_quantized: ['int64', ['int64']],
   pl_repack: ['int', ['int64', 'mem', 'ptr', 'int64', 'int64', 'int64', 'int64', 'int64']],
+  pl_attention_scratch: ['int64', ['ptr', 'int64', 'int64', 'int64']],
 } as const satisfies Signatures;
 
 /** The version of the C interface that this code is written for. */
