@@ -27,10 +27,19 @@ export function number(least: number, most = Number.MAX_SAFE_INTEGER): (text: st
   };
 }
 
+/** Numbers separated by commas, each as `one` reads it. */
+function listOf(one: (text: string) => number): (text: string) => number[] {
+  return (text) => text.split(',').map((part) => one(part.trim()));
+}
+
 /** Whole numbers separated by commas, each in a range. */
 export function integers(least: number, most: number): (text: string) => number[] {
-  const one = integer(least, most);
-  return (text) => text.split(',').map((part) => one(part.trim()));
+  return listOf(integer(least, most));
+}
+
+/** Numbers separated by commas, each in a range. */
+export function numbers(least: number, most: number): (text: string) => number[] {
+  return listOf(number(least, most));
 }
 
 /** Words separated by commas, each one of a list. */

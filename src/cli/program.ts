@@ -1,8 +1,5 @@
 /** All commands and what they have in common: help, exit codes, what counts as wrong usage. */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command, type CommanderError } from 'commander';
-import { packageRoot } from '../base/paths.js';
 import { defineBench } from './commands/bench.js';
 import { defineDetokenize } from './commands/detokenize.js';
 import { defineDevices } from './commands/devices.js';
@@ -10,13 +7,9 @@ import { defineInspect } from './commands/inspect.js';
 import { defineRun } from './commands/run.js';
 import { defineStart } from './commands/start.js';
 import { defineTokenize } from './commands/tokenize.js';
+import { defineVerify } from './commands/verify.js';
 import { exitCodes } from './failure.js';
-
-/** This package's version. */
-export function packageVersion(): string {
-  const text = readFileSync(join(packageRoot(), 'package.json'), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
-}
+import { packageVersion } from './package-version.js';
 
 /** Variables that the program reads. */
 export const environment: readonly (readonly [name: string, meaning: string])[] = [
@@ -60,6 +53,7 @@ export function createProgram(): Command {
   defineInspect(program);
   defineDevices(program);
   defineBench(program);
+  defineVerify(program);
   defineStart(program);
   throwInsteadOfExit(program);
   return program;

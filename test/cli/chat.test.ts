@@ -46,6 +46,8 @@ class EchoModel implements ModelLike {
   readonly asked: (readonly ChatMessage[])[] = [];
   readonly continued: string[] = [];
   sessions = 0;
+  /** Called when an answer runs that has to be stopped. */
+  onForever: () => void = () => {};
 
   createSession(): SessionLike {
     this.sessions++;
@@ -70,8 +72,7 @@ class EchoModel implements ModelLike {
     if (last === 'forever') {
       await new Promise<void>((resolve) => {
         options.signal?.addEventListener('abort', () => resolve());
-        // What the terminal does when Ctrl-C is pressed outside of raw mode.
-        setImmediate(() => process.emit('SIGINT'));
+        setImmediate(this.onForever);
       });
       yield end(text, 'abort');
       return;
@@ -133,12 +134,30 @@ test('a conversation: turns are remembered, /reset forgets, /exit leaves', async
 
 test('Ctrl-C stops the answer, not the program; what was said stays', async () => {
   const chat = open();
-  chat.type('forever\nand then\n/exit\n');
+  chat.model.onForever = () => chat.type('typed too soon\u0003');
+  chat.type('forever\n');
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  chat.type('and then\n/exit\n');
   await chat.done;
   assert.match(chat.screen(), /stopped/);
+  assert.doesNotMatch(chat.screen(), /too soon/);
   assert.deepEqual(
     chat.model.asked[1]?.map(({ content }) => content),
     ['forever', '1: forever', 'and then'],
+  );
+});
+
+test('a signal stops the answer, too; what was typed meanwhile is the next line', async () => {
+  const chat = open();
+  chat.model.onForever = () => {
+    chat.type('typed ahead\n/exit\n');
+    setImmediate(() => process.emit('SIGINT'));
+  };
+  chat.type('forever\n');
+  await chat.done;
+  assert.deepEqual(
+    chat.model.asked[1]?.map(({ content }) => content),
+    ['forever', '1: forever', 'typed ahead'],
   );
 });
 

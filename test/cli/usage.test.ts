@@ -19,7 +19,7 @@ test('every command has --help and --json', async () => {
   const commands = program.createHelp().visibleCommands(program);
   assert.deepEqual(
     commands.map((command) => command.name()),
-    ['run', 'tokenize', 'detokenize', 'inspect', 'devices', 'bench'],
+    ['run', 'tokenize', 'detokenize', 'inspect', 'devices', 'bench', 'verify'],
   );
   for (const command of commands) {
     assert.ok(

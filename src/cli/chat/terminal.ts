@@ -13,11 +13,12 @@ import { ProgressBar } from '../progress-bar.js';
 import { printable } from '../table.js';
 import { Conversation, type ConversationSettings } from './conversation.js';
 import { readHistory, writeHistory } from './history.js';
+import { KeyGate, type KeySource } from './key-gate.js';
 import { slash } from './slash.js';
 
 /** The streams of the chat; tests give their own. */
 export interface ChatStreams {
-  readonly input: NodeJS.ReadStream;
+  readonly input: KeySource;
   readonly output: NodeJS.WriteStream;
   readonly history?: { readonly read: () => string[]; readonly write: (h: string[]) => void };
 }
@@ -82,9 +83,7 @@ class LineReader {
 
 function banner(info: ModelInfo, chat: boolean): string {
   const name = printable(info.name ?? info.path);
-  const kind = chat
-    ? 'Type a message.'
-    : 'A base model: it continues what you type, it does not answer.';
+  const kind = chat ? 'Type a message.' : 'A base model: it continues what you type.';
   return `${name} (${info.architecture}, ${info.kernels}, ${info.threads} threads)\n${kind} /help lists the commands, Ctrl-D leaves.\n`;
 }
 
@@ -106,8 +105,9 @@ export async function chatOnTerminal(
     : { maxTokens: continuationTokens, ...settings.options };
   const conversation = new Conversation(model, { ...settings, options });
   const history = (streams.history?.read ?? readHistory)();
+  const gate = new KeyGate(input);
   const readline = createInterface({
-    input,
+    input: gate,
     output,
     terminal: true,
     history,
@@ -134,11 +134,12 @@ export async function chatOnTerminal(
         if (result.exit === true) return;
         output.write(`${result.say}\n`);
       } else {
-        await answer(conversation, line.text, readline, streams);
+        await answer(conversation, line.text, gate, output);
       }
     }
   } finally {
     readline.close();
+    gate.release();
     (streams.history?.write ?? writeHistory)(kept);
     await conversation.dispose();
   }
@@ -148,15 +149,12 @@ export async function chatOnTerminal(
 async function answer(
   conversation: Conversation,
   text: string,
-  readline: Interface,
-  streams: ChatStreams,
+  gate: KeyGate,
+  output: NodeJS.WriteStream,
 ): Promise<void> {
-  const { input, output } = streams;
   const stop = new AbortController();
   const onInterrupt = (): void => stop.abort();
-  // Outside of raw mode the terminal itself turns Ctrl-C into a signal.
-  readline.pause();
-  input.setRawMode?.(false);
+  gate.close(onInterrupt);
   process.on('SIGINT', onInterrupt);
   const bar = new ProgressBar();
   if (!conversation.chat) output.write(dim(text, output));
@@ -180,7 +178,6 @@ async function answer(
     else output.write(`\nerror: ${failure.message}\n${failure.hint ?? ''}\n`);
   } finally {
     process.off('SIGINT', onInterrupt);
-    input.setRawMode?.(true);
-    readline.resume();
+    gate.open();
   }
 }

@@ -1,0 +1,56 @@
+/** `paceline verify`: proof that nothing but model, prompt, settings and seed decides a text. */
+import type { Command } from 'commander';
+import type { DraftKind } from '../../engine/types.js';
+import { draftKinds } from '../generation-flags.js';
+import { collect, integer, integers, numbers, words } from '../numbers.js';
+
+/** Values of the flags of `verify`. */
+export interface VerifyFlags {
+  readonly gen: number;
+  readonly temps: readonly number[];
+  readonly seeds: readonly number[];
+  readonly threads?: readonly number[];
+  readonly chunks: readonly number[];
+  readonly draft?: readonly DraftKind[];
+  readonly prompts?: number;
+  readonly prompt?: readonly string[];
+  readonly tokensOnly?: boolean;
+  readonly json?: boolean;
+}
+
+/** Declares the command. */
+export function defineVerify(program: Command): void {
+  program
+    .command('verify')
+    .summary('prove that drafting, batching and threads change nothing')
+    .description(
+      'Generates texts plainly, then again with every drafter, in other prefill chunks, beside ' +
+        'other texts, from caches with a past, and with other numbers of threads. Tokens must be ' +
+        'the same, and all logits too, to the byte. Exits with 7 and shows the first differences ' +
+        'when they are not.',
+    )
+    .argument('[model]', 'a path or `default`', 'default')
+    .option('--gen <tokens>', 'tokens of each text', integer(1, 4096), 32)
+    .option('--temps <values>', 'temperatures', numbers(0, 100), [0, 0.7, 1.2])
+    .option('--seeds <values>', 'seeds for temperatures above 0', integers(0, 2 ** 48), [1, 2])
+    .option(
+      '--threads <counts>',
+      'numbers of threads; the first is the reference',
+      integers(1, 1024),
+    )
+    .option(
+      '--chunks <sizes>',
+      'prefill chunks to compare with a single one',
+      integers(1, 4096),
+      [1, 7, 64],
+    )
+    .option('--draft <kinds>', 'only these drafters', words(draftKinds))
+    .option('--prompts <count>', 'only so many of the built-in prompts', integer(1, 1000))
+    .option('--prompt <text>', 'a prompt instead of the built-in ones; may be repeated', collect)
+    .option('--tokens-only', 'compare tokens and not logits, for devices that depend on the batch')
+    .option('--json', 'one JSON object on stdout')
+    .action(async (model: string, flags: VerifyFlags) => {
+      const { verifyCommand } = await import('../verify/command.js');
+      await verifyCommand(model, flags);
+    });
+}

@@ -1,0 +1,176 @@
+/** Runs `paceline verify` and reports what it found, for a person or as JSON. */
+import { createHash } from 'node:crypto';
+import { createReadStream, statSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
+import { errorCodes } from '../../base/errors.js';
+import { loadModel } from '../../engine/load.js';
+import { resolveModelPath } from '../../engine/model-path.js';
+import type { ModelInfo } from '../../engine/types.js';
+import { verifyPrompts } from '../../engine/verify/prompts.js';
+import {
+  type VerifyDifference,
+  type VerifyOutcome,
+  verifyModel,
+} from '../../engine/verify/verify.js';
+import { ggmlVersion } from '../../ggml/library.js';
+import type { VerifyFlags } from '../commands/verify.js';
+import { catchInterrupt } from '../interrupt.js';
+import { bold, print, printJson } from '../output.js';
+import { packageVersion } from '../package-version.js';
+import { ProgressBar } from '../progress-bar.js';
+import { bytes, printable, table } from '../table.js';
+
+/** What somebody else needs to know to repeat the check. */
+interface Circumstances {
+  readonly model: {
+    readonly path: string;
+    readonly name: string | undefined;
+    readonly architecture: string;
+    readonly bytes: number;
+    readonly sha256: string;
+  };
+  readonly machine: {
+    readonly cpu: string | undefined;
+    readonly cores: number;
+    readonly memory_bytes: number;
+    readonly platform: string;
+  };
+  readonly versions: { readonly paceline: string; readonly ggml: string; readonly node: string };
+  readonly kernels: string;
+  readonly settings: {
+    readonly tokens_each: number;
+    readonly temperatures: readonly number[];
+    readonly seeds: readonly number[];
+    readonly threads: readonly number[];
+    readonly prefill_chunks: readonly number[];
+  };
+}
+
+/** Runs the command. Sets the exit code 7 when something differs. */
+export async function verifyCommand(model: string, flags: VerifyFlags): Promise<void> {
+  const bar = new ProgressBar();
+  const interrupt = catchInterrupt();
+  const { signal } = interrupt;
+  try {
+    const path = resolveModelPath(model);
+    const prompts = flags.prompt ?? verifyPrompts.slice(0, flags.prompts ?? verifyPrompts.length);
+    let info: ModelInfo | undefined;
+    let threads = flags.threads;
+    const open = async (count: number | undefined) => {
+      const contextLength = 1024 + flags.gen;
+      const options = count === undefined ? { contextLength } : { contextLength, threads: count };
+      const loaded = await loadModel(path, { ...options, signal, onProgress: bar.onProgress });
+      info ??= loaded.info;
+      return loaded;
+    };
+    if (threads === undefined) {
+      await using first = await open(undefined);
+      const { threads: usual } = first.info;
+      threads = usual > 1 ? [usual, 1] : [1];
+    }
+    const outcome = await verifyModel({
+      open,
+      prompts,
+      temperatures: flags.temps,
+      seeds: flags.seeds,
+      maxTokens: flags.gen,
+      threads,
+      chunks: flags.chunks,
+      drafts: flags.draft,
+      tokensOnly: flags.tokensOnly === true,
+      onProgress: bar.onProgress,
+      signal,
+    });
+    bar.clear();
+    const circumstances = await describe(path, info, flags, threads);
+    if (flags.json === true) await printJson({ ...outcome, ...circumstances });
+    else await print(renderVerify(outcome, circumstances));
+    if (!outcome.identical) process.exitCode = errorCodes['check-failed'].exit;
+  } finally {
+    bar.clear();
+    interrupt.release();
+  }
+}
+
+async function describe(
+  path: string,
+  info: ModelInfo | undefined,
+  flags: VerifyFlags,
+  threads: readonly number[],
+): Promise<Circumstances> {
+  const processors = cpus();
+  return {
+    model: {
+      path,
+      name: info?.name,
+      architecture: info?.architecture ?? '',
+      bytes: statSync(path).size,
+      sha256: await sha256(path),
+    },
+    machine: {
+      cpu: processors[0]?.model,
+      cores: processors.length,
+      memory_bytes: totalmem(),
+      platform: `${process.platform}-${process.arch}`,
+    },
+    versions: { paceline: packageVersion(), ggml: ggmlVersion, node: process.versions.node },
+    kernels: info?.kernels ?? '',
+    settings: {
+      tokens_each: flags.gen,
+      temperatures: flags.temps,
+      seeds: flags.seeds,
+      threads,
+      prefill_chunks: flags.chunks,
+    },
+  };
+}
+
+async function sha256(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}
+
+/** The report as a person posts it. */
+export function renderVerify(outcome: VerifyOutcome, about: Circumstances): string {
+  const { model, machine, versions, settings } = about;
+  const facts = table([
+    [
+      'model',
+      `${printable(model.name ?? model.path)}, ${model.architecture}, ${bytes(model.bytes)}`,
+    ],
+    ['sha256', model.sha256],
+    ['machine', `${machine.cpu ?? 'unknown CPU'}, ${machine.cores} cores, ${machine.platform}`],
+    ['kernels', about.kernels],
+    ['versions', `paceline ${versions.paceline}, ggml ${versions.ggml}, node ${versions.node}`],
+    [
+      'texts',
+      `${outcome.texts} of ${settings.tokens_each} tokens, temperatures ` +
+        `${settings.temperatures.join(', ')}, seeds ${settings.seeds.join(', ')}`,
+    ],
+  ]);
+  const rows = outcome.variations.map((row) => [
+    row.variation,
+    `${row.texts}`,
+    `${row.rows}`,
+    row.drafted > 0 ? `${row.accepted}/${row.drafted}` : '',
+    row.differences === 0 ? 'identical' : `${row.differences} differ`,
+  ]);
+  const header = ['varied', 'texts', 'rows of logits', 'accepted', 'result'];
+  const verdict = outcome.identical
+    ? `identical: ${outcome.rows} rows of logits, to the byte\n`
+    : `different: see below\n`;
+  const differences = outcome.differences.map(renderDifference).join('');
+  return `${facts}\n${table(rows, header)}\n${bold(verdict)}${differences}`;
+}
+
+function renderDifference(d: VerifyDifference): string {
+  const side = ({ token, top }: VerifyDifference['expected']) =>
+    `token ${token}, logits ${top.map(({ token: id, logit }) => `${id}: ${logit}`).join(', ')}`;
+  return (
+    `\n${d.variation}, temperature ${d.temperature}, seed ${d.seed}, ` +
+    `prompt ${JSON.stringify(d.prompt.slice(0, 60))}\n` +
+    `  first difference (${d.kind}) at position ${d.position}\n` +
+    `  expected ${side(d.expected)}\n  found    ${side(d.found)}\n`
+  );
+}
