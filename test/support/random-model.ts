@@ -202,7 +202,10 @@ function* randomTensors(o: Complete): Generator<RandomTensor> {
   const { embedding, inner, vocab, headDim } = o;
   const queries = o.heads * headDim;
   const keys = o.kvHeads * headDim;
-  const tableGain = o.tied ? 3 : Math.sqrt(embedding);
+  // A tied table also is the head, which sets its scale; the branches then add little to it each, as
+  // in trained models, or else rounding would be amplified from layer to layer.
+  const tableGain = o.tied ? 3 : Math.sqrt(embedding) / 2;
+  const branchGain = o.tied && o.architecture !== 'gemma3' ? 0.15 : 0.4;
   yield matrix('token_embd.weight', [embedding, vocab], tableGain, o.tableType ?? o.type);
   yield norm('output_norm.weight', embedding);
   if (!o.tied) yield matrix('output.weight', [embedding, vocab], 3);
@@ -231,7 +234,7 @@ function* randomTensors(o: Complete): Generator<RandomTensor> {
       yield norm(`${at}.attn_q_norm.weight`, whole ? queries : headDim);
       yield norm(`${at}.attn_k_norm.weight`, whole ? keys : headDim);
     }
-    yield matrix(`${at}.attn_output.weight`, [queries, embedding]);
+    yield matrix(`${at}.attn_output.weight`, [queries, embedding], branchGain);
     if (o.biases) yield bias(`${at}.attn_output.bias`, embedding);
     if (o.architecture === 'gemma3') {
       yield norm(`${at}.post_attention_norm.weight`, embedding);
@@ -241,7 +244,7 @@ function* randomTensors(o: Complete): Generator<RandomTensor> {
     if (o.experts === undefined) {
       yield matrix(`${at}.ffn_gate.weight`, [embedding, inner], 1.5);
       yield matrix(`${at}.ffn_up.weight`, [embedding, inner]);
-      yield matrix(`${at}.ffn_down.weight`, [inner, embedding]);
+      yield matrix(`${at}.ffn_down.weight`, [inner, embedding], branchGain);
       if (o.biases) {
         yield bias(`${at}.ffn_gate.bias`, inner);
         yield bias(`${at}.ffn_up.bias`, inner);
@@ -252,7 +255,7 @@ function* randomTensors(o: Complete): Generator<RandomTensor> {
       yield matrix(`${at}.ffn_gate_inp.weight`, [embedding, experts], 2, GgmlType.F32);
       yield matrix(`${at}.ffn_gate_exps.weight`, [embedding, inner, experts], 1.5);
       yield matrix(`${at}.ffn_up_exps.weight`, [embedding, inner, experts]);
-      yield matrix(`${at}.ffn_down_exps.weight`, [inner, embedding, experts]);
+      yield matrix(`${at}.ffn_down_exps.weight`, [inner, embedding, experts], branchGain);
     }
   }
 }
