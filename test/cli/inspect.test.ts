@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { stat } from 'node:fs/promises';
+import { test } from 'node:test';
+import { mixOf, shapeOf, tensorsOf } from '../../src/cli/bench/shapes.js';
+import { table } from '../../src/cli/table.js';
+import { GgufValueType } from '../../src/gguf/types.js';
+import { jsonOf, paceline } from '../support/cli.js';
+import { sharedFile } from '../support/shared.js';
+import { changedModel, temporaryFile, tinyModel } from '../support/tiny-model.js';
+
+interface InspectJson {
+  readonly architecture: string;
+  readonly parameters: number;
+  readonly file_bytes: number;
+  readonly types: { readonly type: string; readonly share: number }[];
+  readonly tokenizer: { readonly vocabulary_size: number; readonly has_chat_template: boolean };
+  readonly memory: Record<string, number>[];
+  readonly metadata?: Record<string, unknown>;
+  readonly tensor_list?: { readonly name: string }[];
+}
+
+test('inspect --json says what the file holds and what a context needs', async () => {
+  const model = await tinyModel('q8_0');
+  const result = await paceline(['inspect', model, '--ctx', '100', '--json']);
+  assert.deepEqual([result.code, result.stderr], [0, '']);
+  const report = jsonOf(result) as unknown as InspectJson;
+  const shape = shapeOf('tiny');
+  const plan = tensorsOf(shape, mixOf('q8_0', shape));
+  const elements = plan.map((tensor) => tensor.shape.reduce((a, b) => a * b, 1));
+  assert.equal(report.architecture, 'qwen3');
+  assert.equal(
+    report.parameters,
+    elements.reduce((a, b) => a + b, 0),
+  );
+  assert.equal(report.file_bytes, (await stat(model)).size);
+  assert.deepEqual(
+    report.types.map(({ type }) => type),
+    ['Q8_0', 'F32'],
+  );
+  assert.equal(report.tokenizer.vocabulary_size, 512);
+  // 2 layers of keys and values, 2 heads of 16 elements of 2 bytes.
+  assert.deepEqual(
+    report.memory.map(({ context, cache_bytes }) => [context, cache_bytes]),
+    [[100, 100 * 2 * 2 * 2 * 16 * 2]],
+  );
+  assert.equal(report.metadata, undefined);
+});
+
+test('inspect --all lists metadata and tensors; a vocabulary alone is fine, too', async () => {
+  const all = jsonOf(await paceline(['inspect', await tinyModel(), '--all', '--json']));
+  const { metadata, tensor_list } = all as unknown as InspectJson;
+  assert.equal(metadata?.['qwen3.block_count'], 2);
+  assert.deepEqual(metadata?.['tokenizer.ggml.tokens'], { type: 'string[]', length: 512 });
+  assert.ok(tensor_list?.some(({ name }) => name === 'blk.1.ffn_down.weight'));
+  const vocabulary = await paceline(['inspect', sharedFile('vocab', 'ggml-vocab-llama-spm.gguf')]);
+  assert.equal(vocabulary.code, 0);
+  assert.match(vocabulary.stdout, /tokenizer +llama.* 32000 tokens/);
+});
+
+test('text from a file cannot command the terminal', async () => {
+  const name = 'evil \u001b[2J\u202e name';
+  const path = await changedModel(await tinyModel(), 'evil.gguf', {
+    metadata: { 'general.name': { type: GgufValueType.STRING, value: name } },
+  });
+  const { stdout } = await paceline(['inspect', path, '--all']);
+  assert.doesNotMatch(stdout, /[\p{Bidi_Control}]/u);
+  assert.ok(!stdout.includes('\u001b'));
+  assert.match(stdout, /evil \\u001b\[2J\\u202e name/);
+});
+
+test('tables align text to the left and quantities to the right', () => {
+  const rows = [
+    ['a', '1.50 MiB', '3%'],
+    ['bcd', '12 B', '97%'],
+  ];
+  assert.equal(
+    table(rows, ['name', 'size', 'share']),
+    'name      size  share\na     1.50 MiB     3%\nbcd       12 B    97%\n',
+  );
+});
+
+test('bench measures prefill, decode and passes, and reports ratios', async () => {
+  const flags = [
+    '--shape',
+    'tiny',
+    '--prompt',
+    '20',
+    '--gen',
+    '4',
+    '--batch',
+    '1,3',
+    '--runs',
+    '2',
+  ];
+  const result = await paceline(['bench', ...flags, '--threads', '1', '--json'], {
+    env: { XDG_CACHE_HOME: temporaryFile('cache') },
+  });
+  assert.deepEqual([result.code, result.stderr], [0, '']);
+  const report = jsonOf(result) as {
+    rows: { measure: string; tokens: number; median: number; min: number; max: number }[];
+    ratios: Record<string, number>;
+  };
+  assert.deepEqual(
+    report.rows.map(({ measure, tokens }) => `${measure} ${tokens}`),
+    ['prefill 19', 'decode 4', 'pass 1', 'pass 3'],
+  );
+  for (const { median, min, max } of report.rows)
+    assert.ok(0 < min && min <= median && median <= max);
+  assert.deepEqual(Object.keys(report.ratios), ['batch3']);
+});
