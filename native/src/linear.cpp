@@ -58,36 +58,6 @@ Act act_at(uint64_t address, int64_t k, int64_t rows) {
 
 namespace {
 
-template <class T>
-T* pointer(uint64_t address) {
-  return reinterpret_cast<T*>(static_cast<uintptr_t>(address));
-}
-
-struct Matrix {
-  int format;
-  const uint8_t* panels;
-  int64_t n, count, bytes;  // rows, panels, bytes of a panel
-  uint8_t* dst;
-  int64_t stride;
-  TileFn const* tiles;
-  RealTileFn real;
-};
-
-Matrix matrix(uint64_t panels, int64_t type, int64_t k, int64_t n, uint64_t dst, int64_t stride) {
-  const LinearPath& p = linear_path();
-  Matrix m;
-  m.format = format_index(type);
-  m.panels = pointer<const uint8_t>(panels);
-  m.n = n;
-  m.count = (n + p.width - 1) / p.width;
-  m.bytes = panel_bytes(formats[m.format], p.width, k);
-  m.dst = pointer<uint8_t>(dst);
-  m.stride = stride;
-  m.tiles = p.tile[m.format];
-  m.real = p.real[m.format];
-  return m;
-}
-
 // Rows that share one pass over the weights: few enough that their activations stay in cache.
 int64_t rows_per_pass(int64_t k, int64_t rows) {
   const int64_t fit = (int64_t{384} << 10) / k / max_tile_rows * max_tile_rows;
@@ -95,17 +65,31 @@ int64_t rows_per_pass(int64_t k, int64_t rows) {
   return rows < at_least ? rows : at_least;
 }
 
-// What the tile kernels of one format need beside the activations, for the rows of one pass.
-struct Aux {
-  int64_t first = -1;  // row that the pass begins at
-  int kind = 0;
-  uint8_t* data = nullptr;
-};
-
 thread_local Scratch aux_memory[4];
 thread_local Scratch norm_memory;
 
 }  // namespace
+
+Matrix make_matrix(uint64_t panels, int64_t type, int64_t k, int64_t n) {
+  const int w = linear_path().width, format = format_index(type);
+  return {format, pointer<const uint8_t>(panels), n, (n + w - 1) / w,
+          panel_bytes(formats[format], w, k)};
+}
+
+int64_t panels_per_chunk(int64_t bytes) {
+  const int64_t fit = (int64_t{48} << 10) / bytes;
+  return fit < 1 ? 1 : fit;
+}
+
+void multiply_tile(const Matrix& m, int64_t panel, int64_t k, const Tile& tile, float* out) {
+  const LinearPath& p = linear_path();
+  const uint8_t* weights = m.panels + panel * m.bytes;
+  if (formats[m.format].real()) {
+    p.real[m.format](weights, tile.x, tile.x_stride, k, tile.rows, out);
+  } else {
+    p.tile[m.format][p.padded[tile.rows]](weights, tile.act.q, tile.act.d, tile.aux, k / 32, out);
+  }
+}
 
 int64_t make_pass_aux(int format, const Act& act, int64_t k, int64_t rows, int64_t first,
                       int64_t last, void* to) {
@@ -197,28 +181,31 @@ PL_API void pl_op_linear(void*, int ith, int nth, void* params) {
   pl_linear& l = *static_cast<pl_linear*>(params);
   const LinearPath& p = linear_path();
   const int64_t blocks = l.k / 32;
-  Matrix m[4] = {
-      matrix(l.panels0, l.type0, l.k, l.n0, l.dst0 + static_cast<uint64_t>(l.offset0), l.stride0),
-      l.count > 1 ? matrix(l.panels1, l.type1, l.k, l.n1, l.dst1 + static_cast<uint64_t>(l.offset1), l.stride1) : Matrix{},
-      l.count > 2 ? matrix(l.panels2, l.type2, l.k, l.n2, l.dst2 + static_cast<uint64_t>(l.offset2), l.stride2) : Matrix{},
-      l.count > 3 ? matrix(l.panels3, l.type3, l.k, l.n3, l.dst3 + static_cast<uint64_t>(l.offset3), l.stride3) : Matrix{},
+  const Matrix m[4] = {
+      make_matrix(l.panels0, l.type0, l.k, l.n0),
+      l.count > 1 ? make_matrix(l.panels1, l.type1, l.k, l.n1) : Matrix{},
+      l.count > 2 ? make_matrix(l.panels2, l.type2, l.k, l.n2) : Matrix{},
+      l.count > 3 ? make_matrix(l.panels3, l.type3, l.k, l.n3) : Matrix{},
   };
-  const bool paired = l.epilogue != 0;
-  const int outputs = paired ? 1 : static_cast<int>(l.count);
+  uint8_t* const dst[4] = {
+      pointer<uint8_t>(l.dst0) + l.offset0, pointer<uint8_t>(l.dst1) + l.offset1,
+      pointer<uint8_t>(l.dst2) + l.offset2, pointer<uint8_t>(l.dst3) + l.offset3};
+  const int64_t stride[4] = {l.stride0, l.stride1, l.stride2, l.stride3};
+  const int parts = l.epilogue != 0 ? 2 : 1;
+  const int outputs = l.epilogue != 0 ? 1 : static_cast<int>(l.count);
   const Act act = l.act ? act_at(l.act, l.k, l.rows) : Act{};
   const int64_t pass = rows_per_pass(l.k, l.rows), passes = (l.rows + pass - 1) / pass;
 
   // A chunk is a run of panels of one matrix for the rows of one pass.
   int64_t per_chunk[4], chunks[4], in_pass = 0;
   for (int i = 0; i < outputs; ++i) {
-    const int64_t bytes = m[i].bytes + (paired ? m[1].bytes : 0);
-    const int64_t want = (int64_t{48} << 10) / bytes;
-    per_chunk[i] = want < 1 ? 1 : want;
+    per_chunk[i] = panels_per_chunk(m[i].bytes + (parts > 1 ? m[1].bytes : 0));
     chunks[i] = (m[i].count + per_chunk[i] - 1) / per_chunk[i];
     in_pass += chunks[i];
   }
   Chunks work(&l.next, &l.finished, in_pass * passes, nth);
-  Aux aux[4];
+  int64_t aux_first[4] = {-1, -1, -1, -1};  // the pass that a matrix's aux was made for
+  uint8_t* aux[4] = {};
   alignas(64) float out[2][max_tile_rows * 16];
   for (int64_t c = work.take(); c >= 0; c = work.take()) {
     const int64_t first = c / in_pass * pass;
@@ -226,14 +213,13 @@ PL_API void pl_op_linear(void*, int ith, int nth, void* params) {
     int64_t chunk = c % in_pass;
     int i = 0;
     while (chunk >= chunks[i]) chunk -= chunks[i++];
-    const int parts = paired ? 2 : 1;
     for (int j = i; j < i + parts; ++j) {
-      if (m[j].real != nullptr || aux[j].first == first) continue;
-      // Formats of one kind (bias, shape) share their aux.
-      aux[j].first = first;
-      aux[j].data = static_cast<uint8_t*>(
-          aux_memory[j].get((last - first + max_tile_rows) * blocks * (p.aux_bytes[m[j].format] + 1)));
-      make_pass_aux(m[j].format, act, l.k, l.rows, first, last, aux[j].data);
+      const int64_t unit = p.aux_bytes[m[j].format];
+      if (unit == 0 || aux_first[j] == first) continue;
+      aux_first[j] = first;
+      aux[j] = static_cast<uint8_t*>(
+          aux_memory[j].get((last - first + max_tile_rows) * blocks * unit));
+      make_pass_aux(m[j].format, act, l.k, l.rows, first, last, aux[j]);
     }
     const int64_t begin = chunk * per_chunk[i];
     const int64_t end = begin + per_chunk[i] < m[i].count ? begin + per_chunk[i] : m[i].count;
@@ -243,26 +229,18 @@ PL_API void pl_op_linear(void*, int ith, int nth, void* params) {
       for (int64_t r = first; r < last; r += p.tile_rows) {
         const int rows = static_cast<int>(l.rows - r < p.tile_rows ? l.rows - r : p.tile_rows);
         for (int j = 0; j < parts; ++j) {
-          const Matrix& x = m[i + j];
-          const uint8_t* weights = x.panels + panel * x.bytes;
-          if (x.real != nullptr) {
-            x.real(weights, pointer<const float>(l.x + static_cast<uint64_t>(r * l.x_stride)),
-                   l.x_stride / 4, l.k, rows, out[j]);
-          } else {
-            x.tiles[p.padded[rows]](weights, act.q + r * l.k, act.d + r * blocks,
-                                    aux[i + j].data + (r - first) * blocks * p.aux_bytes[x.format],
-                                    blocks, out[j]);
-          }
+          Tile tile{{}, nullptr, nullptr, l.x_stride / 4, rows};
+          if (l.act) tile.act = {act.q + r * l.k, act.d + r * blocks, nullptr};
+          if (l.x) tile.x = pointer<const float>(l.x + static_cast<uint64_t>(r * l.x_stride));
+          if (aux[i + j]) tile.aux = aux[i + j] + (r - first) * blocks * p.aux_bytes[m[i + j].format];
+          multiply_tile(m[i + j], panel, l.k, tile, out[j]);
         }
         for (int t = 0; t < rows; ++t) {
-          float* dst = reinterpret_cast<float*>(m[i].dst + (r + t) * m[i].stride) + column;
-          const float* residual =
-              l.residual && i == 0
-                  ? pointer<const float>(l.residual + static_cast<uint64_t>((r + t) * l.residual_stride)) +
-                        column
-                  : nullptr;
+          float* to = reinterpret_cast<float*>(dst[i] + (r + t) * stride[i]) + column;
+          const uint64_t residual = l.residual + static_cast<uint64_t>((r + t) * l.residual_stride);
           p.finish(static_cast<int>(l.epilogue), out[0] + t * p.width, out[1] + t * p.width,
-                   residual, dst, width);
+                   l.residual && i == 0 ? pointer<const float>(residual) + column : nullptr, to,
+                   width);
         }
       }
     }

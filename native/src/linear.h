@@ -18,4 +18,31 @@ Act act_at(uint64_t address, int64_t k, int64_t rows);
 int64_t make_pass_aux(int format, const Act& act, int64_t k, int64_t rows, int64_t first,
                       int64_t last, void* to);
 
+// One weight matrix in panels.
+struct Matrix {
+  int format;
+  const uint8_t* panels;
+  int64_t n, count, bytes;  // rows, panels, bytes of a panel
+};
+Matrix make_matrix(uint64_t panels, int64_t type, int64_t k, int64_t n);
+
+// Panels of these matrices that one thread takes at a time.
+int64_t panels_per_chunk(int64_t bytes);
+
+// The activations of one tile: quantised with their aux, or f32 rows `x_stride` floats apart.
+struct Tile {
+  Act act;
+  const void* aux;
+  const float* x;
+  int64_t x_stride;
+  int rows;
+};
+// out[padded rows][width] = a panel times a tile.
+void multiply_tile(const Matrix& m, int64_t panel, int64_t k, const Tile& tile, float* out);
+
+template <class T>
+T* pointer(uint64_t address) {
+  return reinterpret_cast<T*>(static_cast<uintptr_t>(address));
+}
+
 }  // namespace pl

@@ -116,6 +116,12 @@ export class Panels {
     return Math.ceil(addressOf(this.data) / 64) * 64;
   }
 
+  /** The panels themselves. */
+  get bytes(): Uint8Array {
+    const offset = this.address - addressOf(this.data);
+    return this.data.subarray(offset, this.data.length - 64 + offset);
+  }
+
   rows(ids: Int32Array): Float32Array {
     const dst = new Float32Array(ids.length * this.k);
     const { address: panels, type, k, n } = this;

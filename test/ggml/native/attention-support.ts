@@ -1,0 +1,157 @@
+/** Attention through graphs on a real backend, step by step over caches, and a double reference. */
+import { Allocation } from '../../../src/ggml/allocation.js';
+import type { Backend } from '../../../src/ggml/backend.js';
+import { cachedAttention } from '../../../src/ggml/native/attention.js';
+import { GgmlType } from '../../../src/ggml/types.js';
+import { Workspace } from '../../../src/ggml/workspace.js';
+import { normals, requireKernels } from './support.js';
+
+export interface AttentionCase {
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly valueDim: number;
+  readonly type: GgmlType;
+  readonly scale: number;
+  readonly window?: number;
+  readonly softcap?: number;
+  readonly causal?: boolean;
+  readonly seed: number;
+}
+
+/** Positions [from, to) of a sequence. */
+export interface Run {
+  readonly sequence: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+interface Rows {
+  readonly q: Float32Array;
+  readonly k: Float32Array;
+  readonly v: Float32Array;
+}
+
+/** Queries, keys and values of every position of a sequence. */
+export function rowsOf(shape: AttentionCase, sequence: number, length: number): Rows {
+  const { heads, kvHeads, headDim, valueDim, seed } = shape;
+  const base = seed * 1000 + sequence * 10;
+  return {
+    q: normals(length * heads * headDim, base + 1, 2),
+    k: normals(length * kvHeads * headDim, base + 2),
+    v: normals(length * kvHeads * valueDim, base + 3),
+  };
+}
+
+/**
+ * Runs the calls, each a batch of runs of sequences, on one set of caches. Returns, for each
+ * sequence, the result rows [valueDim * heads] of all positions; what is computed twice must be
+ * the same bytes.
+ */
+export async function attendInCalls(
+  backend: Backend,
+  shape: AttentionCase,
+  lengths: readonly number[],
+  calls: readonly (readonly Run[])[],
+): Promise<readonly Float32Array[]> {
+  const { heads, kvHeads, headDim, valueDim, type } = shape;
+  const width = heads * valueDim;
+  const rows = lengths.map((length, sequence) => rowsOf(shape, sequence, length));
+  const results = lengths.map((length) => new Float32Array(length * width));
+  const known = lengths.map(() => 0);
+  using caches = new Allocation(
+    backend,
+    lengths.flatMap((length) => [
+      { name: 'k', type, shape: [headDim * kvHeads, length] },
+      { name: 'v', type, shape: [valueDim * kvHeads, length] },
+    ]),
+  );
+  using workspace = new Workspace(backend, { capacity: 64 });
+  for (const call of calls) {
+    const graph = workspace.begin();
+    const part = (name: keyof Rows, size: number) => {
+      const pieces = call.map(({ sequence, from, to }) =>
+        (rows[sequence] as Rows)[name].subarray(from * size, to * size),
+      );
+      const all = new Float32Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+      let at = 0;
+      for (const piece of pieces) {
+        all.set(piece, at);
+        at += piece.length;
+      }
+      return all;
+    };
+    const total = call.reduce((sum, { from, to }) => sum + to - from, 0);
+    let start = 0;
+    const slices = call.map(({ sequence, from, to }) => {
+      const [k, v] = caches.tensors.slice(2 * sequence, 2 * sequence + 2);
+      if (k === undefined || v === undefined) throw new Error('no such sequence');
+      const slice = { k, v, start, count: to - from, past: from };
+      start += to - from;
+      return slice;
+    });
+    const result = cachedAttention(
+      requireKernels(),
+      graph,
+      graph.input('q', GgmlType.F32, [headDim, heads, total], part('q', heads * headDim)),
+      graph.input('k', GgmlType.F32, [headDim, kvHeads, total], part('k', kvHeads * headDim)),
+      graph.input('v', GgmlType.F32, [valueDim, kvHeads, total], part('v', kvHeads * valueDim)),
+      slices,
+      shape,
+    );
+    if (result === undefined) throw new Error('the kernels refuse this shape');
+    graph.output(result);
+    await graph.compute();
+    const data = graph.read(result);
+    for (const [index, { sequence, from, to }] of call.entries()) {
+      const first = (slices[index]?.start ?? 0) * width;
+      const piece = data.subarray(first, first + (to - from) * width);
+      const target = results[sequence] as Float32Array;
+      const again = Math.min(to, known[sequence] ?? 0);
+      for (let at = from * width; at < again * width; at++) {
+        if (!Object.is(target[at], piece[at - from * width])) {
+          throw new Error(`position ${Math.floor(at / width)} changed when computed again`);
+        }
+      }
+      target.set(piece, from * width);
+      known[sequence] = Math.max(known[sequence] ?? 0, to);
+    }
+  }
+  return results;
+}
+
+/** The same in double precision, for an F32 cache. */
+export function reference(shape: AttentionCase, sequence: number, length: number): Float64Array {
+  const { heads, kvHeads, headDim, valueDim, scale, window = 0, softcap = 0 } = shape;
+  const { q, k, v } = rowsOf(shape, sequence, length);
+  const result = new Float64Array(length * heads * valueDim);
+  for (let row = 0; row < length; row++) {
+    const low = window > 0 ? Math.max(0, row - window + 1) : 0;
+    const high = shape.causal === false ? length : row + 1;
+    for (let head = 0; head < heads; head++) {
+      const kv = Math.floor(head / (heads / kvHeads));
+      const scores: number[] = [];
+      for (let j = low; j < high; j++) {
+        let dot = 0;
+        for (let d = 0; d < headDim; d++) {
+          dot +=
+            (q[(row * heads + head) * headDim + d] ?? 0) *
+            (k[(j * kvHeads + kv) * headDim + d] ?? 0);
+        }
+        dot *= scale;
+        scores.push(softcap > 0 ? softcap * Math.tanh(dot / softcap) : dot);
+      }
+      const top = Math.max(...scores);
+      const weights = scores.map((score) => Math.exp(score - top));
+      const sum = weights.reduce((a, b) => a + b, 0);
+      for (let d = 0; d < valueDim; d++) {
+        let value = 0;
+        for (const [at, weight] of weights.entries()) {
+          value += weight * (v[((low + at) * kvHeads + kv) * valueDim + d] ?? 0);
+        }
+        result[(row * heads + head) * valueDim + d] = value / sum;
+      }
+    }
+  }
+  return result;
+}

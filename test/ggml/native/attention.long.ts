@@ -1,0 +1,63 @@
+/**
+ * The native attention test over many random shapes: every path of this machine, and NEON under
+ * qemu-user where Debian's cross compiler and qemu are installed. All fused paths must give the
+ * same bytes, the processors' architectures included.
+ */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { nativeLibraryFile } from '../../../src/ggml/native/library.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'paceline-attention-'));
+const rounds = process.env.PACELINE_ATTENTION_ROUNDS ?? '24';
+
+function has(command: string): boolean {
+  try {
+    execFileSync(command, ['--version'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Builds the test against a library, runs it, and returns its lines by path. */
+function run(compiler: string, library: string, runner: readonly string[]): Map<string, string> {
+  const native = join(dirname(library), '..', '..');
+  const program = join(folder, `${compiler}-test`);
+  execFileSync(compiler, [
+    ...['-std=c++17', '-O2', '-ffp-contract=off', join(native, 'test', 'attention_test.cpp')],
+    ...[library, `-Wl,-rpath,${dirname(library)}`, '-lpthread', '-o', program],
+  ]);
+  const [command = program, ...options] = [...runner, program, '', rounds];
+  const text = execFileSync(command, options, { encoding: 'utf8' });
+  return new Map(text.split('\n').map((line) => [line.split(':')[0] ?? '', line]));
+}
+
+const sumOf = (line: string | undefined) => /sum (\w+)/.exec(line ?? '')?.[1];
+
+describe('native attention over random shapes', () => {
+  after(() => rmSync(folder, { recursive: true, force: true }));
+  const own = nativeLibraryFile();
+  const compiler = ['g++', 'clang++', 'c++'].find(has);
+  let sum: string | undefined;
+
+  it('holds on every path of this machine', () => {
+    assert.ok(own !== undefined && compiler !== undefined, 'no kernels or no compiler');
+    const lines = run(compiler, own, []);
+    assert.ok(lines.size > 1);
+    sum = sumOf([...lines.values()][0]);
+  });
+
+  const arm = nativeLibraryFile('linux', 'arm64');
+  const cross = 'aarch64-linux-gnu-g++';
+  const skip = process.arch === 'arm64' || arm === undefined || !has(cross) || !has('qemu-aarch64');
+  it('holds with NEON', { skip: skip && 'needs the cross compiler and qemu-user' }, () => {
+    assert.ok(arm !== undefined);
+    const lines = run(cross, arm, ['qemu-aarch64', '-L', '/usr/aarch64-linux-gnu']);
+    assert.ok(lines.has('neon'));
+    assert.equal(sumOf(lines.get('neon')), sum);
+  });
+});

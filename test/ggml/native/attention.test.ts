@@ -1,0 +1,148 @@
+/**
+ * Our attention through graphs: right within rounding, and the same bytes for every batch, chunk,
+ * number of threads, neighbour and CPU path. `native/test/attention_test.cpp` does the same over
+ * many random shapes (see attention.long.ts).
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { Backend } from '../../../src/ggml/backend.js';
+import { GgmlType } from '../../../src/ggml/types.js';
+import { type AttentionCase, attendInCalls, type Run, reference } from './attention-support.js';
+import { forcePath, requireKernels } from './support.js';
+
+const shapes: Readonly<Record<string, AttentionCase>> = {
+  'grouped heads': shape({ heads: 4, kvHeads: 2, headDim: 64 }),
+  'a window': shape({ heads: 3, kvHeads: 1, headDim: 80, window: 50 }),
+  'soft capping': shape({ heads: 2, kvHeads: 2, headDim: 128, softcap: 5 }),
+  'odd dimensions': shape({ heads: 6, kvHeads: 3, headDim: 33, valueDim: 20 }),
+};
+
+function shape(
+  given: Pick<AttentionCase, 'heads' | 'kvHeads' | 'headDim'> & Partial<AttentionCase>,
+): AttentionCase {
+  const defaults = { valueDim: given.headDim, type: GgmlType.F32, seed: 5 };
+  return { scale: 1 / Math.sqrt(given.headDim), ...defaults, ...given };
+}
+
+/** One sequence in steps of some sizes, taken in turn. */
+function steps(length: number, sizes: readonly number[], sequence = 0, start = 0): Run[][] {
+  const calls: Run[][] = [];
+  for (let from = start; from < length; ) {
+    const to = Math.min(length, from + (sizes[calls.length % sizes.length] ?? 1));
+    calls.push([{ sequence, from, to }]);
+    from = to;
+  }
+  return calls;
+}
+
+function assertSameBytes(a: Float32Array | undefined, b: Float32Array | undefined, what: string) {
+  assert.ok(a !== undefined && b !== undefined && a.length === b.length);
+  const same = Buffer.from(a.buffer, a.byteOffset, a.byteLength).equals(
+    Buffer.from(b.buffer, b.byteOffset, b.byteLength),
+  );
+  assert.ok(same, `${what} changes bytes`);
+}
+
+describe('native attention', () => {
+  const kernels = requireKernels();
+  const usual = kernels.path;
+  let backends: readonly Backend[] = [];
+  before(() => {
+    backends = [new Backend({ threads: 1 }), new Backend({ threads: 2 })];
+  });
+  after(() => {
+    for (const backend of backends) backend.dispose();
+    forcePath(kernels, usual);
+  });
+  const backend = (threads: 1 | 2) => backends[threads - 1] as Backend;
+
+  for (const [name, given] of Object.entries(shapes)) {
+    it(`agrees with double precision: ${name}`, async () => {
+      const length = 150;
+      const exact = reference(given, 0, length);
+      for (const path of kernels.paths) {
+        forcePath(kernels, path);
+        const [result] = await attendInCalls(backend(1), given, [length], steps(length, [70, 3]));
+        const worst = exact.reduce(
+          (most, x, i) => Math.max(most, Math.abs(x - (result?.[i] ?? NaN))),
+          0,
+        );
+        assert.ok(worst < 5e-6, `${path}: ${worst}`);
+      }
+      forcePath(kernels, usual);
+    });
+  }
+
+  it('lets the rows of a block see each other when not causal', async () => {
+    const given = { ...shape({ heads: 2, kvHeads: 1, headDim: 64 }), causal: false };
+    const [result] = await attendInCalls(
+      backend(2),
+      given,
+      [40],
+      [[{ sequence: 0, from: 0, to: 40 }]],
+    );
+    const worst = reference(given, 0, 40).reduce(
+      (most, x, i) => Math.max(most, Math.abs(x - (result?.[i] ?? NaN))),
+      0,
+    );
+    assert.ok(worst < 5e-6, String(worst));
+  });
+
+  for (const type of [GgmlType.F16, GgmlType.Q8_0, GgmlType.F32]) {
+    it(`gives the same bytes for every batch size, in type ${type}`, async () => {
+      const given = shape({ heads: 4, kvHeads: 2, headDim: 64, type });
+      const length = 560; // two chunks
+      const whole = await attendInCalls(backend(2), given, [length], steps(length, [length]));
+      for (const size of [1, 2, 3, 5, 8, 16, 64, 512]) {
+        // Small batches only around the border of the chunks.
+        const head = size < 16 ? 490 : 0;
+        const calls = [...(head > 0 ? steps(head, [head]) : []), ...steps(length, [size], 0, head)];
+        const parts = await attendInCalls(backend(size % 2 ? 1 : 2), given, [length], calls);
+        assertSameBytes(whole[0], parts[0], `a batch of ${size}`);
+      }
+    });
+  }
+
+  it('gives the same bytes beside other sequences, and after truncation', async () => {
+    const given = shape({ heads: 4, kvHeads: 2, headDim: 128, type: GgmlType.F16, window: 300 });
+    const lengths = [560, 90, 30];
+    const alone = await attendInCalls(
+      backend(1),
+      given,
+      lengths,
+      lengths.flatMap((length, sequence) => steps(length, [length], sequence)),
+    );
+    const together: Run[][] = [
+      [
+        { sequence: 1, from: 0, to: 50 },
+        { sequence: 0, from: 0, to: 550 },
+        { sequence: 2, from: 0, to: 1 },
+      ],
+      // Everything after a cut is computed again, with other neighbours.
+      [
+        { sequence: 2, from: 1, to: 30 },
+        { sequence: 0, from: 400, to: 560 },
+        { sequence: 1, from: 45, to: 90 },
+      ],
+      [{ sequence: 0, from: 512, to: 560 }],
+    ];
+    for (const threads of [1, 2] as const) {
+      const mixed = await attendInCalls(backend(threads), given, lengths, together);
+      for (const [sequence, rows] of alone.entries()) {
+        assertSameBytes(rows, mixed[sequence], `sequence ${sequence} in company`);
+      }
+    }
+  });
+
+  it('gives the same bytes on every path that fuses multiply and add', async () => {
+    const given = shape({ heads: 8, kvHeads: 1, headDim: 96, type: GgmlType.F16, softcap: 20 });
+    const results: Float32Array[] = [];
+    for (const path of kernels.paths.filter((name) => name !== 'scalar')) {
+      forcePath(kernels, path);
+      const [rows] = await attendInCalls(backend(2), given, [600], steps(600, [590, 1, 8]));
+      if (rows) results.push(rows);
+    }
+    forcePath(kernels, usual);
+    for (const other of results) assertSameBytes(results[0], other, 'the path');
+  });
+});
