@@ -47,6 +47,7 @@ PL_API void* pl_alloc(int64_t bytes);
 PL_API void pl_free(void* pointer, int64_t bytes);
 
 #include "paceline_linear.h"
+#include "paceline_pool.h"
 #if __has_include("paceline_attention.h")
 #include "paceline_attention.h"
 #endif

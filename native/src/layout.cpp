@@ -51,6 +51,7 @@ Text make() {
   }
   PL_LINEAR_STRUCTS(EMIT)
   PL_ATTENTION_STRUCTS(EMIT)
+  PL_POOL_STRUCTS(EMIT)
   t.add("}}");
   return t;
 }

@@ -45,6 +45,9 @@ export interface PassResult {
   readonly otherRows: number;
 }
 
+/** From so many rows on, small operations of the graph are worth all threads. */
+const wideRows = 64;
+
 interface Waiting {
   readonly request: PassRequest;
   readonly resolve: (result: PassResult) => void;
@@ -158,7 +161,8 @@ export class Batcher {
     const taps = new Map(layers.map((layer, at) => [layer, graph.output(tapOf(result.taps, at))]));
     const began = performance.now();
     // One request's abort must not take the others with it, so only a lone one can stop a pass.
-    await graph.compute({ signal: requests.length === 1 ? requests[0]?.signal : undefined });
+    const signal = requests.length === 1 ? requests[0]?.signal : undefined;
+    await graph.compute({ signal, wide: tokens.length >= wideRows });
     const passMs = performance.now() - began;
 
     const vocabulary = logits.shape[0];

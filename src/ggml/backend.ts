@@ -6,10 +6,20 @@
 import { PacelineError, throwIfAborted } from '../base/errors.js';
 import { defaultThreads, maximumThreads } from './host.js';
 import { type Ggml, loadGgml } from './library.js';
+import { nativeKernels } from './native/library.js';
 
 export interface BackendOptions {
   /** Threads that compute; cut down to what the machine has. Default: the physical cores. */
   readonly threads?: number;
+}
+
+export interface ComputeOptions {
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * True (default): all threads walk the graph together, which suits long operations. False: one
+   * walks it, and the pool shares out the native operations, which suits decode.
+   */
+  readonly wide?: boolean;
 }
 
 const status = { aborted: 1, success: 0, allocationFailed: -2 } as const;
@@ -29,7 +39,9 @@ export class Backend implements Disposable {
   readonly bufferType: number;
   /** `CPU` and the build of the library that runs. */
   readonly name: string;
-  readonly #pool: number;
+  /** Address of the threads that share out native operations; 0 where there are none. */
+  readonly pool: number;
+  readonly #threadpool: number;
   /** A context whose no_alloc flag says "abort"; ggml asks it after every operation. */
   readonly #abortFlag: number;
   #queue: Promise<void> = Promise.resolve();
@@ -53,9 +65,10 @@ export class Backend implements Disposable {
     if (this.address === 0) throw new PacelineError('platform', 'ggml cannot open the CPU');
     this.bufferType = base.ggml_backend_get_default_buffer_type(this.address);
     this.name = `CPU (ggml ${this.ggml.cpuVariant})`;
-    this.#pool = cpu.ggml_threadpool_new(threadPoolParameters(this.threads));
+    this.#threadpool = cpu.ggml_threadpool_new(threadPoolParameters(this.threads));
     cpu.ggml_backend_cpu_set_n_threads(this.address, this.threads);
-    cpu.ggml_backend_cpu_set_threadpool(this.address, this.#pool);
+    cpu.ggml_backend_cpu_set_threadpool(this.address, this.#threadpool);
+    this.pool = nativeKernels().kernels?.functions.pl_pool_new(this.threads) ?? 0;
     this.#abortFlag = this.ggml.init(256);
     this.setAbortCallback(flagReader, this.#abortFlag);
   }
@@ -74,9 +87,9 @@ export class Backend implements Disposable {
    * Computes a graph whose tensors are allocated, after the ones asked for before it.
    * @throws {PacelineError} `aborted`, `memory`, `disposed`.
    */
-  compute(graph: number, signal?: AbortSignal): Promise<void> {
+  compute(graph: number, options: ComputeOptions = {}): Promise<void> {
     this.#pending++;
-    const run = this.#queue.then(() => this.#run(graph, signal));
+    const run = this.#queue.then(() => this.#run(graph, options));
     this.#queue = run.then(
       () => this.#settle(),
       () => this.#settle(),
@@ -88,10 +101,12 @@ export class Backend implements Disposable {
     this.#pending--;
   }
 
-  async #run(graph: number, signal: AbortSignal | undefined): Promise<void> {
+  async #run(graph: number, { signal, wide = true }: ComputeOptions): Promise<void> {
     this.#checkOpen();
     throwIfAborted(signal);
-    const { base } = this.ggml;
+    const { base, cpu } = this.ggml;
+    const threads = wide || this.pool === 0 ? this.threads : 1;
+    cpu.ggml_backend_cpu_set_n_threads(this.address, threads);
     base.ggml_set_no_alloc(this.#abortFlag, false);
     const abort = () => base.ggml_set_no_alloc(this.#abortFlag, true);
     signal?.addEventListener('abort', abort, { once: true });
@@ -123,7 +138,8 @@ export class Backend implements Disposable {
     this.#disposed = true;
     const { base, cpu } = this.ggml;
     base.ggml_backend_free(this.address);
-    cpu.ggml_threadpool_free(this.#pool);
+    cpu.ggml_threadpool_free(this.#threadpool);
+    nativeKernels().kernels?.functions.pl_pool_free(this.pool);
     base.ggml_free(this.#abortFlag);
   }
 

@@ -5,7 +5,7 @@
  * names the tensor.
  */
 import { PacelineError } from '../base/errors.js';
-import type { Backend } from './backend.js';
+import type { Backend, ComputeOptions } from './backend.js';
 import { contiguousStrides, type Four, fourOf, Tensor } from './tensor.js';
 import { GgmlType, typeName } from './types.js';
 import type { Workspace } from './workspace.js';
@@ -109,7 +109,7 @@ export class GraphCore {
    * Allocates what is needed, copies the inputs and computes, off the event loop.
    * @throws {PacelineError} `aborted`, `memory`, `graph`.
    */
-  async compute(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+  async compute(options: ComputeOptions = {}): Promise<void> {
     if (this.#state !== 'building') fail('compute', `the graph is ${this.#state} already`);
     if (!this.ggml.ggml_gallocr_alloc_graph(this.workspace.allocator, this.#graph)) {
       throw new PacelineError('memory', 'No memory for the intermediate results of a graph', {
@@ -124,7 +124,7 @@ export class GraphCore {
     for (const prepare of this.#beforeRun) prepare();
     this.#state = 'computing';
     try {
-      await this.backend.compute(this.#graph, options.signal);
+      await this.backend.compute(this.#graph, options);
       this.#state = 'computed';
     } catch (error) {
       this.#state = 'closed';

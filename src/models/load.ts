@@ -6,7 +6,8 @@ import { PacelineError } from '../base/errors.js';
 import type { OnProgress } from '../base/progress.js';
 import type { Backend } from '../ggml/backend.js';
 import { type HostMemory, hostMemory } from '../ggml/host.js';
-import { ggmlLayout, type WeightLayout } from '../ggml/weight.js';
+import { preferredLayouts } from '../ggml/layouts.js';
+import type { WeightLayout } from '../ggml/weight.js';
 import type { GgufMetadata } from '../gguf/metadata.js';
 import { Metadata } from './metadata.js';
 import type { Blueprint, LanguageModel } from './model.js';
@@ -22,7 +23,7 @@ export interface LoadModelOptions {
   readonly contextLength?: number | undefined;
   /** Bytes of an element of the KV cache, for the estimate; default 2 (f16). */
   readonly cacheElementBytes?: number | undefined;
-  /** How weights are stored, in order of preference; default: as in the file. */
+  /** How weights are stored, in order of preference; default: `preferredLayouts`. */
   readonly layouts?: readonly WeightLayout[] | undefined;
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -75,7 +76,7 @@ export function estimateMemory(source: ModelSource, options: EstimateOptions = {
 
 function estimate(declared: Declared, options: EstimateOptions): MemoryEstimate {
   const { blueprint, loader, contextLength } = declared;
-  const weights = loader.bytes(options.layouts ?? [ggmlLayout]);
+  const weights = loader.bytes(options.layouts ?? preferredLayouts());
   const elements = blueprint.cacheLayout().reduce((sum, { kRow, vRow }) => sum + kRow + vRow, 0);
   const cachePerToken = elements * (options.cacheElementBytes ?? 2);
   const widest = loader.weights
@@ -96,7 +97,7 @@ export async function loadLanguageModel(
   source: ModelSource,
   options: LoadModelOptions,
 ): Promise<LanguageModel> {
-  const { backend, onProgress, signal, layouts = [ggmlLayout] } = options;
+  const { backend, onProgress, signal, layouts = preferredLayouts() } = options;
   const declared = declare(source, options.contextLength);
   checkMemory(estimate(declared, options), declared.contextLength, options.memory ?? hostMemory());
   const { architecture, blueprint, loader } = declared;

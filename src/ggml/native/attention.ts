@@ -11,6 +11,7 @@ import { fail, requireType } from '../graph-core.js';
 import type { Tensor } from '../tensor.js';
 import { GgmlType } from '../types.js';
 import type { NativeKernels } from './library.js';
+import { nativeOperation } from './operation.js';
 import { type Parameters, reserveParameters } from './parameters.js';
 
 /** Batch rows [start, start + count) of one sequence; row i has the position past + i. */
@@ -75,7 +76,7 @@ export function cachedAttention(
   const list = sliceList(kernels, graph, slices);
   const stored = store(kernels, graph, k, v, first, list, slices.length);
   const { scale, softcap = 0, window = 0, causal = true, sinks } = options;
-  const result = graph.custom({
+  const result = nativeOperation(kernels, graph, {
     name: 'attention',
     type: GgmlType.F32,
     shape: [valueDim * heads, rows],
@@ -150,7 +151,7 @@ function store(
   );
   const [kRows = k, vRows = v] = rows;
   const parameters = reserveParameters(kernels, graph, 'pl_cache_store');
-  const result = graph.custom({
+  const result = nativeOperation(kernels, graph, {
     name: 'cache_store',
     type: GgmlType.I32,
     shape: [1],

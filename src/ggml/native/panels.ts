@@ -18,6 +18,7 @@ import type {
   WeightStorage,
 } from '../weight.js';
 import type { NativeKernels } from './library.js';
+import { nativeOperation } from './operation.js';
 import { type ParameterValues, reserveParameters } from './parameters.js';
 
 const epilogues: Readonly<Record<Activation, number>> = { silu: 1, gelu: 2 };
@@ -266,7 +267,7 @@ function customWith(
   values: (result: Tensor) => ParameterValues,
 ): Tensor {
   const reserved = reserveParameters(kernels, graph, `pl_${name}`);
-  const made = graph.custom({
+  const made = nativeOperation(kernels, graph, {
     name,
     ...options,
     function: kernels.address(`pl_op_${name}`),
