@@ -12,7 +12,7 @@ import { after, describe, it } from 'node:test';
 import { nativeLibraryFile } from '../../../src/ggml/native/library.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'paceline-attention-'));
-const rounds = process.env.PACELINE_ATTENTION_ROUNDS ?? '24';
+const rounds = process.env.PACELINE_ATTENTION_ROUNDS ?? '10';
 
 function has(command: string): boolean {
   try {
