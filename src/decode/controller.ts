@@ -18,6 +18,8 @@ import type { Proposal } from './drafter.js';
 
 const allowance = 0.02;
 const reserve = 8;
+/** The balance falls no lower, whatever was measured; reached through outliers only. */
+const deepest = -4;
 /** A drafter must promise this much more tokens a second than plain decoding. */
 const margin = 1.02;
 /** A proposal this cheap (in plain tokens' time) is asked for first and weighed in hand. */
@@ -135,9 +137,12 @@ export class DraftController {
     const plain = this.passes.estimate(others + 1, 1) ?? passMs;
     this.#tokens += emitted.length;
     this.#balance += allowance * emitted.length;
-    const pass = expected === undefined ? passMs : Math.min(passMs, 2 * expected);
+    // What another process takes away is not the draft's fault: no pass costs much more than its
+    // rows one by one, nor twice the usual, and one bad moment must not forbid drafts for long.
+    const pass = Math.min(passMs, 2 * (expected ?? Infinity), 1.5 * rows * plain);
     if (drafted > 0) this.#balance += emitted.length - pass / plain;
-    this.#balance = Math.min(reserve, this.#balance - draftMs / plain);
+    this.#balance -= Math.min(draftMs / plain, reserve);
+    this.#balance = Math.max(deepest, Math.min(reserve, this.#balance));
     for (const arm of this.#arms) {
       const used = arm.name === result.drafter && drafted > 0;
       const proposal = result.proposals.get(arm.name);
@@ -182,7 +187,9 @@ export class DraftController {
 
   /** Makes trials rarer after one that lost so many plain tokens' time. */
   #discourage(arm: DraftRecord, lost: number): void {
-    const rarest = Math.max(64, Math.min(rarestTrial, lost / trialShare));
+    // The first times are often too long, and a few guesses may fail by chance.
+    const young = arm.costs.measurements < 4;
+    const rarest = young ? 8 : Math.max(64, Math.min(rarestTrial, lost / trialShare));
     arm.trialInterval = Math.min(rarest, arm.trialInterval * 4);
   }
 

@@ -10,6 +10,8 @@ interface Entry {
 
 /** Weight of a new sample once a size is known. */
 const learningRate = 0.1;
+/** A size may take so much more than its share of a smaller size says. */
+const plausible = 1.25;
 /** A sample counts as at most this many times the usual. */
 const clip = 1.5;
 
@@ -20,6 +22,13 @@ export class CostTable {
   /** Largest size measured; 0 if none. */
   get largest(): number {
     return this.#sizes.at(-1) ?? 0;
+  }
+
+  /** How often anything was measured. */
+  get measurements(): number {
+    let sum = 0;
+    for (const { samples } of this.#entries.values()) sum += samples;
+    return sum;
   }
 
   /** How often this very size was measured. */
@@ -50,15 +59,16 @@ export class CostTable {
   /**
    * Expected milliseconds; undefined while nothing is known. Between sizes measured by a straight
    * line; beyond the largest, each step adds `slope` of the smallest size's cost. Never more than
-   * a larger size was measured to take: that would be an outlier.
+   * a larger size was measured to take, nor much more than as many of a smaller one: that would be
+   * an outlier.
    */
   estimate(size: number, slope: number): number | undefined {
     let estimate = this.#line(size, slope);
     if (estimate === undefined) return undefined;
-    for (let i = this.#sizes.length - 1; i >= 0; i--) {
-      const larger = this.#sizes[i] as number;
-      if (larger <= size) break;
-      estimate = Math.min(estimate, this.#entries.get(larger)?.ms ?? Infinity);
+    for (const known of this.#sizes) {
+      const ms = this.#entries.get(known)?.ms ?? Infinity;
+      const bound = known > size ? ms : (ms * plausible * size) / known;
+      if (known !== size) estimate = Math.min(estimate, bound);
     }
     return estimate;
   }

@@ -38,6 +38,8 @@ interface Simulation {
   readonly mode?: string;
   readonly seed?: number;
   readonly draftMax?: number;
+  /** Share of measurements that come out 30 times too long. */
+  readonly stalls?: number;
 }
 
 /**
@@ -51,7 +53,10 @@ async function simulate(options: Simulation) {
   let real = 0;
   let token = 0;
   const noisy = (ms: number) =>
-    ms * (1 + 0.05 * random.normal()) * (random.uniform() < 0.005 ? 4 : 1);
+    ms *
+    (1 + 0.05 * random.normal()) *
+    (random.uniform() < 0.005 ? 4 : 1) *
+    (random.uniform() < (options.stalls ?? 0) ? 30 : 1);
   const drafters = Object.entries(options.skills).map(([name, skill]) =>
     stub(name, ({ limit }) => {
       const ms = skill.cost(limit);
@@ -219,6 +224,15 @@ test('changing text: it follows, winning in good stretches and losing little in 
   // Half of the text could take about a third of the time.
   assert.ok(run.ratio < 0.72, String(run.ratio));
   assert.ok(run.worst <= 1.03, String(run.worst));
+});
+
+test('a machine that stalls now and then does not forbid drafts for long', async () => {
+  const machine = machines.wide;
+  const skills = drafters(machine, { dflash: () => 0.85 });
+  for (const seed of [1, 2, 3, 4, 5, 6]) {
+    const run = await simulate({ machine, skills, tokens: 1000, seed, stalls: 0.1 });
+    assert.ok(run.ratio < 0.6, `seed ${seed}: ${run.ratio}`);
+  }
 });
 
 test('it explains itself', async () => {
