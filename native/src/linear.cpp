@@ -164,16 +164,16 @@ PL_API void pl_op_quantize(void*, int ith, int nth, void* params) {
   const float* norm = pointer<const float>(q.norm_weight);
   float* scratch =
       norm ? static_cast<float*>(norm_memory.get(q.k * static_cast<int64_t>(sizeof(float)))) : nullptr;
-  const int64_t tiles = (q.rows + p.tile_rows - 1) / p.tile_rows;
-  for (int64_t t = ith; t < tiles; t += nth) {
-    const int64_t first = t * p.tile_rows;
-    const int real = static_cast<int>(q.rows - first < p.tile_rows ? q.rows - first : p.tile_rows);
-    const int padded = p.padded[real];
-    const float* rows[max_tile_rows] = {};
-    for (int i = 0; i < real; ++i)
-      rows[i] = pointer<const float>(q.x + static_cast<uint64_t>((first + i) * q.x_stride));
-    p.quantize(rows, padded, q.k, norm, static_cast<float>(q.eps), scratch, act.q + first * q.k,
-               act.d + first * (q.k / 32), act.s + first * (q.k / 16));
+  // Row by row; the rows that pad the last tile follow.
+  const int64_t whole = q.rows / p.tile_rows * p.tile_rows;
+  const int64_t padded = whole + p.padded[q.rows - whole];
+  for (int64_t r = ith; r < padded; r += nth) {
+    const int64_t tile = r / p.tile_rows * p.tile_rows;
+    const int count = tile < whole ? p.tile_rows : static_cast<int>(padded - whole);
+    const float* x =
+        r < q.rows ? pointer<const float>(q.x + static_cast<uint64_t>(r * q.x_stride)) : nullptr;
+    p.quantize(x, static_cast<int>(r - tile), count, q.k, norm, static_cast<float>(q.eps), scratch,
+               act.q + tile * q.k, act.d + tile * (q.k / 32), act.s + tile * (q.k / 16));
   }
 }
 

@@ -341,38 +341,6 @@ constexpr int padded_rows_4[] = {0, 1, 2, 4, 4};
 constexpr int padded_rows_8[] = {0, 1, 2, 3, 4, 6, 6, 8, 8};
 constexpr int padded_rows_16[] = {0, 1, 2, 3, 4, 6, 6, 8, 8, 12, 12, 12, 12, 16, 16, 16, 16};
 
-// One block of 32 columns to int8. Maxima are compared as bits, so that a NaN or an infinity anywhere
-// makes the scale, and with it every product, not finite instead of quietly wrong.
-inline void quantize32(const float* x, int8_t* q, float& scale, int16_t& first, int16_t& second) {
-  uint32_t bits[32], most = 0;
-  memcpy(bits, x, sizeof bits);
-  for (int i = 0; i < 32; ++i) {
-    const uint32_t magnitude = bits[i] & 0x7fffffffu;
-    most = magnitude > most ? magnitude : most;
-  }
-  float largest;
-  memcpy(&largest, &most, 4);
-  // Below 1e-30 the inverse could overflow: such a block is zero.
-  const bool tiny = most < 0x0da24260u;
-  scale = tiny ? 0 : largest / 127;
-  const float inverse = tiny ? 0 : 127 / largest;
-  // Adding 1.5 * 2^23 leaves the nearest integer, ties to even, in the low bits.
-  int32_t rounded[32];
-  float shifted[32];
-  for (int i = 0; i < 32; ++i) shifted[i] = x[i] * inverse + 12582912.0f;
-  memcpy(rounded, shifted, sizeof rounded);
-  int sums[2] = {0, 0};
-  for (int h = 0; h < 2; ++h) {
-    for (int i = 0; i < 16; ++i) {
-      const int8_t v = static_cast<int8_t>(rounded[h * 16 + i]);
-      q[h * 16 + i] = v;
-      sums[h] += v;
-    }
-  }
-  first = static_cast<int16_t>(sums[0]);
-  second = static_cast<int16_t>(sums[1]);
-}
-
 // y = x w / sqrt(mean(x^2) + eps). Four vectors of partial sums, folded in a fixed order.
 template <class A>
 void rms_norm(const float* x, const float* w, int64_t k, float eps, float* y) {
@@ -452,26 +420,23 @@ void finish(int epilogue, const float* a, const float* b, const float* residual,
 }
 
 template <class A>
-void quantize_rows(const float* const* rows, int count, int64_t k, const float* norm, float eps,
-                   float* scratch, int8_t* q, float* d, int16_t* s) {
-  for (int t = 0; t < count; ++t) {
-    const float* x = rows[t];
-    if (x != nullptr && norm != nullptr) {
-      rms_norm<A>(x, norm, k, eps, scratch);
-      x = scratch;
-    }
-    for (int64_t b = 0; b < k / 32; ++b) {
-      int8_t* to = q + (b * count + t) * 32;
-      float& scale = d[b * count + t];
-      int16_t& first = s[b * 2 * count + t];
-      int16_t& second = s[(b * 2 + 1) * count + t];
-      if (x != nullptr) {
-        quantize32(x + b * 32, to, scale, first, second);
-      } else {
-        memset(to, 0, 32);
-        scale = 0;
-        first = second = 0;
-      }
+void quantize_row(const float* x, int t, int count, int64_t k, const float* norm, float eps,
+                  float* scratch, int8_t* q, float* d, int16_t* s) {
+  if (x != nullptr && norm != nullptr) {
+    rms_norm<A>(x, norm, k, eps, scratch);
+    x = scratch;
+  }
+  for (int64_t b = 0; b < k / 32; ++b) {
+    int8_t* to = q + (b * count + t) * 32;
+    float& scale = d[b * count + t];
+    int16_t& first = s[b * 2 * count + t];
+    int16_t& second = s[(b * 2 + 1) * count + t];
+    if (x != nullptr) {
+      A::quantize32(x + b * 32, to, scale, first, second);
+    } else {
+      memset(to, 0, 32);
+      scale = 0;
+      first = second = 0;
     }
   }
 }
@@ -483,7 +448,7 @@ const LinearPath* make_path() {
   p.tile_rows = A::tile_rows;
   p.padded = A::tile_rows == 16 ? padded_rows_16 : A::tile_rows == 8 ? padded_rows_8 : padded_rows_4;
   fill_format<A, 0>(p);
-  p.quantize = quantize_rows<A>;
+  p.quantize = quantize_row<A>;
   p.finish = finish<A>;
   return &p;
 }

@@ -37,9 +37,9 @@ struct LinearPath {
   int aux_bytes[format_count];
   void (*make_aux[format_count])(const float* d, const int16_t* s, int64_t blocks, int rows,
                                  void* aux);
-  // Quantises `count` rows (null = zeros) into one tile. With a norm weight: y = x w / rms(x) first,
-  // into `scratch` (K floats).
-  void (*quantize)(const float* const* rows, int count, int64_t k, const float* norm, float eps,
+  // Quantises a row (null = zeros) into place `t` of a tile of `count` rows. With a norm weight:
+  // y = x w / rms(x) first, into `scratch` (K floats).
+  void (*quantize)(const float* x, int t, int count, int64_t k, const float* norm, float eps,
                    float* scratch, int8_t* q, float* d, int16_t* s);
   // dst[i] = act(a[i]) b[i] (epilogue 1 silu, 2 gelu; 0: a[i]), plus residual[i] when not null.
   void (*finish)(int epilogue, const float* a, const float* b, const float* residual, float* dst,

@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "quantize_block.h"
+
 namespace pl {
 namespace {
 
@@ -94,6 +96,9 @@ struct Avx2 {
     const I tiny = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), e);
     const I small = _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e);
     return _mm256_castsi256_ps(_mm256_blendv_epi8(normal, tiny, small));
+  }
+  static void quantize32(const float* x, int8_t* q, float& scale, int16_t& first, int16_t& second) {
+    pl::quantize32(x, q, scale, first, second);
   }
   template <int TYPE>
   static V load_real(const void* p) {

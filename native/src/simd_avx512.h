@@ -79,6 +79,32 @@ struct Avx512 {
     return _mm512_castsi512_ps(
         _mm512_mask_mov_epi32(normal, _mm512_cmplt_epi32_mask(e, _mm512_set1_epi32(2)), tiny));
   }
+  // As in quantize_block.h, vector by vector.
+  static void quantize32(const float* x, int8_t* q, float& scale, int16_t& first, int16_t& second) {
+    const V a = load_f32(x), b = load_f32(x + 16);
+    const I mask = _mm512_set1_epi32(0x7fffffff);
+    const I most = _mm512_max_epu32(bit_and(_mm512_castps_si512(a), mask),
+                                    bit_and(_mm512_castps_si512(b), mask));
+    const unsigned bits = _mm512_reduce_max_epu32(most);
+    float largest;
+    memcpy(&largest, &bits, 4);
+    const bool tiny = bits < 0x0da24260u;
+    scale = tiny ? 0 : largest / 127;
+    const V inverse = splat(tiny ? 0 : 127 / largest);
+    const V magic = splat(12582912.0f);
+    const I low = _mm512_castps_si512(add(mul(a, inverse), magic));
+    const I high = _mm512_castps_si512(add(mul(b, inverse), magic));
+    const __m128i ql = _mm512_cvtepi32_epi8(low), qh = _mm512_cvtepi32_epi8(high);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(q), ql);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(q + 16), qh);
+    // Sums of bytes shifted to be unsigned: 16 * 128 too much.
+    const __m256i both = _mm256_set_m128i(qh, ql);
+    const __m256i sums = _mm256_sad_epu8(_mm256_xor_si256(both, _mm256_set1_epi8(-128)),
+                                         _mm256_setzero_si256());
+    const __m128i l = _mm256_castsi256_si128(sums), h = _mm256_extracti128_si256(sums, 1);
+    first = static_cast<int16_t>(_mm_cvtsi128_si32(l) + _mm_extract_epi32(l, 2) - 2048);
+    second = static_cast<int16_t>(_mm_cvtsi128_si32(h) + _mm_extract_epi32(h, 2) - 2048);
+  }
   template <int TYPE>
   static V load_real(const void* p) {
     if constexpr (TYPE == 0) return load_f32(p);

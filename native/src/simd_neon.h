@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "quantize_block.h"
+
 namespace pl {
 namespace {
 
@@ -84,6 +86,9 @@ struct Neon {
     const uint32x4_t normal = vshlq_n_u32(vsubq_u32(e, vdupq_n_u32(1)), 23);
     const uint32x4_t tiny = vshlq_u32(vdupq_n_u32(0x00200000), vreinterpretq_s32_u32(e));
     return vreinterpretq_f32_u32(vbslq_u32(vcltq_u32(e, vdupq_n_u32(2)), tiny, normal));
+  }
+  static void quantize32(const float* x, int8_t* q, float& scale, int16_t& first, int16_t& second) {
+    pl::quantize32(x, q, scale, first, second);
   }
   template <int TYPE>
   static V load_real(const void* p) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "panels.h"
+#include "quantize_block.h"
 
 namespace pl {
 namespace {
@@ -109,6 +110,9 @@ struct Scalar {
     for (int i = 0; i < 4; ++i)
       bits[i] = e[i] < 2 ? 0x00200000u << e[i] : static_cast<uint32_t>(e[i] - 1) << 23;
     return load_f32(bits);
+  }
+  static void quantize32(const float* x, int8_t* q, float& scale, int16_t& first, int16_t& second) {
+    pl::quantize32(x, q, scale, first, second);
   }
   template <int TYPE>
   static V load_real(const void* p) {

@@ -1,0 +1,184 @@
+// Matrix products against a double-precision reference and against themselves:
+//   linear_test [path]    every path that the machine can run, unless one is named
+// Random blocks of every type; rows read back from the panels are the reference's weights. The same
+// bytes are asked for every number of rows, threads (real ones) and from the expert product.
+// Prints a line a path; exit 1 on a failure.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "../include/paceline.h"
+
+namespace {
+
+uint64_t state = 1;
+uint64_t next_random() {
+  uint64_t z = state += 0x9e3779b97f4a7c15ull;
+  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+  z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+  return z ^ z >> 31;
+}
+float normal() {
+  double s = 0;
+  for (int i = 0; i < 4; i++) s += static_cast<double>(next_random() >> 11) * 0x1p-53;
+  return static_cast<float>((s - 2) * 1.7320508);
+}
+
+// Where the 16-bit scales of a block stand, so that random bytes do not make them infinite.
+struct Type {
+  const char* name;
+  int id, block, bytes;
+  std::vector<int> scales;
+};
+const Type types[] = {
+    {"f32", 0, 1, 4, {}},          {"f16", 1, 1, 2, {0}},          {"bf16", 30, 1, 2, {0}},
+    {"q4_0", 2, 32, 18, {0}},      {"q4_1", 3, 32, 20, {0, 2}},    {"q5_0", 6, 32, 22, {0}},
+    {"q5_1", 7, 32, 24, {0, 2}},   {"q8_0", 8, 32, 34, {0}},       {"q2_k", 10, 256, 84, {80, 82}},
+    {"q3_k", 11, 256, 110, {108}}, {"q4_k", 12, 256, 144, {0, 2}}, {"q5_k", 13, 256, 176, {0, 2}},
+    {"q6_k", 14, 256, 210, {208}}, {"iq4_nl", 20, 32, 18, {0}},    {"iq4_xs", 23, 256, 136, {0}},
+    {"mxfp4", 39, 32, 17, {}}};
+
+std::vector<uint8_t> random_rows(const Type& t, int64_t k, int64_t n) {
+  std::vector<uint8_t> data(static_cast<size_t>(k / t.block * t.bytes * n));
+  for (auto& b : data) b = static_cast<uint8_t>(next_random());
+  for (size_t at = 0; at < data.size(); at += static_cast<size_t>(t.bytes)) {
+    for (int s : t.scales) {
+      // An f16 or bf16 of moderate size.
+      uint16_t h = static_cast<uint16_t>(0x2800 + next_random() % 0x400) | (next_random() & 1) << 15;
+      if (t.id == 30) h = static_cast<uint16_t>(0x3f00 + next_random() % 0x100);
+      std::memcpy(&data[at + static_cast<size_t>(s)], &h, 2);
+    }
+    if (t.id == 39) data[at] = static_cast<uint8_t>(120 + next_random() % 8);
+    if (t.id == 0) {
+      const float f = normal();
+      std::memcpy(&data[at], &f, 4);
+    }
+  }
+  return data;
+}
+
+uint64_t address(const void* p) { return reinterpret_cast<uint64_t>(p); }
+
+template <class P>
+void run(void (*op)(void*, int, int, void*), P& params, int threads) {
+  std::vector<std::thread> others;
+  for (int i = 1; i < threads; i++) others.emplace_back([&, i] { op(nullptr, i, threads, &params); });
+  op(nullptr, 0, threads, &params);
+  for (auto& t : others) t.join();
+}
+
+struct Memory {
+  explicit Memory(int64_t n) : bytes(n), data(pl_alloc(n)) { std::memset(data, 0xcd, static_cast<size_t>(n)); }
+  ~Memory() { pl_free(data, bytes); }
+  Memory(const Memory&) = delete;
+  int64_t bytes;
+  void* data;
+};
+
+std::vector<float> product(const Type& t, const Memory& panels, int64_t k, int64_t n, const float* x,
+                           int64_t rows, int threads) {
+  std::vector<float> y(static_cast<size_t>(n * rows), NAN);
+  Memory act(pl_act_bytes(k, rows) + 64);
+  pl_linear l{};
+  l.x = address(x), l.x_stride = k * 4, l.k = k, l.rows = rows, l.count = 1;
+  l.panels0 = address(panels.data), l.type0 = t.id, l.n0 = n, l.dst0 = address(y.data()), l.stride0 = n * 4;
+  if (pl_needs_quantized(t.id)) {
+    pl_quantize q{};
+    q.x = l.x, q.x_stride = l.x_stride, q.out = address(act.data), q.k = k, q.rows = rows;
+    run(pl_op_quantize, q, threads);
+    l.act = q.out;
+  }
+  run(pl_op_linear, l, threads);
+  return y;
+}
+
+int failures = 0;
+void check(bool ok, const Type& t, const char* what, double value = 0) {
+  if (ok) return;
+  failures++;
+  std::printf("  FAIL %s %s: %s (%g)\n", pl_path(), t.name, what, value);
+}
+
+void test_type(const Type& t, int64_t k, int64_t n) {
+  const int64_t most = 37;
+  const auto blocks = random_rows(t, k, n);
+  Memory panels(pl_panel_bytes(t.id, k, n));
+  check(pl_repack(t.id, blocks.data(), panels.data, k, n, 0, n, 2) == 0, t, "repack");
+  std::vector<float> w(static_cast<size_t>(k * n)), x(static_cast<size_t>(k * most));
+  std::vector<int32_t> ids;
+  for (int64_t i = 0; i < n; i++) ids.push_back(static_cast<int32_t>(i));
+  pl_get_rows g{};
+  g.panels = address(panels.data), g.type = t.id, g.k = k, g.n = n, g.ids = address(ids.data());
+  g.count = n, g.dst = address(w.data()), g.stride = k * 4;
+  run(pl_op_get_rows, g, 2);
+  for (auto& v : x) v = normal();
+  const auto whole = product(t, panels, k, n, x.data(), most, 2);
+  double difference = 0, norm = 0;
+  for (int64_t r = 0; r < most; r++) {
+    for (int64_t i = 0; i < n; i++) {
+      double sum = 0;
+      for (int64_t c = 0; c < k; c++)
+        sum += static_cast<double>(w[static_cast<size_t>(i * k + c)]) *
+               static_cast<double>(x[static_cast<size_t>(r * k + c)]);
+      const double d = static_cast<double>(whole[static_cast<size_t>(r * n + i)]) - sum;
+      difference += d * d;
+      norm += sum * sum;
+    }
+  }
+  const double error = std::sqrt(difference / norm);
+  check(error < (pl_needs_quantized(t.id) ? 0.012 : 1e-6), t, "error", error);
+  for (int64_t rows : {1, 2, 3, 5, 8, 16, 20}) {
+    for (int threads : {1, 2, 3}) {
+      const int64_t start = static_cast<int64_t>(next_random() % static_cast<uint64_t>(most - rows + 1));
+      const auto part = product(t, panels, k, n, x.data() + start * k, rows, threads);
+      check(std::memcmp(part.data(), whole.data() + start * n, part.size() * 4) == 0, t, "bytes",
+            static_cast<double>(rows));
+    }
+  }
+  // The matrix as a stack of one expert, chosen by the only slot of every token.
+  std::vector<int32_t> chosen(static_cast<size_t>(most), 0);
+  std::vector<float> y(whole.size(), NAN);
+  Memory act(pl_act_bytes(k, most) + 64);
+  pl_moe m{};
+  m.k = k, m.tokens = m.act_rows = most, m.slots = m.experts = m.count = 1;
+  m.ids = address(chosen.data()), m.ids_stride = 4, m.dst = address(y.data()), m.stride = n * 4;
+  m.panels0 = address(panels.data), m.type0 = t.id, m.n0 = n, m.bytes0 = panels.bytes;
+  if (pl_needs_quantized(t.id)) {
+    pl_quantize q{};
+    q.x = address(x.data()), q.x_stride = k * 4, q.out = address(act.data), q.k = k, q.rows = most;
+    run(pl_op_quantize, q, 1);
+    m.act = q.out;
+  } else {
+    m.x = address(x.data()), m.x_stride = k * 4;
+  }
+  run(pl_op_moe, m, 2);
+  check(std::memcmp(y.data(), whole.data(), y.size() * 4) == 0, t, "experts");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (pl_init(argc > 1 ? argv[1] : nullptr) != 0) return std::fprintf(stderr, "%s\n", pl_error()), 1;
+  std::string paths = argc > 1 ? argv[1] : pl_paths();
+  for (size_t at = 0; at < paths.size();) {
+    const size_t end = std::min(paths.find(',', at), paths.size());
+    const std::string path = paths.substr(at, end - at);
+    at = end + 1;
+    pl_init(path.c_str());
+    const int before = failures;
+    for (const Type& t : types) {
+      for (int64_t n : {1, 19, 50}) {
+        test_type(t, 256, n);
+        test_type(t, 1024 + (t.block <= 32 ? 96 : 0), n);
+        if (t.block == 1) test_type(t, 77, n);
+      }
+    }
+    std::printf("%s: %s\n", path.c_str(), failures == before ? "ok" : "FAILED");
+  }
+  return failures ? 1 : 0;
+}
