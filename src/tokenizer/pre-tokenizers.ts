@@ -18,10 +18,12 @@ import { categoryPattern, chars, codePointPattern } from './patterns.js';
 import {
   numberSplitter,
   type Splitter,
+  splitDigitsFromRight,
   splitGpt2,
   splitKimi,
   splitLines,
   splitNumbersFromRight,
+  splitTrailingSpace,
   wordSplitter,
 } from './scanners.js';
 
@@ -114,7 +116,7 @@ const rules: Readonly<Record<string, Rules>> = {
       codePointPattern('[\\r\\n]'),
       codePointPattern(`\\s?[${casedLetters}]+`),
       codePointPattern(`\\s?[${deepseekSigns}]+`),
-      codePointPattern('\\s+$'),
+      splitTrailingSpace,
       codePointPattern(`[${deepseekBlocks}]+`),
       numberSplitter(Number.POSITIVE_INFINITY),
     ],
@@ -187,10 +189,7 @@ const rules: Readonly<Record<string, Rules>> = {
   },
   'kimi-k2': { stages: () => [splitKimi], cleanSpaces: false },
   superbpe: {
-    stages: () => [
-      numberSplitter(Number.POSITIVE_INFINITY),
-      codePointPattern('(?=(?:[0-9]{3})+(?![0-9]))'),
-    ],
+    stages: () => [numberSplitter(Number.POSITIVE_INFINITY), splitDigitsFromRight],
     cleanSpaces: false,
   },
   bailingmoe: {

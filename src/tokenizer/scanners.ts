@@ -207,6 +207,32 @@ export const splitNumbersFromRight: Splitter = ({ kinds }, start, end, ends) => 
   }
 };
 
+/** Cuts before the white space that ends the text. */
+export const splitTrailingSpace: Splitter = ({ kinds }, start, end, ends) => {
+  let position = end;
+  while (position > start && ((kinds[position - 1] as number) & Kind.WHITESPACE) !== 0) position--;
+  if (position > start) ends.push(position);
+  if (position < end) ends.push(end);
+};
+
+function isDigit(unit: number): boolean {
+  return unit >= 0x30 && unit <= 0x39;
+}
+
+/** Cuts where a multiple of three ASCII digits follows, up to a character that is none (SuperBPE). */
+export const splitDigitsFromRight: Splitter = ({ text }, start, end, ends) => {
+  let position = start;
+  while (position < end) {
+    const first = position;
+    while (position < end && isDigit(text.charCodeAt(position))) position++;
+    for (let at = first + ((position - first) % 3); at < position; at += 3) {
+      if (at > start) ends.push(at);
+    }
+    while (position < end && !isDigit(text.charCodeAt(position))) position++;
+  }
+  ends.push(end);
+};
+
 /** Runs of line feeds and runs of anything else. */
 export const splitLines: Splitter = ({ text }, start, end, ends) => {
   let position = start;

@@ -146,6 +146,17 @@ describe('any text comes back', () => {
   }
 });
 
+test('uniform texts take linear time with any kind of rules', () => {
+  for (const pre of ['deepseek-llm', 'superbpe', 'gpt-4o', 'exaone-moe', 'default', 'bailingmoe']) {
+    const tokenizer = byteLevel(['a a', 'aa aa'], {}, { 'tokenizer.ggml.pre': pre });
+    for (const unit of ['a', 'A', ' ', '1', '!', '的', ' \n', 'a ']) {
+      // A quadratic rule would take hours.
+      const text = `${unit.repeat(200_000 / unit.length)}x`;
+      assert.equal(tokenizer.decode(tokenizer.encode(text)) === text, true, pre + unit);
+    }
+  }
+});
+
 describe('what cannot be read is refused by name', () => {
   const refuse = (record: Record<string, unknown>, code: string, part: RegExp) =>
     assert.throws(
