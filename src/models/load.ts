@@ -83,7 +83,7 @@ function estimate(declared: Declared, options: EstimateOptions): MemoryEstimate 
     .filter(({ role }) => role === 'linear' || role === 'experts')
     .reduce((most, { shape }) => Math.max(most, shape[0] as number, shape[1] as number), 0);
   const rows = Math.min(assumedRows, contextLength);
-  const compute = overhead + rows * 4 * (4 * widest) + rows * contextLength * 2;
+  const compute = overhead + rows * 4 * (4 * widest);
   const cache = cachePerToken * contextLength;
   return { weights, cache, cachePerToken, compute, total: weights + cache + compute };
 }

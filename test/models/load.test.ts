@@ -1,0 +1,200 @@
+/** Files that cannot be a model are refused with an error that says what is wrong. */
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+import { type ErrorCode, PacelineError } from '../../src/base/errors.js';
+import type { Progress } from '../../src/base/progress.js';
+import { Backend } from '../../src/ggml/backend.js';
+import { GgmlType } from '../../src/ggml/types.js';
+import { ggmlLayout } from '../../src/ggml/weight.js';
+import { readGgufFrom } from '../../src/gguf/reader.js';
+import { memorySource } from '../../src/gguf/source.js';
+import { encodeGguf, type GgufContent } from '../../src/gguf/writer.js';
+import { estimateMemory, type LoadModelOptions, loadLanguageModel } from '../../src/models/load.js';
+import { supportedArchitectures } from '../../src/models/registry.js';
+import {
+  type RandomModelOptions,
+  type RandomTensor,
+  randomModel,
+  text,
+  u32,
+} from '../support/random-model.js';
+
+const backend = new Backend({ threads: 1 });
+after(() => backend.dispose());
+
+const small = {
+  architecture: 'qwen3',
+  layers: 2,
+  embedding: 32,
+  heads: 2,
+  kvHeads: 1,
+  headDim: 16,
+  inner: 48,
+} as const satisfies RandomModelOptions;
+
+async function open(content: GgufContent) {
+  const bytes = await encodeGguf(content);
+  return readGgufFrom('random.gguf', async () => memorySource(bytes, 'random.gguf'));
+}
+
+async function load(options: Partial<RandomModelOptions>, more: Partial<LoadModelOptions> = {}) {
+  const file = await open(randomModel({ ...small, ...options }));
+  return loadLanguageModel(file, { backend, ...more });
+}
+
+function refused(code: ErrorCode, ...patterns: readonly RegExp[]) {
+  return (error: unknown) => {
+    assert.ok(PacelineError.is(error), String(error));
+    assert.equal(error.code, code, error.message);
+    const said = `${error.message} ${error.hint ?? ''}`;
+    for (const pattern of patterns) assert.match(said, pattern);
+    return true;
+  };
+}
+
+const changing = (name: string, change: (tensor: RandomTensor) => RandomTensor | undefined) => ({
+  change: (tensor: RandomTensor) => (tensor.name === name ? change(tensor) : tensor),
+});
+
+describe('loading', () => {
+  it('gives a model with its weights, and tells its progress in bytes', async () => {
+    const seen: Progress[] = [];
+    const model = await load({}, { onProgress: (progress) => seen.push(progress) });
+    assert.equal(model.hyperparameters.layerCount, 2);
+    assert.equal(model.weights.length, 2 + 2 * 11);
+    const last = seen.at(-1);
+    assert.equal(last?.done, last?.total);
+    assert.ok(seen.every(({ unit }) => unit === 'bytes'));
+    assert.ok(seen.every(({ done }, at) => done > (seen[at - 1]?.done ?? 0)));
+    assert.ok(model.weightBytes >= (last?.total ?? Infinity));
+    model.dispose();
+    model.dispose();
+  });
+
+  it('stops when its signal fires', async () => {
+    const controller = new AbortController();
+    const onProgress = () => controller.abort();
+    await assert.rejects(load({}, { signal: controller.signal, onProgress }), refused('aborted'));
+    await assert.rejects(load({}, { signal: AbortSignal.abort() }), refused('aborted'));
+  });
+
+  it('takes the first layout that can hold a weight', async () => {
+    const names: string[] = [];
+    const picky = {
+      ...ggmlLayout,
+      name: 'picky',
+      bytes: (spec: Parameters<typeof ggmlLayout.bytes>[0]) =>
+        spec.role === 'linear' ? ggmlLayout.bytes(spec) : undefined,
+      allocate: (...[where, specs]: Parameters<typeof ggmlLayout.allocate>) => {
+        names.push(...specs.map(({ name }) => name));
+        return ggmlLayout.allocate(where, specs);
+      },
+    };
+    const model = await load({}, { layouts: [picky, ggmlLayout] });
+    assert.equal(names.length, 2 * 7);
+    model.dispose();
+    const none = { layouts: [picky] };
+    await assert.rejects(load({}, none), refused('unsupported-type', /token_embd/));
+  });
+});
+
+describe('loading refuses', () => {
+  it('unknown architectures, and lists the known ones', async () => {
+    const content = randomModel(small);
+    const metadata = new Map(content.metadata).set('general.architecture', text('mamba'));
+    const file = await open({ ...content, metadata });
+    const known = new RegExp(supportedArchitectures.join('.*'), 's');
+    await assert.rejects(
+      loadLanguageModel(file, { backend }),
+      refused('unsupported-architecture', /mamba/, known),
+    );
+  });
+
+  it('a file without an architecture', async () => {
+    const content = randomModel(small);
+    const metadata = new Map(content.metadata);
+    metadata.delete('general.architecture');
+    const file = await open({ ...content, metadata });
+    await assert.rejects(
+      loadLanguageModel(file, { backend }),
+      refused('broken-file', /general\.architecture/),
+    );
+  });
+
+  for (const name of ['token_embd.weight', 'blk.1.attn_k_norm.weight', 'blk.0.ffn_down.weight']) {
+    it(`a missing ${name}`, async () => {
+      const options = changing(name, () => undefined);
+      const pattern = new RegExp(name.replaceAll('.', '\\.'));
+      await assert.rejects(load(options), refused('missing-tensor', pattern));
+    });
+  }
+
+  it('a tensor of another shape, with what was expected', async () => {
+    const options = changing('blk.1.ffn_up.weight', (tensor) => ({ ...tensor, shape: [48, 32] }));
+    await assert.rejects(
+      load(options),
+      refused('wrong-shape', /blk\.1\.ffn_up\.weight/, /\[48, 32\].*\[32, 48\]/),
+    );
+  });
+
+  it('a norm that is not F32', async () => {
+    const options = changing('output_norm.weight', (tensor) => ({ ...tensor, type: GgmlType.F16 }));
+    await assert.rejects(load(options), refused('unsupported-type', /output_norm\.weight.*F16/));
+  });
+
+  for (const [what, bad] of [
+    ['NaN', Number.NaN],
+    ['infinity', Number.POSITIVE_INFINITY],
+  ] as const) {
+    for (const type of [GgmlType.F32, GgmlType.F16, GgmlType.Q8_0] as const) {
+      // Rounding to 8 bits turns a NaN into a number; in a scale it survives as infinity.
+      if (type === GgmlType.Q8_0 && Number.isNaN(bad)) continue;
+      it(`weights with ${what} in type ${type}`, async () => {
+        const options = changing('blk.0.attn_v.weight', (tensor) => {
+          const values = tensor.values.slice();
+          values[77] = bad;
+          return { ...tensor, type, values };
+        });
+        await assert.rejects(load(options), refused('bad-weights', /blk\.0\.attn_v\.weight/));
+      });
+    }
+  }
+
+  it('what does not fit into memory, with numbers and advice', async () => {
+    const memory = { available: 70 * 2 ** 20, total: 70 * 2 ** 20 };
+    await assert.rejects(
+      load({ context: 1_000_000 }, { memory, contextLength: 1_000_000 }),
+      refused('memory', /MiB.*1000000 tokens.*70 MiB/s, /--ctx \d+/),
+    );
+    await assert.rejects(
+      load({}, { memory: { available: 1000, total: 1000 } }),
+      refused('memory', /smaller model/),
+    );
+  });
+
+  for (const [key, entry] of Object.entries({
+    'attention.head_count_kv': u32(3),
+    'attention.head_count': u32(0),
+    block_count: u32(100_000),
+    'rope.dimension_count': u32(8),
+    'rope.scaling.type': text('magic'),
+    'attention.value_length': u32(8),
+  })) {
+    it(`a senseless ${key}`, async () => {
+      const pattern = new RegExp(key.replaceAll('.', '\\.'));
+      await assert.rejects(load({ metadata: { [key]: entry } }), refused('broken-file', pattern));
+    });
+  }
+});
+
+describe('the estimate of memory', () => {
+  it('counts weights, the cache of the context, and computing', async () => {
+    const file = await open(randomModel(small));
+    const weights = [...file.tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+    const estimate = estimateMemory(file, { contextLength: 100, layouts: [ggmlLayout] });
+    assert.equal(estimate.weights, weights);
+    assert.equal(estimate.cachePerToken, 2 * (16 + 16) * 2);
+    assert.equal(estimate.cache, 100 * estimate.cachePerToken);
+    assert.equal(estimate.total, weights + estimate.cache + estimate.compute);
+  });
+});
