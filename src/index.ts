@@ -1,5 +1,6 @@
 /** Paceline: a local LLM engine. Everything that other programs import is named here. */
 export { type ErrorCode, PacelineError } from './base/errors.js';
+export { type DeviceReport, listDevices } from './engine/devices.js';
 export { loadModel } from './engine/load.js';
 export { Model } from './engine/model.js';
 export { type Prompt, Session } from './engine/session.js';

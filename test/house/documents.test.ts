@@ -92,3 +92,21 @@ test('the lock file names no registry but the public one', () => {
     [],
   );
 });
+
+test('docs/api.md names every export of the library', () => {
+  const index = readRepositoryFile('src/index.ts');
+  const types = readRepositoryFile('src/engine/types.ts');
+  const named = [...index.matchAll(/^export (?:type )?\{([^}]*)\}/gm)].flatMap(([, list = '']) =>
+    list.split(',').map((item) => item.trim().replace(/^type /, '')),
+  );
+  const declared = [...types.matchAll(/^export (?:interface|type) (\w+)/gm)].map(
+    ([, name = '']) => name,
+  );
+  const names = [...named, ...declared].filter((name) => name !== '');
+  assert.ok(names.includes('loadModel') && names.includes('GenerateOptions'));
+  const document = readRepositoryFile('docs/api.md');
+  assert.deepEqual(
+    names.filter((name) => !new RegExp(`\\b${name}\\b`).test(document)),
+    [],
+  );
+});

@@ -108,3 +108,32 @@ test('bench measures prefill, decode and passes, and reports ratios', async () =
     assert.ok(0 < min && min <= median && median <= max);
   assert.deepEqual(Object.keys(report.ratios), ['batch3']);
 });
+
+test('devices lists the CPU and says which kernels run, or why none do', async () => {
+  const [plain, json, without] = await Promise.all([
+    paceline(['devices']),
+    paceline(['devices', '--json']),
+    paceline(['devices', '--json'], { env: { PACELINE_CPU: 'ggml' } }),
+  ]);
+  assert.equal(plain.code, 0);
+  assert.match(plain.stdout, /^CPU +cpu +\S/m);
+  const report = jsonOf(json) as {
+    ggml_version: string;
+    devices: { kind: string; memory_total: number }[];
+    threads: { default: number; most: number };
+    native: { available: boolean; path: string };
+  };
+  assert.equal(report.devices[0]?.kind, 'cpu');
+  assert.ok(Number(report.devices[0]?.memory_total) > 0);
+  assert.ok(report.threads.default >= 1 && report.threads.default <= report.threads.most);
+  const { native } = jsonOf(without) as { native: { available: boolean; reason: string } };
+  assert.equal(native.available, false);
+  assert.match(native.reason, /PACELINE_CPU/);
+  assert.match(without.stderr, /^warning: native kernels/);
+});
+
+test('a path of the kernels that does not exist is refused', async () => {
+  const result = await paceline(['devices'], { env: { PACELINE_CPU: 'abacus' } });
+  assert.equal(result.code, 1);
+  assert.match(result.stderr, /^error: .*abacus/);
+});
