@@ -16,7 +16,7 @@ export interface Plan {
   readonly drafter: string | undefined;
   /** How many guesses to ask for, or to use of the offer. */
   readonly count: number;
-  readonly why: 'best' | 'trial' | 'measuring' | 'plain' | 'account';
+  readonly why: 'best' | 'stretch' | 'trial' | 'measuring' | 'plain' | 'account';
 }
 
 export interface StepResult {

@@ -23,7 +23,7 @@ const deepest = -4;
 /** A drafter must promise this much more tokens a second than plain decoding. */
 const margin = 1.02;
 /** A proposal this cheap (in plain tokens' time) is asked for first and weighed in hand. */
-const freeCost = 0.005;
+const freeCost = 0.01;
 /** Trials of a drafter that fails become rarer, until they cost this share of all time. */
 const trialShare = 0.003;
 const rarestTrial = 2048;
@@ -105,7 +105,7 @@ export class DraftController {
     const count = Math.min(plan.count, proposal.tokens.length);
     const plain = this.passes.estimate((input.otherRows ?? 0) + 1, 1);
     if (arm === undefined || plain === undefined || proposal.confidence === undefined) return count;
-    if (plan.why === 'trial') return count;
+    if (plan.why === 'trial' || plan.why === 'stretch') return count;
     let product = 1;
     let tokens = 1 + (input.otherTokens ?? 0);
     let bestCount = 0;
@@ -132,14 +132,15 @@ export class DraftController {
     const { drafted, accepted, emitted, passMs, draftMs } = result;
     const others = result.otherRows ?? 0;
     const rows = others + 1 + drafted;
-    const expected = this.passes.estimate(rows, 1);
+    // What another process takes away is not the draft's fault: a pass is charged little more than
+    // is usual for its size, and the first ones of a size what the smaller sizes let expect.
+    const young = this.passes.samples(rows) < 3;
+    const usual = this.passes.estimate(rows, young ? 0.1 : 1);
     this.passes.record(rows, passMs);
     const plain = this.passes.estimate(others + 1, 1) ?? passMs;
+    const pass = Math.min(passMs, 1.5 * (usual ?? Infinity), 1.5 * rows * plain);
     this.#tokens += emitted.length;
     this.#balance += allowance * emitted.length;
-    // What another process takes away is not the draft's fault: no pass costs much more than its
-    // rows one by one, nor twice the usual, and one bad moment must not forbid drafts for long.
-    const pass = Math.min(passMs, 2 * (expected ?? Infinity), 1.5 * rows * plain);
     if (drafted > 0) this.#balance += emitted.length - pass / plain;
     this.#balance -= Math.min(draftMs / plain, reserve);
     this.#balance = Math.max(deepest, Math.min(reserve, this.#balance));
@@ -270,6 +271,7 @@ export class DraftController {
   #use(best: Option, input: PlanInput, plain: number): Plan {
     const { arm } = best;
     let { count } = best;
+    let why: Plan['why'] = 'best';
     arm.unstretched += 1;
     const offer = input.offers?.get(arm.name);
     const longest = Math.min(input.limit, arm.maxDrafts, offer?.tokens.length ?? Infinity);
@@ -277,10 +279,11 @@ export class DraftController {
       const further = Math.min(longest, Math.max(count + 1, Math.ceil(count * 1.5)));
       if (this.#covered(arm, further, plain, input.otherRows ?? 0)) {
         count = further;
+        why = 'stretch';
         arm.unstretched = 0;
       }
     }
-    return this.#decide(arm, count, 'best', best);
+    return this.#decide(arm, count, why, best);
   }
 
   #trialDue(input: PlanInput, plain: number): Plan | undefined {
@@ -314,7 +317,7 @@ export class DraftController {
   }
 
   #decide(arm: DraftRecord | undefined, count: number, why: Plan['why'], option?: Option): Plan {
-    if (why !== 'trial') this.#noteChange(arm, why, option);
+    if (why !== 'trial' && why !== 'stretch') this.#noteChange(arm, why, option);
     return { drafter: arm?.name, count, why };
   }
 
@@ -328,6 +331,7 @@ export class DraftController {
           ? ''
           : `expects ${option.tokens.toFixed(2)} tokens in ${option.ms.toFixed(2)} ms`,
       trial: 'trial',
+      stretch: 'guesses further than its record says',
       measuring: 'the cost of a plain pass is not known yet',
       plain: 'no drafter promises more tokens a second',
       account: 'a draft might gain, but too much was lost on drafts lately',
