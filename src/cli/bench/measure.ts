@@ -57,10 +57,13 @@ export async function measureRun(
   }
 }
 
+const passesInTurn = 3;
+
 /**
  * Times of passes over each of these numbers of tokens after the prompt, all rows' logits included,
- * as a verification of drafts needs them. Passes of the different sizes take turns.
- * @returns milliseconds, one list for each batch, without the first round.
+ * as a verification of drafts needs them. The sizes take turns; after each change of size one pass
+ * is not counted.
+ * @returns milliseconds, one list for each batch.
  */
 export async function measureBatches(
   model: Model,
@@ -74,13 +77,15 @@ export async function measureBatches(
   try {
     await sequence.prefill(prompt, { chunk: runtime.prefillChunk, signal });
     const times: number[][] = batches.map(() => []);
-    for (let round = 0; round <= rounds; round++) {
+    for (let round = 0; round < rounds; round++) {
       for (const [index, batch] of batches.entries()) {
         const tokens = Array.from({ length: batch }, (_, at) => prompt[at % prompt.length] ?? 0);
-        const started = performance.now();
-        await sequence.run(tokens, { outputs: 'all', signal });
-        if (round > 0) times[index]?.push(performance.now() - started);
-        sequence.truncate(prompt.length);
+        for (let pass = 0; pass <= passesInTurn; pass++) {
+          const started = performance.now();
+          await sequence.run(tokens, { outputs: 'all', signal });
+          if (pass > 0) times[index]?.push(performance.now() - started);
+          sequence.truncate(prompt.length);
+        }
       }
     }
     return times;
