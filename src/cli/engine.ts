@@ -10,6 +10,7 @@ import type {
   ModelInfo,
   StreamEvent,
 } from '../engine/types.js';
+import { note } from './output.js';
 
 /** What the interactive commands need of a session; the engine's `Session` has it. */
 export interface SessionLike {
@@ -36,8 +37,17 @@ export async function withModel<T>(
   const { loadModel } = await import('../engine/load.js');
   const loaded = await loadModel(model, options);
   try {
+    await warnWithoutKernels();
     return await work(loaded);
   } finally {
     await loaded.dispose();
   }
+}
+
+/** One warning where the native kernels are missing, unless that is what the user asked for. */
+async function warnWithoutKernels(): Promise<void> {
+  const { nativeKernels } = await import('../ggml/native/library.js');
+  const { reason } = nativeKernels();
+  if (reason === undefined || process.env.PACELINE_CPU === 'ggml') return;
+  note(`warning: computing without the native kernels, which is slower: ${reason}`);
 }

@@ -109,7 +109,7 @@ export function summaryLine(generation: Generation): string {
     `${tokens.length} tokens, ${rate(timings.decodeTokensPerSecond)} tok/s`,
     `prompt ${promptTokens}${cachedTokens > 0 ? ` (${cachedTokens} cached)` : ''}`,
   ];
-  if (draft.drafted > 0) parts.push(`${draft.kind}: ${draft.accepted} of ${draft.drafted} drafted`);
+  if (draft.drafted > 0) parts.push(`${draft.accepted} of ${draft.drafted} drafts accepted`);
   return parts.join(' · ');
 }
 
