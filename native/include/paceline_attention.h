@@ -69,7 +69,53 @@ PL_API int64_t pl_attention_scratch(const void* params, int64_t rows, int64_t po
 PL_STRUCT(pl_cache_store, PL_CACHE_STORE_FIELDS)
 PL_API void pl_op_cache_store(void*, int ith, int nth, void* params);
 
+// Cosines and sines of rotary embedding for a batch: out f32 [dims, rows], a row's cosines first.
+// theta_i = position * base^(-2i/dims) / factors[i], scaled and, with YaRN, mixed.
+#define PL_ROPE_TABLE_FIELDS(P, I, F, S) \
+  P(positions)    /* int32 [rows] */ \
+  I(rows) \
+  I(dims)         /* rotated dimensions, even */ \
+  F(base) \
+  F(scale)        /* positions are multiplied by it */ \
+  F(yarn)         /* 0: none; 1: below `low` unscaled, above `high` scaled, between mixed */ \
+  F(low) \
+  F(high) \
+  F(magnitude)    /* multiplies both */ \
+  P(factors)      /* f32 [dims / 2], or null */ \
+  P(out)
+PL_STRUCT(pl_rope_table, PL_ROPE_TABLE_FIELDS)
+PL_API void pl_op_rope_table(void*, int ith, int nth, void* params);
+
+// For every batch row: q and k normalised per head (RMS, when there are weights) and rotated; q goes
+// to q_out, k and v into the row's cache row. Rows of q, k and v have no gaps inside.
+#define PL_ROTATE_STORE_FIELDS(P, I, F, S) \
+  P(q)            /* f32 [head_dim * heads, rows] */ \
+  I(q_stride)     /* bytes between batch rows */ \
+  P(q_out)        /* f32 [head_dim * heads, rows], no gaps; may not be q */ \
+  P(k)            /* f32 [head_dim * kv_heads, rows] */ \
+  I(k_row_stride) \
+  P(v)            /* f32 [v_width, rows] */ \
+  I(v_row_stride) \
+  I(v_width) \
+  I(heads) \
+  I(kv_heads) \
+  I(head_dim)     /* a multiple of 32 for a q8_0 cache */ \
+  P(q_norm)       /* f32 [head_dim], or null */ \
+  P(k_norm) \
+  F(eps) \
+  P(table)        /* from pl_op_rope_table, or null: no rotation */ \
+  I(dims)         /* leading dimensions of a head that are rotated, even */ \
+  I(halves)       /* 1: pairs (i, i + dims/2); 0: pairs (2i, 2i + 1) */ \
+  I(k_type) \
+  I(v_type) \
+  P(slices)       /* pl_cache_slice [slice_count] */ \
+  I(slice_count)
+PL_STRUCT(pl_rotate_store, PL_ROTATE_STORE_FIELDS)
+PL_API void pl_op_rotate_store(void*, int ith, int nth, void* params);
+
 #define PL_ATTENTION_STRUCTS(X)              \
   X(pl_cache_slice, PL_CACHE_SLICE_FIELDS)   \
   X(pl_attention, PL_ATTENTION_FIELDS)       \
-  X(pl_cache_store, PL_CACHE_STORE_FIELDS)
+  X(pl_cache_store, PL_CACHE_STORE_FIELDS)   \
+  X(pl_rope_table, PL_ROPE_TABLE_FIELDS)     \
+  X(pl_rotate_store, PL_ROTATE_STORE_FIELDS)

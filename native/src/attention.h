@@ -46,6 +46,9 @@ struct Ops {
                  float* out, int64_t out_stride);
   // n floats into cache elements of a type.
   void (*store)(const float* x, uint8_t* out, int64_t n, int type);
+  // One head: RMS norm unless `weight` is null, rotation of `rotated` dimensions unless 0.
+  void (*rotate)(const float* x, const float* weight, float eps, const float* table, int dim,
+                 int rotated, bool halves, float* out);
 };
 
 // Floats of `work` that chunk() needs.

@@ -1,4 +1,6 @@
 // Attention with AVX2 and FMA.
+#include <math.h>
+
 #include <cstdint>
 #include <cstring>
 #include <type_traits>

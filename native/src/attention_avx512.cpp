@@ -1,4 +1,6 @@
 // Attention with AVX-512.
+#include <math.h>
+
 #include <cstdint>
 #include <cstring>
 #include <type_traits>

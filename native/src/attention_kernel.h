@@ -434,4 +434,48 @@ void store_row(const float* x, uint8_t* out, int64_t n, int type) {
   }
 }
 
-const attention::Ops kOps = {chunk, merge, finish, store_row};
+// ---- norm and rotation of a head --------------------------------------------------------------------
+void rotate(const float* x, const float* weight, float eps, const float* table, int dim,
+            int rotated, bool halves, float* out) {
+  const int whole = dim & ~15;
+  if (weight) {
+    // Sums of squares in 16 lanes; what is left over goes in one by one.
+    V squares = zero();
+    for (int d = 0; d < whole; d += 16) {
+      const V a = load(x + d);
+      squares = fma(a, a, squares);
+    }
+    float total = sum(squares);
+    for (int d = whole; d < dim; d++) total += x[d] * x[d];
+    const float scale = 1.0f / sqrtf(total / static_cast<float>(dim) + eps);
+    const V s = set1(scale);
+    for (int d = 0; d < whole; d += 16) store(out + d, mul(mul(load(x + d), s), load(weight + d)));
+    for (int d = whole; d < dim; d++) out[d] = x[d] * scale * weight[d];
+  } else {
+    std::memcpy(out, x, static_cast<size_t>(dim) * 4);
+  }
+  const int half = rotated / 2;
+  const float* cosine = table;
+  const float* sine = table + half;
+  if (halves) {
+    int i = 0;
+    for (; i + 16 <= half; i += 16) {
+      const V a = load(out + i), b = load(out + half + i), c = load(cosine + i), s = load(sine + i);
+      store(out + i, sub(mul(a, c), mul(b, s)));
+      store(out + half + i, add(mul(a, s), mul(b, c)));
+    }
+    for (; i < half; i++) {
+      const float a = out[i], b = out[half + i];
+      out[i] = a * cosine[i] - b * sine[i];
+      out[half + i] = a * sine[i] + b * cosine[i];
+    }
+  } else {
+    for (int i = 0; i < half; i++) {
+      const float a = out[2 * i], b = out[2 * i + 1];
+      out[2 * i] = a * cosine[i] - b * sine[i];
+      out[2 * i + 1] = a * sine[i] + b * cosine[i];
+    }
+  }
+}
+
+const attention::Ops kOps = {chunk, merge, finish, store_row, rotate};

@@ -1,4 +1,6 @@
 // Attention with NEON.
+#include <math.h>
+
 #include <cstdint>
 #include <cstring>
 #include <type_traits>

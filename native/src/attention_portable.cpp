@@ -1,4 +1,6 @@
 // Attention for any CPU.
+#include <math.h>
+
 #include <cstdint>
 #include <cstring>
 #include <type_traits>

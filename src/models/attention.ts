@@ -1,14 +1,15 @@
 /**
- * Causal attention over the sequences' caches: writes the new keys and values, then lets every row
- * look at what its own sequence has up to its own position. The one place where it is decided which
+ * Causal attention over the sequences' caches: normalises and rotates queries and keys, writes the
+ * new keys and values, then lets every row look at what its own sequence has up to its own position. The one place where it is decided which
  * kernel does it.
  */
 import { PacelineError } from '../base/errors.js';
-import type { Graph } from '../ggml/graph.js';
-import { cachedAttention } from '../ggml/native/attention.js';
+import type { Graph, RopeOptions } from '../ggml/graph.js';
+import { rotatedAttention } from '../ggml/native/attention.js';
 import { nativeKernels } from '../ggml/native/library.js';
 import type { Tensor } from '../ggml/tensor.js';
 import { GgmlType } from '../ggml/types.js';
+import type { Weight } from '../ggml/weight.js';
 import type { ForwardBatch, LayerCache, SequenceSlice } from './model.js';
 
 export interface AttendOptions {
@@ -18,6 +19,12 @@ export interface AttendOptions {
   readonly window?: number | undefined;
   /** Scores are squashed to c * tanh(s / c). */
   readonly softcap?: number | undefined;
+  /** Position embedding of queries and keys. */
+  readonly rope: RopeOptions;
+  /** Divide its frequencies. */
+  readonly factors?: Weight | undefined;
+  /** RMS norms of each head of queries and keys, before the position embedding. */
+  readonly norms?: { readonly q: Weight; readonly k: Weight; readonly epsilon: number };
 }
 
 /**
@@ -38,8 +45,31 @@ export function attend(
     return { ...cache.layer(layer), start, count, past };
   });
   const { kernels } = nativeKernels();
-  const native = kernels && cachedAttention(kernels, graph, q, k, v, slices, options);
-  if (native !== undefined) return native;
+  const { rope, norms } = options;
+  const factors = options.factors?.tensor;
+  if (kernels !== undefined) {
+    const tensors = norms && { q: norms.q.tensor, k: norms.k.tensor, epsilon: norms.epsilon };
+    const rotation = { rope, factors, norms: tensors, positions: batch.positions };
+    const native = rotatedAttention(kernels, graph, [q, k, v], rotation, slices, options);
+    if (native !== undefined) return native;
+  }
+  const turned = (part: Tensor, norm: Weight | undefined) => {
+    const normed = norms && norm ? graph.rmsNorm(part, norm.tensor, norms.epsilon) : part;
+    return graph.rope(normed, batch.positions, rope, factors);
+  };
+  return attendByGgml(graph, batch, layer, turned(q, norms?.q), turned(k, norms?.k), v, options);
+}
+
+/** The same with ggml's own operations, on rotated queries and keys. */
+function attendByGgml(
+  graph: Graph,
+  batch: ForwardBatch,
+  layer: number,
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  options: AttendOptions,
+): Tensor {
   const [headDim, heads] = q.shape;
   let result: Tensor | undefined;
   for (const slice of batch.sequences) {

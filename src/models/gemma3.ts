@@ -90,10 +90,9 @@ function attention(
   ) as [Tensor, Tensor, Tensor]; // [head, heads, T]
   const window = h.windows[layer];
   const rope = window === undefined ? h.rope : h.windowRope;
-  const turned = (part: Tensor, norm: Weight) =>
-    graph.rope(graph.rmsNorm(part, norm.tensor, h.epsilon), batch.positions, rope);
-  const options = { scale: h.attentionScale, window };
-  const seen = attend(graph, batch, layer, turned(q, b.qNorm), turned(k, b.kNorm), v, options);
+  const norms = { q: b.qNorm, k: b.kNorm, epsilon: h.epsilon };
+  const options = { scale: h.attentionScale, window, rope, norms };
+  const seen = attend(graph, batch, layer, q, k, v, options);
   return layers.linear(graph, b.output, seen);
 }
 

@@ -73,9 +73,9 @@ function attention(
   const [q, k, v] = [projected.q, projected.k, projected.v].map((part) =>
     layers.splitHeads(graph, part, h.headDim),
   ) as [Tensor, Tensor, Tensor]; // [head, heads, T]
-  const turned = (part: Tensor) => graph.rope(part, batch.positions, h.rope, b.ropeFactors?.tensor);
   const scale = 1 / Math.sqrt(h.headDim);
-  const seen = attend(graph, batch, layer, turned(q), turned(k), v, { scale });
+  const options = { scale, rope: h.rope, factors: b.ropeFactors };
+  const seen = attend(graph, batch, layer, q, k, v, options);
   return layers.linear(graph, b.output, seen);
 }
 

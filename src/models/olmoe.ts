@@ -67,15 +67,12 @@ function attention(
   layer: number,
 ) {
   const { q, k, v } = layers.project(graph, b.qkv, x, h, layer); // [head * heads, T]
-  const turned = (part: Tensor, norm: Weight) => {
-    const normed = graph.rmsNorm(part, norm.tensor, h.epsilon);
-    return graph.rope(layers.splitHeads(graph, normed, h.headDim), batch.positions, h.rope);
-  };
-  const values = layers.splitHeads(graph, v, h.headDim);
-  const scale = 1 / Math.sqrt(h.headDim);
-  const seen = attend(
-    ...([graph, batch, layer, turned(q, b.qNorm), turned(k, b.kNorm), values, { scale }] as const),
-  );
+  // The norms span all heads, so they come first.
+  const normed = (part: Tensor, norm: Weight) => graph.rmsNorm(part, norm.tensor, h.epsilon);
+  const heads = (part: Tensor) => layers.splitHeads(graph, part, h.headDim);
+  const [queries, keys] = [heads(normed(q, b.qNorm)), heads(normed(k, b.kNorm))];
+  const options = { scale: 1 / Math.sqrt(h.headDim), rope: h.rope };
+  const seen = attend(graph, batch, layer, queries, keys, heads(v), options);
   return layers.linear(graph, b.output, seen);
 }
 

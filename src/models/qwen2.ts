@@ -59,9 +59,8 @@ function attention(
   const [q, k, v] = [projected.q, projected.k, projected.v].map((part) =>
     layers.splitHeads(graph, part, h.headDim),
   ) as [Tensor, Tensor, Tensor]; // [head, heads, T]
-  const turned = (part: Tensor) => graph.rope(part, batch.positions, h.rope);
   const scale = 1 / Math.sqrt(h.headDim);
-  const seen = attend(graph, batch, layer, turned(q), turned(k), v, { scale });
+  const seen = attend(graph, batch, layer, q, k, v, { scale, rope: h.rope });
   return layers.linear(graph, b.output, seen);
 }
 

@@ -79,10 +79,9 @@ function attention(
   const [q, k, v] = [projected.q, projected.k, projected.v].map((part) =>
     layers.splitHeads(graph, part, h.headDim),
   ) as [Tensor, Tensor, Tensor]; // [head, heads, T]
-  const turned = (part: Tensor, norm: Weight) =>
-    graph.rope(graph.rmsNorm(part, norm.tensor, h.epsilon), batch.positions, h.rope);
   const scale = 1 / Math.sqrt(h.headDim);
-  const seen = attend(graph, batch, layer, turned(q, b.qNorm), turned(k, b.kNorm), v, { scale });
+  const norms = { q: b.qNorm, k: b.kNorm, epsilon: h.epsilon };
+  const seen = attend(graph, batch, layer, q, k, v, { scale, rope: h.rope, norms });
   return layers.linear(graph, b.output, seen);
 }
 

@@ -6,7 +6,7 @@
 import koffi from 'koffi';
 import { PacelineError } from '../../base/errors.js';
 import type { Backend } from '../backend.js';
-import type { Graph } from '../graph.js';
+import type { Graph, RopeOptions } from '../graph.js';
 import { fail, requireType } from '../graph-core.js';
 import type { Tensor } from '../tensor.js';
 import { GgmlType } from '../types.js';
@@ -53,54 +53,231 @@ export function cachedAttention(
   slices: readonly CacheSlice[],
   options: CachedAttentionOptions,
 ): Tensor | undefined {
+  checkShapes(q, k, v, slices);
+  const plan = planAttention(kernels, graph, q, v, slices);
+  if (plan === undefined) return undefined;
+  const stored = store(kernels, graph, k, v, plan, slices);
+  return attendCached(plan, q.strides[0] === 4 ? q : graph.cont(q), [stored], options);
+}
+
+/** What is done to queries and keys before the attention. */
+export interface Rotation {
+  /** RMS norm of each head, with weights [head]. */
+  readonly norms?: { readonly q: Tensor; readonly k: Tensor; readonly epsilon: number } | undefined;
+  readonly rope: RopeOptions;
+  /** F32 [dimensions / 2]: divide the frequencies. */
+  readonly factors?: Tensor | undefined;
+  /** I32 [T]. */
+  readonly positions: Tensor;
+}
+
+/**
+ * The same for queries and keys that are still to be normalised and rotated, which is done by the
+ * operation that stores them.
+ */
+export function rotatedAttention(
+  kernels: NativeKernels,
+  graph: Graph,
+  [q, k, v]: readonly [Tensor, Tensor, Tensor],
+  rotation: Rotation,
+  slices: readonly CacheSlice[],
+  options: CachedAttentionOptions,
+): Tensor | undefined {
+  checkShapes(q, k, v, slices);
+  const headDim = q.shape[0];
+  const { norms, rope, factors, positions } = rotation;
+  if (slices[0]?.k.type === GgmlType.Q8_0 && headDim % 32 !== 0) return undefined;
+  if (norms && (norms.q.type !== GgmlType.F32 || norms.k.type !== GgmlType.F32)) return undefined;
+  if (rope.dimensions > headDim || headDim > 4096) return undefined;
+  const plan = planAttention(kernels, graph, q, v, slices);
+  if (plan === undefined) return undefined;
+  const [queries, keys, values] = [q, k, v].map((tensor) => evenHeads(graph, tensor)) as [
+    Tensor,
+    Tensor,
+    Tensor,
+  ];
+  const table = ropeTable(kernels, graph, positions, rope, factors);
+  const parameters = reserveParameters(kernels, graph, 'pl_rotate_store');
+  const rotated = nativeOperation(kernels, graph, {
+    name: 'rotate_store',
+    type: GgmlType.F32,
+    shape: q.shape,
+    sources: [queries, keys, values, table, ...(norms ? [norms.q, norms.k] : [])],
+    function: kernels.address('pl_op_rotate_store'),
+    userdata: parameters.address,
+    ...few(q),
+  });
+  parameters.write({
+    q: queries,
+    q_stride: queries.strides[2],
+    q_out: rotated,
+    k: keys,
+    k_row_stride: keys.strides[2],
+    v: values,
+    v_row_stride: values.strides[2],
+    v_width: v.shape[0] * v.shape[1],
+    heads: q.shape[1],
+    kv_heads: k.shape[1],
+    head_dim: headDim,
+    ...(norms ? { q_norm: norms.q, k_norm: norms.k, eps: norms.epsilon } : {}),
+    table,
+    dims: rope.dimensions,
+    halves: rope.pairs === 'halves' ? 1 : 0,
+    k_type: plan.keyType,
+    v_type: plan.valueType,
+    slices: plan.list,
+    slice_count: slices.length,
+  });
+  return attendCached(plan, rotated, [], options);
+}
+
+/** Tables of one graph, by what they were made from. */
+const tables = new WeakMap<
+  Graph,
+  { rope: RopeOptions; factors: Tensor | undefined; positions: Tensor; table: Tensor }[]
+>();
+
+/** Cosines and sines of a batch's positions [dimensions, T]; all layers share them. */
+function ropeTable(
+  kernels: NativeKernels,
+  graph: Graph,
+  positions: Tensor,
+  rope: RopeOptions,
+  factors: Tensor | undefined,
+): Tensor {
+  const known = tables.get(graph) ?? [];
+  tables.set(graph, known);
+  const found = known.find(
+    (one) => one.rope === rope && one.factors === factors && one.positions === positions,
+  );
+  if (found !== undefined) return found.table;
+  requireType('rope', positions, GgmlType.I32);
+  if (factors !== undefined) {
+    requireType('rope', factors, GgmlType.F32);
+    if (factors.elements < rope.dimensions / 2) fail('rope', 'too few factors', factors);
+  }
+  if (!positions.contiguous) fail('rope', 'the positions have gaps', positions);
+  const parameters = reserveParameters(kernels, graph, 'pl_rope_table');
+  const table = nativeOperation(kernels, graph, {
+    name: 'rope_table',
+    type: GgmlType.F32,
+    shape: [rope.dimensions, positions.elements],
+    sources: [positions, ...(factors === undefined ? [] : [factors])],
+    function: kernels.address('pl_op_rope_table'),
+    userdata: parameters.address,
+    ...(positions.elements <= 4 ? { tasks: 1 } : {}),
+  });
+  parameters.write({
+    positions,
+    rows: positions.elements,
+    dims: rope.dimensions,
+    base: rope.base,
+    scale: rope.scale,
+    yarn: rope.yarn,
+    ...yarnRange(rope),
+    magnitude: rope.magnitude,
+    ...(factors === undefined ? {} : { factors }),
+    out: table,
+  });
+  known.push({ rope, factors, positions, table });
+  return table;
+}
+
+/** YaRN mixes between the dimensions that turn betaFast and betaSlow times in the old context. */
+function yarnRange({ dimensions, base, originalContext, betaFast, betaSlow }: RopeOptions) {
+  const at = (turns: number) =>
+    (dimensions * Math.log(originalContext / (turns * 2 * Math.PI))) / (2 * Math.log(base));
+  return {
+    low: Math.max(0, Math.floor(at(betaFast))),
+    high: Math.min(dimensions - 1, Math.ceil(at(betaSlow))),
+  };
+}
+
+interface AttentionPlan {
+  readonly kernels: NativeKernels;
+  readonly graph: Graph;
+  readonly parameters: Parameters;
+  readonly scratch: Scratch;
+  /** Address of the slices. */
+  readonly list: number;
+  readonly slices: number;
+  /** [valueHead * heads, T]. */
+  readonly shape: readonly [number, number];
+  readonly keyType: GgmlType;
+  readonly valueType: GgmlType;
+}
+
+/** Reserves what the attention needs; undefined when the kernels can't do it. */
+function planAttention(
+  kernels: NativeKernels,
+  graph: Graph,
+  q: Tensor,
+  v: Tensor,
+  slices: readonly CacheSlice[],
+): AttentionPlan | undefined {
   const [headDim, heads, rows] = q.shape;
   const [valueDim, kvHeads] = v.shape;
-  checkShapes(q, k, v, slices);
   const [first] = slices;
   if (first === undefined || rows === 0) return undefined;
-  const attention = reserveParameters(kernels, graph, 'pl_attention');
-  const query = q.strides[0] === 4 ? q : graph.cont(q);
-  const shape = {
-    heads,
-    kv_heads: kvHeads,
-    head_dim: headDim,
-    v_dim: valueDim,
-    k_type: first.k.type,
-    v_type: first.v.type,
-  };
-  attention.write(shape);
+  const parameters = reserveParameters(kernels, graph, 'pl_attention');
+  const [keyType, valueType] = [first.k.type, first.v.type];
+  const heading = { heads, kv_heads: kvHeads, head_dim: headDim, v_dim: valueDim };
+  parameters.write({ ...heading, k_type: keyType, v_type: valueType });
   const positions = Math.max(...slices.map(({ past, count }) => past + count));
-  const scratch = scratchFor(kernels, graph, attention, rows, positions);
+  const scratch = scratchFor(kernels, graph, parameters, rows, positions);
   if (scratch === undefined) return undefined;
-
   const list = sliceList(kernels, graph, slices);
-  const stored = store(kernels, graph, k, v, first, list, slices.length);
+  const shape = [valueDim * heads, rows] as const;
+  return {
+    ...({ kernels, graph, parameters, scratch, list, slices: slices.length } as const),
+    ...({ shape, keyType, valueType } as const),
+  };
+}
+
+/** The attention of q [head, heads, T]; `after`: what has to be computed before it. */
+function attendCached(
+  plan: AttentionPlan,
+  q: Tensor,
+  after: readonly Tensor[],
+  options: CachedAttentionOptions,
+): Tensor {
+  const { kernels, graph, parameters, shape } = plan;
   const { scale, softcap = 0, window = 0, causal = true, sinks } = options;
   const result = nativeOperation(kernels, graph, {
     name: 'attention',
     type: GgmlType.F32,
-    shape: [valueDim * heads, rows],
-    sources: [query, stored, ...(sinks === undefined ? [] : [sinks])],
+    shape,
+    sources: [q, ...after, ...(sinks === undefined ? [] : [sinks])],
     function: kernels.address('pl_op_attention'),
-    userdata: attention.address,
+    userdata: parameters.address,
   });
-  attention.write({
-    q: query,
-    q_stride: query.strides[2],
-    q_head_stride: query.strides[1],
+  parameters.write({
+    q,
+    q_stride: q.strides[2],
+    q_head_stride: q.strides[1],
     out: result,
-    out_stride: valueDim * heads * 4,
-    slices: list,
-    slice_count: slices.length,
+    out_stride: shape[0] * 4,
+    slices: plan.list,
+    slice_count: plan.slices,
     scale,
     softcap,
     window,
     causal: causal ? 1 : 0,
     ...(sinks === undefined ? {} : { sinks }),
-    scratch: scratch.address,
-    scratch_bytes: scratch.bytes,
+    scratch: plan.scratch.address,
+    scratch_bytes: plan.scratch.bytes,
   });
   return result;
+}
+
+/** Heads of a row without gaps, copied if need be. */
+function evenHeads(graph: Graph, x: Tensor): Tensor {
+  return x.strides[0] === 4 && x.strides[1] === x.shape[0] * 4 ? x : graph.cont(x);
+}
+
+/** A few rows are handled faster than a second thread is woken. */
+function few(x: Tensor): { readonly tasks?: number } {
+  return x.shape[2] <= 4 ? { tasks: 1 } : {};
 }
 
 function checkShapes(q: Tensor, k: Tensor, v: Tensor, slices: readonly CacheSlice[]): void {
@@ -140,38 +317,31 @@ function store(
   graph: Graph,
   k: Tensor,
   v: Tensor,
-  { k: keys, v: values }: CacheSlice,
-  slices: number,
-  count: number,
+  plan: AttentionPlan,
+  slices: readonly CacheSlice[],
 ): Tensor {
-  const rows = [k, v].map((tensor) =>
-    tensor.strides[0] === 4 && tensor.strides[1] === tensor.shape[0] * 4
-      ? tensor
-      : graph.cont(tensor),
-  );
-  const [kRows = k, vRows = v] = rows;
+  const [keys, values] = [evenHeads(graph, k), evenHeads(graph, v)];
   const parameters = reserveParameters(kernels, graph, 'pl_cache_store');
   const result = nativeOperation(kernels, graph, {
     name: 'cache_store',
     type: GgmlType.I32,
     shape: [1],
-    sources: [kRows, vRows],
+    sources: [keys, values],
     function: kernels.address('pl_op_cache_store'),
     userdata: parameters.address,
-    // A few rows are copied faster than a second thread is woken.
-    ...(k.shape[2] <= 4 ? { tasks: 1 } : {}),
+    ...few(k),
   });
   parameters.write({
-    k: kRows,
-    k_row_stride: kRows.strides[2],
+    k: keys,
+    k_row_stride: keys.strides[2],
     k_width: k.shape[0] * k.shape[1],
-    k_type: keys.type,
-    v: vRows,
-    v_row_stride: vRows.strides[2],
+    k_type: plan.keyType,
+    v: values,
+    v_row_stride: values.strides[2],
     v_width: v.shape[0] * v.shape[1],
-    v_type: values.type,
-    slices,
-    slice_count: count,
+    v_type: plan.valueType,
+    slices: plan.list,
+    slice_count: slices.length,
   });
   return result;
 }

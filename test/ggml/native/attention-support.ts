@@ -1,7 +1,9 @@
 /** Attention through graphs on a real backend, step by step over caches, and a double reference. */
 import { Allocation } from '../../../src/ggml/allocation.js';
 import type { Backend } from '../../../src/ggml/backend.js';
-import { cachedAttention } from '../../../src/ggml/native/attention.js';
+import type { Graph, RopeOptions } from '../../../src/ggml/graph.js';
+import { cachedAttention, rotatedAttention } from '../../../src/ggml/native/attention.js';
+import type { Tensor } from '../../../src/ggml/tensor.js';
 import { GgmlType } from '../../../src/ggml/types.js';
 import { Workspace } from '../../../src/ggml/workspace.js';
 import { normals, requireKernels } from './support.js';
@@ -154,4 +156,114 @@ export function reference(shape: AttentionCase, sequence: number, length: number
     }
   }
   return result;
+}
+
+/** Attention over one sequence, rotated by our operation, in steps of some sizes: all result rows. */
+export async function rotateInSteps(
+  backend: Backend,
+  shape: AttentionCase,
+  rope: RopeOptions,
+  normed: boolean,
+  length: number,
+  sizes: readonly number[],
+): Promise<Float32Array> {
+  const { heads, kvHeads, headDim, valueDim, type } = shape;
+  const rows = rowsOf(shape, 0, length);
+  const width = heads * valueDim;
+  const results = new Float32Array(length * width);
+  using caches = new Allocation(backend, [
+    { name: 'k', type, shape: [headDim * kvHeads, length] },
+    { name: 'v', type, shape: [valueDim * kvHeads, length] },
+  ]);
+  const [k, v] = caches.tensors;
+  if (k === undefined || v === undefined) throw new Error('no caches');
+  using workspace = new Workspace(backend, { capacity: 64 });
+  for (let from = 0, call = 0; from < length; call++) {
+    const count = Math.min(length - from, sizes[call % sizes.length] ?? 1);
+    const graph = workspace.begin();
+    const inputs = rotationInputs(graph, shape, rows, from, count);
+    const result = rotatedAttention(
+      requireKernels(),
+      graph,
+      [inputs.q, inputs.k, inputs.v],
+      { rope, positions: inputs.positions, norms: normed ? inputs.norms : undefined },
+      [{ k, v, start: 0, count, past: from }],
+      shape,
+    );
+    if (result === undefined) throw new Error('the kernels refuse this shape');
+    graph.output(result);
+    await graph.compute();
+    results.set(graph.read(result), from * width);
+    from += count;
+  }
+  return results;
+}
+
+/** All rows at once: with our operation, and with ggml's norms and rotation. */
+export async function rotateBothWays(
+  backend: Backend,
+  shape: AttentionCase,
+  rope: RopeOptions,
+  normed: boolean,
+  length: number,
+): Promise<readonly [Float32Array, Float32Array]> {
+  const { kvHeads, headDim, valueDim, type } = shape;
+  using caches = new Allocation(backend, [
+    { name: 'k', type, shape: [headDim * kvHeads, length] },
+    { name: 'v', type, shape: [valueDim * kvHeads, length] },
+  ]);
+  const [k, v] = caches.tensors;
+  if (k === undefined || v === undefined) throw new Error('no caches');
+  using workspace = new Workspace(backend, { capacity: 64 });
+  const graph = workspace.begin();
+  const inputs = rotationInputs(graph, shape, rowsOf(shape, 0, length), 0, length);
+  const turned = (part: Tensor, norm: Tensor) =>
+    graph.rope(
+      normed ? graph.rmsNorm(part, norm, inputs.norms.epsilon) : part,
+      inputs.positions,
+      rope,
+    );
+  const result = cachedAttention(
+    requireKernels(),
+    graph,
+    turned(inputs.q, inputs.norms.q),
+    turned(inputs.k, inputs.norms.k),
+    inputs.v,
+    [{ k, v, start: 0, count: length, past: 0 }],
+    shape,
+  );
+  if (result === undefined) throw new Error('the kernels refuse this shape');
+  graph.output(result);
+  await graph.compute();
+  const theirs = graph.read(result);
+  return [await rotateInSteps(backend, shape, rope, normed, length, [length]), theirs];
+}
+
+function rotationInputs(
+  graph: Graph,
+  shape: AttentionCase,
+  rows: Rows,
+  from: number,
+  count: number,
+) {
+  const { heads, kvHeads, headDim, valueDim } = shape;
+  const input = (name: keyof Rows, head: number, all: number) =>
+    graph.input(
+      name,
+      GgmlType.F32,
+      [head, all, count],
+      rows[name].slice(from * head * all, (from + count) * head * all),
+    );
+  const weights = (seed: number) =>
+    graph.input(`norm ${seed}`, GgmlType.F32, [headDim], normals(headDim, seed));
+  return {
+    q: input('q', headDim, heads),
+    k: input('k', headDim, kvHeads),
+    v: input('v', valueDim, kvHeads),
+    positions: graph.indices(
+      'positions',
+      Array.from({ length: count }, (_, i) => from + i),
+    ),
+    norms: { q: weights(71), k: weights(72), epsilon: 1e-6 },
+  };
 }

@@ -6,8 +6,16 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Backend } from '../../../src/ggml/backend.js';
+import type { RopeOptions } from '../../../src/ggml/graph.js';
 import { GgmlType } from '../../../src/ggml/types.js';
-import { type AttentionCase, attendInCalls, type Run, reference } from './attention-support.js';
+import {
+  type AttentionCase,
+  attendInCalls,
+  type Run,
+  reference,
+  rotateBothWays,
+  rotateInSteps,
+} from './attention-support.js';
 import { forcePath, requireKernels } from './support.js';
 
 const shapes: Readonly<Record<string, AttentionCase>> = {
@@ -16,6 +24,17 @@ const shapes: Readonly<Record<string, AttentionCase>> = {
   'soft capping': shape({ heads: 2, kvHeads: 2, headDim: 128, softcap: 5 }),
   'odd dimensions': shape({ heads: 6, kvHeads: 3, headDim: 33, valueDim: 20 }),
 };
+
+const plain: RopeOptions = {
+  ...{ dimensions: 64, pairs: 'halves', base: 10000, scale: 1, yarn: 0, magnitude: 1 },
+  ...{ betaFast: 32, betaSlow: 1, originalContext: 512 },
+};
+const rotations: readonly (readonly [string, RopeOptions, boolean])[] = [
+  ['halves', plain, true],
+  ['interleaved, without norms', { ...plain, pairs: 'interleaved' }, false],
+  ['a part of the head', { ...plain, dimensions: 24, base: 1e6 }, true],
+  ['YaRN', { ...plain, yarn: 1, scale: 0.25 }, false],
+];
 
 function shape(
   given: Pick<AttentionCase, 'heads' | 'kvHeads' | 'headDim'> & Partial<AttentionCase>,
@@ -145,4 +164,20 @@ describe('native attention', () => {
     forcePath(kernels, usual);
     for (const other of results) assertSameBytes(results[0], other, 'the path');
   });
+
+  for (const [name, rope, normed] of rotations) {
+    it(`normalises, rotates and stores as ggml does: ${name}`, async () => {
+      const given = shape({ heads: 4, kvHeads: 2, headDim: 64, type: GgmlType.F32 });
+      const [ours, theirs] = await rotateBothWays(backend(2), given, rope, normed, 37);
+      const worst = theirs.reduce(
+        (most, x, i) => Math.max(most, Math.abs(x - (ours[i] ?? NaN))),
+        0,
+      );
+      assert.ok(worst < 1e-5, String(worst));
+      for (const threads of [1, 2] as const) {
+        const parts = await rotateInSteps(backend(threads), given, rope, normed, 37, [1, 7, 2]);
+        assertSameBytes(ours, parts, 'steps');
+      }
+    });
+  }
 });
