@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { stat } from 'node:fs/promises';
+import { stat, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { mixOf, shapeOf, tensorsOf } from '../../src/cli/bench/shapes.js';
 import { table } from '../../src/cli/table.js';
@@ -136,4 +136,35 @@ test('a path of the kernels that does not exist is refused', async () => {
   const result = await paceline(['devices'], { env: { PACELINE_CPU: 'abacus' } });
   assert.equal(result.code, 1);
   assert.match(result.stderr, /^error: .*abacus/);
+});
+
+test('bench --draft compares drafters on text and insists on the same tokens', async () => {
+  const flags = [
+    '--prompt',
+    '4',
+    '--gen',
+    '6',
+    '--runs',
+    '1',
+    '--threads',
+    '1',
+    '--draft',
+    'ngram',
+  ];
+  const file = temporaryFile('prompt.txt');
+  await writeFile(file, 'one two one two one ');
+  const model = await tinyModel();
+  const result = await paceline(['bench', model, ...flags, '--text', file, '--json']);
+  assert.deepEqual([result.code, result.stderr], [0, '']);
+  const report = jsonOf(result) as {
+    rows: { measure: string; draft?: string; accepted?: number; tokens_per_step?: number }[];
+    ratios: Record<string, number>;
+  };
+  const texts = report.rows.filter(({ measure }) => measure === 'text');
+  assert.deepEqual(
+    texts.map(({ draft }) => draft),
+    ['none', 'ngram'],
+  );
+  assert.equal(texts[0]?.tokens_per_step, 1);
+  assert.deepEqual(Object.keys(report.ratios), ['draft_ngram', 'draft_ngram_prefill']);
 });

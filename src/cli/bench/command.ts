@@ -1,23 +1,35 @@
 /** `paceline bench`: measures, compares, reports. */
 import { statSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { PacelineError } from '../../base/errors.js';
 import { cacheFolder } from '../../base/paths.js';
 import type { Model } from '../../engine/model.js';
 import { resolveModelPath } from '../../engine/model-path.js';
+import type { DraftKind } from '../../engine/types.js';
+import { verifyPrompts } from '../../engine/verify/prompts.js';
 import type { BenchFlags } from '../commands/bench.js';
+import { decodeUtf8 } from '../input.js';
 import { catchInterrupt } from '../interrupt.js';
 import { note, print, printJson } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
 import { bytes, count, rate, table } from '../table.js';
+import { type DraftRun, measureDrafts } from './drafts.js';
 import { measureBatches, measureRun, type RunTimes } from './measure.js';
 import { installPeer, PeerProcess, peerVersion } from './peer.js';
-import { type Spread, spread } from './statistics.js';
+import { median, type Spread, spread } from './statistics.js';
 
 /** One measurement. Rates are tokens per second, passes milliseconds. */
 export interface BenchRow extends Spread {
   readonly engine: 'paceline' | 'node-llama-cpp';
-  readonly measure: 'prefill' | 'decode' | 'pass';
+  readonly measure: 'prefill' | 'decode' | 'pass' | 'text';
+  /** Of `text`: the drafter, and what it proposed over all runs. */
+  readonly draft?: DraftKind;
+  readonly drafted?: number;
+  readonly accepted?: number;
+  /** Of `text`: tokens for each pass, and the time of the prefills in milliseconds. */
+  readonly tokens_per_step?: number;
+  readonly prefill_ms?: number;
   /** Tokens of the prompt, tokens generated, or tokens of one pass. */
   readonly tokens: number;
   readonly unit: 'tokens/s' | 'ms';
@@ -51,11 +63,6 @@ export async function benchCommand(model: string | undefined, flags: BenchFlags)
   if (flags.profile === true) {
     throw new PacelineError('usage', '--profile is not supported by this version', {
       hint: 'Leave it out.',
-    });
-  }
-  if (flags.draft?.some((kind) => kind !== 'none') === true) {
-    throw new PacelineError('usage', '--draft with drafters is not supported by this version', {
-      hint: 'Leave it out, or give --draft none.',
     });
   }
   const bar = new ProgressBar();
@@ -115,10 +122,11 @@ async function measureAll(job: Job): Promise<BenchReport> {
   await using peer = await started;
   const { ours, theirs } = await takeTurns(job, model, peer, prompt);
   const rows: BenchRow[] = [
-    ...textRows('paceline', flags.prompt - 1, ours),
-    ...(theirs.length > 0 ? textRows('node-llama-cpp', flags.prompt - 1, theirs) : []),
+    ...speedRows('paceline', flags.prompt - 1, ours),
+    ...(theirs.length > 0 ? speedRows('node-llama-cpp', flags.prompt - 1, theirs) : []),
   ];
   const passes = await passRows(job, model, prompt);
+  const texts = await textRowsOf(job, model);
   return {
     model: {
       path: info.path,
@@ -136,8 +144,8 @@ async function measureAll(job: Job): Promise<BenchReport> {
     threads: info.threads,
     kernels: info.kernels,
     ...(peer === undefined ? {} : { peer: { name: 'node-llama-cpp', version: peerVersion } }),
-    rows: [...rows, ...passes],
-    ratios: ratiosOf([...rows, ...passes]),
+    rows: [...rows, ...passes, ...texts],
+    ratios: ratiosOf([...rows, ...passes, ...texts]),
   };
 }
 
@@ -162,7 +170,7 @@ async function takeTurns(
   return { ours, theirs };
 }
 
-function textRows(
+function speedRows(
   engine: BenchRow['engine'],
   prefillTokens: number,
   runs: readonly RunTimes[],
@@ -202,9 +210,50 @@ async function passRows({ flags, signal }: Job, model: Model, prompt: readonly n
   });
 }
 
+/** With --draft: real text with each of the drafters. */
+async function textRowsOf({ flags, signal, bar }: Job, model: Model): Promise<BenchRow[]> {
+  if (flags.draft === undefined) return [];
+  const kinds = [...new Set<DraftKind>(['none', ...flags.draft])];
+  const prompts =
+    flags.text === undefined ? verifyPrompts : [decodeUtf8(await readFile(flags.text), flags.text)];
+  const runs = await measureDrafts(model, {
+    kinds,
+    prompts,
+    generate: flags.gen,
+    rounds: flags.runs,
+    signal,
+    onRound: (round) =>
+      bar.onProgress({ task: 'drafting', done: round, total: flags.runs + 1, unit: 'steps' }),
+  });
+  return [...runs].map(([kind, list]): BenchRow => {
+    const total = (value: (run: DraftRun) => number): number =>
+      list.reduce((sum, run) => sum + value(run), 0);
+    const rates = list.map((run) => (run.tokens / run.decodeMs) * 1000);
+    return {
+      engine: 'paceline',
+      measure: 'text',
+      tokens: list[0]?.tokens ?? 0,
+      unit: 'tokens/s',
+      ...spread(rates),
+      runs: rates,
+      draft: kind,
+      drafted: total((run) => run.drafted),
+      accepted: total((run) => run.accepted),
+      tokens_per_step:
+        total((run) => run.tokens) /
+        Math.max(
+          1,
+          total((run) => run.steps),
+        ),
+      prefill_ms: median(list.map((run) => run.prefillMs)),
+    };
+  });
+}
+
 /**
  * `decode` and `prefill`: our median rate divided by the peer's. `batchN`: time of a pass over N
- * tokens divided by that over one.
+ * tokens divided by that over one. `draft_KIND`: the median rate of text with that drafter divided
+ * by that without; `draft_KIND_prefill`: the times of the prefills, likewise.
  */
 export function ratiosOf(rows: readonly BenchRow[]): Record<string, number> {
   const ratios: Record<string, number> = {};
@@ -226,6 +275,13 @@ export function ratiosOf(rows: readonly BenchRow[]): Record<string, number> {
     if (row.measure !== 'pass' || row.tokens === 1 || one === undefined) continue;
     ratios[`batch${row.tokens}`] = row.median / one.median;
   }
+  const plain = rows.find((row) => row.draft === 'none');
+  for (const row of rows) {
+    if (plain === undefined || row.draft === undefined || row.draft === 'none') continue;
+    ratios[`draft_${row.draft}`] = row.median / plain.median;
+    if (row.prefill_ms === undefined || plain.prefill_ms === undefined) continue;
+    ratios[`draft_${row.draft}_prefill`] = row.prefill_ms / plain.prefill_ms;
+  }
   return ratios;
 }
 
@@ -238,18 +294,31 @@ async function printReport(report: BenchReport): Promise<void> {
   );
   const cells = rows.map((row) => [
     row.engine,
-    row.measure === 'pass' ? `pass over ${row.tokens}` : `${row.measure} ${row.tokens}`,
+    measureName(row),
     rate(row.median),
     rate(row.min),
     rate(row.max),
     row.unit,
   ]);
   await print(table(cells, ['engine', 'measure', 'median', 'min', 'max', 'unit']));
-  const lines = Object.entries(ratios).map(([name, ratio]) => {
-    const meaning = name.startsWith('batch')
-      ? `a pass over ${name.slice(5)} tokens costs ${ratio.toFixed(2)} times one over 1`
-      : `${name}: ${ratio.toFixed(2)} times as fast as node-llama-cpp ${peerVersion}`;
-    return `${meaning}\n`;
-  });
+  const lines = Object.entries(ratios).map(([name, ratio]) => `${ratioText(name, ratio)}\n`);
   if (lines.length > 0) await print(`\n${lines.join('')}`);
+}
+
+function measureName(row: BenchRow): string {
+  if (row.measure === 'pass') return `pass over ${row.tokens}`;
+  if (row.draft === undefined) return `${row.measure} ${row.tokens}`;
+  const accepted = row.drafted ? `, ${row.accepted} of ${row.drafted} drafts` : '';
+  return `text ${row.tokens}, draft ${row.draft}${accepted}`;
+}
+
+function ratioText(name: string, ratio: number): string {
+  const times = ratio.toFixed(2);
+  if (name.startsWith('batch')) {
+    return `a pass over ${name.slice(5)} tokens costs ${times} times one over 1`;
+  }
+  const [, kind, prefill] = /^draft_([a-z]+)(_prefill)?$/.exec(name) ?? [];
+  if (prefill !== undefined) return `prefill with draft ${kind}: ${times} times the time`;
+  if (kind !== undefined) return `draft ${kind}: ${times} times as fast as without`;
+  return `${name}: ${times} times as fast as node-llama-cpp ${peerVersion}`;
 }

@@ -10,6 +10,7 @@ export interface BenchFlags {
   readonly gen: number;
   readonly batch?: readonly number[];
   readonly draft?: readonly DraftKind[];
+  readonly text?: string;
   readonly runs: number;
   readonly shape?: string;
   readonly type: string;
@@ -46,6 +47,7 @@ export function defineBench(program: Command): void {
       integers(1, 512),
     )
     .option('--draft <kinds>', `drafters to compare: ${draftKinds.join(', ')}`, words(draftKinds))
+    .option('--text <file>', 'with --draft: the prompt, in place of the built-in ones')
     .option('--runs <count>', 'how often to measure each', integer(1, 1000), 5)
     .option('--shape <name>', 'a model of that shape with random weights, for speed alone')
     .option('--type <name>', 'with --shape: type of the weights', 'q4_0')
