@@ -53,6 +53,9 @@ interface Job {
   readonly bar: ProgressBar;
 }
 
+/** Room for prompts and texts of --draft, in tokens. */
+const textContext = 4096;
+
 /** Runs the command. */
 export async function benchCommand(model: string | undefined, flags: BenchFlags): Promise<void> {
   if (flags.shape !== undefined && model !== undefined) {
@@ -105,7 +108,9 @@ async function measureAll(job: Job): Promise<BenchReport> {
   const { path, flags, signal, bar } = job;
   const { loadModel } = await import('../../engine/load.js');
   const largest = Math.max(0, ...(flags.batch ?? []));
-  const context = flags.prompt + Math.max(flags.gen + 1, largest) + 1;
+  // Texts of --draft are as long as they are; their cache grows with them.
+  const least = flags.draft === undefined ? 1 : textContext;
+  const context = Math.max(least, flags.prompt + Math.max(flags.gen + 1, largest) + 1);
   await using model = await loadModel(path, {
     contextLength: context,
     ...(flags.threads === undefined ? {} : { threads: flags.threads }),
