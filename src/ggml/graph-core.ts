@@ -23,9 +23,11 @@ export class GraphCore {
   readonly #inputs = new Map<Tensor, InputData>();
   readonly #outputs = new Set<Tensor>();
   readonly #kept: unknown[] = [];
+  readonly #shared = new Map<unknown, unknown>();
   readonly #beforeRun: (() => void)[] = [];
   #tensors = 0;
   #state: State = 'building';
+  #repeatable = true;
 
   constructor(workspace: Workspace) {
     this.workspace = workspace;
@@ -100,18 +102,48 @@ export class GraphCore {
     return value;
   }
 
-  /** Has `prepare` called when the tensors have their memory and before anything is computed. */
+  /**
+   * What a part of the program keeps for this graph, under a key of its own; made on first use and
+   * dropped when the graph ends. (A WeakMap by graph would keep every graph through minor
+   * collections, which costs a millisecond a step.)
+   */
+  shared<T>(key: unknown, make: () => T): T {
+    const found = this.#shared.get(key) as T | undefined;
+    if (found !== undefined) return found;
+    const made = make();
+    this.#shared.set(key, made);
+    return made;
+  }
+
+  /** Whether `compute` may be called again, with new data in the inputs. */
+  get repeatable(): boolean {
+    return this.#repeatable;
+  }
+
+  /** Says that the graph holds for this one computation only: something in it can't be changed. */
+  onlyOnce(): void {
+    this.#repeatable = false;
+  }
+
+  /**
+   * Has `prepare` called before every computation, when the tensors have their memory: the place to
+   * fill in what native operations read besides tensors.
+   */
   beforeRun(prepare: () => void): void {
     this.#beforeRun.push(prepare);
   }
 
   /**
-   * Allocates what is needed, copies the inputs and computes, off the event loop.
+   * Allocates what is needed, copies the inputs and computes, off the event loop. A repeatable
+   * graph may be computed again after `write`.
    * @throws {PacelineError} `aborted`, `memory`, `graph`.
    */
   async compute(options: ComputeOptions = {}): Promise<void> {
-    if (this.#state !== 'building') fail('compute', `the graph is ${this.#state} already`);
-    if (!this.ggml.ggml_gallocr_alloc_graph(this.workspace.allocator, this.#graph)) {
+    const again = this.#state === 'computed' && this.#repeatable;
+    if (this.#state !== 'building' && !again) {
+      fail('compute', `the graph is ${this.#state} already`);
+    }
+    if (!again && !this.ggml.ggml_gallocr_alloc_graph(this.workspace.allocator, this.#graph)) {
       throw new PacelineError('memory', 'No memory for the intermediate results of a graph', {
         hint: 'Use a smaller prefill chunk or a smaller context.',
       });
@@ -164,6 +196,10 @@ export class GraphCore {
     if (this.#state === 'computing') fail('begin', 'a graph of this workspace is computing');
     this.#state = 'closed';
     this.#kept.length = 0;
+    this.#beforeRun.length = 0;
+    this.#shared.clear();
+    this.#inputs.clear();
+    this.#outputs.clear();
   }
 
   /** Counts a new tensor. The context's memory is fixed, and ggml aborts when it is full. */

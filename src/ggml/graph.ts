@@ -50,6 +50,9 @@ export interface CustomOperation {
   readonly tasks?: number;
 }
 
+/** Addresses of an operation's sources while ggml copies them; reused, since it is called a lot. */
+const sourceWords = new Uint32Array(2 * 9);
+
 type Unary = 'ggml_silu' | 'ggml_gelu' | 'ggml_sigmoid' | 'ggml_tanh';
 type Binary = 'ggml_add' | 'ggml_sub' | 'ggml_mul' | 'ggml_div';
 
@@ -345,11 +348,14 @@ export class Graph extends GraphViews {
     if (operation.function === 0) fail(name, 'the function is null', ...sources);
     const shape = fourOf(operation.shape);
     if (shape[0] % typeTraits(type).blockSize !== 0) fail(name, `rows of ${shape[0]}`);
-    const list = new BigUint64Array(Math.max(1, sources.length));
-    for (const [index, source] of sources.entries()) list[index] = BigInt(source.address);
+    for (let index = 0; index < sources.length; index++) {
+      const { address } = sources[index] as Tensor;
+      sourceWords[2 * index] = address; // the low 32 bits
+      sourceWords[2 * index + 1] = address / 2 ** 32;
+    }
     const address = this.ggml.ggml_custom_4d(
       ...([this.context, type, shape[0], shape[1], shape[2], shape[3]] as const),
-      ...([list, sources.length, operation.function, tasks, operation.userdata] as const),
+      ...([sourceWords, sources.length, operation.function, tasks, operation.userdata] as const),
     );
     return this.made(name, address, type, shape, sources);
   }

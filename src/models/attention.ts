@@ -40,9 +40,17 @@ export function attend(
   v: Tensor,
   options: AttendOptions,
 ): Tensor {
-  const slices = batch.sequences.map(({ cache, start, count, past }) => {
+  const slices = batch.sequences.map((sequence) => {
+    const { cache, start, count, past } = sequence;
     if (past + count > cache.capacity) throw overflow(past + count, cache.capacity);
-    return { ...cache.layer(layer), start, count, past };
+    return {
+      ...cache.layer(layer),
+      start,
+      count,
+      get past() {
+        return sequence.past;
+      },
+    };
   });
   const { kernels } = nativeKernels();
   const { rope, norms } = options;
@@ -70,6 +78,7 @@ function attendByGgml(
   v: Tensor,
   options: AttendOptions,
 ): Tensor {
+  graph.onlyOnce(); // views and masks are those of this very position
   const [headDim, heads] = q.shape;
   let result: Tensor | undefined;
   for (const slice of batch.sequences) {
@@ -139,7 +148,6 @@ function attendSequence(
   );
 }
 
-const masks = new WeakMap<Graph, Map<string, Tensor>>();
 const minusInfinity = 0xfc00; // as F16
 
 /** [past + count, count] F16: 0 where row i may look, minus infinity elsewhere. One a graph. */
@@ -151,17 +159,16 @@ function causalMask(
 ): Tensor | undefined {
   const seen = past + count;
   if (count === 1 && seen <= window) return undefined;
-  const known = masks.get(graph) ?? new Map<string, Tensor>();
-  masks.set(graph, known);
-  const key = `${count} ${past} ${window}`;
-  const found = known.get(key);
-  if (found !== undefined) return found;
+  const name = `mask ${count} ${past} ${window}`;
+  return graph.shared(name, () => makeMask(graph, name, count, past, window));
+}
+
+function makeMask(graph: Graph, name: string, count: number, past: number, window: number): Tensor {
+  const seen = past + count;
   const data = new Uint16Array(seen * count).fill(minusInfinity);
   for (let row = 0; row < count; row++) {
     const last = past + row;
     data.fill(0, row * seen + Math.max(0, last - window + 1), row * seen + last + 1);
   }
-  const mask = graph.input(`mask ${key}`, GgmlType.F16, [seen, count], data);
-  known.set(key, mask);
-  return mask;
+  return graph.input(name, GgmlType.F16, [seen, count], data);
 }

@@ -22,6 +22,7 @@ export interface CacheSlice {
   readonly v: Tensor;
   readonly start: number;
   readonly count: number;
+  /** Read again before every computation of the graph. */
   readonly past: number;
 }
 
@@ -208,6 +209,9 @@ interface AttentionPlan {
 }
 
 /** Reserves what the attention needs; undefined when the kernels can't do it. */
+/** Graphs of more rows are not made for being repeated. */
+const mostRepeated = 64;
+
 function planAttention(
   kernels: NativeKernels,
   graph: Graph,
@@ -223,7 +227,10 @@ function planAttention(
   const [keyType, valueType] = [first.k.type, first.v.type];
   const heading = { heads, kv_heads: kvHeads, head_dim: headDim, v_dim: valueDim };
   parameters.write({ ...heading, k_type: keyType, v_type: valueType });
-  const positions = Math.max(...slices.map(({ past, count }) => past + count));
+  // A graph of few rows is computed again as its sequences grow: room for all that they may become.
+  const positions = Math.max(
+    ...slices.map(({ k, past, count }) => (rows <= mostRepeated ? k.shape[1] : past + count)),
+  );
   const scratch = scratchFor(kernels, graph, parameters, rows, positions);
   if (scratch === undefined) return undefined;
   const list = sliceList(kernels, graph, slices);
@@ -370,15 +377,9 @@ class SliceMemory {
   }
 }
 
-const sliceMemories = new WeakMap<Graph, SliceMemory>();
-
 /** Writes an array of `pl_cache_slice`; caches have their memory already. Returns its address. */
 function sliceList(kernels: NativeKernels, graph: Graph, slices: readonly CacheSlice[]): number {
-  let memory = sliceMemories.get(graph);
-  if (memory === undefined) {
-    memory = new SliceMemory(graph);
-    sliceMemories.set(graph, memory);
-  }
+  const memory = graph.shared(SliceMemory, () => new SliceMemory(graph));
   const { size, fields } = kernels.struct('pl_cache_slice');
   const slots = size / 8;
   const { view, address } = memory.take(slots * slices.length);
@@ -405,6 +406,10 @@ function sliceList(kernels: NativeKernels, graph: Graph, slices: readonly CacheS
       view[index * slots + offset / 8] = BigInt(value);
     }
   }
+  const pastSlot = (fields.get('past')?.offset ?? 0) / 8;
+  graph.beforeRun(() => {
+    for (const [index, { past }] of slices.entries()) view[index * slots + pastSlot] = BigInt(past);
+  });
   return address;
 }
 
@@ -443,10 +448,6 @@ function scratchFor(
   return scratch;
 }
 
-const kept = new WeakMap<Graph, ArrayBuffer>();
-
 function keepOnce(graph: Graph, buffer: ArrayBuffer): void {
-  if (kept.get(graph) === buffer) return;
-  kept.set(graph, buffer);
-  graph.keep(buffer);
+  graph.shared(buffer, () => buffer);
 }

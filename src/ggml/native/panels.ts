@@ -26,8 +26,8 @@ const epilogues: Readonly<Record<Activation, number>> = { silu: 1, gelu: 2 };
 /** Most matrices that one operation multiplies with. */
 const mostTogether = 4;
 
-/** Quantised activations by graph and source. */
-const quantized = new WeakMap<Graph, Map<Tensor, Tensor>>();
+/** Key of a graph's quantised activations by source. */
+const quantized = Symbol('quantized');
 
 class PanelStorage implements WeightStorage {
   readonly layout: string;
@@ -216,11 +216,7 @@ class PanelStorage implements WeightStorage {
   }
 
   #quantize(graph: Graph, x: Tensor): Tensor {
-    let known = quantized.get(graph);
-    if (known === undefined) {
-      known = new Map();
-      quantized.set(graph, known);
-    }
+    const known = graph.shared(quantized, () => new Map<Tensor, Tensor>());
     const existing = known.get(x);
     if (existing !== undefined) return existing;
     const rows = x.elements / this.k;

@@ -94,15 +94,9 @@ class ParameterMemory {
   }
 }
 
-const memories = new WeakMap<Graph, ParameterMemory>();
-
 /** Reserves a parameter struct, all zero, for an operation of `graph`. */
 export function reserveParameters(kernels: NativeKernels, graph: Graph, name: string): Parameters {
-  let memory = memories.get(graph);
-  if (memory === undefined) {
-    memory = new ParameterMemory(kernels, graph);
-    memories.set(graph, memory);
-  }
+  const memory = graph.shared(ParameterMemory, () => new ParameterMemory(kernels, graph));
   return memory.reserve(name);
 }
 
