@@ -9,10 +9,11 @@
 import { PacelineError, throwIfAborted } from '../base/errors.js';
 import type { KvCache } from '../cache/kv-cache.js';
 import type { FeatureRows } from '../decode/drafter.js';
+import type { Backend } from '../ggml/backend.js';
 import type { Graph } from '../ggml/graph.js';
 import type { Tensor } from '../ggml/tensor.js';
-import type { Workspace } from '../ggml/workspace.js';
 import type { LanguageModel } from '../models/model.js';
+import { PassBuilder } from './pass.js';
 
 export interface PassRequest {
   /** The sequence; its length is the position of the first token. Grows by the tokens on success. */
@@ -55,17 +56,15 @@ interface Waiting {
 }
 
 export class Batcher {
-  readonly #model: LanguageModel;
-  readonly #workspace: Workspace;
+  readonly #passes: PassBuilder;
   /** Tokens of one pass, unless a single request has more. */
   readonly #limit: number;
   #waiting: Waiting[] = [];
   #running: Promise<void> | undefined;
   #closed = false;
 
-  constructor(options: { model: LanguageModel; workspace: Workspace; tokenLimit: number }) {
-    this.#model = options.model;
-    this.#workspace = options.workspace;
+  constructor(options: { model: LanguageModel; backend: Backend; tokenLimit: number }) {
+    this.#passes = new PassBuilder(options.model, options.backend);
     this.#limit = options.tokenLimit;
   }
 
@@ -85,10 +84,16 @@ export class Batcher {
     });
   }
 
-  /** Refuses new requests and waits for the ones in flight. */
+  /** Says that a sequence's cache is about to be freed. */
+  forget(cache: KvCache): void {
+    this.#passes.forget(cache);
+  }
+
+  /** Refuses new requests, waits for the ones in flight, and frees the graphs. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#running;
+    this.#passes.dispose();
   }
 
   async #drain(): Promise<void> {
@@ -144,30 +149,32 @@ export class Batcher {
         positions.push(cache.length + index);
         if (wanted === 'all' || index === own.length - 1) outputs.push(start + index);
       }
-      return { cache, start, count: own.length, past: cache.length };
+      return { cache, start, count: own.length };
     });
     const layers = [...new Set(requests.flatMap((request) => tappedLayers(request)))];
-    const graph = this.#workspace.begin();
-    const result = this.#model.forward(graph, {
-      tokens: graph.indices('tokens', tokens),
-      positions: graph.indices('positions', positions),
+    const shape = {
       sequences,
-      outputs: outputs.length === tokens.length ? undefined : graph.indices('outputs', outputs),
+      outputs: outputs.length === tokens.length ? undefined : outputs,
       taps: layers,
-      hiddenRows: requests.some(({ features }) => features?.hidden) ? 'all' : 'outputs',
-    });
-    const logits = graph.output(result.logits);
-    if (requests.some(({ features }) => features?.hidden)) graph.output(result.hidden);
-    const taps = new Map(layers.map((layer, at) => [layer, graph.output(tapOf(result.taps, at))]));
+      hidden: requests.some(({ features }) => features?.hidden === true),
+    };
+    const pass = this.#passes.prepare(shape, Int32Array.from(tokens), Int32Array.from(positions));
+    const { graph, logits } = pass;
+    const taps = new Map(layers.map((layer, at) => [layer, tapOf(pass.taps, at)]));
     const began = performance.now();
     // One request's abort must not take the others with it, so only a lone one can stop a pass.
     const signal = requests.length === 1 ? requests[0]?.signal : undefined;
-    await graph.compute({ signal, wide: tokens.length >= wideRows });
+    try {
+      await graph.compute({ signal, wide: tokens.length >= wideRows });
+    } catch (error) {
+      this.#passes.discard(pass);
+      throw error;
+    }
     const passMs = performance.now() - began;
 
     const vocabulary = logits.shape[0];
     let row = 0;
-    return requests.map((request, index) => {
+    const results = requests.map((request, index) => {
       const rows = request.outputs === 'all' ? request.tokens.length : 1;
       const flat = graph.read(logits, row * vocabulary, rows * vocabulary);
       row += rows;
@@ -179,7 +186,7 @@ export class Batcher {
         logits: Array.from({ length: rows }, (_, at) =>
           flat.subarray(at * vocabulary, (at + 1) * vocabulary),
         ),
-        ...(hidden ? { hidden: readRows(graph, [result.hidden], from, end) } : {}),
+        ...(hidden && pass.hidden ? { hidden: readRows(graph, [pass.hidden], from, end) } : {}),
         ...(request.features?.taps
           ? {
               taps: readRows(
@@ -194,6 +201,8 @@ export class Batcher {
         otherRows: tokens.length - request.tokens.length,
       };
     });
+    if (!graph.repeatable) this.#passes.discard(pass);
+    return results;
   }
 }
 

@@ -6,7 +6,6 @@ import { PacelineError } from '../base/errors.js';
 import { cacheType } from '../cache/kv-cache.js';
 import { Backend } from '../ggml/backend.js';
 import { rowBytes } from '../ggml/types.js';
-import { Workspace } from '../ggml/workspace.js';
 import { readGguf } from '../gguf/reader.js';
 import { loadLanguageModel } from '../models/load.js';
 import { createChatTemplate } from '../tokenizer/chat.js';
@@ -55,7 +54,6 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
     const { hyperparameters } = language;
     const runtime = new Runtime({
       backend,
-      workspace: new Workspace(backend),
       model: language,
       tokenizer,
       chatTemplate,

@@ -8,7 +8,6 @@ import type { DrafterSource } from '../decode/drafter.js';
 import { ngramSource } from '../decode/ngram.js';
 import type { Backend } from '../ggml/backend.js';
 import type { GgmlType } from '../ggml/types.js';
-import type { Workspace } from '../ggml/workspace.js';
 import type { LanguageModel } from '../models/model.js';
 import type { ChatTemplate } from '../tokenizer/chat-template.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
@@ -17,7 +16,6 @@ import { Sequence } from './sequence.js';
 
 export interface RuntimeOptions {
   readonly backend: Backend;
-  readonly workspace: Workspace;
   readonly model: LanguageModel;
   readonly tokenizer: Tokenizer;
   readonly chatTemplate: ChatTemplate;
@@ -53,7 +51,7 @@ export class Runtime {
     this.drafterSources = [ngramSource()];
     this.batcher = new Batcher({
       model: options.model,
-      workspace: options.workspace,
+      backend: options.backend,
       tokenLimit: options.prefillChunk + decodeRoom,
     });
   }
@@ -77,7 +75,9 @@ export class Runtime {
 
   /** Frees a sequence; nothing may be in flight for it. */
   release(sequence: Sequence): void {
-    if (this.#sequences.delete(sequence)) sequence.dispose();
+    if (!this.#sequences.delete(sequence)) return;
+    this.batcher.forget(sequence.cache);
+    sequence.dispose();
   }
 
   #adopt(sequence: Sequence): Sequence {
@@ -89,8 +89,7 @@ export class Runtime {
   async dispose(): Promise<void> {
     await this.batcher.close();
     for (const sequence of this.#sequences) sequence.dispose();
-    const { backend, workspace, model } = this.#options;
-    workspace.dispose();
+    const { backend, model } = this.#options;
     model.dispose();
     backend.dispose();
   }

@@ -28,6 +28,7 @@ export interface SequenceSlice {
   readonly cache: SequenceCache;
   readonly start: number;
   readonly count: number;
+  /** Who computes a repeatable graph again changes it before. */
   readonly past: number;
 }
 

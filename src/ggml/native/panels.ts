@@ -19,12 +19,24 @@ import type {
 } from '../weight.js';
 import type { NativeKernels } from './library.js';
 import { nativeOperation } from './operation.js';
-import { type ParameterValues, reserveParameters } from './parameters.js';
+import { type Parameters, reserveParameters } from './parameters.js';
 
 const epilogues: Readonly<Record<Activation, number>> = { silu: 1, gelu: 2 };
 
 /** Most matrices that one operation multiplies with. */
 const mostTogether = 4;
+
+/** Names of the fields of the matrices of one operation; made once, since they are looked up a lot. */
+const fieldNames = Array.from({ length: mostTogether }, (_, index) => ({
+  panels: `panels${index}`,
+  type: `type${index}`,
+  n: `n${index}`,
+  dst: `dst${index}`,
+  offset: `offset${index}`,
+  stride: `stride${index}`,
+  bytes: `bytes${index}`,
+}));
+type FieldNames = (typeof fieldNames)[number];
 
 /** Key of a graph's quantised activations by source. */
 const quantized = Symbol('quantized');
@@ -100,19 +112,24 @@ class PanelStorage implements WeightStorage {
   rows(graph: Graph, _weight: Weight, ids: Tensor): Tensor {
     if (!ids.contiguous) fail('rows', 'the row numbers have gaps', ids);
     const shape = [this.k, ids.shape[0], ids.shape[1], ids.shape[2]];
-    return this.#operation(graph, 'get_rows', shape, [ids], (result) => ({
-      ...this.#matrix(),
-      k: this.k,
-      ids,
-      count: ids.elements,
-      dst: result,
-      stride: this.k * 4,
-    }));
+    return this.#operation(graph, 'get_rows', shape, [ids], (into, result) =>
+      into.write({
+        panels: this.address,
+        type: this.spec.type,
+        n: this.n,
+        k: this.k,
+        ids,
+        count: ids.elements,
+        dst: result,
+        stride: this.k * 4,
+      }),
+    );
   }
 
-  #matrix(index: number | '' = '') {
-    const { type } = this.spec;
-    return { [`panels${index}`]: this.address, [`type${index}`]: type, [`n${index}`]: this.n };
+  #writeMatrix(into: Parameters, names: FieldNames): void {
+    into.set(names.panels, this.address);
+    into.set(names.type, this.spec.type);
+    into.set(names.n, this.n);
   }
 
   /** Products of each storage with x [k, ...]; with an epilogue, one result from two storages. */
@@ -133,22 +150,17 @@ class PanelStorage implements WeightStorage {
     const whole = outputs.length === 1 ? shape(this) : [total];
     const place = (index: number) =>
       outputs.slice(0, index).reduce((sum, storage) => sum + storage.n, 0) * rows * 4;
-    const made = this.#operation(graph, 'linear', whole, inputs.sources, (result) => {
-      const values: Record<string, number | Tensor> = {
-        ...inputs.values,
-        k: this.k,
-        rows,
-        count: storages.length,
-        epilogue,
-      };
+    const made = this.#operation(graph, 'linear', whole, inputs.sources, (into, result) => {
+      inputs.write(into);
+      into.write({ k: this.k, rows, count: storages.length, epilogue });
       for (const [index, storage] of storages.entries()) {
-        Object.assign(values, storage.#matrix(index));
+        const names = fieldNames[index] as FieldNames;
+        storage.#writeMatrix(into, names);
         if (index >= outputs.length) continue;
-        values[`dst${index}`] = result;
-        values[`offset${index}`] = place(index);
-        values[`stride${index}`] = storage.n * 4;
+        into.set(names.dst, result);
+        into.set(names.offset, place(index));
+        into.set(names.stride, storage.n * 4);
       }
-      return values;
     });
     if (outputs.length === 1) return [made];
     return outputs.map((storage, index) => graph.view(made, shape(storage), [], place(index)));
@@ -174,9 +186,9 @@ class PanelStorage implements WeightStorage {
     const inputs = this.#inputs(graph, storages, evenRows(graph, x));
     const experts = this.spec.shape[2] ?? 1;
     const sources = [...inputs.sources, ids];
-    return this.#operation(graph, 'moe', [this.n, slots, tokens], sources, (result) => {
-      const values: Record<string, number | Tensor> = {
-        ...inputs.values,
+    return this.#operation(graph, 'moe', [this.n, slots, tokens], sources, (into, result) => {
+      inputs.write(into);
+      into.write({
         k: this.k,
         tokens,
         slots,
@@ -188,31 +200,30 @@ class PanelStorage implements WeightStorage {
         epilogue,
         dst: result,
         stride: this.n * 4,
-      };
+      });
       for (const [index, storage] of storages.entries()) {
-        Object.assign(values, storage.#matrix(index));
-        values[`bytes${index}`] = storage.bytes / experts;
+        const names = fieldNames[index] as FieldNames;
+        storage.#writeMatrix(into, names);
+        into.set(names.bytes, storage.bytes / experts);
       }
-      return values;
     });
   }
 
   /** What products of these storages read: quantised rows of x, x itself, or both. */
   #inputs(graph: Graph, storages: readonly PanelStorage[], x: Tensor) {
     const { pl_needs_quantized } = this.kernels.functions;
-    const kinds = new Set(storages.map(({ spec }) => pl_needs_quantized(spec.type)));
-    const values: Record<string, number | Tensor> = {};
-    const sources: Tensor[] = [];
-    if (kinds.has(1)) {
-      values.act = this.#quantize(graph, x);
-      sources.push(values.act);
-    }
-    if (kinds.has(0)) {
-      values.x = x;
-      values.x_stride = rowStride(x);
-      sources.push(x);
-    }
-    return { values, sources };
+    const kinds = storages.map(({ spec }) => pl_needs_quantized(spec.type));
+    const act = kinds.includes(1) ? this.#quantize(graph, x) : undefined;
+    const plain = kinds.includes(0) ? x : undefined;
+    return {
+      sources: [act, plain].filter((source) => source !== undefined),
+      write(into: Parameters) {
+        if (act !== undefined) into.set('act', act);
+        if (plain === undefined) return;
+        into.set('x', plain);
+        into.set('x_stride', rowStride(plain));
+      },
+    };
   }
 
   #quantize(graph: Graph, x: Tensor): Tensor {
@@ -226,7 +237,7 @@ class PanelStorage implements WeightStorage {
       'quantize',
       shape,
       [x],
-      (made) => ({ x, x_stride: rowStride(x), out: made, k: this.k, rows }),
+      (into, made) => into.write({ x, x_stride: rowStride(x), out: made, k: this.k, rows }),
       { type: GgmlType.I8, ...(rows <= 16 ? { tasks: 1 } : {}) },
     );
     known.set(x, result);
@@ -239,11 +250,11 @@ class PanelStorage implements WeightStorage {
     name: string,
     shape: readonly number[],
     sources: readonly Tensor[],
-    values: (result: Tensor) => ParameterValues,
+    fill: (into: Parameters, result: Tensor) => void,
     options: { readonly type?: GgmlType; readonly tasks?: number } = {},
   ): Tensor {
     const { type = GgmlType.F32, ...rest } = options;
-    return customWith(graph, this.kernels, name, { type, shape, sources, ...rest }, values);
+    return customWith(graph, this.kernels, name, { type, shape, sources, ...rest }, fill);
   }
 }
 
@@ -260,7 +271,7 @@ function customWith(
   kernels: NativeKernels,
   name: string,
   options: CustomShape,
-  values: (result: Tensor) => ParameterValues,
+  fill: (into: Parameters, result: Tensor) => void,
 ): Tensor {
   const reserved = reserveParameters(kernels, graph, `pl_${name}`);
   const made = nativeOperation(kernels, graph, {
@@ -269,7 +280,7 @@ function customWith(
     function: kernels.address(`pl_op_${name}`),
     userdata: reserved.address,
   });
-  reserved.write(values(made));
+  fill(reserved, made);
   return made;
 }
 

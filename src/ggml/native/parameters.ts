@@ -16,6 +16,8 @@ export type ParameterValues = Readonly<Record<string, number | Tensor>>;
 export interface Parameters {
   readonly address: number;
   /** @throws {PacelineError} `platform` when the library's struct has no such field. */
+  set(field: string, value: number | Tensor): void;
+  /** Sets several fields. */
   write(values: ParameterValues): void;
 }
 
@@ -31,6 +33,7 @@ class ParameterMemory {
   #address = 0;
   #used = 0;
   readonly #slots: number[] = [];
+  #resolved = false;
   #probe: { readonly view: DataView; readonly offset: number; readonly tensor: Tensor } | undefined;
 
   constructor(kernels: NativeKernels, graph: Graph) {
@@ -46,29 +49,30 @@ class ParameterMemory {
     const view = this.#view;
     const base = this.#address;
     this.#used += layout.size;
+    const set = (field: string, value: number | Tensor) => {
+      const slot = layout.fields.get(field);
+      if (slot === undefined || slot.kind === 'S') {
+        throw mismatch(this.#kernels.file, `${name} has no field ${field}`);
+      }
+      const at = start + slot.offset;
+      if (value instanceof Tensor) {
+        if (slot.kind !== 'P') {
+          throw mismatch(this.#kernels.file, `${name}.${field} is no address`);
+        }
+        this.#probe ??= { view, offset: at, tensor: value };
+        this.#slots.push(base + at);
+        setInteger(view, at, value.address);
+      } else if (slot.kind === 'F') {
+        view.setFloat64(at, value, true);
+      } else {
+        setInteger(view, at, value);
+      }
+    };
     return {
       address: base + start,
+      set,
       write: (values) => {
-        for (const field in values) {
-          const slot = layout.fields.get(field);
-          const value = values[field];
-          if (slot === undefined || value === undefined || slot.kind === 'S') {
-            throw mismatch(this.#kernels.file, `${name} has no field ${field}`);
-          }
-          const at = start + slot.offset;
-          if (value instanceof Tensor) {
-            if (slot.kind !== 'P') {
-              throw mismatch(this.#kernels.file, `${name}.${field} is no address`);
-            }
-            this.#probe ??= { view, offset: at, tensor: value };
-            this.#slots.push(base + at);
-            setInteger(view, at, value.address);
-          } else if (slot.kind === 'F') {
-            view.setFloat64(at, value, true);
-          } else {
-            setInteger(view, at, value);
-          }
-        }
+        for (const field in values) set(field, values[field] as number | Tensor);
       },
     };
   }
@@ -80,7 +84,10 @@ class ParameterMemory {
     this.#used = 0;
   }
 
+  /** Once: a graph that is computed again has its tensors where they were. */
   #resolve(): void {
+    if (this.#resolved) return;
+    this.#resolved = true;
     const list = new BigUint64Array(this.#slots.length);
     for (const [index, slot] of this.#slots.entries()) list[index] = BigInt(slot);
     if (list.length === 0) return;
