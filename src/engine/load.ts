@@ -5,6 +5,7 @@
 import { PacelineError } from '../base/errors.js';
 import { cacheType } from '../cache/kv-cache.js';
 import { Backend } from '../ggml/backend.js';
+import { nativeKernels } from '../ggml/native/library.js';
 import { rowBytes } from '../ggml/types.js';
 import { readGguf } from '../gguf/reader.js';
 import { loadLanguageModel } from '../models/load.js';
@@ -77,7 +78,7 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
         .cacheLayout()
         .reduce((sum, { kRow, vRow }) => sum + rowBytes(kvType, kRow) + rowBytes(kvType, vRow), 0),
       threads: backend.threads,
-      kernels: backend.name,
+      kernels: kernelNames(backend),
       hasChatTemplate: chatTemplate.origin === 'model',
       isBaseModel: gguf.optionalString('general.finetune') === 'base',
       loadMs: performance.now() - began,
@@ -91,4 +92,10 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
 function positive(name: string, value: number): number {
   if (Number.isSafeInteger(value) && value > 0) return value;
   throw new PacelineError('usage', `${name} must be a whole number above 0, not ${value}`);
+}
+
+/** What computes: our kernels and their path where they run, and ggml's library. */
+function kernelNames(backend: Backend): string {
+  const { kernels } = nativeKernels();
+  return kernels === undefined ? backend.name : `native ${kernels.path} + ${backend.name}`;
 }

@@ -139,7 +139,7 @@ export interface ModelInfo {
   /** Bytes of KV cache for one token of context. */
   readonly kvBytesPerToken: number;
   readonly threads: number;
-  /** The kernels that compute: `native avx512-vnni`, `ggml zen4`, ... */
+  /** What computes: `native avx512 + CPU (ggml zen4)`, or ggml's library alone. */
   readonly kernels: string;
   readonly hasChatTemplate: boolean;
   /** Whether the file says that the model continues text (`general.finetune` is `base`). */
