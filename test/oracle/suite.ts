@@ -137,6 +137,15 @@ export function describeOracle(types: readonly GgmlType[]): void {
         architecture: 'llama',
         metadata: { 'rope.scaling.type': text('linear'), 'rope.scaling.factor': f32(4) },
       },
+      'llama with LongRoPE': {
+        architecture: 'llama',
+        ropeFactors: 'long and short',
+        metadata: {
+          'rope.scaling.type': text('longrope'),
+          'rope.scaling.attn_factor': f32(1.2),
+          'rope.scaling.original_context_length': u32(64),
+        },
+      },
       'qwen3 with YaRN': {
         architecture: 'qwen3',
         metadata: {

@@ -34,8 +34,8 @@ export interface RandomModelOptions {
   readonly fused?: boolean;
   /** Biases on every projection that may have one (llama). */
   readonly biases?: boolean;
-  /** Llama 3's tensor of frequency divisors. */
-  readonly ropeFactors?: boolean;
+  /** Llama 3's tensor of frequency divisors, or the two of LongRoPE. */
+  readonly ropeFactors?: boolean | 'long and short';
   /** Window and pattern of gemma3. */
   readonly window?: readonly [size: number, pattern: number];
   /** Further or replacing metadata, without the architecture's prefix. */
@@ -80,8 +80,8 @@ function complete(o: RandomModelOptions) {
     context: 512,
     fused: false,
     biases: false,
-    ropeFactors: false,
     ...o,
+    ropeFactors: o.ropeFactors ?? false,
     type: o.type ?? GgmlType.F32,
     embedding: o.embedding ?? 256,
     heads,
@@ -209,8 +209,12 @@ function* randomTensors(o: Complete): Generator<RandomTensor> {
   yield matrix('token_embd.weight', [embedding, vocab], tableGain, o.tableType ?? o.type);
   yield norm('output_norm.weight', embedding);
   if (!o.tied) yield matrix('output.weight', [embedding, vocab], 3);
-  if (o.ropeFactors) {
-    yield tensor('rope_freqs.weight', GgmlType.F32, [headDim / 2], (_, at) => 1 + at / 8);
+  const divisors = (name: string, step: number) =>
+    tensor(`${name}.weight`, GgmlType.F32, [headDim / 2], (_, at) => 1 + at * step);
+  if (o.ropeFactors === true) yield divisors('rope_freqs', 1 / 8);
+  if (o.ropeFactors === 'long and short') {
+    yield divisors('rope_factors_long', 1 / 5);
+    yield divisors('rope_factors_short', 1 / 50);
   }
   for (let layer = 0; layer < o.layers; layer++) {
     const at = `blk.${layer}`;
