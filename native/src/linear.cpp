@@ -76,8 +76,8 @@ Matrix make_matrix(uint64_t panels, int64_t type, int64_t k, int64_t n) {
           panel_bytes(formats[format], w, k)};
 }
 
-int64_t panels_per_chunk(int64_t bytes) {
-  const int64_t fit = (int64_t{48} << 10) / bytes;
+int64_t least_panels(int64_t bytes, int64_t rows) {
+  const int64_t fit = (int64_t{32} << 10) / bytes / rows;
   return fit < 1 ? 1 : fit;
 }
 
@@ -196,34 +196,29 @@ PL_API void pl_op_linear(void*, int ith, int nth, void* params) {
   const Act act = l.act ? act_at(l.act, l.k, l.rows) : Act{};
   const int64_t pass = rows_per_pass(l.k, l.rows), passes = (l.rows + pass - 1) / pass;
 
-  // A chunk is a run of panels of one matrix for the rows of one pass.
-  int64_t per_chunk[4], chunks[4], in_pass = 0;
-  for (int i = 0; i < outputs; ++i) {
-    per_chunk[i] = panels_per_chunk(m[i].bytes + (parts > 1 ? m[1].bytes : 0));
-    chunks[i] = (m[i].count + per_chunk[i] - 1) / per_chunk[i];
-    in_pass += chunks[i];
-  }
-  Chunks work(&l.next, &l.finished, in_pass * passes, nth);
+  // Units of work: the panels of all outputs, side by side, for the rows of each pass.
+  int64_t in_pass = 0;
+  for (int i = 0; i < outputs; ++i) in_pass += m[i].count;
+  const int64_t least = least_panels(m[0].bytes + (parts > 1 ? m[1].bytes : 0), l.rows);
+  Chunks work(&l.next, &l.finished, in_pass * passes, least, nth);
   int64_t aux_first[4] = {-1, -1, -1, -1};  // the pass that a matrix's aux was made for
   uint8_t* aux[4] = {};
   alignas(64) float out[2][max_tile_rows * 16];
-  for (int64_t c = work.take(); c >= 0; c = work.take()) {
-    const int64_t first = c / in_pass * pass;
-    const int64_t last = first + pass < l.rows ? first + pass : l.rows;
-    int64_t chunk = c % in_pass;
-    int i = 0;
-    while (chunk >= chunks[i]) chunk -= chunks[i++];
-    for (int j = i; j < i + parts; ++j) {
-      const int64_t unit = p.aux_bytes[m[j].format];
-      if (unit == 0 || aux_first[j] == first) continue;
-      aux_first[j] = first;
-      aux[j] = static_cast<uint8_t*>(
-          aux_memory[j].get((last - first + max_tile_rows) * blocks * unit));
-      make_pass_aux(m[j].format, act, l.k, l.rows, first, last, aux[j]);
-    }
-    const int64_t begin = chunk * per_chunk[i];
-    const int64_t end = begin + per_chunk[i] < m[i].count ? begin + per_chunk[i] : m[i].count;
-    for (int64_t panel = begin; panel < end; ++panel) {
+  for (int64_t unit = 0, end = 0; work.take(unit, end);) {
+    for (; unit < end; ++unit) {
+      const int64_t first = unit / in_pass * pass;
+      const int64_t last = first + pass < l.rows ? first + pass : l.rows;
+      int64_t panel = unit % in_pass;
+      int i = 0;
+      while (panel >= m[i].count) panel -= m[i++].count;
+      for (int j = i; j < i + parts; ++j) {
+        const int64_t bytes = p.aux_bytes[m[j].format];
+        if (bytes == 0 || aux_first[j] == first) continue;
+        aux_first[j] = first;
+        aux[j] = static_cast<uint8_t*>(
+            aux_memory[j].get((last - first + max_tile_rows) * blocks * bytes));
+        make_pass_aux(m[j].format, act, l.k, l.rows, first, last, aux[j]);
+      }
       const int64_t column = panel * p.width;
       const int width = static_cast<int>(m[i].n - column < p.width ? m[i].n - column : p.width);
       for (int64_t r = first; r < last; r += p.tile_rows) {
@@ -232,7 +227,9 @@ PL_API void pl_op_linear(void*, int ith, int nth, void* params) {
           Tile tile{{}, nullptr, nullptr, l.x_stride / 4, rows};
           if (l.act) tile.act = {act.q + r * l.k, act.d + r * blocks, nullptr};
           if (l.x) tile.x = pointer<const float>(l.x + static_cast<uint64_t>(r * l.x_stride));
-          if (aux[i + j]) tile.aux = aux[i + j] + (r - first) * blocks * p.aux_bytes[m[i + j].format];
+          if (aux[i + j]) {
+            tile.aux = aux[i + j] + (r - first) * blocks * p.aux_bytes[m[i + j].format];
+          }
           multiply_tile(m[i + j], panel, l.k, tile, out[j]);
         }
         for (int t = 0; t < rows; ++t) {

@@ -26,8 +26,8 @@ struct Matrix {
 };
 Matrix make_matrix(uint64_t panels, int64_t type, int64_t k, int64_t n);
 
-// Panels of these matrices that one thread takes at a time.
-int64_t panels_per_chunk(int64_t bytes);
+// The fewest panels of that many bytes that are worth a thread's while, for so many rows.
+int64_t least_panels(int64_t bytes, int64_t rows);
 
 // The activations of one tile: quantised with their aux, or f32 rows `x_stride` floats apart.
 struct Tile {

@@ -120,8 +120,6 @@ PL_API void pl_op_moe(void*, int ith, int nth, void* params) {
   const Groups groups = group(m);
   const Matrix first = make_matrix(m.panels0, m.type0, m.k, m.n0);
   const Matrix second = parts > 1 ? make_matrix(m.panels1, m.type1, m.k, m.n1) : Matrix{};
-  const int64_t per_chunk = panels_per_chunk(first.bytes + (parts > 1 ? second.bytes : 0));
-  const int64_t chunks = (first.count + per_chunk - 1) / per_chunk;
   if (ith == 0) {
     for (int64_t i = 0; i < m.tokens * m.slots; ++i) {
       const int32_t e = expert_of(m, i);
@@ -130,32 +128,31 @@ PL_API void pl_op_moe(void*, int ith, int nth, void* params) {
                   static_cast<size_t>(m.n0) * 4);
     }
   }
-  Chunks work(&m.next, &m.finished, groups.count * chunks, nth);
+  const int64_t least = least_panels(first.bytes + (parts > 1 ? second.bytes : 0), 1);
+  Chunks work(&m.next, &m.finished, groups.count * first.count, least, nth);
   int64_t held = -1;  // the expert whose rows are gathered
   Gathered rows{};
   uint8_t* aux[2] = {};
   alignas(64) float out[2][max_tile_rows * 16];
-  for (int64_t c = work.take(); c >= 0; c = work.take()) {
-    const int64_t expert = groups.chosen[c / chunks];
-    const int64_t* entries = groups.entries + groups.start[expert];
-    Matrix matrices[2] = {first, second};
-    matrices[0].panels += expert * m.bytes0;
-    if (parts > 1) matrices[1].panels += expert * m.bytes1;
-    if (expert != held) {
-      held = expert;
-      rows = gather(m, entries, groups.start[expert + 1] - groups.start[expert]);
-      for (int j = 0; j < parts; ++j) {
-        const int64_t unit = p.aux_bytes[matrices[j].format];
-        aux[j] = nullptr;
-        if (unit == 0) continue;
-        aux[j] = static_cast<uint8_t*>(
-            aux_memory[j].get((rows.rows + max_tile_rows) * blocks * unit));
-        make_pass_aux(matrices[j].format, rows.act, m.k, rows.rows, 0, rows.rows, aux[j]);
+  for (int64_t unit = 0, end = 0; work.take(unit, end);) {
+    for (; unit < end; ++unit) {
+      const int64_t expert = groups.chosen[unit / first.count], panel = unit % first.count;
+      const int64_t* entries = groups.entries + groups.start[expert];
+      Matrix matrices[2] = {first, second};
+      matrices[0].panels += expert * m.bytes0;
+      if (parts > 1) matrices[1].panels += expert * m.bytes1;
+      if (expert != held) {
+        held = expert;
+        rows = gather(m, entries, groups.start[expert + 1] - groups.start[expert]);
+        for (int j = 0; j < parts; ++j) {
+          const int64_t bytes = p.aux_bytes[matrices[j].format];
+          aux[j] = nullptr;
+          if (bytes == 0) continue;
+          aux[j] = static_cast<uint8_t*>(
+              aux_memory[j].get((rows.rows + max_tile_rows) * blocks * bytes));
+          make_pass_aux(matrices[j].format, rows.act, m.k, rows.rows, 0, rows.rows, aux[j]);
+        }
       }
-    }
-    const int64_t begin = c % chunks * per_chunk;
-    const int64_t end = begin + per_chunk < first.count ? begin + per_chunk : first.count;
-    for (int64_t panel = begin; panel < end; ++panel) {
       const int64_t column = panel * p.width;
       const int width = static_cast<int>(m.n0 - column < p.width ? m.n0 - column : p.width);
       for (int64_t r = 0; r < rows.rows; r += p.tile_rows) {

@@ -4,12 +4,13 @@
 
 namespace pl {
 
-// Hands out [0, total) to the threads of one op. The two counters live in the op's parameters, are
-// zero before the op, and are zero again when the last thread leaves.
+// Hands out [0, total) in runs to the threads of one op: long ones first, since memory is read fastest
+// in long runs, and short ones at the end, so that the threads finish together. The two counters live
+// in the op's parameters, are zero before the op, and are zero again when the last thread leaves.
 class Chunks {
  public:
-  Chunks(int64_t* next, int64_t* finished, int64_t total, int threads)
-      : next_(next), finished_(finished), total_(total), threads_(threads) {}
+  Chunks(int64_t* next, int64_t* finished, int64_t total, int64_t least, int threads)
+      : next_(next), finished_(finished), total_(total), least_(least), threads_(threads) {}
   ~Chunks() {
     if (threads_ > 1 && __atomic_add_fetch(finished_, 1, __ATOMIC_ACQ_REL) == threads_) {
       __atomic_store_n(next_, 0, __ATOMIC_RELAXED);
@@ -18,16 +19,27 @@ class Chunks {
   }
   Chunks(const Chunks&) = delete;
   Chunks& operator=(const Chunks&) = delete;
-  // The next chunk, or -1.
-  int64_t take() {
-    const int64_t i =
-        threads_ > 1 ? __atomic_fetch_add(next_, 1, __ATOMIC_RELAXED) : own_++;
-    return i < total_ ? i : -1;
+  // The next run [begin, end); false when there is none.
+  bool take(int64_t& begin, int64_t& end) {
+    if (threads_ == 1) {
+      begin = own_;
+      end = own_ = total_;
+      return begin < end;
+    }
+    begin = __atomic_load_n(next_, __ATOMIC_RELAXED);
+    do {
+      if (begin >= total_) return false;
+      const int64_t share = (total_ - begin) / (2 * threads_);
+      end = begin + (share < least_ ? least_ : share);
+      if (end > total_) end = total_;
+    } while (!__atomic_compare_exchange_n(next_, &begin, end, true, __ATOMIC_RELAXED,
+                                          __ATOMIC_RELAXED));
+    return true;
   }
 
  private:
   int64_t *next_, *finished_;
-  int64_t total_, own_ = 0;
+  int64_t total_, least_, own_ = 0;
   int threads_;
 };
 
