@@ -230,7 +230,7 @@ PL_API void pl_op_attention(void*, int ith, int nth, void* params) {
       chunks = t.chunks > chunks ? t.chunks : chunks;
       floats += t.chunks * p.kv_heads * t.tokens * s.group * s.state;
     }
-    const bool split = threads > 1 && chunks > 1 && groups < 16 * threads && groups <= kGroups &&
+    const bool split = chunks > 1 && groups < 16 * threads && groups <= kGroups &&
                        kCounterBytes + 4 * (threads * s.thread_floats + floats) <= p.scratch_bytes;
     run(p, s, ith, split, partials, first + ith * s.thread_floats);
   }

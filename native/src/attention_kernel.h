@@ -108,12 +108,22 @@ void load_half_keys(Key* out, const Rows& r, int dim) {
     }
     const int limit = j0 + PL_HALF_ROWS > kBlock ? kBlock - PL_HALF_ROWS : j0;
     if (whole && limit == j0) {
-      for (int d = 0; d < dim; d += 8) {
-        // A line holds 32 elements, 4 steps: each step fetches it ahead for a quarter of the rows.
-        for (int j = d / 8 % 4; j < PL_HALF_ROWS; j += 4)
-          r.prefetch_next(j0 + j, 2 * static_cast<size_t>(d & ~31), 64);
-        transpose_half(rows, 2 * static_cast<size_t>(d), out + d * kBlock + j0, kBlock);
+      // Cache rows often lie a power of two apart, in too few sets of the first-level cache to stay
+      // there for several steps: each line is read once, into a buffer.
+      int d = 0;
+      for (; d + 32 <= dim; d += 32) {
+        alignas(64) uint8_t lines[PL_HALF_ROWS][64];
+        const uint8_t* copies[PL_HALF_ROWS];
+        for (int j = 0; j < PL_HALF_ROWS; j++) {
+          r.prefetch_next(j0 + j, 2 * static_cast<size_t>(d), 64);
+          std::memcpy(lines[j], rows[j] + 2 * d, 64);
+          copies[j] = lines[j];
+        }
+        for (int i = 0; i < 32; i += 8)
+          transpose_half(copies, 2 * static_cast<size_t>(i), out + (d + i) * kBlock + j0, kBlock);
       }
+      for (; d < dim; d += 8)
+        transpose_half(rows, 2 * static_cast<size_t>(d), out + d * kBlock + j0, kBlock);
       continue;
     }
     for (int d = 0; d < dim; d += 8) {
