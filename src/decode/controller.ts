@@ -6,8 +6,9 @@
  * `allowance`; every step with a draft pays out what it took longer than plain decoding of the same
  * tokens (or pays in, when it was faster); the balance never exceeds `reserve`, so that old gains
  * cannot be spent. A step is drafted only if the balance covers it even when every guess fails. So
- * n tokens take at most n + reserve + allowance * n plain tokens' time: 2.4% more over 2,000,
- * for any text and any quality of the estimates below, which decide only how much is won.
+ * n tokens take at most n + reserve + allowance * n plain tokens' time, 2.4% more over 2,000, for any
+ * text, as far as the costs of passes are estimated right: outliers (another process took the core)
+ * are charged at a cap, so that they don't end drafting, and what exceeds it is not accounted for.
  *
  * A pure policy: times come in as numbers, tokens as counts. Knows no model and no clock.
  */
