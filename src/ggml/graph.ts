@@ -4,6 +4,7 @@
  * `linear`, `linearAll`, `gated`, `experts`, `gatedExperts` and `rows` leave it to the weight's
  * storage which kernel runs.
  */
+import { fusedSum, noteNorm } from './fusion.js';
 import { fail, requireContiguous, requireType } from './graph-core.js';
 import { GraphViews } from './graph-views.js';
 import { type Four, fourOf, type Tensor } from './tensor.js';
@@ -112,11 +113,14 @@ export class Graph extends GraphViews {
     if (!x.rowContiguous) fail('rms_norm', 'the rows have gaps', x);
     const address = this.ggml.ggml_rms_norm(this.context, x.address, epsilon);
     const normed = this.made('rms_norm', address, GgmlType.F32, x.shape, [x]);
-    return weight === undefined ? normed : this.mul(normed, weight);
+    if (weight === undefined) return normed;
+    const result = this.mul(normed, weight);
+    noteNorm(result, { x, weight, epsilon });
+    return result;
   }
 
   add(a: Tensor, b: Tensor): Tensor {
-    return this.#binary('ggml_add', a, b);
+    return fusedSum(a, b) ?? this.#binary('ggml_add', a, b);
   }
 
   sub(a: Tensor, b: Tensor): Tensor {

@@ -5,6 +5,7 @@
  */
 import { PacelineError } from '../../base/errors.js';
 import type { Backend } from '../backend.js';
+import { normOf, noteAdder } from '../fusion.js';
 import type { Graph } from '../graph.js';
 import { fail, requireType } from '../graph-core.js';
 import type { Tensor } from '../tensor.js';
@@ -38,6 +39,9 @@ const fieldNames = Array.from({ length: mostTogether }, (_, index) => ({
 }));
 type FieldNames = (typeof fieldNames)[number];
 
+/** Elements from which on quantising is shared among threads: some microseconds of work. */
+const worthSharing = 1 << 14;
+
 /** Key of a graph's quantised activations by source. */
 const quantized = Symbol('quantized');
 
@@ -65,7 +69,15 @@ class PanelStorage implements WeightStorage {
   }
 
   linear(graph: Graph, _weight: Weight, x: Tensor): Tensor {
-    const [result] = this.#products(graph, [this], x, 0);
+    const result = this.#product(graph, x);
+    noteAdder(result, (other) =>
+      addsEvenly(other, result) ? this.#product(graph, x, other) : undefined,
+    );
+    return result;
+  }
+
+  #product(graph: Graph, x: Tensor, residual?: Tensor): Tensor {
+    const [result] = this.#products(graph, [this], x, 0, residual);
     if (result === undefined) fail('linear', 'no result', x);
     return result;
   }
@@ -132,17 +144,22 @@ class PanelStorage implements WeightStorage {
     into.set(names.n, this.n);
   }
 
-  /** Products of each storage with x [k, ...]; with an epilogue, one result from two storages. */
+  /**
+   * Products of each storage with x [k, ...]; with an epilogue, one result from two storages. The
+   * residual is added to the first result: of the same shape, or one row for all.
+   */
   #products(
     graph: Graph,
     storages: readonly PanelStorage[],
     x: Tensor,
     epilogue: number,
+    residual?: Tensor,
   ): readonly Tensor[] {
     requireType('linear', x, GgmlType.F32);
     const source = evenRows(graph, x);
     const rows = x.elements / this.k;
     const inputs = this.#inputs(graph, storages, source);
+    const sources = residual === undefined ? inputs.sources : [...inputs.sources, residual];
     const outputs = epilogue === 0 ? storages : storages.slice(0, 1);
     const shape = (storage: PanelStorage) => [storage.n, x.shape[1], x.shape[2], x.shape[3]];
     // Several results are one tensor, one behind the other, and views of it.
@@ -150,9 +167,13 @@ class PanelStorage implements WeightStorage {
     const whole = outputs.length === 1 ? shape(this) : [total];
     const place = (index: number) =>
       outputs.slice(0, index).reduce((sum, storage) => sum + storage.n, 0) * rows * 4;
-    const made = this.#operation(graph, 'linear', whole, inputs.sources, (into, result) => {
+    const made = this.#operation(graph, 'linear', whole, sources, (into, result) => {
       inputs.write(into);
       into.write({ k: this.k, rows, count: storages.length, epilogue });
+      if (residual !== undefined) {
+        const one = residual.elements === residual.shape[0];
+        into.write({ residual, residual_stride: one ? 0 : rowStride(residual) });
+      }
       for (const [index, storage] of storages.entries()) {
         const names = fieldNames[index] as FieldNames;
         storage.#writeMatrix(into, names);
@@ -232,13 +253,20 @@ class PanelStorage implements WeightStorage {
     if (existing !== undefined) return existing;
     const rows = x.elements / this.k;
     const shape = [this.kernels.functions.pl_act_bytes(this.k, rows)];
+    // A norm that only products read is computed on the way.
+    const norm = normOf(x);
+    const fused = norm?.x.contiguousFrom(1) && norm.weight.elements === this.k ? norm : undefined;
+    const source = fused?.x ?? x;
     const result = this.#operation(
       graph,
       'quantize',
       shape,
-      [x],
-      (into, made) => into.write({ x, x_stride: rowStride(x), out: made, k: this.k, rows }),
-      { type: GgmlType.I8, ...(rows <= 16 ? { tasks: 1 } : {}) },
+      fused === undefined ? [x] : [fused.x, fused.weight],
+      (into, made) => {
+        into.write({ x: source, x_stride: rowStride(source), out: made, k: this.k, rows });
+        if (fused !== undefined) into.write({ norm_weight: fused.weight, eps: fused.epsilon });
+      },
+      { type: GgmlType.I8, ...(rows * this.k <= worthSharing ? { tasks: 1 } : {}) },
     );
     known.set(x, result);
     return result;
@@ -282,6 +310,13 @@ function customWith(
   });
   fill(reserved, made);
   return made;
+}
+
+/** Whether a product's pass can add `other` to its result: the same shape, or one row for all. */
+function addsEvenly(other: Tensor, result: Tensor): boolean {
+  if (other.type !== GgmlType.F32 || !other.contiguousFrom(1)) return false;
+  const same = other.shape.every((extent, axis) => extent === result.shape[axis as 0]);
+  return same || (other.shape[0] === result.shape[0] && other.elements === other.shape[0]);
 }
 
 /** Rows at even distances, copied if need be. */
