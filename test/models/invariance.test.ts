@@ -1,0 +1,94 @@
+/**
+ * Batch invariance of whole models, bit for bit: a token's logits are the same bytes whatever is
+ * computed beside it, in whatever chunks, by one thread or two, and after truncating. Every
+ * architecture, in each common type of weights, on the native kernels.
+ */
+import assert from 'node:assert/strict';
+import { before, describe, it } from 'node:test';
+import { nativeKernels } from '../../src/ggml/native/library.js';
+import { GgmlType, typeName } from '../../src/ggml/types.js';
+import { Runner, withRandomModel } from '../oracle/runner.js';
+import type { RandomArchitecture } from '../support/random-model.js';
+
+const architectures: readonly RandomArchitecture[] = [
+  'llama',
+  'qwen2',
+  'qwen3',
+  'qwen3moe',
+  'olmoe',
+  'gemma3',
+];
+const types = [
+  GgmlType.F32,
+  GgmlType.F16,
+  GgmlType.BF16,
+  GgmlType.Q8_0,
+  GgmlType.Q4_0,
+  GgmlType.Q4_K,
+  GgmlType.Q6_K,
+];
+const length = 150;
+/** Sizes of the chunks in which the same tokens are run, over and over until they are used up. */
+const chunkings = [[1], [2, 3, 5], [8], [16, 1], [64, 7]];
+const tokens = Array.from({ length }, (_, index) => (index * 131 + 17) % 300);
+
+async function runInChunks(runner: Runner, sizes: readonly number[]): Promise<Float32Array[]> {
+  const rows: Float32Array[] = [];
+  for (let turn = 0; rows.length < length; turn++) {
+    const size = sizes[turn % sizes.length] ?? 1;
+    rows.push(...(await runner.decode(tokens.slice(rows.length, rows.length + size))));
+  }
+  return rows;
+}
+
+function assertSameBytes(
+  found: readonly Float32Array[],
+  expected: readonly Float32Array[],
+  what: string,
+): void {
+  assert.equal(found.length, expected.length, what);
+  for (const [position, row] of expected.entries()) {
+    const other = found[position] as Float32Array;
+    const same = Buffer.from(row.buffer, row.byteOffset, row.byteLength).equals(
+      Buffer.from(other.buffer, other.byteOffset, other.byteLength),
+    );
+    if (same) continue;
+    const at = row.findIndex((value, index) => value !== other[index]);
+    assert.fail(`${what}: position ${position}, logit ${at}: ${row[at]} became ${other[at]}`);
+  }
+}
+
+describe('batch invariance', () => {
+  before(() => {
+    assert.ok(nativeKernels().kernels, 'the native kernels are built (npm run setup)');
+  });
+
+  for (const architecture of architectures) {
+    for (const type of types) {
+      it(`${architecture} in ${typeName(type)}`, async () => {
+        await withRandomModel({ architecture, type, layers: 2, seed: 5 }, async (path) => {
+          let expected: Float32Array[] = [];
+          {
+            using runner = await Runner.open(path);
+            expected = await runner.decode(tokens);
+            for (const sizes of chunkings) {
+              runner.cache.truncate(0);
+              assertSameBytes(await runInChunks(runner, sizes), expected, `chunks of ${sizes}`);
+            }
+            runner.cache.truncate(40);
+            const again = await runner.decode(tokens.slice(40));
+            assertSameBytes(again, expected.slice(40), 'after truncating to 40');
+          }
+          using two = await Runner.open(path, { threads: 2 });
+          assertSameBytes(await two.decode(tokens), expected, 'two threads');
+          two.cache.truncate(100);
+          assertSameBytes(
+            await two.decode(tokens.slice(100, 105)),
+            expected.slice(100, 105),
+            'two threads, 5 tokens',
+          );
+        });
+      });
+    }
+  }
+});
