@@ -36,6 +36,7 @@ const common = [
   '-fvisibility=hidden',
   '-fno-exceptions',
   '-fno-rtti',
+  '-fno-threadsafe-statics',
   '-Wall',
   '-Wextra',
   '-Wno-unused-parameter',
@@ -167,12 +168,12 @@ async function buildTarget(target, log) {
       ? ['-dynamiclib']
       : [
           '-shared',
-          '-static-libstdc++',
-          '-static-libgcc',
+          // Without the C++ runtime (nothing here needs it), so that an old C library suffices.
+          '-nodefaultlibs',
           '-Wl,--gc-sections',
           '-Wl,-z,defs',
           '-s',
-          '-lpthread',
+          ...['-lc', '-lm', '-lgcc', '-lpthread'],
         ];
   const temporary = `${library}.${process.pid}`;
   await run(target.compiler, [...jobs.map((job) => job.object), ...link, '-o', temporary]);

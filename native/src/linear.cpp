@@ -58,11 +58,13 @@ Act act_at(uint64_t address, int64_t k, int64_t rows) {
 
 namespace {
 
-// Rows that share one pass over the weights: few enough that their activations stay in cache.
+// Rows that share one pass over the weights: few enough that their activations stay in the second
+// level cache, in passes of about equal length.
 int64_t rows_per_pass(int64_t k, int64_t rows) {
-  const int64_t fit = (int64_t{384} << 10) / k / max_tile_rows * max_tile_rows;
-  const int64_t at_least = fit < 64 ? 64 : fit;
-  return rows < at_least ? rows : at_least;
+  const int64_t fit = (int64_t{512} << 10) / k;
+  const int64_t most = fit < 64 ? 64 : fit;
+  const int64_t passes = (rows + most - 1) / most;
+  return align_up((rows + passes - 1) / passes, max_tile_rows);
 }
 
 thread_local Scratch aux_memory[4];

@@ -13,12 +13,7 @@
 #include <new>
 
 #include "../include/paceline.h"
-
-#if defined(__linux__) && defined(__x86_64__)
-// Bind to the names of old C libraries, so that the library loads on systems older than its builder.
-__asm__(".symver pthread_create,pthread_create@GLIBC_2.2.5");
-__asm__(".symver pthread_join,pthread_join@GLIBC_2.2.5");
-#endif
+#include "old_glibc.h"
 
 namespace {
 

@@ -4,10 +4,16 @@
 
 #include <cstdlib>
 
-#if defined(__linux__) && defined(__x86_64__)
-// Bind to the names of old C libraries, so that the library loads on systems older than its builder.
-__asm__(".symver pthread_create,pthread_create@GLIBC_2.2.5");
-__asm__(".symver pthread_join,pthread_join@GLIBC_2.2.5");
+#include "old_glibc.h"
+
+#if defined(__linux__)
+// The one function of the C++ runtime that thread-local objects need, in terms of the C library.
+extern "C" int __cxa_thread_atexit_impl(void (*)(void*), void*, void*);
+extern "C" __attribute__((visibility("hidden"))) int __cxa_thread_atexit(void (*destroy)(void*),
+                                                                         void* object,
+                                                                         void* library) {
+  return __cxa_thread_atexit_impl(destroy, object, library);
+}
 #endif
 
 namespace pl {

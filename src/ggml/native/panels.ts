@@ -40,7 +40,7 @@ const fieldNames = Array.from({ length: mostTogether }, (_, index) => ({
 type FieldNames = (typeof fieldNames)[number];
 
 /** Elements from which on quantising is shared among threads: some microseconds of work. */
-const worthSharing = 1 << 14;
+const worthSharing = 1 << 13;
 
 /** Key of a graph's quantised activations by source. */
 const quantized = Symbol('quantized');
@@ -266,7 +266,7 @@ class PanelStorage implements WeightStorage {
         into.write({ x: source, x_stride: rowStride(source), out: made, k: this.k, rows });
         if (fused !== undefined) into.write({ norm_weight: fused.weight, eps: fused.epsilon });
       },
-      { type: GgmlType.I8, ...(rows * this.k <= worthSharing ? { tasks: 1 } : {}) },
+      { type: GgmlType.I8, ...(rows * this.k < worthSharing ? { tasks: 1 } : {}) },
     );
     known.set(x, result);
     return result;
