@@ -207,12 +207,14 @@ PL_API void pl_op_linear(void*, int ith, int nth, void* params) {
   uint8_t* aux[4] = {};
   alignas(64) float out[2][max_tile_rows * 16];
   for (int64_t unit = 0, end = 0; work.take(unit, end);) {
-    for (; unit < end; ++unit) {
+    for (int64_t together; unit < end; unit += together) {
       const int64_t first = unit / in_pass * pass;
       const int64_t last = first + pass < l.rows ? first + pass : l.rows;
-      int64_t panel = unit % in_pass;
+      int64_t begin = unit % in_pass;
       int i = 0;
-      while (panel >= m[i].count) panel -= m[i++].count;
+      while (begin >= m[i].count) begin -= m[i++].count;
+      // Two panels for each tile of many, while the tile is in the first level cache.
+      together = last - first > p.tile_rows && unit + 1 < end && begin + 1 < m[i].count ? 2 : 1;
       for (int j = i; j < i + parts; ++j) {
         const int64_t bytes = p.aux_bytes[m[j].format];
         if (bytes == 0 || aux_first[j] == first) continue;
@@ -221,25 +223,26 @@ PL_API void pl_op_linear(void*, int ith, int nth, void* params) {
             aux_memory[j].get((last - first + max_tile_rows) * blocks * bytes));
         make_pass_aux(m[j].format, act, l.k, l.rows, first, last, aux[j]);
       }
-      const int64_t column = panel * p.width;
-      const int width = static_cast<int>(m[i].n - column < p.width ? m[i].n - column : p.width);
       for (int64_t r = first; r < last; r += p.tile_rows) {
         const int rows = static_cast<int>(l.rows - r < p.tile_rows ? l.rows - r : p.tile_rows);
-        for (int j = 0; j < parts; ++j) {
-          Tile tile{{}, nullptr, nullptr, l.x_stride / 4, rows};
-          if (l.act) tile.act = {act.q + r * l.k, act.d + r * blocks, nullptr};
-          if (l.x) tile.x = pointer<const float>(l.x + static_cast<uint64_t>(r * l.x_stride));
-          if (aux[i + j]) {
-            tile.aux = aux[i + j] + (r - first) * blocks * p.aux_bytes[m[i + j].format];
+        Tile tile{{}, nullptr, nullptr, l.x_stride / 4, rows};
+        if (l.act) tile.act = {act.q + r * l.k, act.d + r * blocks, nullptr};
+        if (l.x) tile.x = pointer<const float>(l.x + static_cast<uint64_t>(r * l.x_stride));
+        for (int64_t panel = begin; panel < begin + together; ++panel) {
+          for (int j = 0; j < parts; ++j) {
+            if (aux[i + j]) {
+              tile.aux = aux[i + j] + (r - first) * blocks * p.aux_bytes[m[i + j].format];
+            }
+            multiply_tile(m[i + j], panel, l.k, tile, out[j]);
           }
-          multiply_tile(m[i + j], panel, l.k, tile, out[j]);
-        }
-        for (int t = 0; t < rows; ++t) {
-          float* to = reinterpret_cast<float*>(dst[i] + (r + t) * stride[i]) + column;
-          const uint64_t residual = l.residual + static_cast<uint64_t>((r + t) * l.residual_stride);
-          p.finish(static_cast<int>(l.epilogue), out[0] + t * p.width, out[1] + t * p.width,
-                   l.residual && i == 0 ? pointer<const float>(residual) + column : nullptr, to,
-                   width);
+          const int64_t column = panel * p.width;
+          const int width = static_cast<int>(m[i].n - column < p.width ? m[i].n - column : p.width);
+          const uint8_t* residual = nullptr;
+          if (l.residual && i == 0) {
+            residual = pointer<const uint8_t>(l.residual) + r * l.residual_stride + column * 4;
+          }
+          p.finish(static_cast<int>(l.epilogue), out[0], out[1], residual, l.residual_stride,
+                   dst[i] + r * stride[i] + column * 4, stride[i], rows, width);
         }
       }
     }

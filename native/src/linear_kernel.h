@@ -400,22 +400,23 @@ inline typename A::V activate(int epilogue, typename A::V a, typename A::V b) {
 }
 
 template <class A>
-void finish(int epilogue, const float* a, const float* b, const float* residual, float* dst,
-            int count) {
+void finish(int epilogue, const float* a, const float* b, const uint8_t* residual,
+            int64_t residual_stride, uint8_t* dst, int64_t stride, int rows, int width) {
   constexpr int W = A::W;
-  for (int i = 0; i < count; i += W) {
-    const int n = count - i < W ? count - i : W;
-    // Panel outputs a and b are whole vectors; dst and residual may end inside one.
-    auto v = A::load_f32(a + i);
-    if (epilogue != 0) v = activate<A>(epilogue, v, A::load_f32(b + i));
-    if (n == W) {
-      if (residual != nullptr) v = A::add(v, A::load_f32(residual + i));
-      A::store(dst + i, v);
+  for (int t = 0; t < rows; ++t, a += W, b += W, dst += stride) {
+    auto v = A::load_f32(a);
+    if (epilogue != 0) v = activate<A>(epilogue, v, A::load_f32(b));
+    if (width == W) {
+      if (residual != nullptr) v = A::add(v, A::load_f32(residual));
+      A::store(reinterpret_cast<float*>(dst), v);
     } else {
-      float lanes[W];
+      float lanes[W], more[W] = {};
       A::store(lanes, v);
-      for (int l = 0; l < n; ++l) dst[i + l] = residual ? lanes[l] + residual[i + l] : lanes[l];
+      if (residual != nullptr) memcpy(more, residual, static_cast<size_t>(width) * sizeof(float));
+      for (int l = 0; l < width && residual != nullptr; ++l) lanes[l] += more[l];
+      memcpy(dst, lanes, static_cast<size_t>(width) * sizeof(float));
     }
+    if (residual != nullptr) residual += residual_stride;
   }
 }
 

@@ -41,9 +41,10 @@ struct LinearPath {
   // y = x w / rms(x) first, into `scratch` (K floats).
   void (*quantize)(const float* x, int t, int count, int64_t k, const float* norm, float eps,
                    float* scratch, int8_t* q, float* d, int16_t* s);
-  // dst[i] = act(a[i]) b[i] (epilogue 1 silu, 2 gelu; 0: a[i]), plus residual[i] when not null.
-  void (*finish)(int epilogue, const float* a, const float* b, const float* residual, float* dst,
-                 int count);
+  // For each of `rows` rows and i < width: dst[i] = act(a[i]) b[i] (epilogue 1 silu, 2 gelu; 0: a[i]),
+  // plus residual[i] when not null. Rows of a and b are a panel wide; strides are in bytes.
+  void (*finish)(int epilogue, const float* a, const float* b, const uint8_t* residual,
+                 int64_t residual_stride, uint8_t* dst, int64_t stride, int rows, int width);
 };
 
 const LinearPath* linear_avx512();

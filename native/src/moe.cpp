@@ -165,9 +165,9 @@ PL_API void pl_op_moe(void*, int ith, int nth, void* params) {
           multiply_tile(matrices[j], panel, m.k, tile, out[j]);
         }
         for (int t = 0; t < here; ++t) {
-          const uint64_t to = m.dst + static_cast<uint64_t>(entries[r + t] * m.stride);
+          uint8_t* to = pointer<uint8_t>(m.dst) + entries[r + t] * m.stride + column * 4;
           p.finish(static_cast<int>(m.epilogue), out[0] + t * p.width, out[1] + t * p.width,
-                   nullptr, pointer<float>(to) + column, width);
+                   nullptr, 0, to, 0, 1, width);
         }
       }
     }
