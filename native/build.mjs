@@ -208,10 +208,38 @@ export async function buildNative({
   return existsSync(join(root, 'prebuilt', own));
 }
 
+/** Builds bench/*.cpp and test/*.cpp against this machine's library, into build/. */
+async function buildPrograms(log) {
+  const own = targets().find(
+    ({ platform, arch }) => platform === process.platform && arch === process.arch,
+  );
+  if (own === undefined) return;
+  const folder = join(root, 'prebuilt', `${own.platform}-${own.arch}`);
+  for (const file of [...files('bench'), ...files('test')].filter((name) =>
+    name.endsWith('.cpp'),
+  )) {
+    const program = join(root, 'build', basename(file, '.cpp'));
+    const link = [`-L${folder}`, '-lpaceline-kernels', `-Wl,-rpath,${folder}`, '-lpthread'];
+    await run(own.compiler, [
+      '-std=c++17',
+      '-O3',
+      '-Wno-psabi',
+      join(root, file),
+      '-o',
+      program,
+      ...link,
+    ]);
+    log(`built ${program}`);
+  }
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   if (process.argv.includes('--clean')) {
     for (const folder of ['build', 'prebuilt'])
       rmSync(join(root, folder), { recursive: true, force: true });
   }
   await buildNative();
+  if (process.argv.includes('--programs')) {
+    await buildPrograms((line) => process.stderr.write(`${line}\n`));
+  }
 }

@@ -1,6 +1,6 @@
 // Micro benchmark of the kernels at the shapes of Qwen3-0.6B: memory read bandwidth, then one pass of
 // all matrix products for 1 to 512 rows, in ms, GB/s of weights, and the share of that bandwidth.
-// Usage: bench [type[,type]] [rows[,rows]] [threads]; PACELINE_CPU forces a path.
+// Usage: linear_bench [type[,type]] [rows[,rows]] [threads]; PACELINE_CPU forces a path.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
