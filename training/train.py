@@ -95,10 +95,11 @@ def main() -> None:
     parser.add_argument('--out', type=Path, default=WORK / 'target.pt', help='checkpoint; resumed from when it exists')
     parser.add_argument('--layers', type=int, default=Config.layers, help='blocks')
     parser.add_argument('--lr', type=float, default=0.015, help='peak rate of Muon')
-    parser.add_argument('--emb-lr', type=float, default=0.012, help='peak rate of AdamW on the embedding')
+    parser.add_argument('--emb-lr', type=float, default=0.006, help='peak rate of AdamW on the embedding')
     parser.add_argument('--threads', type=int, default=2, help='CPU threads')
     parser.add_argument('--pin', default='', help='a fixed phase for experiments: T,B,accumulate')
     parser.add_argument('--save-every', type=float, default=300.0, help='seconds between checkpoints')
+    parser.add_argument('--loose', type=float, default=0.06, help='share of words that lose their leading space')
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
@@ -122,7 +123,7 @@ def main() -> None:
         adam.count, meta = ck['adam'][2], ck['meta']
         print(f'resumed at step {meta["steps"]}', flush=True)
     team = Team(model, args.threads)
-    stream = Stream(skip=int(meta['tokens']))
+    stream = Stream(skip=int(meta['tokens']), loose=args.loose)
     print(f'{model.params()} parameters, {len(stream.ids)} training tokens', flush=True)
     stop: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stop.append(number))  # saves, then ends
@@ -140,7 +141,7 @@ def main() -> None:
         losses = team.run([stream.batch(B, T) for _ in range(acc)], 1 / acc, 1e-4, True)
         total, count = total + sum(losses), count + acc
         warm = min(1.0, (meta['steps'] + 1) / 60)
-        lr = warm * min(1.0, (1 - share) / 0.45)
+        lr = warm * min(1.0, (1 - share) / 0.75)
         mom = 0.85 + 0.10 * min(1.0, meta['steps'] / 300)
         grads = model.grads()
         jobs = [team.pool.submit(muon.step, i, g, args.lr * lr, 0.01, mom) for i, g in enumerate(grads[:-2])]

@@ -109,6 +109,7 @@ def main() -> None:
     parser.add_argument('--batch', type=int, default=4, help='rows of a micro batch (two a step)')
     parser.add_argument('--anchors', type=int, default=32, help='blocks of a row')
     parser.add_argument('--gamma', type=float, default=4.0, help='how fast the weight falls along the block')
+    parser.add_argument('--threads', type=int, default=2, help='worker threads')
     parser.add_argument('--lr', type=float, default=0.01, help='peak rate of Muon')
     parser.add_argument('--out', type=Path, default=MODELS / 'paceline-default-dflash.gguf', help='GGUF to write')
     args = parser.parse_args()
@@ -121,7 +122,7 @@ def main() -> None:
     for i in range(LAYERS):
         splits |= {f'{i}.qkv': [c.heads * c.head_dim, kv, kv], f'{i}.gu': [c.ff, c.ff]}
     fit(w, splits, make_loss(model, args.anchors, Tokenizer().mask, args.gamma), records(args.batch, 4),
-        Recipe(args.minutes, lr=args.lr))
+        Recipe(args.minutes, args.threads, args.lr))
     torch.save(w, WORK / 'dflash.pt')
     print(f'{args.out}: {export(model, w, args.out)} bytes')
 

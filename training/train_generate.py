@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import multiprocessing
 import os
 import time
 
@@ -84,6 +85,27 @@ def write_rows(model: Model, prompts: torch.Tensor, length: int, greedy: int, ge
     return {'ids': torch.cat(ids, 1), 'h': torch.cat(hs, 1), 'taps': torch.cat(ts, 1), 'from': P}
 
 
+def work(args: argparse.Namespace, worker: int) -> None:
+    """Write every workers-th part until the time is over."""
+    torch.set_num_threads(1)
+    torch.set_grad_enabled(False)
+    model, start = load_target(), time.time()
+    ids = np.fromfile(WORK / 'train.bin', dtype=np.uint16)
+    made = 0
+    for part in range(worker, args.parts, args.workers):
+        if time.time() - start > 60 * args.minutes:
+            break
+        rng = np.random.default_rng([11, part])
+        at = rng.integers(0, len(ids) - args.prompt, args.rows)
+        prompts = torch.from_numpy(np.stack([ids[s:s + args.prompt] for s in at]).astype(np.int64))
+        out = write_rows(model, prompts, args.length, args.rows * 3 // 4, torch.Generator().manual_seed(part))
+        tmp = WORK / f'own-{worker}.tmp'
+        torch.save(out, tmp)
+        os.replace(tmp, WORK / f'own-{part:03d}.pt')
+        made += args.rows * (args.length - args.prompt)
+        print(f'part {part}: {made} own tokens, {made / (time.time() - start):.0f} a second', flush=True)
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -92,26 +114,17 @@ def main() -> None:
     parser.add_argument('--prompt', type=int, default=128, help='tokens of corpus text that begin a row')
     parser.add_argument('--length', type=int, default=320, help='tokens of a row')
     parser.add_argument('--parts', type=int, default=40, help='at most this many parts')
-    parser.add_argument('--threads', type=int, default=2, help='CPU threads')
+    parser.add_argument('--workers', type=int, default=2, help='processes, one core each')
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    torch.set_grad_enabled(False)
-    model, start = load_target(), time.time()
-    ids = np.fromfile(WORK / 'train.bin', dtype=np.uint16)
     for old in WORK.glob('own-*.pt'):
         old.unlink()
-    for part in range(args.parts):
-        if time.time() - start > 60 * args.minutes:
-            break
-        rng = np.random.default_rng([11, part])
-        at = rng.integers(0, len(ids) - args.prompt, args.rows)
-        prompts = torch.from_numpy(np.stack([ids[s:s + args.prompt] for s in at]).astype(np.int64))
-        out = write_rows(model, prompts, args.length, args.rows * 3 // 4, torch.Generator().manual_seed(part))
-        tmp = WORK / 'own.tmp'
-        torch.save(out, tmp)
-        os.replace(tmp, WORK / f'own-{part:03d}.pt')
-        made = (part + 1) * args.rows * (args.length - args.prompt)
-        print(f'part {part}: {made} own tokens, {made / (time.time() - start):.0f} a second', flush=True)
+    children = [multiprocessing.Process(target=work, args=(args, i)) for i in range(args.workers)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    if any(child.exitcode for child in children):
+        raise SystemExit('a worker failed')
 
 
 if __name__ == '__main__':

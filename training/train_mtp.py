@@ -117,6 +117,7 @@ def main() -> None:
     parser.add_argument('--minutes', type=float, default=8.0, help='how long')
     parser.add_argument('--batch', type=int, default=4, help='rows of a micro batch (two a step)')
     parser.add_argument('--share', type=float, default=0.4, help='share of rows that go through the head')
+    parser.add_argument('--threads', type=int, default=2, help='worker threads')
     parser.add_argument('--lr', type=float, default=0.01, help='peak rate of Muon')
     parser.add_argument('--out', type=Path, default=MODELS / 'paceline-default-mtp.gguf', help='GGUF to write')
     args = parser.parse_args()
@@ -127,7 +128,7 @@ def main() -> None:
     w = initial(model)
     kv = c.kv_heads * c.head_dim
     fit(w, {'qkv': [c.heads * c.head_dim, kv, kv], 'gu': [c.ff, c.ff]}, make_loss(model, args.share),
-        records(args.batch, 3), Recipe(args.minutes, lr=args.lr))
+        records(args.batch, 3), Recipe(args.minutes, args.threads, args.lr))
     torch.save(w, WORK / 'mtp.pt')
     print(f'{args.out}: {export(model, w, args.out)} bytes')
 
