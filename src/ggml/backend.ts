@@ -7,6 +7,7 @@ import { PacelineError, throwIfAborted } from '../base/errors.js';
 import { defaultThreads, maximumThreads } from './host.js';
 import { type Ggml, loadGgml } from './library.js';
 import { nativeKernels } from './native/library.js';
+import type { GraphProfiler } from './profiler.js';
 
 export interface BackendOptions {
   /** Threads that compute; cut down to what the machine has. Default: the physical cores. */
@@ -41,6 +42,8 @@ export class Backend implements Disposable {
   readonly name: string;
   /** Address of the threads that share out native operations; 0 where there are none. */
   readonly pool: number;
+  /** Sees how long each operation of a graph takes, instead of a plain run. For benchmarks. */
+  profiler: GraphProfiler | undefined;
   readonly #threadpool: number;
   /** A context whose no_alloc flag says "abort"; ggml asks it after every operation. */
   readonly #abortFlag: number;

@@ -78,6 +78,8 @@ export const baseSignatures = {
   ggml_build_forward_expand: ['void', ['ptr', 'ptr']],
   ggml_graph_n_nodes: ['int', ['ptr']],
   ggml_graph_node: ['ptr', ['ptr', 'int']],
+  ggml_graph_add_node: ['void', ['ptr', 'ptr']],
+  ggml_graph_clear: ['void', ['ptr']],
   ggml_set_name: ['ptr', ['ptr', 'str']],
   ggml_set_input: ['void', ['ptr']],
   ggml_set_output: ['void', ['ptr']],

@@ -156,7 +156,9 @@ export class GraphCore {
     for (const prepare of this.#beforeRun) prepare();
     this.#state = 'computing';
     try {
-      await this.backend.compute(this.#graph, options);
+      const { profiler } = this.backend;
+      if (profiler === undefined) await this.backend.compute(this.#graph, options);
+      else await profiler.compute(this.#graph, this.backend, options);
       this.#state = 'computed';
     } catch (error) {
       this.#state = 'closed';
@@ -220,7 +222,14 @@ export class GraphCore {
     strides: Four = contiguousStrides(type, shape),
   ): Tensor {
     if (address === 0) fail(operation, 'ggml made no tensor', ...sources);
-    return new Tensor(address, type, shape, strides, operation, sources);
+    const tensor = new Tensor(address, type, shape, strides, operation, sources);
+    this.backend.profiler?.note(tensor);
+    return tensor;
+  }
+
+  /** Says that what was made since the last call belongs together, for profiles. */
+  endSection(name: string): void {
+    this.backend.profiler?.endSection(name);
   }
 }
 

@@ -225,6 +225,7 @@ export class Stream {
 
   /** Call it with the output of each layer. */
   observe(layer: number, x: Tensor): void {
+    this.graph.endSection(`layer ${layer}`);
     if (this.batch.taps?.includes(layer)) this.#taps.set(layer, x);
   }
 

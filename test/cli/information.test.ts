@@ -166,5 +166,5 @@ test('bench --draft compares drafters on text and insists on the same tokens', a
     ['none', 'ngram'],
   );
   assert.equal(texts[0]?.tokens_per_step, 1);
-  assert.deepEqual(Object.keys(report.ratios), ['draft_ngram', 'draft_ngram_prefill']);
+  assert.deepEqual(Object.keys(report.ratios), ['text_ngram', 'text_ngram_prefill']);
 });

@@ -7,47 +7,33 @@ import { cacheFolder } from '../../base/paths.js';
 import type { Model } from '../../engine/model.js';
 import { resolveModelPath } from '../../engine/model-path.js';
 import type { DraftKind } from '../../engine/types.js';
-import { verifyPrompts } from '../../engine/verify/prompts.js';
+import { readBandwidth } from '../../ggml/bandwidth.js';
+import { readGguf } from '../../gguf/reader.js';
 import type { BenchFlags } from '../commands/bench.js';
 import { decodeUtf8 } from '../input.js';
 import { catchInterrupt } from '../interrupt.js';
-import { note, print, printJson } from '../output.js';
+import { printJson } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
-import { bytes, count, rate, table } from '../table.js';
-import { type DraftRun, measureDrafts } from './drafts.js';
+import { measureDrafts, type PeerRunner } from './drafts.js';
 import { measureBatches, measureRun, type RunTimes } from './measure.js';
+import type { PaddedModel } from './padded-model.js';
 import { installPeer, PeerProcess, peerVersion } from './peer.js';
-import { median, type Spread, spread } from './statistics.js';
-
-/** One measurement. Rates are tokens per second, passes milliseconds. */
-export interface BenchRow extends Spread {
-  readonly engine: 'paceline' | 'node-llama-cpp';
-  readonly measure: 'prefill' | 'decode' | 'pass' | 'text';
-  /** Of `text`: the drafter, and what it proposed over all runs. */
-  readonly draft?: DraftKind;
-  readonly drafted?: number;
-  readonly accepted?: number;
-  /** Of `text`: tokens for each pass, and the time of the prefills in milliseconds. */
-  readonly tokens_per_step?: number;
-  readonly prefill_ms?: number;
-  /** Tokens of the prompt, tokens generated, or tokens of one pass. */
-  readonly tokens: number;
-  readonly unit: 'tokens/s' | 'ms';
-  readonly runs: readonly number[];
-}
-
-export interface BenchReport {
-  readonly model: Record<string, unknown>;
-  readonly machine: Record<string, unknown>;
-  readonly threads: number;
-  readonly kernels: string;
-  readonly peer?: { readonly name: string; readonly version: string };
-  readonly rows: readonly BenchRow[];
-  readonly ratios: Readonly<Record<string, number>>;
-}
+import { type ProfileReport, profilePass } from './profile.js';
+import {
+  type BandwidthReport,
+  type BenchReport,
+  type BenchRow,
+  printReport,
+  ratiosOf,
+} from './report.js';
+import { spread } from './statistics.js';
+import { type BenchText, benchTexts, noise } from './texts.js';
 
 interface Job {
   readonly path: string;
+  /** What the peer loads: the same file, or the same weights in a form that it reads. */
+  readonly peerPath: string;
+  readonly padded?: PaddedModel;
   readonly flags: BenchFlags;
   readonly signal: AbortSignal;
   readonly bar: ProgressBar;
@@ -63,16 +49,11 @@ export async function benchCommand(model: string | undefined, flags: BenchFlags)
       hint: '--shape makes a model of its own.',
     });
   }
-  if (flags.profile === true) {
-    throw new PacelineError('usage', '--profile is not supported by this version', {
-      hint: 'Leave it out.',
-    });
-  }
   const bar = new ProgressBar();
   const interrupt = catchInterrupt();
   try {
-    const path = await modelFor(model, flags, bar, interrupt.signal);
-    const report = await measureAll({ path, flags, signal: interrupt.signal, bar });
+    const files = await modelFor(model, flags, bar, interrupt.signal);
+    const report = await measureAll({ ...files, flags, signal: interrupt.signal, bar });
     bar.clear();
     if (flags.json === true) await printJson(report);
     else await printReport(report);
@@ -87,25 +68,30 @@ async function modelFor(
   flags: BenchFlags,
   bar: ProgressBar,
   signal: AbortSignal,
-): Promise<string> {
-  const { shape, type } = flags;
-  if (shape === undefined) {
-    return resolveModelPath(model ?? 'default');
+): Promise<Pick<Job, 'path' | 'peerPath' | 'padded'>> {
+  const { shape, type, pad, vs } = flags;
+  const options = { onProgress: bar.onProgress, signal };
+  if (shape !== undefined) {
+    if (pad !== undefined) {
+      throw new PacelineError('usage', 'Give --pad or --shape, not both', {
+        hint: '--pad is for a model that says something, --shape for one that does not.',
+      });
+    }
+    const { cachedRandomModel } = await import('./random-model.js');
+    const path = await cachedRandomModel(cacheFolder(), shape, type, options);
+    return { path, peerPath: path };
   }
-  const { cachedRandomModel } = await import('./random-model.js');
-  return cachedRandomModel(cacheFolder(), shape, type, { onProgress: bar.onProgress, signal });
-}
-
-/** Token ids without meaning, the same every time: what they are does not matter for speed. */
-function promptOf(length: number, vocabulary: number): number[] {
-  return Array.from(
-    { length },
-    (_, index) => (index * 7919 + 104729) % Math.min(vocabulary, 50000),
-  );
+  const path = resolveModelPath(model ?? 'default');
+  if (pad === undefined) return { path, peerPath: path };
+  const { paddedModel, paddedForPeer } = await import('./padded-model.js');
+  const padded = await paddedModel(cacheFolder(), path, pad, options);
+  const peerPath =
+    vs === undefined ? padded.path : await paddedForPeer(cacheFolder(), path, pad, options);
+  return { path: padded.path, peerPath, padded };
 }
 
 async function measureAll(job: Job): Promise<BenchReport> {
-  const { path, flags, signal, bar } = job;
+  const { path, flags, signal, bar, padded } = job;
   const { loadModel } = await import('../../engine/load.js');
   const largest = Math.max(0, ...(flags.batch ?? []));
   // Texts of --draft are as long as they are; their cache grows with them.
@@ -118,12 +104,12 @@ async function measureAll(job: Job): Promise<BenchReport> {
     signal,
   });
   const { info } = model;
-  const prompt = promptOf(flags.prompt, info.vocabularySize);
+  const prompt = noise(flags.prompt, info.vocabularySize);
   const entry = flags.vs === undefined ? undefined : await installPeer(cacheFolder(), signal);
   const started =
     entry === undefined
       ? undefined
-      : PeerProcess.start({ entry, model: path, threads: info.threads, context });
+      : PeerProcess.start({ entry, model: job.peerPath, threads: info.threads, context });
   await using peer = await started;
   const { ours, theirs } = await takeTurns(job, model, peer, prompt);
   const rows: BenchRow[] = [
@@ -131,7 +117,9 @@ async function measureAll(job: Job): Promise<BenchReport> {
     ...(theirs.length > 0 ? speedRows('node-llama-cpp', flags.prompt - 1, theirs) : []),
   ];
   const passes = await passRows(job, model, prompt);
-  const texts = await textRowsOf(job, model);
+  const texts = await textRowsOf(job, model, peer);
+  const profile = flags.profile === true ? await profiles(job, model, prompt) : undefined;
+  const bandwidth = await bandwidthOf(path, info.threads, rows);
   return {
     model: {
       path: info.path,
@@ -140,6 +128,7 @@ async function measureAll(job: Job): Promise<BenchReport> {
       parameters: info.parameters,
       file_bytes: statSync(path).size,
       load_ms: info.loadMs,
+      ...(padded === undefined ? {} : { padding: padded.padding, padding_check: padded.check }),
     },
     machine: {
       cpu: cpus()[0]?.model,
@@ -150,6 +139,8 @@ async function measureAll(job: Job): Promise<BenchReport> {
     kernels: info.kernels,
     ...(peer === undefined ? {} : { peer: { name: 'node-llama-cpp', version: peerVersion } }),
     rows: [...rows, ...passes, ...texts],
+    bandwidth,
+    ...(profile === undefined ? {} : { profile }),
     ratios: ratiosOf([...rows, ...passes, ...texts]),
   };
 }
@@ -215,115 +206,94 @@ async function passRows({ flags, signal }: Job, model: Model, prompt: readonly n
   });
 }
 
-/** With --draft: real text with each of the drafters. */
-async function textRowsOf({ flags, signal, bar }: Job, model: Model): Promise<BenchRow[]> {
+/** With --draft: text with each of the drafters. */
+async function textRowsOf(
+  { flags, signal, bar }: Job,
+  model: Model,
+  peer: PeerProcess | undefined,
+): Promise<BenchRow[]> {
   if (flags.draft === undefined) return [];
-  const kinds = [...new Set<DraftKind>(['none', ...flags.draft])];
-  const prompts =
-    flags.text === undefined ? verifyPrompts : [decodeUtf8(await readFile(flags.text), flags.text)];
-  const runs = await measureDrafts(model, {
-    kinds,
-    prompts,
+  return measureDrafts(model, {
+    kinds: [...new Set<DraftKind>(['none', ...flags.draft])],
+    texts: await textsFor(flags, model),
     generate: flags.gen,
     rounds: flags.runs,
+    temperature: flags.temp,
+    peer: peer === undefined ? undefined : peerRunner(peer),
     signal,
-    onRound: (round) =>
-      bar.onProgress({ task: 'drafting', done: round, total: flags.runs + 1, unit: 'steps' }),
+    onRound: (done, total) => bar.onProgress({ task: 'drafting', done, total, unit: 'steps' }),
   });
-  return [...runs].map(([kind, list]): BenchRow => {
-    const total = (value: (run: DraftRun) => number): number =>
-      list.reduce((sum, run) => sum + value(run), 0);
-    const rates = list.map((run) => (run.tokens / run.decodeMs) * 1000);
-    return {
-      engine: 'paceline',
-      measure: 'text',
-      tokens: list[0]?.tokens ?? 0,
-      unit: 'tokens/s',
-      ...spread(rates),
-      runs: rates,
-      draft: kind,
-      drafted: total((run) => run.drafted),
-      accepted: total((run) => run.accepted),
-      tokens_per_step:
-        total((run) => run.tokens) /
-        Math.max(
-          1,
-          total((run) => run.steps),
-        ),
-      prefill_ms: median(list.map((run) => run.prefillMs)),
-    };
-  });
+}
+
+async function textsFor(flags: BenchFlags, { tokenizer }: Model): Promise<BenchText[]> {
+  if (flags.text === undefined) return benchTexts(flags.texts, tokenizer, flags.prompt);
+  const text = decodeUtf8(await readFile(flags.text), flags.text);
+  return [{ name: 'text', prompts: [tokenizer.encode(text)] }];
+}
+
+/** Most tokens of the peer's lookup of its input: its default, and about as many as ours. */
+const lookups: Readonly<Record<string, number>> = { lookup: 0, 'lookup-16': 16 };
+
+function peerRunner(peer: PeerProcess): PeerRunner {
+  return {
+    kinds: ['none', ...Object.keys(lookups)],
+    async run(kind, prompt, generate, temperature, seed) {
+      const lookup = lookups[kind];
+      const options = { temperature, seed, ...(lookup === undefined ? {} : { lookup }) };
+      const answer = await peer.run(prompt, generate, options);
+      // It does not say how many passes it ran; every guess that was accepted saved one.
+      return { ...answer, steps: answer.tokens - answer.accepted };
+    },
+  };
+}
+
+/** With --profile: a decode step, a verification of drafts, and a prefill chunk. */
+async function profiles(
+  { flags, signal }: Job,
+  model: Model,
+  prompt: readonly number[],
+): Promise<ProfileReport[]> {
+  const { prefillChunk } = model.runtime;
+  const rounds = Math.max(3, flags.runs);
+  const past = prompt.slice(0, -1);
+  return [
+    await profilePass(model, past, prompt.slice(-1), rounds, signal),
+    await profilePass(model, past, prompt.slice(0, Math.min(8, prompt.length)), rounds, signal),
+    await profilePass(model, [], prompt.slice(0, prefillChunk), rounds, signal),
+  ];
 }
 
 /**
- * `decode` and `prefill`: our median rate divided by the peer's. `batchN`: time of a pass over N
- * tokens divided by that over one. `draft_KIND`: the median rate of text with that drafter divided
- * by that without; `draft_KIND_prefill`: the times of the prefills, likewise.
+ * Bytes that decode reads of the weights, as the file has them: the table of a model with a head of
+ * its own is read a row at a time, and of experts only the chosen ones.
  */
-export function ratiosOf(rows: readonly BenchRow[]): Record<string, number> {
-  const ratios: Record<string, number> = {};
-  const find = (engine: BenchRow['engine'], measure: BenchRow['measure'], tokens?: number) =>
-    rows.find(
-      (row) =>
-        row.engine === engine &&
-        row.measure === measure &&
-        (tokens === undefined || row.tokens === tokens),
-    );
-  for (const measure of ['decode', 'prefill'] as const) {
-    const own = find('paceline', measure);
-    const other = find('node-llama-cpp', measure);
-    if (own === undefined || other === undefined) continue;
-    ratios[measure] = own.median / other.median;
+async function weightBytes(path: string): Promise<number> {
+  await using file = await readGguf(path);
+  const architecture = file.optionalString('general.architecture');
+  const experts = file.optionalInteger(`${architecture}.expert_count`) ?? 0;
+  const used = file.optionalInteger(`${architecture}.expert_used_count`) ?? 0;
+  const untied = file.tensors.has('output.weight');
+  let sum = 0;
+  for (const { name, bytes } of file.tensors.values()) {
+    if (untied && name === 'token_embd.weight') continue;
+    sum += experts > 0 && name.includes('_exps.') ? (bytes * used) / experts : bytes;
   }
-  const one = find('paceline', 'pass', 1);
-  for (const row of rows) {
-    if (row.measure !== 'pass' || row.tokens === 1 || one === undefined) continue;
-    ratios[`batch${row.tokens}`] = row.median / one.median;
-  }
-  const plain = rows.find((row) => row.draft === 'none');
-  for (const row of rows) {
-    if (plain === undefined || row.draft === undefined || row.draft === 'none') continue;
-    ratios[`draft_${row.draft}`] = row.median / plain.median;
-    if (row.prefill_ms === undefined || plain.prefill_ms === undefined) continue;
-    ratios[`draft_${row.draft}_prefill`] = row.prefill_ms / plain.prefill_ms;
-  }
-  return ratios;
+  return sum;
 }
 
-async function printReport(report: BenchReport): Promise<void> {
-  const { model, rows, ratios } = report;
-  const size = bytes(Number(model.file_bytes));
-  note(
-    `${model.name ?? model.path}: ${count(Number(model.parameters))} parameters, ${size}\n` +
-      `${report.kernels}, ${report.threads} threads, ${report.machine.cpu}\n`,
-  );
-  const cells = rows.map((row) => [
-    row.engine,
-    measureName(row),
-    rate(row.median),
-    rate(row.min),
-    rate(row.max),
-    row.unit,
-  ]);
-  await print(table(cells, ['engine', 'measure', 'median', 'min', 'max', 'unit']));
-  const lines = Object.entries(ratios).map(([name, ratio]) => `${ratioText(name, ratio)}\n`);
-  if (lines.length > 0) await print(`\n${lines.join('')}`);
-}
-
-function measureName(row: BenchRow): string {
-  if (row.measure === 'pass') return `pass over ${row.tokens}`;
-  if (row.draft === undefined) return `${row.measure} ${row.tokens}`;
-  const accepted = row.drafted ? `, ${row.accepted} of ${row.drafted} drafts` : '';
-  return `text ${row.tokens}, draft ${row.draft}${accepted}`;
-}
-
-function ratioText(name: string, ratio: number): string {
-  const times = ratio.toFixed(2);
-  if (name.startsWith('batch')) {
-    return `a pass over ${name.slice(5)} tokens costs ${times} times one over 1`;
-  }
-  const [, kind, prefill] = /^draft_([a-z]+)(_prefill)?$/.exec(name) ?? [];
-  if (prefill !== undefined) return `prefill with draft ${kind}: ${times} times the time`;
-  if (kind !== undefined) return `draft ${kind}: ${times} times as fast as without`;
-  return `${name}: ${times} times as fast as node-llama-cpp ${peerVersion}`;
+async function bandwidthOf(
+  path: string,
+  threads: number,
+  rows: readonly BenchRow[],
+): Promise<BandwidthReport> {
+  const decode = rows.find(({ engine, measure }) => engine === 'paceline' && measure === 'decode');
+  const weights = await weightBytes(path);
+  const rate = (weights * (decode?.median ?? Number.NaN)) / 1e9;
+  const memory = (await readBandwidth(threads)) ?? null;
+  return {
+    weight_bytes: weights,
+    decode_gb_s: rate,
+    memory_gb_s: memory,
+    share: memory === null ? null : rate / memory,
+  };
 }

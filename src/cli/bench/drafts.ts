@@ -1,74 +1,175 @@
 /**
- * What drafters are worth on text: greedy continuations of the same prompts with each of them in
- * turn, whole sessions as a user has them. The tokens must be the same; a difference is an error.
+ * What drafters are worth on text: continuations of the same prompts with each of them in turn, by
+ * the loop that sessions use. Ends of text are ignored, so that every run is as long as asked for. The
+ * tokens must be the same with every drafter; a difference is an error.
  */
 import { PacelineError } from '../../base/errors.js';
+import { Drafting } from '../../decode/drafting.js';
+import { resolveSampling } from '../../decode/settings.js';
+import { Finish } from '../../decode/stop.js';
+import { generate } from '../../engine/generation.js';
 import type { Model } from '../../engine/model.js';
+import { finished } from '../../engine/session.js';
 import type { DraftKind, Generation } from '../../engine/types.js';
+import type { BenchRow } from './report.js';
+import { median, spread } from './statistics.js';
+import type { BenchText } from './texts.js';
 
-/** One round of one drafter over all prompts. */
-export interface DraftRun {
+/** One round of one drafter over all prompts of a text. */
+export interface TextRun {
   readonly prefillMs: number;
   readonly decodeMs: number;
-  /** Tokens of the prompts, and generated ones. */
-  readonly promptTokens: number;
+  /** Generated tokens but the first of each prompt, which comes out of the prefill. */
   readonly tokens: number;
   readonly steps: number;
   readonly drafted: number;
   readonly accepted: number;
 }
 
-export interface DraftBenchOptions {
-  readonly kinds: readonly DraftKind[];
-  readonly prompts: readonly string[];
-  readonly generate: number;
-  readonly rounds: number;
-  readonly signal?: AbortSignal;
-  readonly onRound?: (round: number) => void;
+/** The peer's side of a round. */
+export interface PeerRunner {
+  /** What it can do: `none`, and its own kinds of drafting. */
+  readonly kinds: readonly string[];
+  run(
+    kind: string,
+    prompt: readonly number[],
+    generate: number,
+    temperature: number,
+    seed: number,
+  ): Promise<TextRun>;
 }
 
+export interface DraftBenchOptions {
+  readonly kinds: readonly DraftKind[];
+  readonly texts: readonly BenchText[];
+  readonly generate: number;
+  readonly rounds: number;
+  readonly temperature: number;
+  readonly peer?: PeerRunner | undefined;
+  readonly signal?: AbortSignal;
+  readonly onRound?: (done: number, total: number) => void;
+}
+
+const seed = 1;
+/** Tokens of the round that is not counted. */
+const warmUp = 16;
+
+type Runs = Map<string, TextRun[]>;
+
 /**
- * Rounds of all drafters, taking turns, after one that is not counted.
- * @throws {PacelineError} `check-failed` when a drafter changes a token.
+ * Rounds of all drafters and the peer, taking turns, after a short one that is not counted.
+ * @returns one row for each text, engine and drafter.
+ * @throws {PacelineError} `check-failed` when a drafter changes a token; `usage` for a drafter that
+ *   the model does not have.
  */
-export async function measureDrafts(
-  model: Model,
-  options: DraftBenchOptions,
-): Promise<Map<DraftKind, DraftRun[]>> {
-  const runs = new Map<DraftKind, DraftRun[]>(options.kinds.map((kind) => [kind, []]));
-  const expected = new Map<string, readonly number[]>();
-  for (let round = 0; round <= options.rounds; round++) {
-    options.onRound?.(round);
-    for (const kind of options.kinds) {
-      const generations: Generation[] = [];
-      const session = model.createSession();
-      try {
-        for (const prompt of options.prompts) {
-          session.truncate(0);
-          const generation = await session.generate(prompt, {
-            maxTokens: options.generate,
-            temperature: 0,
-            draft: kind,
-            ...(options.signal === undefined ? {} : { signal: options.signal }),
-          });
-          options.signal?.throwIfAborted();
-          compare(prompt, kind, generation.tokens, expected);
-          generations.push(generation);
-        }
-      } finally {
-        session.dispose();
+export async function measureDrafts(model: Model, options: DraftBenchOptions): Promise<BenchRow[]> {
+  const { texts, rounds, signal } = options;
+  const rows: BenchRow[] = [];
+  for (const [at, text] of texts.entries()) {
+    const ours: Runs = new Map();
+    const theirs: Runs = new Map();
+    const expected = new Map<number, readonly number[]>();
+    for (let round = 0; round <= rounds; round++) {
+      options.onRound?.(at * (rounds + 1) + round, texts.length * (rounds + 1));
+      for (const kind of inTurn(options.kinds, round)) {
+        const run = await ownRun(model, text, kind, round === 0, expected, options);
+        if (round > 0) ours.set(kind, [...(ours.get(kind) ?? []), run]);
       }
-      if (round > 0) runs.get(kind)?.push(sum(generations));
+      for (const kind of inTurn(options.peer?.kinds ?? [], round)) {
+        signal?.throwIfAborted();
+        const run = await peerRun(text, kind, round === 0, options);
+        if (round > 0) theirs.set(kind, [...(theirs.get(kind) ?? []), run]);
+      }
+    }
+    for (const kind of options.kinds) {
+      rows.push(rowOf('paceline', text.name, kind, ours.get(kind) ?? []));
+    }
+    for (const kind of options.peer?.kinds ?? []) {
+      rows.push(rowOf('node-llama-cpp', text.name, kind, theirs.get(kind) ?? []));
     }
   }
-  return runs;
+  return rows;
+}
+
+/** Everyone begins a round once, so that nobody always runs after the same neighbour. */
+function inTurn<T>(kinds: readonly T[], round: number): readonly T[] {
+  const first = kinds.length === 0 ? 0 : round % kinds.length;
+  return [...kinds.slice(first), ...kinds.slice(0, first)];
+}
+
+async function ownRun(
+  model: Model,
+  text: BenchText,
+  kind: DraftKind,
+  warming: boolean,
+  expected: Map<number, readonly number[]>,
+  { generate: count, temperature, signal }: DraftBenchOptions,
+): Promise<TextRun> {
+  const generations: Generation[] = [];
+  for (const [index, prompt] of text.prompts.entries()) {
+    const generation = await continueText(model, prompt, {
+      kind,
+      tokens: warming ? Math.min(warmUp, count) : count,
+      temperature: text.temperature ?? temperature,
+      signal,
+    });
+    signal?.throwIfAborted();
+    if (!warming) compare(text, index, kind, generation.tokens, expected);
+    generations.push(generation);
+  }
+  const total = (value: (generation: Generation) => number): number =>
+    generations.reduce((sum, generation) => sum + value(generation), 0);
+  return {
+    prefillMs: total(({ timings }) => timings.prefillMs),
+    decodeMs: total(({ timings }) => timings.decodeMs),
+    tokens: total(({ tokens }) => tokens.length - 1),
+    steps: total(({ draft }) => draft.steps),
+    drafted: total(({ draft }) => draft.drafted),
+    accepted: total(({ draft }) => draft.accepted),
+  };
+}
+
+interface ContinueOptions {
+  readonly kind: DraftKind;
+  readonly tokens: number;
+  readonly temperature: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** One text, from a sequence and drafters that know nothing yet. */
+async function continueText(
+  { runtime }: Model,
+  prompt: readonly number[],
+  { kind, tokens, temperature, signal }: ContinueOptions,
+): Promise<Generation> {
+  const sequence = runtime.createSequence();
+  // Only the drafters in question see the prompt: the others' features cost time too.
+  const sources = runtime.drafterSources.filter(({ name }) => kind === 'auto' || name === kind);
+  const drafters = sources.map((source) => source.open({ state: sequence.cache }));
+  try {
+    const stream = generate({
+      sequence,
+      prompt,
+      settings: resolveSampling({ temperature, seed, topK: 0, topP: 1 }),
+      finish: new Finish({ endTokens: new Set(), maxTokens: tokens, stop: [], toText: () => '' }),
+      drafting: new Drafting({ drafters, mode: kind, passes: runtime.passCosts }),
+      draftKind: kind,
+      prefillChunk: runtime.prefillChunk,
+      signal,
+    });
+    return await finished(stream);
+  } finally {
+    for (const drafter of drafters) drafter.dispose();
+    runtime.release(sequence);
+  }
 }
 
 function compare(
-  prompt: string,
+  text: BenchText,
+  prompt: number,
   kind: DraftKind,
   tokens: readonly number[],
-  expected: Map<string, readonly number[]>,
+  expected: Map<number, readonly number[]>,
 ): void {
   const before = expected.get(prompt);
   if (before === undefined) {
@@ -76,22 +177,66 @@ function compare(
   } else if (before.length !== tokens.length || before.some((id, at) => id !== tokens[at])) {
     throw new PacelineError('check-failed', `Drafting with ${kind} changed the text`, {
       hint: 'Run `paceline verify` on this model, and report what it shows.',
-      details: { prompt },
+      details: { text: text.name, prompt, expected: before, found: tokens },
     });
   }
 }
 
-function sum(generations: readonly Generation[]): DraftRun {
-  const total = (value: (generation: Generation) => number): number =>
-    generations.reduce((before, generation) => before + value(generation), 0);
+async function peerRun(
+  text: BenchText,
+  kind: string,
+  warming: boolean,
+  { peer, generate: count, temperature }: DraftBenchOptions,
+): Promise<TextRun> {
+  const runs: TextRun[] = [];
+  for (const prompt of text.prompts) {
+    const tokens = warming ? Math.min(warmUp, count) : count;
+    const run = await peer?.run(kind, prompt, tokens, text.temperature ?? temperature, seed);
+    if (run !== undefined) runs.push(run);
+  }
+  const total = (value: (run: TextRun) => number): number =>
+    runs.reduce((sum, run) => sum + value(run), 0);
   return {
-    prefillMs: total(({ timings }) => timings.prefillMs),
-    decodeMs: total(({ timings }) => timings.decodeMs),
-    promptTokens: total(({ promptTokens, cachedTokens }) => promptTokens - cachedTokens),
-    // The first token comes out of the prefill.
-    tokens: total(({ tokens }) => Math.max(0, tokens.length - 1)),
-    steps: total(({ draft }) => draft.steps),
-    drafted: total(({ draft }) => draft.drafted),
-    accepted: total(({ draft }) => draft.accepted),
+    prefillMs: total((run) => run.prefillMs),
+    decodeMs: total((run) => run.decodeMs),
+    tokens: total((run) => run.tokens),
+    steps: total((run) => run.steps),
+    drafted: total((run) => run.drafted),
+    accepted: total((run) => run.accepted),
+  };
+}
+
+function rowOf(
+  engine: BenchRow['engine'],
+  text: string,
+  draft: string,
+  runs: readonly TextRun[],
+): BenchRow {
+  const rates = runs.map((run) => (run.tokens / run.decodeMs) * 1000);
+  const total = (value: (run: TextRun) => number): number =>
+    runs.reduce((sum, run) => sum + value(run), 0);
+  const drafted = total((run) => run.drafted);
+  const accepted = total((run) => run.accepted);
+  const prefills = runs.map((run) => run.prefillMs);
+  return {
+    engine,
+    measure: 'text',
+    text,
+    draft,
+    tokens: runs[0]?.tokens ?? 0,
+    unit: 'tokens/s',
+    ...spread(rates),
+    runs: rates,
+    drafted,
+    accepted,
+    acceptance: drafted === 0 ? null : accepted / drafted,
+    tokens_per_step:
+      total((run) => run.tokens) /
+      Math.max(
+        1,
+        total((run) => run.steps),
+      ),
+    prefill_ms: median(prefills),
+    prefill_runs: prefills,
   };
 }

@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { PacelineError } from '../../base/errors.js';
@@ -87,6 +87,13 @@ export async function installPeer(cacheFolder: string, signal?: AbortSignal): Pr
   return join(folder, entry);
 }
 
+export interface PeerRunOptions {
+  readonly temperature?: number;
+  readonly seed?: number;
+  /** Most tokens of its input lookup, 0 for its default; left out: no drafting. */
+  readonly lookup?: number;
+}
+
 /** A running peer with one model loaded. */
 export class PeerProcess implements AsyncDisposable {
   readonly #child: ChildProcess;
@@ -115,10 +122,13 @@ export class PeerProcess implements AsyncDisposable {
     readonly context: number;
   }): Promise<PeerProcess> {
     const { entry, model, threads, context } = options;
-    const program = fileURLToPath(new URL('./peer-program.js', import.meta.url));
+    // The same extension as this module: from sources, tsx runs the program as it runs us.
+    const own = import.meta.url;
+    const program = fileURLToPath(new URL(`./peer-program${extname(own)}`, own));
+    const loader = extname(own) === '.ts' ? ['--import', import.meta.resolve('tsx')] : [];
     const child = spawn(
       process.execPath,
-      [program, entry, model, String(threads), String(context)],
+      [...loader, program, entry, model, String(threads), String(context)],
       { stdio: ['pipe', 'pipe', 'pipe'] },
     );
     const peer = new PeerProcess(child);
@@ -139,9 +149,14 @@ export class PeerProcess implements AsyncDisposable {
     }
   }
 
-  /** One run: prefill of the prompt, then greedy generation. */
-  async run(prompt: readonly number[], generate: number): Promise<PeerAnswer> {
-    this.#child.stdin?.write(`${JSON.stringify({ prompt, generate })}\n`);
+  /** One run: prefill of the prompt, then generation, greedy unless told otherwise. */
+  async run(
+    prompt: readonly number[],
+    generate: number,
+    options: PeerRunOptions = {},
+  ): Promise<PeerAnswer> {
+    const request = { prompt, generate, temperature: 0, seed: 0, ...options };
+    this.#child.stdin?.write(`${JSON.stringify(request)}\n`);
     return (await this.#answer()) as PeerAnswer;
   }
 

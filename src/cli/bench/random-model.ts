@@ -41,7 +41,7 @@ function normalValues(count: number, random: () => number): Float32Array {
 }
 
 /** Random blocks of a type. */
-function makePool(type: GgmlType): Uint8Array {
+export function makePool(type: GgmlType): Uint8Array {
   const values = normalValues(poolValues, generator(type + 1));
   if (type === GgmlType.F32) return new Uint8Array(values.buffer);
   const pool = new Uint8Array(rowBytes(type, poolValues));
@@ -54,7 +54,7 @@ function makePool(type: GgmlType): Uint8Array {
 const chunkBytes = 8 << 20;
 
 /** Bytes of a tensor: pieces of the pool from random places, whole blocks only. */
-function* tensorData(pool: Uint8Array, bytes: number, block: number, seed: number) {
+export function* tensorData(pool: Uint8Array, bytes: number, block: number, seed: number) {
   const random = generator(seed);
   const most = Math.floor(chunkBytes / block) * block;
   for (let left = bytes; left > 0; ) {
@@ -71,7 +71,7 @@ function* tensorData(pool: Uint8Array, bytes: number, block: number, seed: numbe
 }
 
 /** Bytes of the smallest piece of a type that stands alone. */
-function blockBytes(type: GgmlType): number {
+export function blockBytes(type: GgmlType): number {
   return rowBytes(type, 256);
 }
 

@@ -1,8 +1,9 @@
 /** `paceline bench`: speed on this machine, alone or beside a peer. */
 import { type Command, InvalidArgumentError } from 'commander';
 import type { DraftKind } from '../../engine/types.js';
+import { type TextKind, textKinds } from '../bench/texts.js';
 import { draftKinds } from '../generation-flags.js';
-import { integer, integers, words } from '../numbers.js';
+import { integer, integers, number, words } from '../numbers.js';
 
 /** Values of the flags of `bench`. */
 export interface BenchFlags {
@@ -11,6 +12,9 @@ export interface BenchFlags {
   readonly batch?: readonly number[];
   readonly draft?: readonly DraftKind[];
   readonly text?: string;
+  readonly texts: readonly TextKind[];
+  readonly temp: number;
+  readonly pad?: string;
   readonly runs: number;
   readonly shape?: string;
   readonly type: string;
@@ -47,10 +51,21 @@ export function defineBench(program: Command): void {
       integers(1, 512),
     )
     .option('--draft <kinds>', `drafters to compare: ${draftKinds.join(', ')}`, words(draftKinds))
+    .option(
+      '--texts <kinds>',
+      `with --draft: the kinds of text, of ${textKinds.join(', ')}`,
+      words(textKinds),
+      [...textKinds],
+    )
     .option('--text <file>', 'with --draft: the prompt, in place of the built-in ones')
+    .option('--temp <value>', 'with --draft: temperature', number(0, 100), 0)
     .option('--runs <count>', 'how often to measure each', integer(1, 1000), 5)
     .option('--shape <name>', 'a model of that shape with random weights, for speed alone')
     .option('--type <name>', 'with --shape: type of the weights', 'q4_0')
+    .option(
+      '--pad <shape>',
+      'the model with blocks of zeros behind its own, at the cost of that shape: same text, real price',
+    )
     .option('--vs <peer>', `compare with: ${peers.join(', ')}`, peer)
     .option('--threads <count>', 'threads that compute', integer(1, 1024))
     .option('--profile', 'print time per kind of operation and layer')
