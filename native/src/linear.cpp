@@ -79,7 +79,7 @@ Matrix make_matrix(uint64_t panels, int64_t type, int64_t k, int64_t n) {
 }
 
 int64_t least_panels(int64_t bytes, int64_t rows) {
-  const int64_t fit = (int64_t{32} << 10) / bytes / rows;
+  const int64_t fit = (int64_t{16} << 10) / bytes / rows;
   return fit < 1 ? 1 : fit;
 }
 
@@ -207,12 +207,15 @@ PL_API void pl_op_linear(void*, int ith, int nth, void* params) {
   uint8_t* aux[4] = {};
   alignas(64) float out[2][max_tile_rows * 16];
   for (int64_t unit = 0, end = 0; work.take(unit, end);) {
+    bool fresh = true;
     for (int64_t together; unit < end; unit += together) {
       const int64_t first = unit / in_pass * pass;
       const int64_t last = first + pass < l.rows ? first + pass : l.rows;
       int64_t begin = unit % in_pass;
       int i = 0;
       while (begin >= m[i].count) begin -= m[i++].count;
+      if (fresh) prefetch_panels(m[i], begin);
+      fresh = false;
       // Two panels for each tile of many, while the tile is in the first level cache.
       together = last - first > p.tile_rows && unit + 1 < end && begin + 1 < m[i].count ? 2 : 1;
       for (int j = i; j < i + parts; ++j) {

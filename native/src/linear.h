@@ -29,6 +29,12 @@ Matrix make_matrix(uint64_t panels, int64_t type, int64_t k, int64_t n);
 // The fewest panels of that many bytes that are worth a thread's while, for so many rows.
 int64_t least_panels(int64_t bytes, int64_t rows);
 
+// Asks for the beginning of a run of panels; the kernels ask for the rest as they go.
+inline void prefetch_panels(const Matrix& m, int64_t panel) {
+  const uint8_t* p = m.panels + panel * m.bytes;
+  for (int64_t at = 0; at < 4608 && at < m.bytes; at += 64) __builtin_prefetch(p + at, 0, 3);
+}
+
 // The activations of one tile: quantised with their aux, or f32 rows `x_stride` floats apart.
 struct Tile {
   Act act;

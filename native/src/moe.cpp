@@ -135,12 +135,15 @@ PL_API void pl_op_moe(void*, int ith, int nth, void* params) {
   uint8_t* aux[2] = {};
   alignas(64) float out[2][max_tile_rows * 16];
   for (int64_t unit = 0, end = 0; work.take(unit, end);) {
+    bool fresh = true;
     for (; unit < end; ++unit) {
       const int64_t expert = groups.chosen[unit / first.count], panel = unit % first.count;
       const int64_t* entries = groups.entries + groups.start[expert];
       Matrix matrices[2] = {first, second};
       matrices[0].panels += expert * m.bytes0;
       if (parts > 1) matrices[1].panels += expert * m.bytes1;
+      if (fresh) prefetch_panels(matrices[0], panel);
+      fresh = false;
       if (expert != held) {
         held = expert;
         rows = gather(m, entries, groups.start[expert + 1] - groups.start[expert]);

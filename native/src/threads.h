@@ -29,7 +29,7 @@ class Chunks {
     begin = __atomic_load_n(next_, __ATOMIC_RELAXED);
     do {
       if (begin >= total_) return false;
-      const int64_t share = (total_ - begin) / (2 * threads_);
+      const int64_t share = (total_ - begin) * 3 / (4 * threads_);
       end = begin + (share < least_ ? least_ : share);
       if (end > total_) end = total_;
     } while (!__atomic_compare_exchange_n(next_, &begin, end, true, __ATOMIC_RELAXED,
