@@ -11,6 +11,7 @@ import { readGguf } from '../gguf/reader.js';
 import { loadLanguageModel } from '../models/load.js';
 import { createChatTemplate } from '../tokenizer/chat.js';
 import { createTokenizer } from '../tokenizer/tokenizer.js';
+import { companionsOf, loadDrafters } from './draft-models.js';
 import { Model } from './model.js';
 import { resolveModelPath } from './model-path.js';
 import { Runtime } from './runtime.js';
@@ -53,8 +54,16 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       cacheElementBytes: rowBytes(kvType, 32) / 32,
     });
     const { hyperparameters } = language;
+    const files = options.draftModels ?? (model === 'default' ? companionsOf(path) : []);
+    const drafters = await loadDrafters(gguf, files, {
+      target: language,
+      backend,
+      contextLength,
+      signal,
+    });
     const runtime = new Runtime({
       backend,
+      drafters,
       model: language,
       tokenizer,
       chatTemplate,

@@ -4,18 +4,19 @@
  */
 import { KvCache } from '../cache/kv-cache.js';
 import { CostTable } from '../decode/costs.js';
-import type { DrafterSource } from '../decode/drafter.js';
-import { ngramSource } from '../decode/ngram.js';
 import type { Backend } from '../ggml/backend.js';
 import type { GgmlType } from '../ggml/types.js';
 import type { LanguageModel } from '../models/model.js';
 import type { ChatTemplate } from '../tokenizer/chat-template.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { Batcher } from './batcher.js';
+import type { LoadedDrafter } from './draft-models.js';
 import { Sequence } from './sequence.js';
 
 export interface RuntimeOptions {
   readonly backend: Backend;
+  /** Owned by the runtime from now on. */
+  readonly drafters: readonly LoadedDrafter[];
   readonly model: LanguageModel;
   readonly tokenizer: Tokenizer;
   readonly chatTemplate: ChatTemplate;
@@ -35,7 +36,7 @@ export class Runtime {
   readonly prefillChunk: number;
   readonly batcher: Batcher;
   /** What can draft for this model. */
-  readonly drafterSources: readonly DrafterSource[];
+  readonly drafterSources: readonly LoadedDrafter[];
   /** Costs of passes by rows, learnt by all sessions together. */
   readonly passCosts = new CostTable();
   readonly #options: RuntimeOptions;
@@ -48,7 +49,7 @@ export class Runtime {
     this.tokenizer = options.tokenizer;
     this.chatTemplate = options.chatTemplate;
     this.prefillChunk = options.prefillChunk;
-    this.drafterSources = [ngramSource()];
+    this.drafterSources = options.drafters;
     this.batcher = new Batcher({
       model: options.model,
       backend: options.backend,
@@ -90,6 +91,7 @@ export class Runtime {
     await this.batcher.close();
     for (const sequence of this.#sequences) sequence.dispose();
     const { backend, model } = this.#options;
+    for (const drafter of this.drafterSources) drafter[Symbol.dispose]?.();
     model.dispose();
     backend.dispose();
   }

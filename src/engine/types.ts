@@ -18,6 +18,8 @@ export interface LoadOptions {
   /** Longest context of a session in tokens; default: the model's own, at most 8192. */
   readonly contextLength?: number;
   readonly kvType?: KvType;
+  /** GGUF files of drafters; default: those that come with the embedded model. */
+  readonly draftModels?: readonly string[];
   /** Prompt tokens per prefill pass; default 512. Never changes the text. */
   readonly prefillChunk?: number;
   readonly onProgress?: OnProgress;

@@ -35,10 +35,19 @@ export class Metadata {
     return this.#file.integer(this.#full(key), { least });
   }
 
+  /** Layers of the model itself: `block_count` also counts multi-token prediction blocks. */
+  get trunkLayers(): number {
+    const blocks = this.count('block_count');
+    const drafting = this.count('nextn_predict_layers', 0, 0);
+    if (drafting >= blocks) throw this.bad('nextn_predict_layers', `is ${drafting} of ${blocks}`);
+    return blocks - drafting;
+  }
+
   /** One count for each layer: the file has one number for all, or a list. */
   countPerLayer(key: string, layers: number, fallback?: readonly number[]): readonly number[] {
     if (fallback !== undefined && !this.has(key)) return fallback;
-    const list = this.#file.scalarOrArray(this.#full(key), layers);
+    const blocks = Math.max(layers, this.count('block_count', layers));
+    const list = this.#file.scalarOrArray(this.#full(key), blocks).slice(0, layers);
     if (list.every((entry) => Number.isInteger(entry) && entry >= 1 && entry < 2 ** 31))
       return list;
     throw this.bad(key, `holds [${list.join(', ')}], expected counts`);
@@ -77,9 +86,13 @@ export class Metadata {
  * What all architectures read alike.
  * @throws {PacelineError} `broken-file` when the numbers cannot belong together.
  */
-export function readHyperparameters(m: Metadata, vocabSize: number): Hyperparameters {
+export function readHyperparameters(
+  m: Metadata,
+  vocabSize: number,
+  which: 'trunk' | 'with nextn' = 'trunk',
+): Hyperparameters {
   const embeddingLength = m.count('embedding_length');
-  const layerCount = m.count('block_count');
+  const layerCount = which === 'trunk' ? m.trunkLayers : m.count('block_count');
   if (layerCount > mostLayers)
     throw m.bad('block_count', `is ${layerCount}, at most ${mostLayers}`);
   const headCounts = m.countPerLayer('attention.head_count', layerCount);

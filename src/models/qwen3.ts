@@ -100,4 +100,7 @@ function block(stream: layers.Stream, h: Qwen3, b: Block, x: Tensor, layer: numb
   return graph.add(sum, network(graph, b, graph.rmsNorm(sum, b.networkNorm.tensor, h.epsilon)));
 }
 
-export const qwen3: Decoder = decoder({ hyperparameters, weights, block });
+/** The block by itself, for draft models that are made of it. */
+export const qwen3Block = { hyperparameters, weights, block };
+
+export const qwen3: Decoder = decoder(qwen3Block);

@@ -1,0 +1,254 @@
+/**
+ * Drafts with a multi-token prediction block. The target's hidden rows are only noted while a text
+ * is read; the block runs over them, and over the last token, when the first guess is asked for, and
+ * then once for each further guess, each time from its own hidden row.
+ *
+ * The cache holds rows of the positions [base, base + length): a prompt's beginning, which was never
+ * shown or has left the window, is not in it, and costs guesses but never a wrong token.
+ */
+import { PacelineError, throwIfAborted } from '../base/errors.js';
+import { KvCache } from '../cache/kv-cache.js';
+import type { Backend } from '../ggml/backend.js';
+import type { Graph } from '../ggml/graph.js';
+import type { Tensor } from '../ggml/tensor.js';
+import { GgmlType } from '../ggml/types.js';
+import { Workspace } from '../ggml/workspace.js';
+import type { MtpModel } from '../models/mtp.js';
+import type { DraftContext, Drafter, DrafterSource, Observation, Proposal } from './drafter.js';
+import { HiddenRows } from './hidden-rows.js';
+import { TokenHistory } from './history.js';
+import { logprobsOf, sampleToken } from './sampler.js';
+
+export interface MtpOptions {
+  readonly model: MtpModel;
+  readonly backend: Backend;
+  /** Positions of the target's context. */
+  readonly contextLength: number;
+}
+
+/** Rows of a prompt that the block reads: more would slow down the first token for little. */
+const window = 512;
+const mostDrafts = 8;
+/** Guessing ends when all guesses together are less likely to be right than this. */
+const leastChance = 0.1;
+
+/** The source of the drafters of one model; owns the block's weights. */
+export function mtpSource(options: MtpOptions): DrafterSource & Disposable {
+  return {
+    name: 'mtp',
+    needs: { hidden: true, window },
+    maxDrafts: mostDrafts,
+    open: () => new MtpDrafter(options),
+    [Symbol.dispose]: () => options.model.dispose(),
+  };
+}
+
+interface BlockPass {
+  readonly workspace: Workspace;
+  readonly graph: Graph;
+  readonly tokens: Tensor;
+  readonly hidden: Tensor;
+  readonly positions: Tensor;
+  readonly slice: { past: number };
+  readonly logits: Tensor;
+  readonly next: Tensor;
+}
+
+class MtpDrafter implements Drafter {
+  readonly name = 'mtp';
+  readonly needs = { hidden: true, window } as const;
+  readonly maxDrafts = mostDrafts;
+  readonly #options: MtpOptions;
+  readonly #rows: HiddenRows;
+  readonly #cache: KvCache;
+  /** The pass over a single row is made once and computed again. */
+  #single: BlockPass | undefined;
+  readonly #once: Workspace;
+  #base = 0;
+
+  constructor(options: MtpOptions) {
+    this.#options = options;
+    const { backend, model, contextLength } = options;
+    this.#rows = new HiddenRows(model.embeddingLength, window);
+    this.#cache = new KvCache({
+      backend,
+      layout: model.cacheLayout(),
+      capacity: contextLength + mostDrafts,
+      type: GgmlType.F16,
+    });
+    this.#once = new Workspace(backend);
+  }
+
+  get length(): number {
+    return this.#rows.end;
+  }
+
+  get bytes(): number {
+    return this.#rows.bytes + this.#cache.bytes;
+  }
+
+  observe({ position, tokens, hidden }: Observation): void {
+    if (position !== this.length) {
+      throw new PacelineError('internal', `MTP was shown ${position} after ${this.length} tokens`);
+    }
+    if (hidden !== undefined && hidden.width !== this.#rows.width) {
+      throw new PacelineError('internal', `MTP was shown rows of ${hidden.width} floats`);
+    }
+    this.#rows.append(tokens.length, hidden);
+  }
+
+  async propose({ tokens, limit, settings, signal }: DraftContext): Promise<Proposal> {
+    throwIfAborted(signal);
+    const last = tokens.length - 1;
+    const most = Math.min(limit, mostDrafts);
+    // The row of the last token needs the hidden row before it.
+    if (most <= 0 || last !== this.length || this.#rows.first >= last) return { tokens: [] };
+    const first = this.#catchUp(last);
+    const drafts: number[] = [];
+    const confidence: number[] = [];
+    const history = new TokenHistory(tokens);
+    let chance = 1;
+    let state = await this.#run(this.#knownRows(tokens, first, last), first, signal);
+    for (;;) {
+      const position = history.length;
+      const { token } = sampleToken(state.logits, {
+        position,
+        history: history.view(),
+        settings: { ...settings, logprobs: 0 },
+      });
+      const sure = Math.exp(logprobsOf(state.logits, token, 0).logprob);
+      drafts.push(token);
+      confidence.push(sure);
+      history.push(token);
+      chance *= sure;
+      if (drafts.length >= most || chance < leastChance) break;
+      state = await this.#run({ tokens: [token], hidden: state.next }, position, signal);
+    }
+    // Rows of guesses were made from the block's own rows: only those of true rows stay.
+    this.#cache.truncate(Math.min(this.#cache.length, last + 1 - this.#base));
+    return { tokens: drafts, confidence };
+  }
+
+  /** The first position to run so that the cache has everything up to `last`, which runs again. */
+  #catchUp(last: number): number {
+    const next = this.#base + Math.min(this.#cache.length, last - this.#base);
+    // Row p is made from the hidden row p - 1; position 0 has none, and is left out.
+    if (next >= this.#base && next - 1 >= this.#rows.first && this.#cache.length > 0) {
+      this.#cache.truncate(next - this.#base);
+      return next;
+    }
+    this.#base = this.#rows.first + 1;
+    this.#cache.truncate(0);
+    return this.#base;
+  }
+
+  #knownRows(tokens: ArrayLike<number>, first: number, last: number) {
+    const count = last - first + 1;
+    const hidden = new Float32Array(count * this.#rows.width);
+    const ids: number[] = [];
+    for (let at = 0; at < count; at++) {
+      ids.push(tokens[first + at] ?? 0);
+      this.#rows.copy(first + at - 1, hidden, at * this.#rows.width);
+    }
+    return { tokens: ids, hidden };
+  }
+
+  /** Runs rows from `position` on, and returns what the last one gives. */
+  async #run(
+    rows: { readonly tokens: readonly number[]; readonly hidden: Float32Array },
+    position: number,
+    signal: AbortSignal | undefined,
+  ): Promise<{ logits: Float32Array; next: Float32Array }> {
+    const count = rows.tokens.length;
+    this.#cache.reserve(count);
+    const ids = Int32Array.from(rows.tokens);
+    const positions = Int32Array.from({ length: count }, (_, at) => position + at);
+    let pass = count === 1 ? this.#single : undefined;
+    if (pass === undefined) {
+      const workspace = count === 1 ? new Workspace(this.#options.backend) : this.#once;
+      pass = this.#build(workspace, count);
+      if (count === 1) this.#single = pass;
+    }
+    const { graph } = pass;
+    graph.write(pass.tokens, ids);
+    graph.write(pass.hidden, rows.hidden);
+    graph.write(pass.positions, positions);
+    pass.slice.past = this.#cache.length;
+    try {
+      await graph.compute({ signal, wide: count >= 64 });
+    } catch (error) {
+      if (pass === this.#single) this.#dropSingle();
+      throw error;
+    }
+    this.#cache.append(count);
+    const result = { logits: graph.read(pass.logits), next: graph.read(pass.next) };
+    if (pass === this.#single && !graph.repeatable) this.#dropSingle();
+    return result;
+  }
+
+  #build(workspace: Workspace, count: number): BlockPass {
+    const { model } = this.#options;
+    const graph = workspace.begin();
+    const tokens = graph.input('draft tokens', GgmlType.I32, [count]);
+    const hidden = graph.input('draft hidden', GgmlType.F32, [model.embeddingLength, count]);
+    const positions = graph.input('draft positions', GgmlType.I32, [count]);
+    const slice = { cache: this.#cache, start: 0, count, past: this.#cache.length };
+    const outputs = count === 1 ? undefined : graph.indices('draft outputs', [count - 1]);
+    const made = model.forward(graph, { tokens, hidden, positions, sequence: slice, outputs });
+    const logits = graph.output(made.logits);
+    return {
+      workspace,
+      graph,
+      tokens,
+      hidden,
+      positions,
+      slice,
+      logits,
+      next: graph.output(made.hidden),
+    };
+  }
+
+  #dropSingle(): void {
+    this.#single?.workspace.dispose();
+    this.#single = undefined;
+  }
+
+  truncate(length: number): boolean {
+    if (length < 0 || length > this.length) return false;
+    this.#rows.truncate(length);
+    this.#cache.truncate(Math.max(0, Math.min(this.#cache.length, length - this.#base)));
+    return true;
+  }
+
+  reset(): void {
+    this.truncate(0);
+    this.#base = 0;
+  }
+
+  /** Hidden rows only: the block's cache is made again from them when it is needed. */
+  snapshot(): Uint8Array {
+    return this.#rows.snapshot();
+  }
+
+  restore(bytes: Uint8Array): void {
+    if (!this.#rows.restore(bytes)) {
+      throw new PacelineError('broken-file', 'A snapshot of the MTP drafter cannot be restored', {
+        hint: 'Discard the snapshot; drafting then starts anew.',
+      });
+    }
+    this.#base = 0;
+    this.#cache.truncate(0);
+  }
+
+  fork(): MtpDrafter {
+    const copy = new MtpDrafter(this.#options);
+    copy.restore(this.snapshot());
+    return copy;
+  }
+
+  dispose(): void {
+    this.#dropSingle();
+    this.#once.dispose();
+    this.#cache.dispose();
+  }
+}

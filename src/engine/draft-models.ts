@@ -1,0 +1,65 @@
+/**
+ * Finds and loads what can draft for a model: n-gram lookup always; a multi-token prediction block in
+ * the model's own file; files that the caller names; and those that lie beside the embedded model.
+ */
+import { existsSync } from 'node:fs';
+import { PacelineError } from '../base/errors.js';
+import type { DrafterSource } from '../decode/drafter.js';
+import { mtpSource } from '../decode/mtp.js';
+import { ngramSource } from '../decode/ngram.js';
+import type { Backend } from '../ggml/backend.js';
+import { type GgufFile, readGguf } from '../gguf/reader.js';
+import type { LanguageModel } from '../models/model.js';
+import { hasMtpBlock, loadMtpModel } from '../models/mtp.js';
+
+/** A drafter's shared part with what frees its weights. */
+export type LoadedDrafter = DrafterSource & Partial<Disposable>;
+
+export interface DraftModelOptions {
+  readonly target: LanguageModel;
+  readonly backend: Backend;
+  readonly contextLength: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Draft files that lie beside a model by our own naming: `name-mtp.gguf`. */
+export function companionsOf(path: string): string[] {
+  return ['mtp'].map((kind) => path.replace(/\.gguf$/, `-${kind}.gguf`)).filter(existsSync);
+}
+
+/**
+ * Loads all drafters of a model.
+ * @param gguf the model's own file.
+ * @param files draft models besides.
+ * @throws {PacelineError} as reading and loading the files; `usage` for a file that is no drafter.
+ */
+export async function loadDrafters(
+  gguf: GgufFile,
+  files: readonly string[],
+  options: DraftModelOptions,
+): Promise<readonly LoadedDrafter[]> {
+  const drafters: LoadedDrafter[] = [ngramSource()];
+  try {
+    if (hasMtpBlock(gguf)) drafters.push(await loadMtp(gguf, options));
+    for (const file of files) {
+      await using draft = await readGguf(file, { signal: options.signal });
+      if (!hasMtpBlock(draft)) {
+        throw new PacelineError('usage', `${file} holds no drafter`, {
+          hint: 'A draft model is a GGUF with nextn tensors (multi-token prediction).',
+          details: { file },
+        });
+      }
+      drafters.push(await loadMtp(draft, options));
+    }
+    return drafters;
+  } catch (error) {
+    for (const drafter of drafters) drafter[Symbol.dispose]?.();
+    throw error;
+  }
+}
+
+async function loadMtp(file: GgufFile, options: DraftModelOptions): Promise<LoadedDrafter> {
+  const { target, backend, contextLength, signal } = options;
+  const model = await loadMtpModel(file, target, { backend, signal });
+  return mtpSource({ model, backend, contextLength });
+}

@@ -1,0 +1,134 @@
+/**
+ * A multi-token prediction head (DeepSeek-V3, arXiv 2412.19437; the `nextn` tensors of GGUF): one
+ * Qwen3 block that guesses the token after the next from the embedding of the next token and the
+ * target's hidden row before it. Embeddings and output matrix are the target's unless the file has
+ * its own. Row p takes token x_p and hidden row h_{p-1} (after the output norm), and predicts x_{p+1}.
+ */
+import { PacelineError } from '../base/errors.js';
+import type { Backend } from '../ggml/backend.js';
+import type { Graph } from '../ggml/graph.js';
+import { preferredLayouts } from '../ggml/layouts.js';
+import type { Tensor } from '../ggml/tensor.js';
+import type { Weight } from '../ggml/weight.js';
+import { type Linear, linear, Stream } from './layers.js';
+import type { ModelSource } from './load.js';
+import { Metadata, readHyperparameters } from './metadata.js';
+import type { CacheRows, LanguageModel, SequenceSlice } from './model.js';
+import { qwen3Block } from './qwen3.js';
+import { WeightLoader } from './weights.js';
+
+export interface MtpBatch {
+  /** Token ids, I32 [T]. */
+  readonly tokens: Tensor;
+  /** Hidden rows of the positions before, F32 [embedding, T]. */
+  readonly hidden: Tensor;
+  readonly positions: Tensor;
+  /** Rows of the head's own cache. */
+  readonly sequence: SequenceSlice;
+  /** Row numbers whose logits are wanted, I32; undefined: all. */
+  readonly outputs: Tensor | undefined;
+}
+
+export interface MtpModel {
+  readonly embeddingLength: number;
+  readonly vocabSize: number;
+  readonly weightBytes: number;
+  /** One layer. */
+  cacheLayout(): readonly CacheRows[];
+  /** [vocabulary, outputs], and [embedding, outputs] to go on from. */
+  forward(graph: Graph, batch: MtpBatch): { readonly logits: Tensor; readonly hidden: Tensor };
+  dispose(): void;
+}
+
+/** Whether the file has a multi-token prediction block, alone or behind a model. */
+export function hasMtpBlock(source: ModelSource): boolean {
+  return [...source.tensors.keys()].some((name) => name.endsWith('.nextn.eh_proj.weight'));
+}
+
+/**
+ * Loads the block of `source` for `target`.
+ * @throws {PacelineError} `wrong-shape` when it was made for another target, `unsupported-architecture`,
+ *   `missing-tensor`, `memory`, `aborted`.
+ */
+export async function loadMtpModel(
+  source: ModelSource,
+  target: LanguageModel,
+  options: { readonly backend: Backend; readonly signal?: AbortSignal | undefined },
+): Promise<MtpModel> {
+  const metadata = new Metadata(source);
+  if (metadata.architecture !== 'qwen3') {
+    throw new PacelineError(
+      'unsupported-architecture',
+      `Multi-token prediction blocks of ${metadata.architecture} are not supported`,
+      { hint: 'Draft with ngram, or with a DFlash model.' },
+    );
+  }
+  const { embeddingLength, vocabSize, contextLength } = target.hyperparameters;
+  const common = readHyperparameters(metadata, vocabSize, 'with nextn');
+  const layer = common.layerCount - metadata.count('nextn_predict_layers');
+  if (common.embeddingLength !== embeddingLength) {
+    throw new PacelineError(
+      'wrong-shape',
+      `The draft block has rows of ${common.embeddingLength}, the target of ${embeddingLength}`,
+      { hint: 'Take the draft file that was made for this model.' },
+    );
+  }
+  const loader = new WeightLoader(source, contextLength);
+  const h = qwen3Block.hyperparameters(metadata, common);
+  const at = `blk.${layer}.nextn`;
+  const join = loader.matrix(`${at}.eh_proj.weight`, [2 * embeddingLength, embeddingLength]);
+  const tokenNorm = loader.vector(`${at}.enorm.weight`, embeddingLength);
+  const hiddenNorm = loader.vector(`${at}.hnorm.weight`, embeddingLength);
+  const ownNorm = loader.optionalVector(`${at}.shared_head_norm.weight`, [embeddingLength]);
+  const own = (name: string, tied: boolean) =>
+    loader.find(name) && loader.table(name, [embeddingLength, vocabSize], tied);
+  const ownTable = own(`${at}.embed_tokens.weight`, false);
+  const ownHead = own(`${at}.shared_head_head.weight`, true);
+  const block = qwen3Block.weights(loader, h, layer);
+  const table = ownTable ?? weightOf(target, 'token_embd.weight');
+  const norm = ownNorm ?? weightOf(target, 'output_norm.weight');
+  const headWeight =
+    ownHead ?? findWeight(target, 'output.weight') ?? weightOf(target, 'token_embd.weight');
+  const head: Linear = { weight: headWeight, scale: undefined, bias: undefined };
+
+  const allocations = await loader.load({ ...options, layouts: preferredLayouts() });
+  // The block is the only layer of its own little model.
+  const only = <T>(list: readonly T[]): readonly T[] => list.slice(layer, layer + 1);
+  const single = {
+    ...h,
+    layerCount: 1,
+    headCounts: only(h.headCounts),
+    kvHeadCounts: only(h.kvHeadCounts),
+    inner: only(h.inner),
+  };
+  const rows = (single.kvHeadCounts[0] ?? 0) * single.headDim;
+  return {
+    embeddingLength,
+    vocabSize,
+    weightBytes: allocations.reduce((sum, { bytes }) => sum + bytes, 0),
+    cacheLayout: () => [{ kRow: rows, vRow: rows }],
+    forward(graph, { tokens, hidden, positions, sequence, outputs }) {
+      const e = graph.rmsNorm(graph.rows(table, tokens), tokenNorm.tensor, h.epsilon);
+      const before = graph.rmsNorm(hidden, hiddenNorm.tensor, h.epsilon);
+      const joined = graph.linear(join, graph.concat(e, before, 0)); // [embedding, T]
+      const batch = { tokens, positions, sequences: [sequence], outputs };
+      const stream = new Stream(graph, batch, 1);
+      const x = qwen3Block.block(stream, single, block, joined, 0);
+      const normed = graph.rmsNorm(x, norm.tensor, h.epsilon);
+      return { logits: linear(graph, head, normed), hidden: normed };
+    },
+    dispose() {
+      for (const allocation of allocations.splice(0)) allocation.dispose();
+    },
+  };
+}
+
+function findWeight(target: LanguageModel, name: string): Weight | undefined {
+  return target.weights.find((weight) => weight.name === name);
+}
+
+function weightOf(target: LanguageModel, name: string): Weight {
+  const found = findWeight(target, name);
+  if (found !== undefined) return found;
+  throw new PacelineError('missing-tensor', `The target has no ${name} to share with its drafter`);
+}
