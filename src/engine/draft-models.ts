@@ -4,11 +4,13 @@
  */
 import { existsSync } from 'node:fs';
 import { PacelineError } from '../base/errors.js';
+import { dflashSource } from '../decode/dflash.js';
 import type { DrafterSource } from '../decode/drafter.js';
 import { mtpSource } from '../decode/mtp.js';
 import { ngramSource } from '../decode/ngram.js';
 import type { Backend } from '../ggml/backend.js';
 import { type GgufFile, readGguf } from '../gguf/reader.js';
+import { isDflash, loadDflashModel } from '../models/dflash.js';
 import type { LanguageModel } from '../models/model.js';
 import { hasMtpBlock, loadMtpModel } from '../models/mtp.js';
 
@@ -24,7 +26,9 @@ export interface DraftModelOptions {
 
 /** Draft files that lie beside a model by our own naming: `name-mtp.gguf`. */
 export function companionsOf(path: string): string[] {
-  return ['mtp'].map((kind) => path.replace(/\.gguf$/, `-${kind}.gguf`)).filter(existsSync);
+  return ['mtp', 'dflash']
+    .map((kind) => path.replace(/\.gguf$/, `-${kind}.gguf`))
+    .filter(existsSync);
 }
 
 /**
@@ -43,9 +47,13 @@ export async function loadDrafters(
     if (hasMtpBlock(gguf)) drafters.push(await loadMtp(gguf, options));
     for (const file of files) {
       await using draft = await readGguf(file, { signal: options.signal });
+      if (isDflash(draft)) {
+        drafters.push(await loadDflash(draft, options));
+        continue;
+      }
       if (!hasMtpBlock(draft)) {
         throw new PacelineError('usage', `${file} holds no drafter`, {
-          hint: 'A draft model is a GGUF with nextn tensors (multi-token prediction).',
+          hint: 'A draft model is a GGUF of architecture dflash, or one with nextn tensors.',
           details: { file },
         });
       }
@@ -62,4 +70,10 @@ async function loadMtp(file: GgufFile, options: DraftModelOptions): Promise<Load
   const { target, backend, contextLength, signal } = options;
   const model = await loadMtpModel(file, target, { backend, signal });
   return mtpSource({ model, backend, contextLength });
+}
+
+async function loadDflash(file: GgufFile, options: DraftModelOptions): Promise<LoadedDrafter> {
+  const { target, backend, contextLength, signal } = options;
+  const model = await loadDflashModel(file, target, { backend, signal });
+  return dflashSource({ model, backend, contextLength });
 }

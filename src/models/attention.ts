@@ -5,7 +5,7 @@
  */
 import { PacelineError } from '../base/errors.js';
 import type { Graph, RopeOptions } from '../ggml/graph.js';
-import { rotatedAttention } from '../ggml/native/attention.js';
+import { cachedAttention, rotatedAttention } from '../ggml/native/attention.js';
 import { nativeKernels } from '../ggml/native/library.js';
 import type { Tensor } from '../ggml/tensor.js';
 import { GgmlType } from '../ggml/types.js';
@@ -84,7 +84,8 @@ function attendByGgml(
   for (const slice of batch.sequences) {
     const cache = slice.cache.layer(layer);
     append(graph, slice, cache, k, v);
-    const rows = attendSequence(graph, slice, cache, q, k.shape[1], options);
+    const mask = causalMask(graph, slice.count, slice.past, options.window);
+    const rows = attendSequence(graph, slice, cache, q, k.shape[1], options, mask);
     const flat = graph.reshape(rows, [headDim * heads, slice.count]);
     result = result === undefined ? flat : graph.concat(result, flat, 1);
   }
@@ -101,7 +102,13 @@ function overflow(needed: number, capacity: number): PacelineError {
 }
 
 /** Writes the keys and values of a slice behind what the cache has. */
-function append(graph: Graph, slice: SequenceSlice, cache: LayerCache, k: Tensor, v: Tensor): void {
+export function append(
+  graph: Graph,
+  slice: SequenceSlice,
+  cache: LayerCache,
+  k: Tensor,
+  v: Tensor,
+): void {
   const { start, count, past } = slice;
   for (const [source, target] of [
     [k, cache.k],
@@ -114,6 +121,45 @@ function append(graph: Graph, slice: SequenceSlice, cache: LayerCache, k: Tensor
   }
 }
 
+export interface BlockOptions {
+  readonly scale: number;
+  readonly window?: number | undefined;
+  /** Whether a row sees only the rows of the block before it. */
+  readonly causal: boolean;
+}
+
+/**
+ * Attention of a block of rows that see each other as well as the cache, as block drafters need it:
+ * rotated q [head, heads, T], k and v [head, kvHeads, T] to [head * heads, T]. Writes k and v behind
+ * what the cache has.
+ */
+export function attendBlock(
+  graph: Graph,
+  slice: SequenceSlice,
+  layer: number,
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  options: BlockOptions,
+): Tensor {
+  const cache = slice.cache.layer(layer);
+  const { kernels } = nativeKernels();
+  const native =
+    kernels && cachedAttention(kernels, graph, q, k, v, [{ ...slice, ...cache }], options);
+  if (native !== undefined) return native;
+  graph.onlyOnce();
+  append(graph, slice, cache, k, v);
+  const { count, past } = slice;
+  const { window = Number.POSITIVE_INFINITY, causal } = options;
+  const name = `block mask ${causal} ${count} ${past} ${window}`;
+  const mask =
+    causal || past + count > window
+      ? graph.shared(name, () => makeMask(graph, name, count, past, window, causal))
+      : undefined;
+  const rows = attendSequence(graph, slice, cache, q, k.shape[1], options, mask);
+  return graph.reshape(rows, [q.shape[0] * q.shape[1], count]);
+}
+
 /** The rows of one slice with ggml's own operations: [head, heads, count]. */
 function attendSequence(
   graph: Graph,
@@ -121,7 +167,8 @@ function attendSequence(
   cache: LayerCache,
   q: Tensor,
   kvHeads: number,
-  options: AttendOptions,
+  options: Pick<AttendOptions, 'scale' | 'softcap'>,
+  mask: Tensor | undefined,
 ): Tensor {
   const { start, count, past } = slice;
   const [headDim, heads] = q.shape;
@@ -138,7 +185,6 @@ function attendSequence(
   // sums are exact to F32, and a row's result does not depend on the rows beside it.
   const values = graph.rowRange(cache.v, 0, seen);
   const exact = cache.v.type === GgmlType.F16 ? graph.cast(values, GgmlType.F32) : values;
-  const mask = causalMask(graph, count, past, options.window);
   return graph.flashAttention(
     graph.permute(query, [0, 2, 1, 3]), // [head, count, heads]
     heading(cache.k), // [head, seen, kvHeads]
@@ -163,12 +209,20 @@ function causalMask(
   return graph.shared(name, () => makeMask(graph, name, count, past, window));
 }
 
-function makeMask(graph: Graph, name: string, count: number, past: number, window: number): Tensor {
+function makeMask(
+  graph: Graph,
+  name: string,
+  count: number,
+  past: number,
+  window: number,
+  causal = true,
+): Tensor {
   const seen = past + count;
   const data = new Uint16Array(seen * count).fill(minusInfinity);
   for (let row = 0; row < count; row++) {
     const last = past + row;
-    data.fill(0, row * seen + Math.max(0, last - window + 1), row * seen + last + 1);
+    const end = causal ? last + 1 : seen;
+    data.fill(0, row * seen + Math.max(0, last - window + 1), row * seen + end);
   }
   return graph.input(name, GgmlType.F16, [seen, count], data);
 }

@@ -53,6 +53,13 @@ export class Metadata {
     throw this.bad(key, `holds [${list.join(', ')}], expected counts`);
   }
 
+  /** A required list of whole numbers. */
+  numbers(key: string): readonly number[] {
+    const list = this.#file.numberArray(this.#full(key));
+    if (list.length > 0 && list.every(Number.isInteger)) return list;
+    throw this.bad(key, `holds [${list.join(', ')}], expected whole numbers`);
+  }
+
   /** A list of flags, one for each layer, when the file has a list. */
   flagPerLayer(key: string, layers: number): readonly boolean[] | undefined {
     const entry = this.#file.metadata.get(this.#full(key));

@@ -9,12 +9,12 @@ import type { Backend } from '../ggml/backend.js';
 import type { Graph } from '../ggml/graph.js';
 import { preferredLayouts } from '../ggml/layouts.js';
 import type { Tensor } from '../ggml/tensor.js';
-import type { Weight } from '../ggml/weight.js';
 import { type Linear, linear, Stream } from './layers.js';
 import type { ModelSource } from './load.js';
 import { Metadata, readHyperparameters } from './metadata.js';
 import type { CacheRows, LanguageModel, SequenceSlice } from './model.js';
 import { qwen3Block } from './qwen3.js';
+import { sharedWeight } from './shared-weights.js';
 import { WeightLoader } from './weights.js';
 
 export interface MtpBatch {
@@ -85,10 +85,9 @@ export async function loadMtpModel(
   const ownTable = own(`${at}.embed_tokens.weight`, false);
   const ownHead = own(`${at}.shared_head_head.weight`, true);
   const block = qwen3Block.weights(loader, h, layer);
-  const table = ownTable ?? weightOf(target, 'token_embd.weight');
-  const norm = ownNorm ?? weightOf(target, 'output_norm.weight');
-  const headWeight =
-    ownHead ?? findWeight(target, 'output.weight') ?? weightOf(target, 'token_embd.weight');
+  const table = ownTable ?? sharedWeight(target, 'token_embd.weight');
+  const norm = ownNorm ?? sharedWeight(target, 'output_norm.weight');
+  const headWeight = ownHead ?? sharedWeight(target, 'output.weight', 'token_embd.weight');
   const head: Linear = { weight: headWeight, scale: undefined, bias: undefined };
 
   const allocations = await loader.load({ ...options, layouts: preferredLayouts() });
@@ -121,14 +120,4 @@ export async function loadMtpModel(
       for (const allocation of allocations.splice(0)) allocation.dispose();
     },
   };
-}
-
-function findWeight(target: LanguageModel, name: string): Weight | undefined {
-  return target.weights.find((weight) => weight.name === name);
-}
-
-function weightOf(target: LanguageModel, name: string): Weight {
-  const found = findWeight(target, name);
-  if (found !== undefined) return found;
-  throw new PacelineError('missing-tensor', `The target has no ${name} to share with its drafter`);
 }

@@ -22,10 +22,15 @@ interface Qwen3 extends Hyperparameters {
   readonly expertsUsed: number;
 }
 
-function hyperparameters(m: Metadata, common: Hyperparameters): Qwen3 {
+/** @param layout `qwen3` or `qwen3moe`; that of the file unless its architecture has another name. */
+function hyperparameters(
+  m: Metadata,
+  common: Hyperparameters,
+  layout: string = m.architecture,
+): Qwen3 {
   const { layerCount } = common;
   const rope = readRope(m, common, 'halves');
-  if (m.architecture === 'qwen3') {
+  if (layout === 'qwen3') {
     const inner = m.countPerLayer('feed_forward_length', layerCount);
     return { ...common, rope, inner, experts: 0, expertsUsed: 0 };
   }
@@ -101,6 +106,10 @@ function block(stream: layers.Stream, h: Qwen3, b: Block, x: Tensor, layer: numb
 }
 
 /** The block by itself, for draft models that are made of it. */
-export const qwen3Block = { hyperparameters, weights, block };
+export const qwen3Block = { hyperparameters, weights, network, block };
 
-export const qwen3: Decoder = decoder(qwen3Block);
+export const qwen3: Decoder = decoder({
+  hyperparameters: (m, common) => hyperparameters(m, common),
+  weights,
+  block,
+});
