@@ -25,8 +25,11 @@ export interface ComputeOptions {
 
 const status = { aborted: 1, success: 0, allocationFailed: -2 } as const;
 
-/** How long a worker waits awake for the next graph before it sleeps: about a millisecond. */
-const pollLevel = 1;
+/**
+ * How long ggml's workers wait awake for the next graph: not at all. While one thread walks a graph
+ * for decode they would take a core from the pool that shares out its operations.
+ */
+const pollLevel = 0;
 
 /** Offsets in `ggml_threadpool_params`: 512 bytes of CPU mask, then the fields set here. */
 const poolParameters = { bytes: 528, threads: 512, priority: 516, poll: 520 } as const;
