@@ -16,10 +16,10 @@ const filler = 0x55;
 const absent = 0xaa;
 
 /**
- * The best of several reads by `threads` threads, in gigabytes (10^9 bytes) a second; undefined where
+ * The median of several reads by `threads` threads, in gigabytes (10^9 bytes) a second; undefined where
  * it cannot be measured.
  */
-export async function readBandwidth(threads: number, rounds = 7): Promise<number | undefined> {
+export async function readBandwidth(threads: number, rounds = 9): Promise<number | undefined> {
   const file = libraries[process.platform];
   const { kernels } = nativeKernels();
   if (file === undefined || kernels === undefined) return undefined;
@@ -44,14 +44,14 @@ export async function readBandwidth(threads: number, rounds = 7): Promise<number
         ),
       );
     await everywhere(fill, filler);
-    let best = 0;
+    const rates: number[] = [];
     for (let round = 0; round < rounds; round++) {
       const start = performance.now();
       await everywhere(search, absent);
       const seconds = (performance.now() - start) / 1000;
-      best = Math.max(best, (part * threads) / seconds / 1e9);
+      rates.push((part * threads) / seconds / 1e9);
     }
-    return best;
+    return rates.sort((a, b) => a - b)[rounds >> 1];
   } finally {
     kernels.functions.pl_free(address, blockBytes);
   }

@@ -116,10 +116,10 @@ async function measureAll(job: Job): Promise<BenchReport> {
     ...speedRows('paceline', flags.prompt - 1, ours),
     ...(theirs.length > 0 ? speedRows('node-llama-cpp', flags.prompt - 1, theirs) : []),
   ];
+  const bandwidth = await bandwidthOf(path, info.threads, rows);
   const passes = await passRows(job, model, prompt);
   const texts = await textRowsOf(job, model, peer);
   const profile = flags.profile === true ? await profiles(job, model, prompt) : undefined;
-  const bandwidth = await bandwidthOf(path, info.threads, rows);
   return {
     model: {
       path: info.path,
@@ -226,9 +226,11 @@ async function textRowsOf(
 }
 
 async function textsFor(flags: BenchFlags, { tokenizer }: Model): Promise<BenchText[]> {
-  if (flags.text === undefined) return benchTexts(flags.texts, tokenizer, flags.prompt);
+  if (flags.text === undefined) {
+    return benchTexts(flags.texts, tokenizer, { length: flags.prompt, generate: flags.gen });
+  }
   const text = decodeUtf8(await readFile(flags.text), flags.text);
-  return [{ name: 'text', prompts: [tokenizer.encode(text)] }];
+  return [{ name: 'text', prompts: [{ tokens: tokenizer.encode(text) }] }];
 }
 
 /** Most tokens of the peer's lookup of its input: its default, and about as many as ours. */
@@ -240,7 +242,15 @@ function peerRunner(peer: PeerProcess): PeerRunner {
     async run(kind, prompt, generate, temperature, seed) {
       const lookup = lookups[kind];
       const options = { temperature, seed, ...(lookup === undefined ? {} : { lookup }) };
-      const answer = await peer.run(prompt, generate, options);
+      const answer = await peer.run(prompt.tokens, generate, {
+        ...options,
+        written: prompt.written,
+      });
+      if (!answer.faithful) {
+        throw new PacelineError('internal', 'node-llama-cpp did not say what was written', {
+          hint: 'Leave out --vs, or choose texts that are not written (--texts typescript).',
+        });
+      }
       // It does not say how many passes it ran; every guess that was accepted saved one.
       return { ...answer, steps: answer.tokens - answer.accepted };
     },

@@ -1,7 +1,9 @@
 /**
  * What drafters are worth on text: continuations of the same prompts with each of them in turn, by
- * the loop that sessions use. Ends of text are ignored, so that every run is as long as asked for. The
- * tokens must be the same with every drafter; a difference is an error.
+ * the loop that sessions use. Ends of text are ignored, so that every run is as long as asked for. Where
+ * the text is written already, each row of logits gets a peak at the written token before a token is
+ * chosen: the passes and drafts are those of a model that would have said just that. The tokens must be
+ * the same with every drafter; a difference is an error.
  */
 import { PacelineError } from '../../base/errors.js';
 import { Drafting } from '../../decode/drafting.js';
@@ -24,6 +26,8 @@ export interface TextRun {
   readonly steps: number;
   readonly drafted: number;
   readonly accepted: number;
+  /** Of the runs of four tokens that were generated, those that had not been generated before. */
+  readonly distinct?: number;
 }
 
 /** The peer's side of a round. */
@@ -32,7 +36,7 @@ export interface PeerRunner {
   readonly kinds: readonly string[];
   run(
     kind: string,
-    prompt: readonly number[],
+    prompt: BenchText['prompts'][number],
     generate: number,
     temperature: number,
     seed: number,
@@ -107,10 +111,11 @@ async function ownRun(
 ): Promise<TextRun> {
   const generations: Generation[] = [];
   for (const [index, prompt] of text.prompts.entries()) {
-    const generation = await continueText(model, prompt, {
+    const generation = await continueText(model, prompt.tokens, {
       kind,
-      tokens: warming ? Math.min(warmUp, count) : count,
-      temperature: text.temperature ?? temperature,
+      written: prompt.written,
+      tokens: 1 + lengthOf(prompt, warming, count),
+      temperature,
       signal,
     });
     signal?.throwIfAborted();
@@ -126,11 +131,33 @@ async function ownRun(
     steps: total(({ draft }) => draft.steps),
     drafted: total(({ draft }) => draft.drafted),
     accepted: total(({ draft }) => draft.accepted),
+    distinct: distinctRuns(generations.map(({ tokens }) => tokens)),
   };
 }
 
+/** Tokens to generate: never more than are written. */
+function lengthOf(
+  { written }: BenchText['prompts'][number],
+  warming: boolean,
+  count: number,
+): number {
+  return Math.min(warming ? warmUp : count, count, (written?.length ?? Infinity) - 1);
+}
+
+/** Different runs of four tokens, of all of them. */
+function distinctRuns(texts: readonly (readonly number[])[]): number {
+  const all = texts.flatMap((tokens, text) =>
+    tokens.slice(3).map((_, at) => `${text}:${tokens.slice(at, at + 4).join()}`),
+  );
+  return all.length === 0 ? 1 : new Set(all).size / all.length;
+}
+
+/** Far above any logit, and above any noise that sampling adds. */
+const peak = 1e9;
+
 interface ContinueOptions {
   readonly kind: DraftKind;
+  readonly written: readonly number[] | undefined;
   readonly tokens: number;
   readonly temperature: number;
   readonly signal: AbortSignal | undefined;
@@ -140,7 +167,7 @@ interface ContinueOptions {
 async function continueText(
   { runtime }: Model,
   prompt: readonly number[],
-  { kind, tokens, temperature, signal }: ContinueOptions,
+  { kind, written, tokens, temperature, signal }: ContinueOptions,
 ): Promise<Generation> {
   const sequence = runtime.createSequence();
   // Only the drafters in question see the prompt: the others' features cost time too.
@@ -156,6 +183,10 @@ async function continueText(
       draftKind: kind,
       prefillChunk: runtime.prefillChunk,
       signal,
+      onRow(position, logits) {
+        const token = written?.[position - prompt.length];
+        if (token !== undefined) logits[token] = peak;
+      },
     });
     return await finished(stream);
   } finally {
@@ -190,8 +221,7 @@ async function peerRun(
 ): Promise<TextRun> {
   const runs: TextRun[] = [];
   for (const prompt of text.prompts) {
-    const tokens = warming ? Math.min(warmUp, count) : count;
-    const run = await peer?.run(kind, prompt, tokens, text.temperature ?? temperature, seed);
+    const run = await peer?.run(kind, prompt, lengthOf(prompt, warming, count), temperature, seed);
     if (run !== undefined) runs.push(run);
   }
   const total = (value: (run: TextRun) => number): number =>
@@ -238,5 +268,6 @@ function rowOf(
       ),
     prefill_ms: median(prefills),
     prefill_runs: prefills,
+    ...(runs[0]?.distinct === undefined ? {} : { distinct: runs[0].distinct }),
   };
 }

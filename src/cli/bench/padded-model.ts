@@ -118,9 +118,10 @@ export async function comparePadded(
   source: string,
   padded: string,
   options: Options = {},
+  threads?: number,
 ): Promise<PaddingCheck> {
-  const expected = await answers(source, options);
-  const found = await answers(padded, options);
+  const expected = await answers(source, options, threads);
+  const found = await answers(padded, options, threads);
   let tokens = 0;
   for (const [index, answer] of expected.said.entries()) {
     const other = found.said[index]?.tokens ?? [];
@@ -149,9 +150,13 @@ export async function comparePadded(
   };
 }
 
-async function answers(path: string, options: Options) {
+async function answers(path: string, options: Options, threads: number | undefined) {
   const { signal } = options;
-  await using model = await loadModel(path, { contextLength: 256, ...options });
+  await using model = await loadModel(path, {
+    contextLength: 256,
+    ...options,
+    ...(threads === undefined ? {} : { threads }),
+  });
   const said: Answer[] = [];
   const logits: Buffer[] = [];
   for (const prompt of verifyPrompts.slice(0, promptCount)) {

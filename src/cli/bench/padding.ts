@@ -162,7 +162,7 @@ function plan(file: GgufFile, own: Own, shape: Shape): Padding {
   const perStep = sized(2 * innerStep) - sized(innerStep);
   const room = (target.bytes - ownCost.bytes) / blocks - sized(innerStep);
   const inner = innerStep * (1 + Math.round(room / perStep));
-  const fits = own.embedding % 32 === 0 && own.headDim % 32 === 0;
+  const fits = own.embedding % 32 === 0 && (heads * own.headDim) % 32 === 0;
   if (!fits || inner < innerStep) {
     throw new PacelineError('usage', `The model cannot be padded to ${shape.name}`, {
       hint: 'It is larger than that, or its width does not fit Q4_0.',

@@ -7,7 +7,12 @@ import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
 
 interface PeerPredictor {
+  predictTokens(): number[];
   updateInputTokens(tokens: readonly number[]): void;
+}
+
+interface PeerBias {
+  set(token: number, bias: { readonly logit: number }): PeerBias;
 }
 
 interface PeerSequence {
@@ -22,6 +27,7 @@ interface PeerSequence {
       readonly topP: number;
       readonly topK: number;
       readonly yieldEogToken: boolean;
+      readonly tokenBias?: () => PeerBias;
     },
   ): AsyncGenerator<number, void, undefined>;
   dispose(): void;
@@ -41,6 +47,7 @@ interface PeerModel {
 }
 
 interface Peer {
+  readonly TokenBias: { for(model: PeerModel): PeerBias };
   readonly InputLookupTokenPredictor: new (options: {
     readonly predictionLength?: { readonly max: number };
   }) => PeerPredictor;
@@ -64,6 +71,8 @@ interface Request {
   readonly seed: number;
   /** Drafts by its lookup of the input: at most so many tokens, 0 for its default; else none. */
   readonly lookup?: number;
+  /** What it is made to say, if given. */
+  readonly written?: readonly number[];
 }
 
 /** Times of one run in milliseconds, and what it drafted. */
@@ -73,10 +82,14 @@ export interface PeerAnswer {
   readonly tokens: number;
   readonly drafted: number;
   readonly accepted: number;
+  /** Whether it said what was written. */
+  readonly faithful: boolean;
 }
 
 async function main(entry: string, modelPath: string, threads: number, context: number) {
-  const { getLlama, InputLookupTokenPredictor } = (await import(pathToFileURL(entry).href)) as Peer;
+  const { getLlama, InputLookupTokenPredictor, TokenBias } = (await import(
+    pathToFileURL(entry).href
+  )) as Peer;
   const llama = await getLlama({
     gpu: false,
     build: 'never',
@@ -102,13 +115,64 @@ async function main(entry: string, modelPath: string, threads: number, context: 
       predictor === undefined ? undefined : { tokenPredictor: predictor },
     );
     predictor?.updateInputTokens(request.prompt);
-    answer(await measure(sequence, request));
+    const writer = request.written && new Writer(request.written, sequence, predictor);
+    const bias = writer && (() => TokenBias.for(model).set(writer.next(), { logit: peak }));
+    answer(await measure(sequence, request, bias));
     sequence.dispose();
   }
 }
 
+/** Far above any logit. */
+const peak = 1e4;
+
+/**
+ * Knows which token is to be said next. The peer asks once for each row of a pass, in order; with
+ * which token a pass begins follows from how many guesses of the one before it has accepted.
+ */
+class Writer {
+  readonly #written: readonly number[];
+  readonly #sequence: PeerSequence;
+  #said = 0;
+  #row = 0;
+  #validated = 0;
+
+  constructor(
+    written: readonly number[],
+    sequence: PeerSequence,
+    predictor: PeerPredictor | undefined,
+  ) {
+    this.#written = written;
+    this.#sequence = sequence;
+    if (predictor === undefined) return;
+    const predict = predictor.predictTokens.bind(predictor);
+    predictor.predictTokens = () => {
+      this.#settle();
+      return predict();
+    };
+  }
+
+  next(): number {
+    const token = this.#written[this.#said + this.#row] ?? 0;
+    this.#row++;
+    return token;
+  }
+
+  /** Called between passes. */
+  #settle(): void {
+    if (this.#row === 0) return;
+    const { validated } = this.#sequence.tokenPredictions;
+    this.#said += 1 + validated - this.#validated;
+    this.#validated = validated;
+    this.#row = 0;
+  }
+}
+
 /** Prefills all but the last token, then generates from it; the first token is warm-up. */
-async function measure(sequence: PeerSequence, request: Request): Promise<PeerAnswer> {
+async function measure(
+  sequence: PeerSequence,
+  request: Request,
+  tokenBias: (() => PeerBias) | undefined,
+): Promise<PeerAnswer> {
   const started = performance.now();
   await sequence.evaluateWithoutGeneratingNewTokens(request.prompt.slice(0, -1));
   const prefilled = performance.now();
@@ -117,10 +181,13 @@ async function measure(sequence: PeerSequence, request: Request): Promise<PeerAn
   let first = prefilled;
   let end = prefilled;
   const { temperature, seed } = request;
-  const options = { temperature, seed, topP: 1, topK: 0, yieldEogToken: true };
-  for await (const _token of sequence.evaluate(last, options)) {
+  const plain = { temperature, seed, topP: 1, topK: 0, yieldEogToken: true };
+  const options = tokenBias === undefined ? plain : { ...plain, tokenBias };
+  let faithful = true;
+  for await (const token of sequence.evaluate(last, options)) {
     end = performance.now();
     if (tokens === 0) first = end;
+    faithful &&= token === (request.written?.[tokens] ?? token);
     tokens++;
     if (tokens > request.generate) break;
   }
@@ -131,6 +198,7 @@ async function measure(sequence: PeerSequence, request: Request): Promise<PeerAn
     tokens: tokens - 1,
     drafted: validated + refuted,
     accepted: validated,
+    faithful,
   };
 }
 

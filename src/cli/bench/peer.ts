@@ -92,6 +92,8 @@ export interface PeerRunOptions {
   readonly seed?: number;
   /** Most tokens of its input lookup, 0 for its default; left out: no drafting. */
   readonly lookup?: number;
+  /** What it is made to say, if given. */
+  readonly written?: readonly number[] | undefined;
 }
 
 /** A running peer with one model loaded. */

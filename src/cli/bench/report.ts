@@ -20,6 +20,8 @@ export interface BenchRow extends Spread {
   readonly tokens_per_step?: number;
   readonly prefill_ms?: number;
   readonly prefill_runs?: readonly number[];
+  /** Of the runs of four generated tokens, those not generated before: low where a text loops. */
+  readonly distinct?: number;
   /** Tokens of the prompt, tokens generated, or tokens of one pass. */
   readonly tokens: number;
   readonly unit: 'tokens/s' | 'ms';
@@ -146,7 +148,7 @@ function ratioText(name: string, ratio: number): string {
   if (name.startsWith('batch')) {
     return `a pass over ${name.slice(5)} tokens costs ${times} times one over 1`;
   }
-  const [, text, kind, what] = /^([a-z]+)_([a-z]+)(_prefill|_peer)?$/.exec(name) ?? [];
+  const [, text, kind, what] = /^([a-z-]+)_([a-z]+)(_prefill|_peer)?$/.exec(name) ?? [];
   if (kind === undefined) {
     return `${name}: ${times} times as fast as node-llama-cpp ${peerVersion}`;
   }

@@ -60,7 +60,7 @@ const shapes: readonly Shape[] = [
     expertsUsed: 8,
     tied: false,
   },
-  // Small enough for tests of everything around a model.
+  // Small enough for tests of everything around a model, and what to pad such a model to.
   {
     ...qwen3,
     name: 'tiny',
@@ -70,6 +70,18 @@ const shapes: readonly Shape[] = [
     heads: 4,
     kvHeads: 2,
     headDim: 16,
+    vocabulary: 512,
+    context: 512,
+  },
+  {
+    ...qwen3,
+    name: 'small',
+    layers: 4,
+    embedding: 256,
+    inner: 512,
+    heads: 4,
+    kvHeads: 2,
+    headDim: 32,
     vocabulary: 512,
     context: 512,
   },

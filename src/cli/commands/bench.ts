@@ -1,7 +1,7 @@
 /** `paceline bench`: speed on this machine, alone or beside a peer. */
 import { type Command, InvalidArgumentError } from 'commander';
 import type { DraftKind } from '../../engine/types.js';
-import { type TextKind, textKinds } from '../bench/texts.js';
+import { type TextKind, textKinds, usualKinds } from '../bench/texts.js';
 import { draftKinds } from '../generation-flags.js';
 import { integer, integers, number, words } from '../numbers.js';
 
@@ -55,7 +55,7 @@ export function defineBench(program: Command): void {
       '--texts <kinds>',
       `with --draft: the kinds of text, of ${textKinds.join(', ')}`,
       words(textKinds),
-      [...textKinds],
+      [...usualKinds],
     )
     .option('--text <file>', 'with --draft: the prompt, in place of the built-in ones')
     .option('--temp <value>', 'with --draft: temperature', number(0, 100), 0)
