@@ -132,12 +132,12 @@ class MtpDrafter implements Drafter {
   /** The first position to run so that the cache has everything up to `last`, which runs again. */
   #catchUp(last: number): number {
     const next = this.#base + Math.min(this.#cache.length, last - this.#base);
-    // Row p is made from the hidden row p - 1; position 0 has none, and is left out.
     if (next >= this.#base && next - 1 >= this.#rows.first && this.#cache.length > 0) {
       this.#cache.truncate(next - this.#base);
       return next;
     }
-    this.#base = this.#rows.first + 1;
+    // Row p is made from the hidden row p - 1; that of position 0 counts as zero.
+    this.#base = this.#rows.first === 0 ? 0 : this.#rows.first + 1;
     this.#cache.truncate(0);
     return this.#base;
   }
@@ -148,7 +148,8 @@ class MtpDrafter implements Drafter {
     const ids: number[] = [];
     for (let at = 0; at < count; at++) {
       ids.push(tokens[first + at] ?? 0);
-      this.#rows.copy(first + at - 1, hidden, at * this.#rows.width);
+      const before = first + at - 1;
+      if (before >= 0) this.#rows.copy(before, hidden, at * this.#rows.width);
     }
     return { tokens: ids, hidden };
   }
