@@ -8,11 +8,14 @@ import { count, printable } from '../table.js';
 import { startText, summaryLine } from './run.js';
 
 /** What the embedded model continues, always with the same seed: a first impression to come back to. */
-const startPrompt = `/**
- * Returns the items of a list for which the predicate holds.
- */
-export function `;
-const settings = { maxTokens: 160, temperature: 0.6, seed: 1 };
+const startPrompt = 'export interface Options {\n';
+const settings = {
+  maxTokens: 160,
+  temperature: 0.7,
+  repetitionPenalty: 1.25,
+  penaltyWindow: 128,
+  seed: 3,
+};
 
 /** Declares the command; it is for `npm start` and not listed in `--help`. */
 export function defineStart(program: Command): void {
