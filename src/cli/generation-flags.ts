@@ -1,6 +1,5 @@
 /** The flags that load a model and shape a text, shared by every command that generates. */
 import { type Command, Option } from 'commander';
-import { PacelineError } from '../base/errors.js';
 import { defaultSampling } from '../decode/settings.js';
 import type { DraftKind, GenerateOptions, KvType, LoadOptions } from '../engine/types.js';
 import { collect, integer, number } from './numbers.js';
@@ -30,7 +29,7 @@ export interface GenerationFlags {
   readonly stop?: readonly string[];
   readonly logprobs?: number;
   readonly draft?: DraftKind;
-  readonly draftModel?: string;
+  readonly draftModel?: readonly string[];
   readonly draftMax?: number;
   /** False with `--no-cache`. */
   readonly cache?: boolean;
@@ -109,7 +108,10 @@ export function addGenerationFlags(command: Command): Command {
     new Option('--draft <kind>', 'which drafter may propose tokens (default: auto)').choices(
       draftKinds,
     ),
-    new Option('--draft-model <file>', 'a GGUF with the drafter'),
+    new Option(
+      '--draft-model <file>',
+      'a GGUF with a drafter (DFlash or multi-token prediction); may be repeated',
+    ).argParser(collect),
     new Option('--draft-max <tokens>', 'most tokens drafted at once').argParser(integer(1, 64)),
     new Option('--no-cache', 'neither read nor keep the KV cache of other runs'),
   ];
@@ -126,24 +128,17 @@ function given<T extends object>(options: { [K in keyof T]: T[K] | undefined }):
 }
 
 /** The engine's loading options for the flags. */
-export function loadOptions(flags: LoadFlags): LoadOptions {
+export function loadOptions(flags: LoadFlags & Pick<GenerationFlags, 'draftModel'>): LoadOptions {
   return given<LoadOptions>({
     contextLength: flags.ctx,
     threads: flags.threads,
     kvType: flags.kv,
+    draftModels: flags.draftModel,
   } as LoadOptions);
 }
 
-/**
- * The engine's options for the flags.
- * @throws {PacelineError} `usage` for flags that this version cannot honour.
- */
+/** The engine's options for the flags. */
 export function generateOptions(flags: GenerationFlags): GenerateOptions {
-  if (flags.draftModel !== undefined) {
-    throw new PacelineError('usage', '--draft-model is not supported by this version', {
-      hint: 'Leave it out: drafters never change the text.',
-    });
-  }
   return given<GenerateOptions>({
     maxTokens: flags.n,
     temperature: flags.temp,

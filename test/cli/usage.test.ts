@@ -61,7 +61,6 @@ const wrong: readonly (readonly string[])[] = [
   ['run', 'default', 'x', '--ctx', '0'],
   ['run', 'default', 'x', 'y'],
   ['run', 'default', 'x', '--logprobs', '3'],
-  ['run', 'default', 'x', '--draft-model', 'drafter.gguf'],
   ['run', 'default', ''],
   ['tokenize'],
   ['inspect'],
