@@ -89,7 +89,7 @@ function openingError(path: string, error: unknown): PacelineError {
   const code = (error as NodeJS.ErrnoException).code;
   if (code === 'ENOENT' || code === 'ENOTDIR') {
     return new PacelineError('model-not-found', `There is no file ${path}`, {
-      hint: 'Check the path; `paceline ls` shows the models that were pulled.',
+      hint: 'Check the path; it is read from the current folder.',
       details: { file: path },
       cause: error,
     });
