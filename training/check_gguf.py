@@ -69,7 +69,7 @@ def main() -> None:
     err = np.abs(got - want).max() / want.std()
     same = (got.argmax(-1) == want.argmax(-1)).mean()
     print(f'largest difference {err:.4f} of the logits\' spread; same argmax in {100 * same:.1f}%')
-    text = tok.encode(args.prompt.encode()).astype(np.int64).tolist()
+    text = [tok.eot] + tok.encode(args.prompt.encode()).astype(np.int64).tolist()
     for _ in range(48):
         text.append(int(forward(meta, w, text)[-1].argmax()))
     print(tok.decode(text))

@@ -35,7 +35,8 @@ def vocabulary(tok: Tokenizer) -> gguf.Meta:
         'tokenizer.ggml.eot_token_id': ('u32', sp['<|im_end|>']),
         'tokenizer.ggml.padding_token_id': ('u32', sp['<|endoftext|>']),
         'tokenizer.ggml.mask_token_id': ('u32', sp['<|mask|>']),
-        'tokenizer.ggml.add_bos_token': ('bool', False),
+        # A text begins as a document does in training: right after <|endoftext|>.
+        'tokenizer.ggml.add_bos_token': ('bool', True),
         'tokenizer.chat_template': ('str', CHAT_TEMPLATE),
     }
 

@@ -31,10 +31,10 @@ def main() -> None:
         print(f'{text}: {mean:.4f} nats a token, {mean / bytes_per_token(text):.4f} nats a byte '
               f'({len(losses) * args.window} tokens in windows of {args.window})', flush=True)
     for prompt in PROMPTS:
-        ids = torch.from_numpy(tok.encode(prompt.encode()).astype(np.int64))[None]
+        ids = torch.tensor([[tok.eot] + tok.encode(prompt.encode()).tolist()])
         for kind, greedy in (('greedy', 1), ('temperature 0.8', 0)):
             out = write_rows(model, ids, ids.shape[1] + args.tokens, greedy, torch.Generator().manual_seed(1))
-            row = out['ids'][0].tolist()
+            row = out['ids'][0].tolist()[1:]
             row = row[:row.index(tok.eot)] if tok.eot in row else row
             print(f'--- {prompt!r} {kind}\n{tok.decode(row)}')
 
