@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { PacelineError } from '../../base/errors.js';
 import { cacheFolder } from '../../base/paths.js';
+import { companionsOf } from '../../engine/draft-models.js';
 import type { Model } from '../../engine/model.js';
 import { resolveModelPath } from '../../engine/model-path.js';
 import type { DraftKind } from '../../engine/types.js';
@@ -34,6 +35,8 @@ interface Job {
   /** What the peer loads: the same file, or the same weights in a form that it reads. */
   readonly peerPath: string;
   readonly padded?: PaddedModel;
+  /** Drafters that lie beside the model; a padded one has those of its source. */
+  readonly draftModels: readonly string[];
   readonly flags: BenchFlags;
   readonly signal: AbortSignal;
   readonly bar: ProgressBar;
@@ -68,7 +71,7 @@ async function modelFor(
   flags: BenchFlags,
   bar: ProgressBar,
   signal: AbortSignal,
-): Promise<Pick<Job, 'path' | 'peerPath' | 'padded'>> {
+): Promise<Pick<Job, 'path' | 'peerPath' | 'padded' | 'draftModels'>> {
   const { shape, type, pad, vs } = flags;
   const options = { onProgress: bar.onProgress, signal };
   if (shape !== undefined) {
@@ -79,15 +82,17 @@ async function modelFor(
     }
     const { cachedRandomModel } = await import('./random-model.js');
     const path = await cachedRandomModel(cacheFolder(), shape, type, options);
-    return { path, peerPath: path };
+    return { path, peerPath: path, draftModels: [] };
   }
   const path = resolveModelPath(model ?? 'default');
-  if (pad === undefined) return { path, peerPath: path };
+  // Only texts with drafters need them.
+  const draftModels = flags.draft === undefined ? [] : companionsOf(path);
+  if (pad === undefined) return { path, peerPath: path, draftModels };
   const { paddedModel, paddedForPeer } = await import('./padded-model.js');
   const padded = await paddedModel(cacheFolder(), path, pad, options);
   const peerPath =
     vs === undefined ? padded.path : await paddedForPeer(cacheFolder(), path, pad, options);
-  return { path: padded.path, peerPath, padded };
+  return { path: padded.path, peerPath, padded, draftModels };
 }
 
 async function measureAll(job: Job): Promise<BenchReport> {
@@ -99,6 +104,7 @@ async function measureAll(job: Job): Promise<BenchReport> {
   const context = Math.max(least, flags.prompt + Math.max(flags.gen + 1, largest) + 1);
   await using model = await loadModel(path, {
     contextLength: context,
+    draftModels: job.draftModels,
     ...(flags.threads === undefined ? {} : { threads: flags.threads }),
     onProgress: bar.onProgress,
     signal,

@@ -154,6 +154,7 @@ async function answers(path: string, options: Options, threads: number | undefin
   const { signal } = options;
   await using model = await loadModel(path, {
     contextLength: 256,
+    draftModels: [],
     ...options,
     ...(threads === undefined ? {} : { threads }),
   });
