@@ -1,8 +1,9 @@
 /**
  * One device that computes graphs. A `Backend` runs one graph at a time, in the order asked, on a
  * worker thread: the event loop stays free. A run can be aborted between two operations of the
- * graph. Owns its threads; knows nothing of what the graphs compute.
+ * graph, and inside those of our kernels that look at the abort flag. Owns its threads; knows nothing of what the graphs compute.
  */
+import koffi from 'koffi';
 import { PacelineError, throwIfAborted } from '../base/errors.js';
 import { defaultThreads, maximumThreads } from './host.js';
 import { type Ggml, loadGgml } from './library.js';
@@ -48,8 +49,11 @@ export class Backend implements Disposable {
   /** Sees how long each operation of a graph takes, instead of a plain run. For benchmarks. */
   profiler: GraphProfiler | undefined;
   readonly #threadpool: number;
-  /** A context whose no_alloc flag says "abort"; ggml asks it after every operation. */
-  readonly #abortFlag: number;
+  /** Address of an int32 that is not zero once a run shall stop; 0 without our kernels. */
+  readonly abortFlag: number;
+  readonly #flag = new Int32Array(1);
+  /** Without our kernels, a context whose no_alloc flag says "abort"; else 0. */
+  readonly #abortContext: number;
   #queue: Promise<void> = Promise.resolve();
   #pending = 0;
   #disposed = false;
@@ -74,9 +78,12 @@ export class Backend implements Disposable {
     this.#threadpool = cpu.ggml_threadpool_new(threadPoolParameters(this.threads));
     cpu.ggml_backend_cpu_set_n_threads(this.address, this.threads);
     cpu.ggml_backend_cpu_set_threadpool(this.address, this.#threadpool);
-    this.pool = nativeKernels().kernels?.functions.pl_pool_new(this.threads) ?? 0;
-    this.#abortFlag = this.ggml.init(256);
-    this.setAbortCallback(flagReader, this.#abortFlag);
+    const { kernels } = nativeKernels();
+    this.pool = kernels?.functions.pl_pool_new(this.threads) ?? 0;
+    this.abortFlag = kernels === undefined ? 0 : Number(koffi.address(this.#flag.buffer));
+    this.#abortContext = kernels === undefined ? this.ggml.init(256) : 0;
+    if (kernels === undefined) this.setAbortCallback(flagReader, this.#abortContext);
+    else this.setAbortCallback(kernels.address('pl_abort_flag'), this.abortFlag);
   }
 
   /** Replaces the C function `bool (*)(void *)` that is asked after every operation. */
@@ -113,8 +120,8 @@ export class Backend implements Disposable {
     const { base, cpu } = this.ggml;
     const threads = wide || this.pool === 0 ? this.threads : 1;
     cpu.ggml_backend_cpu_set_n_threads(this.address, threads);
-    base.ggml_set_no_alloc(this.#abortFlag, false);
-    const abort = () => base.ggml_set_no_alloc(this.#abortFlag, true);
+    this.#setAbort(false);
+    const abort = () => this.#setAbort(true);
     signal?.addEventListener('abort', abort, { once: true });
     try {
       const result = await new Promise<number>((resolve, reject) => {
@@ -133,6 +140,14 @@ export class Backend implements Disposable {
     }
   }
 
+  /** ggml reads one or the other after every operation; our kernels read the flag on the way. */
+  #setAbort(value: boolean): void {
+    Atomics.store(this.#flag, 0, value ? 1 : 0);
+    if (this.#abortContext !== 0) {
+      this.ggml.base.ggml_set_no_alloc(this.#abortContext, value);
+    }
+  }
+
   #checkOpen(): void {
     if (this.#disposed) throw new PacelineError('disposed', 'The backend has been disposed of');
   }
@@ -146,7 +161,7 @@ export class Backend implements Disposable {
     base.ggml_backend_free(this.address);
     cpu.ggml_threadpool_free(this.#threadpool);
     nativeKernels().kernels?.functions.pl_pool_free(this.pool);
-    base.ggml_free(this.#abortFlag);
+    if (this.#abortContext !== 0) base.ggml_free(this.#abortContext);
   }
 
   [Symbol.dispose](): void {

@@ -212,6 +212,7 @@ function attendCached(
     ...(sinks === undefined ? {} : { sinks }),
     scratch: plan.scratch.address,
     scratch_bytes: plan.scratch.bytes,
+    abort: graph.backend.abortFlag,
   });
   return result;
 }
