@@ -143,7 +143,7 @@ export class GraphCore {
     if (this.#state !== 'building' && !again) {
       fail('compute', `the graph is ${this.#state} already`);
     }
-    if (!again && !this.ggml.ggml_gallocr_alloc_graph(this.workspace.allocator, this.#graph)) {
+    if (!again && !this.#allocate()) {
       throw new PacelineError('memory', 'No memory for the intermediate results of a graph', {
         hint: 'Use a smaller prefill chunk or a smaller context.',
       });
@@ -164,6 +164,18 @@ export class GraphCore {
       this.#state = 'closed';
       throw error;
     }
+  }
+
+  /**
+   * Gives the tensors their memory. The plan is made anew for every graph: the allocator would take
+   * over that of a graph of the same sizes, in which other tensors were outputs to be kept.
+   */
+  #allocate(): boolean {
+    const { allocator } = this.workspace;
+    return (
+      this.ggml.ggml_gallocr_reserve(allocator, this.#graph) &&
+      this.ggml.ggml_gallocr_alloc_graph(allocator, this.#graph)
+    );
   }
 
   /** A copy of an output's elements, all or `count` from `start` on. F32 only. */

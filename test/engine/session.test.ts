@@ -52,7 +52,8 @@ describe('generation', () => {
     const fresh = model.createSession();
     const alone = await fresh.generate(longer, greedy);
     fresh.dispose();
-    assert.ok(reused.cachedTokens >= first.promptTokens);
+    // The prompt's last token may merge with what follows it.
+    assert.ok(reused.cachedTokens >= first.promptTokens - 1);
     assert.equal(alone.cachedTokens, 0);
     assert.deepEqual(reused.tokens, alone.tokens);
   });
@@ -160,10 +161,17 @@ describe('generation', () => {
 describe('disposing', () => {
   it('waits for the pass in flight and refuses what comes after', async () => {
     const model = await loadModel('default', { threads: 1, contextLength: 128 });
-    const running = model.generate(prompt, { temperature: 0, maxTokens: 100 });
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    await model.dispose();
+    let pieces = 0;
+    let disposing: Promise<void> | undefined;
+    const running = (async () => {
+      const options = { temperature: 0, maxTokens: 100, logitBias: noEnd(model) };
+      for await (const _ of model.stream(prompt, options)) {
+        if (++pieces === 3) disposing = model.dispose();
+      }
+    })();
     await assert.rejects(running, { code: 'disposed' });
+    await disposing;
+    assert.equal(pieces, 3);
     assert.throws(() => model.createSession(), { code: 'disposed' });
     await model.dispose();
   });
