@@ -53,7 +53,13 @@ export interface DflashModel {
 }
 
 /** Tensors of variants that guess in another way; they would be read wrongly, not just worse. */
-const variants = ['markov_w1.weight', 'selector_hidden.weight', 'd2t', 'token_embd.weight'];
+const variants = [
+  'markov_w1.weight',
+  'selector_hidden.weight',
+  'd2t',
+  'token_embd.weight',
+  'output.weight',
+];
 
 /** Whether the file is a draft model of this kind. */
 export function isDflash(source: ModelSource): boolean {
@@ -73,7 +79,9 @@ export async function loadDflashModel(
   const metadata = new Metadata(source);
   const { embeddingLength, vocabSize, contextLength, layerCount } = target.hyperparameters;
   const loader = new WeightLoader(source, contextLength);
-  const variant = variants.find((name) => loader.find(name) !== undefined);
+  const variant =
+    variants.find((name) => loader.find(name) !== undefined) ??
+    ['embedding_scale', 'hidden_activation'].find((key) => metadata.has(key));
   if (variant !== undefined) {
     throw new PacelineError(
       'unsupported-architecture',
@@ -115,7 +123,7 @@ export async function loadDflashModel(
     : undefined;
   const windowed = metadata.flagPerLayer('attention.sliding_window_pattern', h.layerCount);
   const causal = source.metadata.get('dflash.attention.causal')?.value === true;
-  const scale = 1 / Math.sqrt(h.headDim);
+  const scale = metadata.number('attention.scale', 1 / Math.sqrt(h.headDim));
 
   const allocations = await loader.load({ ...options, layouts: preferredLayouts() });
   const rotated = (graph: Graph, part: Tensor, weight: Weight, positions: Tensor) => {
