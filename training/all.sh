@@ -14,6 +14,7 @@ python3 check_gguf.py
 ./train.sh train_mtp.py --minutes "${4:-12}" --threads 1 &
 ./train.sh train_dflash.py --minutes "${4:-12}" --threads 1
 wait
+./train.sh train_dflash.py --resume --minutes 3 --lr 0.005
 python3 check_drafters.py
 ./train.sh train_accept.py
 ./train.sh train_eval.py
