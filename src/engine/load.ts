@@ -3,6 +3,7 @@
  * loads the weights and puts the runtime together.
  */
 import { PacelineError } from '../base/errors.js';
+import { defaultModelPath } from '../base/paths.js';
 import { cacheType } from '../cache/kv-cache.js';
 import { Backend } from '../ggml/backend.js';
 import { nativeKernels } from '../ggml/native/library.js';
@@ -54,7 +55,7 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       cacheElementBytes: rowBytes(kvType, 32) / 32,
     });
     const { hyperparameters } = language;
-    const files = options.draftModels ?? (model === 'default' ? companionsOf(path) : []);
+    const files = options.draftModels ?? (path === defaultModelPath() ? companionsOf(path) : []);
     const drafters = await loadDrafters(gguf, files, {
       target: language,
       backend,

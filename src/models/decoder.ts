@@ -55,10 +55,12 @@ export function decoder<H extends Hyperparameters, B>(a: Architecture<H, B>): De
         x = a.block(stream, h, weights, x, layer);
         stream.observe(layer, x);
       }
-      const normed = graph.rmsNorm(x, norm.tensor, epsilon); // [embedding, outputs or T]
-      const wanted = stream.finish(normed); // [embedding, outputs]
+      // The norm of the outputs' rows goes into the head's own pass, whoever else wants hidden rows.
+      const rows = stream.finish(x); // [embedding, outputs]
+      const wanted = graph.rmsNorm(rows, norm.tensor, epsilon);
       const z = linear(graph, head, wanted); // [vocabulary, outputs]
-      const hidden = batch.hiddenRows === 'all' ? normed : wanted;
+      const hidden =
+        batch.hiddenRows === 'all' && rows !== x ? graph.rmsNorm(x, norm.tensor, epsilon) : wanted;
       return { logits: a.logits?.(graph, h, z) ?? z, hidden, taps: stream.taps };
     }
 

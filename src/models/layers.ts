@@ -229,10 +229,10 @@ export class Stream {
     if (this.batch.taps?.includes(layer)) this.#taps.set(layer, x);
   }
 
-  /** The rows whose logits are wanted, from the output norm's rows. */
-  finish(hidden: Tensor): Tensor {
+  /** The rows whose logits are wanted, from the output of the last layer. */
+  finish(x: Tensor): Tensor {
     const { outputs } = this.batch;
-    return outputs === undefined || !this.#keepsAll ? hidden : this.graph.getRows(hidden, outputs);
+    return outputs === undefined || !this.#keepsAll ? x : this.graph.getRows(x, outputs);
   }
 
   /** Whether somebody reads all rows behind the last layer, so that none may be dropped. */

@@ -10,7 +10,10 @@ import { loadModel, type Model } from '../../src/index.js';
 /** Changes what a pass returns, or what it leaves behind. */
 type Fault = (request: PassRequest, result: PassResult, model: Model) => PassResult;
 
-const prompts = ['a b c d e f a b c d e f a b c', 'export const '];
+const prompts = [
+  'a b c d e f a b c d e f a b c',
+  'interface User {\n  id: number;\n  name: string;\n}\n\ninterface ',
+];
 
 /** The check on the default model, with a fault put between the engine and its passes. */
 async function verifyWith(fault?: Fault): Promise<VerifyOutcome> {
