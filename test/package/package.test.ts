@@ -70,10 +70,14 @@ test('the tarball holds what runs, and nothing else', () => {
     'dist/src/index.d.ts',
     'dist/src/cli/main.js',
     'models/default/paceline-default.gguf',
+    'models/default/paceline-default-mtp.gguf',
+    'models/default/paceline-default-dflash.gguf',
+    'bench/texts/README.md',
   ]) {
     assert.ok(paths.includes(path), path);
   }
-  const expected = /^(package\.json|[A-Z]+(\.md)?|dist\/src\/|models\/|native\/prebuilt\/)/;
+  const expected =
+    /^(package\.json|[A-Z]+(\.md)?|dist\/src\/|models\/|native\/prebuilt\/|bench\/texts\/)/;
   assert.deepEqual(
     paths.filter((path) => !expected.test(path)),
     [],
