@@ -147,7 +147,8 @@ describe('settings of SentencePiece', () => {
       },
     });
     await compare(path, 120, 4);
-    const tokenizer = createTokenizer(await readGguf(path));
+    await using file = await readGguf(path);
+    const tokenizer = createTokenizer(file);
     assert.deepEqual(
       tokenizer.encode('a<|user|> \n b', { parseSpecial: true }),
       tokenizer.encode('a<|user|>b', { parseSpecial: true }),

@@ -18,7 +18,8 @@ export const vocabularies = [
 for (const name of vocabularies) {
   test(`${name}: every case of the reference, and back`, async () => {
     const path = sharedFile('vocab', `ggml-vocab-${name}.gguf`);
-    const tokenizer = createTokenizer(await readGguf(path));
+    await using file = await readGguf(path);
+    const tokenizer = createTokenizer(file);
     const texts = readFileSync(`${path}.inp`, 'utf8').split('\n__ggml_vocab_test__\n');
     const outputs = readFileSync(`${path}.out`, 'utf8').split('\n');
     if (texts.at(-1) === '') texts.pop();
