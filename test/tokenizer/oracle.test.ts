@@ -147,8 +147,8 @@ describe('settings of SentencePiece', () => {
       },
     });
     await compare(path, 120, 4);
-    await using file = await readGguf(path);
-    const tokenizer = createTokenizer(file);
+    await using opened = await readGguf(path);
+    const tokenizer = createTokenizer(opened);
     assert.deepEqual(
       tokenizer.encode('a<|user|> \n b', { parseSpecial: true }),
       tokenizer.encode('a<|user|>b', { parseSpecial: true }),
