@@ -6,15 +6,14 @@
  * The cache holds context rows of the positions [base, base + length): a prompt's beginning, which
  * was never shown or has left the window, is not in it, and costs guesses but never a wrong token.
  */
-import { PacelineError, throwIfAborted } from '../base/errors.js';
-import { KvCache } from '../cache/kv-cache.js';
+import { throwIfAborted } from '../base/errors.js';
 import type { Backend } from '../ggml/backend.js';
 import { GgmlType } from '../ggml/types.js';
 import { Workspace } from '../ggml/workspace.js';
 import type { DflashModel } from '../models/dflash.js';
 import type { DraftContext, Drafter, DrafterSource, Observation, Proposal } from './drafter.js';
-import { HiddenRows } from './hidden-rows.js';
 import { TokenHistory } from './history.js';
+import { RowDrafter } from './row-drafter.js';
 import { logprobsOf, sampleToken } from './sampler.js';
 
 export interface DflashOptions {
@@ -39,58 +38,37 @@ export function dflashSource(options: DflashOptions): DrafterSource & Disposable
   };
 }
 
-class DflashDrafter implements Drafter {
+class DflashDrafter extends RowDrafter implements Drafter {
   readonly name = 'dflash';
   readonly needs;
   readonly maxDrafts: number;
   readonly #options: DflashOptions;
-  readonly #rows: HiddenRows;
-  readonly #cache: KvCache;
   readonly #workspace: Workspace;
-  /** Position of the cache's first row. */
-  #base = 0;
 
   constructor(options: DflashOptions) {
-    this.#options = options;
     const { backend, model, contextLength } = options;
-    this.needs = { taps: model.targetLayers, window };
-    this.maxDrafts = model.blockSize - 1;
-    this.#rows = new HiddenRows(model.embeddingLength * model.targetLayers.length, window);
-    this.#cache = new KvCache({
+    super({
       backend,
       layout: model.cacheLayout(),
       capacity: contextLength + model.blockSize,
-      type: GgmlType.F16,
+      width: model.embeddingLength * model.targetLayers.length,
+      window,
     });
+    this.#options = options;
+    this.needs = { taps: model.targetLayers, window };
+    this.maxDrafts = model.blockSize - 1;
     this.#workspace = new Workspace(backend);
   }
 
-  get length(): number {
-    return this.#rows.end;
-  }
-
-  get bytes(): number {
-    return this.#rows.bytes + this.#cache.bytes;
-  }
-
-  observe({ position, tokens, taps }: Observation): void {
-    if (position !== this.length) {
-      throw new PacelineError(
-        'internal',
-        `DFlash was shown ${position} after ${this.length} tokens`,
-      );
-    }
-    if (taps !== undefined && taps.width !== this.#rows.width) {
-      throw new PacelineError('internal', `DFlash was shown rows of ${taps.width} floats`);
-    }
-    this.#rows.append(tokens.length, taps);
+  observe(observation: Observation): void {
+    this.note(observation, observation.taps);
   }
 
   async propose({ tokens, limit, settings, signal }: DraftContext): Promise<Proposal> {
     throwIfAborted(signal);
     const last = tokens.length - 1;
     const most = Math.min(limit, this.maxDrafts);
-    if (most <= 0 || last !== this.length || this.#rows.first >= last) return { tokens: [] };
+    if (most <= 0 || last !== this.length || this.rows.first >= last) return { tokens: [] };
     const rows = await this.#guess(tokens[last] ?? 0, last, signal);
     const history = new TokenHistory(tokens);
     const drafts: number[] = [];
@@ -117,30 +95,30 @@ class DflashDrafter implements Drafter {
     const { model } = this.#options;
     const missing = this.#missing(last);
     const block = model.blockSize;
-    this.#cache.reserve(missing + block);
+    this.cache.reserve(missing + block);
     const graph = this.#workspace.begin();
-    const past = this.#cache.length;
-    const { width } = this.#rows;
+    const past = this.cache.length;
+    const { width } = this.rows;
     if (missing > 0) {
       const first = last - missing;
       const features = new Float32Array(missing * width);
-      for (let at = 0; at < missing; at++) this.#rows.copy(first + at, features, at * width);
+      for (let at = 0; at < missing; at++) this.rows.copy(first + at, features, at * width);
       model.inject(graph, {
         features: graph.input('features', GgmlType.F32, [width, missing], features),
         positions: graph.indices('context positions', range(first, missing)),
-        slice: { cache: this.#cache, start: 0, count: missing, past },
+        slice: { cache: this.cache, start: 0, count: missing, past },
       });
     }
     const logits = graph.output(
       model.guess(graph, {
         tokens: graph.indices('block', [token, ...Array(block - 1).fill(model.maskToken)]),
         positions: graph.indices('block positions', range(last, block)),
-        slice: { cache: this.#cache, start: 0, count: block, past: past + missing },
+        slice: { cache: this.cache, start: 0, count: block, past: past + missing },
         outputs: graph.indices('guesses', range(1, block - 1)),
       }),
     );
     await graph.compute({ signal, wide: missing >= 64 });
-    this.#cache.append(missing);
+    this.cache.append(missing);
     const size = logits.shape[0];
     const flat = graph.read(logits);
     return range(0, block - 1).map((row) => flat.subarray(row * size, (row + 1) * size));
@@ -148,39 +126,12 @@ class DflashDrafter implements Drafter {
 
   /** How many context rows before `last` are to be injected; starts over where a gap lies between. */
   #missing(last: number): number {
-    const next = this.#base + this.#cache.length;
-    if (this.#cache.length === 0 || next < this.#rows.first || next > last) {
-      this.#base = this.#rows.first;
-      this.#cache.truncate(0);
+    const next = this.base + this.cache.length;
+    if (this.cache.length === 0 || next < this.rows.first || next > last) {
+      this.base = this.rows.first;
+      this.cache.truncate(0);
     }
-    return last - this.#base - this.#cache.length;
-  }
-
-  truncate(length: number): boolean {
-    if (length < 0 || length > this.length) return false;
-    this.#rows.truncate(length);
-    this.#cache.truncate(Math.max(0, Math.min(this.#cache.length, length - this.#base)));
-    return true;
-  }
-
-  reset(): void {
-    this.truncate(0);
-    this.#base = 0;
-  }
-
-  /** Tapped rows only: keys and values are made again from them when they are needed. */
-  snapshot(): Uint8Array {
-    return this.#rows.snapshot();
-  }
-
-  restore(bytes: Uint8Array): void {
-    if (!this.#rows.restore(bytes)) {
-      throw new PacelineError('broken-file', 'A snapshot of the DFlash drafter is damaged', {
-        hint: 'Discard the snapshot; drafting then starts anew.',
-      });
-    }
-    this.#base = 0;
-    this.#cache.truncate(0);
+    return last - this.base - this.cache.length;
   }
 
   fork(): DflashDrafter {
@@ -189,9 +140,9 @@ class DflashDrafter implements Drafter {
     return copy;
   }
 
-  dispose(): void {
+  override dispose(): void {
     this.#workspace.dispose();
-    this.#cache.dispose();
+    super.dispose();
   }
 }
 

@@ -6,8 +6,7 @@
  * The cache holds rows of the positions [base, base + length): a prompt's beginning, which was never
  * shown or has left the window, is not in it, and costs guesses but never a wrong token.
  */
-import { PacelineError, throwIfAborted } from '../base/errors.js';
-import { KvCache } from '../cache/kv-cache.js';
+import { throwIfAborted } from '../base/errors.js';
 import type { Backend } from '../ggml/backend.js';
 import type { Graph } from '../ggml/graph.js';
 import type { Tensor } from '../ggml/tensor.js';
@@ -15,8 +14,8 @@ import { GgmlType } from '../ggml/types.js';
 import { Workspace } from '../ggml/workspace.js';
 import type { MtpModel } from '../models/mtp.js';
 import type { DraftContext, Drafter, DrafterSource, Observation, Proposal } from './drafter.js';
-import { HiddenRows } from './hidden-rows.js';
 import { TokenHistory } from './history.js';
+import { RowDrafter } from './row-drafter.js';
 import { logprobsOf, sampleToken } from './sampler.js';
 
 export interface MtpOptions {
@@ -54,47 +53,30 @@ interface BlockPass {
   readonly next: Tensor;
 }
 
-class MtpDrafter implements Drafter {
+class MtpDrafter extends RowDrafter implements Drafter {
   readonly name = 'mtp';
   readonly needs = { hidden: true, window } as const;
   readonly maxDrafts = mostDrafts;
   readonly #options: MtpOptions;
-  readonly #rows: HiddenRows;
-  readonly #cache: KvCache;
   /** The pass over a single row is made once and computed again. */
   #single: BlockPass | undefined;
   readonly #once: Workspace;
-  #base = 0;
 
   constructor(options: MtpOptions) {
-    this.#options = options;
     const { backend, model, contextLength } = options;
-    this.#rows = new HiddenRows(model.embeddingLength, window);
-    this.#cache = new KvCache({
+    super({
       backend,
       layout: model.cacheLayout(),
       capacity: contextLength + mostDrafts,
-      type: GgmlType.F16,
+      width: model.embeddingLength,
+      window,
     });
+    this.#options = options;
     this.#once = new Workspace(backend);
   }
 
-  get length(): number {
-    return this.#rows.end;
-  }
-
-  get bytes(): number {
-    return this.#rows.bytes + this.#cache.bytes;
-  }
-
-  observe({ position, tokens, hidden }: Observation): void {
-    if (position !== this.length) {
-      throw new PacelineError('internal', `MTP was shown ${position} after ${this.length} tokens`);
-    }
-    if (hidden !== undefined && hidden.width !== this.#rows.width) {
-      throw new PacelineError('internal', `MTP was shown rows of ${hidden.width} floats`);
-    }
-    this.#rows.append(tokens.length, hidden);
+  observe(observation: Observation): void {
+    this.note(observation, observation.hidden);
   }
 
   async propose({ tokens, limit, settings, signal }: DraftContext): Promise<Proposal> {
@@ -102,7 +84,7 @@ class MtpDrafter implements Drafter {
     const last = tokens.length - 1;
     const most = Math.min(limit, mostDrafts);
     // The row of the last token needs the hidden row before it.
-    if (most <= 0 || last !== this.length || this.#rows.first >= last) return { tokens: [] };
+    if (most <= 0 || last !== this.length || this.rows.first >= last) return { tokens: [] };
     const first = this.#catchUp(last);
     const drafts: number[] = [];
     const confidence: number[] = [];
@@ -125,31 +107,31 @@ class MtpDrafter implements Drafter {
       state = await this.#run({ tokens: [token], hidden: state.next }, position, signal);
     }
     // Rows of guesses were made from the block's own rows: only those of true rows stay.
-    this.#cache.truncate(Math.min(this.#cache.length, last + 1 - this.#base));
+    this.cache.truncate(Math.min(this.cache.length, last + 1 - this.base));
     return { tokens: drafts, confidence };
   }
 
   /** The first position to run so that the cache has everything up to `last`, which runs again. */
   #catchUp(last: number): number {
-    const next = this.#base + Math.min(this.#cache.length, last - this.#base);
-    if (next >= this.#base && next - 1 >= this.#rows.first && this.#cache.length > 0) {
-      this.#cache.truncate(next - this.#base);
+    const next = this.base + Math.min(this.cache.length, last - this.base);
+    if (next >= this.base && next - 1 >= this.rows.first && this.cache.length > 0) {
+      this.cache.truncate(next - this.base);
       return next;
     }
     // Row p is made from the hidden row p - 1; that of position 0 counts as zero.
-    this.#base = this.#rows.first === 0 ? 0 : this.#rows.first + 1;
-    this.#cache.truncate(0);
-    return this.#base;
+    this.base = this.rows.first === 0 ? 0 : this.rows.first + 1;
+    this.cache.truncate(0);
+    return this.base;
   }
 
   #knownRows(tokens: ArrayLike<number>, first: number, last: number) {
     const count = last - first + 1;
-    const hidden = new Float32Array(count * this.#rows.width);
+    const hidden = new Float32Array(count * this.rows.width);
     const ids: number[] = [];
     for (let at = 0; at < count; at++) {
       ids.push(tokens[first + at] ?? 0);
       const before = first + at - 1;
-      if (before >= 0) this.#rows.copy(before, hidden, at * this.#rows.width);
+      if (before >= 0) this.rows.copy(before, hidden, at * this.rows.width);
     }
     return { tokens: ids, hidden };
   }
@@ -161,7 +143,7 @@ class MtpDrafter implements Drafter {
     signal: AbortSignal | undefined,
   ): Promise<{ logits: Float32Array; next: Float32Array }> {
     const count = rows.tokens.length;
-    this.#cache.reserve(count);
+    this.cache.reserve(count);
     const ids = Int32Array.from(rows.tokens);
     const positions = Int32Array.from({ length: count }, (_, at) => position + at);
     let pass = count === 1 ? this.#single : undefined;
@@ -174,14 +156,14 @@ class MtpDrafter implements Drafter {
     graph.write(pass.tokens, ids);
     graph.write(pass.hidden, rows.hidden);
     graph.write(pass.positions, positions);
-    pass.slice.past = this.#cache.length;
+    pass.slice.past = this.cache.length;
     try {
       await graph.compute({ signal, wide: count >= 64 });
     } catch (error) {
       if (pass === this.#single) this.#dropSingle();
       throw error;
     }
-    this.#cache.append(count);
+    this.cache.append(count);
     const result = { logits: graph.read(pass.logits), next: graph.read(pass.next) };
     if (pass === this.#single && !graph.repeatable) this.#dropSingle();
     return result;
@@ -193,7 +175,7 @@ class MtpDrafter implements Drafter {
     const tokens = graph.input('draft tokens', GgmlType.I32, [count]);
     const hidden = graph.input('draft hidden', GgmlType.F32, [model.embeddingLength, count]);
     const positions = graph.input('draft positions', GgmlType.I32, [count]);
-    const slice = { cache: this.#cache, start: 0, count, past: this.#cache.length };
+    const slice = { cache: this.cache, start: 0, count, past: this.cache.length };
     const outputs = count === 1 ? undefined : graph.indices('draft outputs', [count - 1]);
     const made = model.forward(graph, { tokens, hidden, positions, sequence: slice, outputs });
     const logits = graph.output(made.logits);
@@ -214,42 +196,15 @@ class MtpDrafter implements Drafter {
     this.#single = undefined;
   }
 
-  truncate(length: number): boolean {
-    if (length < 0 || length > this.length) return false;
-    this.#rows.truncate(length);
-    this.#cache.truncate(Math.max(0, Math.min(this.#cache.length, length - this.#base)));
-    return true;
-  }
-
-  reset(): void {
-    this.truncate(0);
-    this.#base = 0;
-  }
-
-  /** Hidden rows only: the block's cache is made again from them when it is needed. */
-  snapshot(): Uint8Array {
-    return this.#rows.snapshot();
-  }
-
-  restore(bytes: Uint8Array): void {
-    if (!this.#rows.restore(bytes)) {
-      throw new PacelineError('broken-file', 'A snapshot of the MTP drafter cannot be restored', {
-        hint: 'Discard the snapshot; drafting then starts anew.',
-      });
-    }
-    this.#base = 0;
-    this.#cache.truncate(0);
-  }
-
   fork(): MtpDrafter {
     const copy = new MtpDrafter(this.#options);
     copy.restore(this.snapshot());
     return copy;
   }
 
-  dispose(): void {
+  override dispose(): void {
     this.#dropSingle();
     this.#once.dispose();
-    this.#cache.dispose();
+    super.dispose();
   }
 }

@@ -1,0 +1,92 @@
+/**
+ * What drafters that read the target's hidden rows have in common: they note the rows while a text is
+ * read, and keep a KV cache of their own that is made from them when a guess is asked for. The cache
+ * holds rows of the positions [base, base + length); it can always be made again, so only the hidden
+ * rows are saved. Knows no draft model.
+ */
+import { PacelineError } from '../base/errors.js';
+import { KvCache } from '../cache/kv-cache.js';
+import type { Backend } from '../ggml/backend.js';
+import { GgmlType } from '../ggml/types.js';
+import type { CacheRows } from '../models/model.js';
+import type { FeatureRows, Observation } from './drafter.js';
+import { HiddenRows } from './hidden-rows.js';
+
+export interface RowDrafterOptions {
+  readonly backend: Backend;
+  readonly layout: readonly CacheRows[];
+  /** Positions that fit into the drafter's cache, guesses included. */
+  readonly capacity: number;
+  /** Floats of a hidden row. */
+  readonly width: number;
+  /** Rows that are kept. */
+  readonly window: number;
+}
+
+export abstract class RowDrafter {
+  abstract readonly name: string;
+  protected readonly rows: HiddenRows;
+  protected readonly cache: KvCache;
+  /** Position of the cache's first row. */
+  protected base = 0;
+
+  constructor({ backend, layout, capacity, width, window }: RowDrafterOptions) {
+    this.rows = new HiddenRows(width, window);
+    this.cache = new KvCache({ backend, layout, capacity, type: GgmlType.F16 });
+  }
+
+  get length(): number {
+    return this.rows.end;
+  }
+
+  get bytes(): number {
+    return this.rows.bytes + this.cache.bytes;
+  }
+
+  /** Notes an observation with the rows that this drafter reads of it. */
+  protected note({ position, tokens }: Observation, features: FeatureRows | undefined): void {
+    if (position !== this.length) {
+      throw new PacelineError(
+        'internal',
+        `${this.name} was shown ${position} after ${this.length} tokens`,
+      );
+    }
+    if (features !== undefined && features.width !== this.rows.width) {
+      throw new PacelineError(
+        'internal',
+        `${this.name} was shown rows of ${features.width} floats`,
+      );
+    }
+    this.rows.append(tokens.length, features);
+  }
+
+  truncate(length: number): boolean {
+    if (length < 0 || length > this.length) return false;
+    this.rows.truncate(length);
+    this.cache.truncate(Math.max(0, Math.min(this.cache.length, length - this.base)));
+    return true;
+  }
+
+  reset(): void {
+    this.truncate(0);
+    this.base = 0;
+  }
+
+  snapshot(): Uint8Array {
+    return this.rows.snapshot();
+  }
+
+  restore(bytes: Uint8Array): void {
+    if (!this.rows.restore(bytes)) {
+      throw new PacelineError('broken-file', `A snapshot of the ${this.name} drafter is damaged`, {
+        hint: 'Discard the snapshot; drafting then starts anew.',
+      });
+    }
+    this.base = 0;
+    this.cache.truncate(0);
+  }
+
+  dispose(): void {
+    this.cache.dispose();
+  }
+}
