@@ -11,48 +11,67 @@ const libraries: Readonly<Partial<Record<NodeJS.Platform, string>>> = {
 };
 /** Far more than caches hold. */
 const blockBytes = 2 ** 29;
+const pageBytes = 4096;
 /** What the block holds, and what is looked for. */
 const filler = 0x55;
 const absent = 0xaa;
 
-/**
- * The median of several reads by `threads` threads, in gigabytes (10^9 bytes) a second; undefined where
- * it cannot be measured.
- */
-export async function readBandwidth(threads: number, rounds = 9): Promise<number | undefined> {
-  const file = libraries[process.platform];
-  const { kernels } = nativeKernels();
-  if (file === undefined || kernels === undefined) return undefined;
-  const library = koffi.load(file);
-  const parameters = ['uintptr_t', 'int', 'size_t'];
-  const fill = library.func('memset', 'uintptr_t', parameters);
-  const search = library.func('memchr', 'uintptr_t', parameters);
-  const address = kernels.functions.pl_alloc(blockBytes);
-  if (address === 0) return undefined;
-  try {
-    const part = Math.floor(blockBytes / threads / 4096) * 4096;
-    const everywhere = (call: typeof search, value: number) =>
-      Promise.all(
-        Array.from(
-          { length: threads },
-          (_, index) =>
-            new Promise<void>((resolve, reject) => {
-              call.async(address + index * part, value, part, (error: Error | null) =>
-                error ? reject(error) : resolve(),
-              );
-            }),
-        ),
-      );
-    await everywhere(fill, filler);
-    const rates: number[] = [];
-    for (let round = 0; round < rounds; round++) {
-      const start = performance.now();
-      await everywhere(search, absent);
-      const seconds = (performance.now() - start) / 1000;
-      rates.push((part * threads) / seconds / 1e9);
-    }
-    return rates.sort((a, b) => a - b)[rounds >> 1];
-  } finally {
-    kernels.functions.pl_free(address, blockBytes);
+type Search = (address: number, value: number, bytes: number) => Promise<void>;
+
+/** Holds the block, so that reads can take turns with what is compared with them. */
+export class ReadMeter implements Disposable {
+  readonly #address: number;
+  readonly #threads: number;
+  readonly #search: Search;
+
+  private constructor(address: number, threads: number, search: Search) {
+    this.#address = address;
+    this.#threads = threads;
+    this.#search = search;
   }
+
+  /** Undefined where reads cannot be measured: no such function, or no memory for the block. */
+  static async open(threads: number): Promise<ReadMeter | undefined> {
+    const file = libraries[process.platform];
+    const { kernels } = nativeKernels();
+    if (file === undefined || kernels === undefined) return undefined;
+    const library = koffi.load(file);
+    const address = kernels.functions.pl_alloc(blockBytes);
+    if (address === 0) return undefined;
+    const meter = new ReadMeter(address, threads, asynchronous(library, 'memchr'));
+    // Pages that were never written would all be read from one page of zeros.
+    await meter.#everywhere(asynchronous(library, 'memset'), filler);
+    return meter;
+  }
+
+  /** One read of the whole block by all threads, in gigabytes (10^9 bytes) a second. */
+  async measure(): Promise<number> {
+    const start = performance.now();
+    const bytes = await this.#everywhere(this.#search, absent);
+    return bytes / (performance.now() - start) / 1e6;
+  }
+
+  async #everywhere(call: Search, value: number): Promise<number> {
+    const part = Math.floor(blockBytes / this.#threads / pageBytes) * pageBytes;
+    const pieces = Array.from(
+      { length: this.#threads },
+      (_, index) => this.#address + index * part,
+    );
+    await Promise.all(pieces.map((address) => call(address, value, part)));
+    return part * this.#threads;
+  }
+
+  [Symbol.dispose](): void {
+    nativeKernels().kernels?.functions.pl_free(this.#address, blockBytes);
+  }
+}
+
+function asynchronous(library: ReturnType<typeof koffi.load>, name: string): Search {
+  const call = library.func(name, 'uintptr_t', ['uintptr_t', 'int', 'size_t']);
+  return (address, value, bytes) =>
+    new Promise((resolve, reject) => {
+      call.async(address, value, bytes, (error: Error | null) =>
+        error ? reject(error) : resolve(),
+      );
+    });
 }

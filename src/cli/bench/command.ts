@@ -8,25 +8,19 @@ import { companionsOf } from '../../engine/draft-models.js';
 import type { Model } from '../../engine/model.js';
 import { resolveModelPath } from '../../engine/model-path.js';
 import type { DraftKind } from '../../engine/types.js';
-import { readBandwidth } from '../../ggml/bandwidth.js';
-import { readGguf } from '../../gguf/reader.js';
+import { ReadMeter } from '../../ggml/bandwidth.js';
 import type { BenchFlags } from '../commands/bench.js';
 import { decodeUtf8 } from '../input.js';
 import { catchInterrupt } from '../interrupt.js';
 import { printJson } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
+import { bandwidthReport } from './bandwidth.js';
 import { measureDrafts, type PeerRunner } from './drafts.js';
 import { measureBatches, measureRun, type RunTimes } from './measure.js';
 import type { PaddedModel } from './padded-model.js';
 import { installPeer, PeerProcess, peerVersion } from './peer.js';
 import { type ProfileReport, profilePass } from './profile.js';
-import {
-  type BandwidthReport,
-  type BenchReport,
-  type BenchRow,
-  printReport,
-  ratiosOf,
-} from './report.js';
+import { type BenchReport, type BenchRow, printReport, ratiosOf } from './report.js';
 import { spread } from './statistics.js';
 import { type BenchText, benchTexts, noise } from './texts.js';
 
@@ -117,12 +111,12 @@ async function measureAll(job: Job): Promise<BenchReport> {
       ? undefined
       : PeerProcess.start({ entry, model: job.peerPath, threads: info.threads, context });
   await using peer = await started;
-  const { ours, theirs } = await takeTurns(job, model, peer, prompt);
+  const { ours, theirs, reads } = await takeTurns(job, model, peer, prompt);
   const rows: BenchRow[] = [
     ...speedRows('paceline', flags.prompt - 1, ours),
     ...(theirs.length > 0 ? speedRows('node-llama-cpp', flags.prompt - 1, theirs) : []),
   ];
-  const bandwidth = await bandwidthOf(path, info.threads, rows);
+  const bandwidth = await bandwidthReport(path, model, flags.prompt, ours, reads);
   const passes = await passRows(job, model, prompt);
   const texts = await textRowsOf(job, model, peer);
   const profile = flags.profile === true ? await profiles(job, model, prompt) : undefined;
@@ -151,25 +145,29 @@ async function measureAll(job: Job): Promise<BenchReport> {
   };
 }
 
-/** Ours, theirs, ours, theirs, after a round that warms both up and is not counted. */
+/** Ours, a plain read of memory, theirs, after a round that warms all up and is not counted. */
 async function takeTurns(
   { flags, signal, bar }: Job,
   model: Model,
   peer: PeerProcess | undefined,
   prompt: readonly number[],
-): Promise<{ ours: RunTimes[]; theirs: RunTimes[] }> {
+): Promise<{ ours: RunTimes[]; theirs: RunTimes[]; reads: number[] }> {
+  using meter = await ReadMeter.open(model.info.threads);
   const ours: RunTimes[] = [];
   const theirs: RunTimes[] = [];
+  const reads: number[] = [];
   for (let round = 0; round <= flags.runs; round++) {
     bar.onProgress({ task: 'measuring', done: round, total: flags.runs + 1, unit: 'steps' });
     const own = await measureRun(model, prompt, flags.gen, signal);
+    const read = await meter?.measure();
     if (round > 0) ours.push(own);
+    if (round > 0 && read !== undefined) reads.push(read);
     if (peer === undefined) continue;
     signal.throwIfAborted();
     const other = await peer.run(prompt, flags.gen);
     if (round > 0) theirs.push(other);
   }
-  return { ours, theirs };
+  return { ours, theirs, reads };
 }
 
 function speedRows(
@@ -277,39 +275,4 @@ async function profiles(
     await profilePass(model, past, prompt.slice(0, Math.min(8, prompt.length)), rounds, signal),
     await profilePass(model, [], prompt.slice(0, prefillChunk), rounds, signal),
   ];
-}
-
-/**
- * Bytes that decode reads of the weights, as the file has them: the table of a model with a head of
- * its own is read a row at a time, and of experts only the chosen ones.
- */
-async function weightBytes(path: string): Promise<number> {
-  await using file = await readGguf(path);
-  const architecture = file.optionalString('general.architecture');
-  const experts = file.optionalInteger(`${architecture}.expert_count`) ?? 0;
-  const used = file.optionalInteger(`${architecture}.expert_used_count`) ?? 0;
-  const untied = file.tensors.has('output.weight');
-  let sum = 0;
-  for (const { name, bytes } of file.tensors.values()) {
-    if (untied && name === 'token_embd.weight') continue;
-    sum += experts > 0 && name.includes('_exps.') ? (bytes * used) / experts : bytes;
-  }
-  return sum;
-}
-
-async function bandwidthOf(
-  path: string,
-  threads: number,
-  rows: readonly BenchRow[],
-): Promise<BandwidthReport> {
-  const decode = rows.find(({ engine, measure }) => engine === 'paceline' && measure === 'decode');
-  const weights = await weightBytes(path);
-  const rate = (weights * (decode?.median ?? Number.NaN)) / 1e9;
-  const memory = (await readBandwidth(threads)) ?? null;
-  return {
-    weight_bytes: weights,
-    decode_gb_s: rate,
-    memory_gb_s: memory,
-    share: memory === null ? null : rate / memory,
-  };
 }

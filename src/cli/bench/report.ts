@@ -1,6 +1,7 @@
 /** The report of a benchmark: its rows, what follows from them, and how a person reads it. */
 import { note, print } from '../output.js';
 import { bytes, count, rate, table } from '../table.js';
+import { type BandwidthReport, bandwidthText } from './bandwidth.js';
 import { peerVersion } from './peer.js';
 import type { ProfileReport } from './profile.js';
 import { median, type Spread } from './statistics.js';
@@ -26,17 +27,6 @@ export interface BenchRow extends Spread {
   readonly tokens: number;
   readonly unit: 'tokens/s' | 'ms';
   readonly runs: readonly number[];
-}
-
-/** How fast weights are read while decoding, beside what the memory can do. */
-export interface BandwidthReport {
-  /** Bytes of weights for one token, as the file has them. */
-  readonly weight_bytes: number;
-  /** Read in decode, in gigabytes (10^9) a second. */
-  readonly decode_gb_s: number;
-  /** Of plain reads of a large piece of memory by as many threads, measured in the same run. */
-  readonly memory_gb_s: number | null;
-  readonly share: number | null;
 }
 
 export interface BenchReport {
@@ -128,13 +118,6 @@ export async function printReport(report: BenchReport): Promise<void> {
   const lines = Object.entries(ratios).map(([name, ratio]) => `${ratioText(name, ratio)}\n`);
   await print(`\n${lines.join('')}${bandwidthText(bandwidth)}\n`);
   for (const profile of report.profile ?? []) await printProfile(profile);
-}
-
-function bandwidthText(found: BandwidthReport): string {
-  const read = `decode reads weights at ${found.decode_gb_s.toFixed(1)} GB/s`;
-  if (found.memory_gb_s === null || found.share === null) return read;
-  const share = `${(100 * found.share).toFixed(0)}%`;
-  return `${read}, ${share} of the ${found.memory_gb_s.toFixed(1)} GB/s that memory can be read at`;
 }
 
 function measureName(row: BenchRow): string {
