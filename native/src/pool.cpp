@@ -4,6 +4,10 @@
 // so when the other threads sleep or have lost their core, it does all of them itself and waits for
 // nobody. Threads spin for some tens of microseconds after their last part, which bridges the small
 // operations between two large ones, and then sleep.
+//
+// Linux likes to wake a sleeper on the caller's own core, and where all cores are busy it does not even
+// look for an idle one; both threads then take turns on one core for tens of milliseconds. So before
+// sleepers are woken, the caller's core is taken out of their affinity mask.
 #include <pthread.h>
 #include <sched.h>
 #include <time.h>
@@ -36,6 +40,23 @@ int64_t now() {
   return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
+#if defined(__linux__)
+// Restricts threads to the caller's cores without the one that it runs on. Returns that core; `avoided`
+// is what the last call returned.
+int keep_off_own_core(const pthread_t* threads, int64_t count, int avoided) {
+  const int own = sched_getcpu();
+  if (own < 0 || own == avoided || own >= CPU_SETSIZE) return avoided;
+  cpu_set_t cores;
+  if (sched_getaffinity(0, sizeof cores, &cores) != 0) return own;
+  CPU_CLR(own, &cores);
+  if (CPU_COUNT(&cores) == 0) return own;
+  for (int64_t i = 0; i < count; ++i) pthread_setaffinity_np(threads[i], sizeof cores, &cores);
+  return own;
+}
+#else
+int keep_off_own_core(const pthread_t*, int64_t, int avoided) { return avoided; }
+#endif
+
 struct Pool {
   // Number of the operation (32 bits), how many parts it has (16) and its next part (16), in one
   // word, so that a late thread cannot take a part of an operation that it has not looked at.
@@ -48,6 +69,7 @@ struct Pool {
   pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
   pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
   int64_t threads = 1;
+  int avoided = -1;  // the core that the other threads are kept off
   pthread_t others[kMostThreads];
 
   // Does parts of operation `number` until none is left.
@@ -74,6 +96,7 @@ struct Pool {
     const uint32_t number = static_cast<uint32_t>(ticket.load() >> 32) + 1;
     ticket.store(static_cast<uint64_t>(number) << 32 | count << 16, std::memory_order_seq_cst);
     if (sleepers.load(std::memory_order_seq_cst) > 0) {
+      avoided = keep_off_own_core(others + 1, threads - 1, avoided);
       pthread_mutex_lock(&mutex);
       pthread_cond_broadcast(&wake);
       pthread_mutex_unlock(&mutex);
