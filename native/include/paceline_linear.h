@@ -45,6 +45,7 @@ PL_API void pl_op_quantize(void*, int ith, int nth, void* params);
   P(panels1) I(type1) I(n1) P(dst1) I(offset1) I(stride1) \
   P(panels2) I(type2) I(n2) P(dst2) I(offset2) I(stride2) \
   P(panels3) I(type3) I(n3) P(dst3) I(offset3) I(stride3) \
+  P(abort)        /* int32: work stops, with output left unwritten, once not zero; or null */ \
   S(next) S(finished)
 PL_STRUCT(pl_linear, PL_LINEAR_FIELDS)
 PL_API void pl_op_linear(void*, int ith, int nth, void* params);
@@ -73,6 +74,7 @@ PL_API void pl_op_get_rows(void*, int ith, int nth, void* params);
   P(panels1) I(type1) I(n1) I(bytes1) \
   P(dst)          /* f32 [n, slots, tokens] */ \
   I(stride)       /* bytes between (slot, token) rows */ \
+  P(abort)        /* as in pl_linear */ \
   S(next) S(finished)
 PL_STRUCT(pl_moe, PL_MOE_FIELDS)
 PL_API void pl_op_moe(void*, int ith, int nth, void* params);

@@ -6,6 +6,7 @@
 
 #include "../include/paceline.h"
 #include "cpu.h"
+#include "threads.h"
 
 namespace pl {
 namespace attention {
@@ -141,10 +142,6 @@ void finish_unit(const Ops& o, const pl_attention& p, const Shape& s, const Tile
            out, stride);
 }
 
-bool aborted(const pl_attention& p) {
-  return p.abort && __atomic_load_n(reinterpret_cast<const int*>(p.abort), __ATOMIC_RELAXED) != 0;
-}
-
 // One unit of work is a tile x KV head, or with `split` one chunk of it; the last thread to finish
 // a chunk of a tile x KV head merges all its chunks in order.
 void run(pl_attention& p, const Shape& s, int ith, bool split, float* partials, float* work) {
@@ -165,7 +162,7 @@ void run(pl_attention& p, const Shape& s, int ith, bool split, float* partials, 
       if (!tiles.next(&t)) return;
       units = p.kv_heads * (split ? t.chunks : 1);
     }
-    stop = stop || aborted(p);
+    stop = stop || aborted(p.abort);
     const int64_t index = ticket - begin, kv_head = index % p.kv_heads;
     const int rows = t.tokens * s.group;
     const int64_t size = static_cast<int64_t>(rows) * s.state;
@@ -177,7 +174,7 @@ void run(pl_attention& p, const Shape& s, int ith, bool split, float* partials, 
       for (int64_t c = 0; c < t.chunks && !stop; c++) {
         o.chunk(u, t.first_chunk + c, c == 0 ? state : next, rest);
         if (c > 0) o.merge(state, next, rows, s.v_pad);
-        stop = aborted(p);
+        stop = aborted(p.abort);
       }
       if (!stop) finish_unit(o, p, s, t, kv_head, state);
       continue;

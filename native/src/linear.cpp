@@ -227,6 +227,7 @@ PL_API void pl_op_linear(void*, int ith, int nth, void* params) {
         make_pass_aux(m[j].format, act, l.k, l.rows, first, last, aux[j]);
       }
       for (int64_t r = first; r < last; r += p.tile_rows) {
+        if (aborted(l.abort)) return;
         const int rows = static_cast<int>(l.rows - r < p.tile_rows ? l.rows - r : p.tile_rows);
         Tile tile{{}, nullptr, nullptr, l.x_stride / 4, rows};
         if (l.act) tile.act = {act.q + r * l.k, act.d + r * blocks, nullptr};

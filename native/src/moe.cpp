@@ -159,6 +159,7 @@ PL_API void pl_op_moe(void*, int ith, int nth, void* params) {
       const int64_t column = panel * p.width;
       const int width = static_cast<int>(m.n0 - column < p.width ? m.n0 - column : p.width);
       for (int64_t r = 0; r < rows.rows; r += p.tile_rows) {
+        if (aborted(m.abort)) return;
         const int here = static_cast<int>(rows.rows - r < p.tile_rows ? rows.rows - r : p.tile_rows);
         for (int j = 0; j < parts; ++j) {
           Tile tile{{}, nullptr, nullptr, m.k, here};

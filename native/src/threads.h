@@ -43,6 +43,12 @@ class Chunks {
   int threads_;
 };
 
+// Whether the int32 at an address is not zero: the caller wants the work to stop. Null: never.
+inline bool aborted(uint64_t flag) {
+  return flag != 0 &&
+         __atomic_load_n(reinterpret_cast<const int32_t*>(flag), __ATOMIC_RELAXED) != 0;
+}
+
 // Memory that a thread keeps from op to op, grown as needed. Contents do not survive growth.
 class Scratch {
  public:

@@ -2,6 +2,7 @@
 //   linear_test [path]    every path that the machine can run, unless one is named
 // Random blocks of every type; rows read back from the panels are the reference's weights. The same
 // bytes are asked for every number of rows, threads (real ones) and from the expert product.
+// An aborted product leaves its output alone and its parameters ready for the next run.
 // Prints a line a path; exit 1 on a failure.
 #include <algorithm>
 #include <cmath>
@@ -160,6 +161,57 @@ void test_type(const Type& t, int64_t k, int64_t n) {
   check(std::memcmp(y.data(), whole.data(), y.size() * 4) == 0, t, "experts");
 }
 
+// The flag lies in the output, where the first tile's results raise it while the product runs.
+template <class P>
+void stopped(const Type& t, void (*op)(void*, int, int, void*), P& params, std::vector<float>& y,
+             const std::vector<float>& whole) {
+  for (int threads : {1, 2, 3}) {
+    std::fill(y.begin(), y.end(), NAN);
+    int32_t raised = 1;
+    params.abort = address(&raised);
+    run(op, params, threads);
+    check(std::all_of(y.begin(), y.end(), [](float v) { return std::isnan(v); }), t, "aborted before");
+    y[0] = 0;
+    params.abort = address(y.data());
+    run(op, params, threads);
+    check(y[0] == whole[0], t, "begun");
+    check(threads > 1 || std::isnan(y.back()), t, "aborted on the way");
+    check(params.next == 0 && params.finished == 0, t, "counters");
+    raised = 0;
+    params.abort = address(&raised);
+    run(op, params, threads);
+    check(std::memcmp(y.data(), whole.data(), y.size() * 4) == 0, t, "bytes after an abort", threads);
+  }
+}
+
+void test_abort(const Type& t) {
+  const int64_t k = 512, n = 100, rows = 40;
+  const auto blocks = random_rows(t, k, n);
+  Memory panels(pl_panel_bytes(t.id, k, n)), act(pl_act_bytes(k, rows) + 64);
+  pl_repack(t.id, blocks.data(), panels.data, k, n, 0, n, 1);
+  std::vector<float> x(static_cast<size_t>(k * rows)), y(static_cast<size_t>(n * rows));
+  for (auto& v : x) v = normal();
+  const auto whole = product(t, panels, k, n, x.data(), rows, 1);
+  pl_linear l{};
+  l.x = address(x.data()), l.x_stride = k * 4, l.k = k, l.rows = rows, l.count = 1;
+  l.panels0 = address(panels.data), l.type0 = t.id, l.n0 = n, l.dst0 = address(y.data()), l.stride0 = n * 4;
+  std::vector<int32_t> chosen(static_cast<size_t>(rows), 0);
+  pl_moe m{};
+  m.x = l.x, m.x_stride = l.x_stride, m.k = k, m.tokens = m.act_rows = rows;
+  m.slots = m.experts = m.count = 1, m.ids = address(chosen.data()), m.ids_stride = 4;
+  m.panels0 = l.panels0, m.type0 = t.id, m.n0 = n, m.bytes0 = panels.bytes;
+  m.dst = l.dst0, m.stride = n * 4;
+  if (pl_needs_quantized(t.id)) {
+    pl_quantize q{};
+    q.x = l.x, q.x_stride = l.x_stride, q.out = address(act.data), q.k = k, q.rows = rows;
+    run(pl_op_quantize, q, 1);
+    l.act = m.act = q.out;
+    m.x = 0;
+  }
+  stopped(t, pl_op_linear, l, y, whole);
+  stopped(t, pl_op_moe, m, y, whole);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -172,6 +224,7 @@ int main(int argc, char** argv) {
     pl_init(path.c_str());
     const int before = failures;
     for (const Type& t : types) {
+      test_abort(t);
       for (int64_t n : {1, 19, 50}) {
         test_type(t, 256, n);
         test_type(t, 1024 + (t.block <= 32 ? 96 : 0), n);

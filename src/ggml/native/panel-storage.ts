@@ -161,6 +161,7 @@ export class PanelStorage implements WeightStorage {
     const made = this.#operation(graph, 'linear', whole, sources, (into, result) => {
       inputs.write(into);
       into.write({ k: this.k, rows, count: storages.length, epilogue });
+      into.set('abort', graph.backend.abortFlag);
       if (residual !== undefined) {
         const one = residual.elements === residual.shape[0];
         into.write({ residual, residual_stride: one ? 0 : rowStride(residual) });
@@ -212,6 +213,7 @@ export class PanelStorage implements WeightStorage {
         epilogue,
         dst: result,
         stride: this.n * 4,
+        abort: graph.backend.abortFlag,
       });
       for (const [index, storage] of storages.entries()) {
         const names = fieldNames[index] as FieldNames;
