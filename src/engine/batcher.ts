@@ -37,7 +37,7 @@ export interface FeatureRequest {
 }
 
 export interface PassResult {
-  /** One row of vocabulary-size floats for each output. */
+  /** One row of vocabulary-size floats for each output; the sequence's next pass overwrites them. */
   readonly logits: readonly Float32Array[];
   readonly hidden?: FeatureRows;
   readonly taps?: FeatureRows;
@@ -59,6 +59,8 @@ export class Batcher {
   readonly #passes: PassBuilder;
   /** Tokens of one pass, unless a single request has more. */
   readonly #limit: number;
+  /** Where a sequence's logits go: new arrays of megabytes for every pass would keep the GC busy. */
+  readonly #logits = new WeakMap<KvCache, Float32Array>();
   #waiting: Waiting[] = [];
   #running: Promise<void> | undefined;
   #closed = false;
@@ -176,7 +178,8 @@ export class Batcher {
     let row = 0;
     const results = requests.map((request, index) => {
       const rows = request.outputs === 'all' ? request.tokens.length : 1;
-      const flat = graph.read(logits, row * vocabulary, rows * vocabulary);
+      const target = this.#logitsOf(request.cache, rows * vocabulary);
+      const flat = graph.readInto(target, logits, row * vocabulary);
       row += rows;
       const start = sequences[index]?.start ?? 0;
       const end = start + request.tokens.length;
@@ -203,6 +206,14 @@ export class Batcher {
     });
     if (!graph.repeatable) this.#passes.discard(pass);
     return results;
+  }
+
+  #logitsOf(cache: KvCache, count: number): Float32Array {
+    const kept = this.#logits.get(cache);
+    if (kept !== undefined && kept.length >= count) return kept.subarray(0, count);
+    const made = new Float32Array(count);
+    this.#logits.set(cache, made);
+    return made;
   }
 }
 

@@ -180,9 +180,13 @@ export class GraphCore {
 
   /** A copy of an output's elements, all or `count` from `start` on. F32 only. */
   read(tensor: Tensor, start = 0, count: number = tensor.elements - start): Float32Array {
+    return this.readInto(new Float32Array(count), tensor, start);
+  }
+
+  /** Fills `target` with an output's elements from `start` on, and returns it. F32 only. */
+  readInto(target: Float32Array, tensor: Tensor, start = 0): Float32Array {
     if (tensor.type !== GgmlType.F32) fail('read', `${tensor} is not F32`);
-    const target = new Float32Array(count);
-    this.#readInto(tensor, target, start * 4);
+    this.#copy(tensor, target, start * 4);
     return target;
   }
 
@@ -190,11 +194,11 @@ export class GraphCore {
   readIndices(tensor: Tensor): Int32Array {
     if (tensor.type !== GgmlType.I32) fail('read', `${tensor} is not I32`);
     const target = new Int32Array(tensor.elements);
-    this.#readInto(tensor, target, 0);
+    this.#copy(tensor, target, 0);
     return target;
   }
 
-  #readInto(tensor: Tensor, target: ArrayBufferView, offset: number): void {
+  #copy(tensor: Tensor, target: ArrayBufferView, offset: number): void {
     if (this.#state !== 'computed') fail('read', `the graph is ${this.#state}, not computed`);
     if (!this.#outputs.has(tensor)) fail('read', `${tensor} was not marked as an output`);
     if (!tensor.contiguous) fail('read', `${tensor} is not contiguous`);
