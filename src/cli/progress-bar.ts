@@ -6,16 +6,29 @@ const width = 24;
 /** Work that is over sooner shows no bar at all. */
 const patienceMs = 200;
 const intervalMs = 66;
+/** Before that, the pace so far says little about the rest. */
+const paceMs = 5000;
 
-/** What the bar shows for one report, at most `columns` characters. */
-export function renderProgress(progress: Progress, columns: number): string {
+/**
+ * What the bar shows for one report, at most `columns` characters.
+ * @param elapsedMs since the task began, for the time left.
+ */
+export function renderProgress(progress: Progress, columns: number, elapsedMs = 0): string {
   const { task, done, total, unit } = progress;
   const share = total > 0 ? Math.min(1, Math.max(0, done / total)) : 0;
   const filled = Math.round(share * width);
   const amount =
     unit === 'bytes' ? `${bytes(done)} of ${bytes(total)}` : `${done} of ${total} ${unit}`;
   const bar = `${'━'.repeat(filled)}${'─'.repeat(width - filled)}`;
-  return `${task} ${bar} ${Math.floor(share * 100)}%  ${amount}`.slice(0, columns - 1);
+  const left = elapsedMs >= paceMs && share > 0 ? timeLeft((elapsedMs * (1 - share)) / share) : '';
+  return `${task} ${bar} ${Math.floor(share * 100)}%  ${amount}${left}`.slice(0, columns - 1);
+}
+
+function timeLeft(ms: number): string {
+  const seconds = Math.ceil(ms / 1000);
+  if (seconds < 60) return `, ${seconds} s left`;
+  const minutes = Math.ceil(seconds / 60);
+  return minutes < 60 ? `, ${minutes} min left` : `, ${(minutes / 60).toFixed(1)} h left`;
 }
 
 /** Draws reports of long work on one line; `clear` wipes it before other output. */
@@ -47,7 +60,9 @@ export class ProgressBar {
     if (now - this.#since < patienceMs || now - this.#last < intervalMs) return;
     this.#last = now;
     this.#shown = true;
-    this.#stream.write(`\r\u001b[K${renderProgress(progress, this.#stream.columns ?? 80)}`);
+    // Some terminals say that they have no columns.
+    const line = renderProgress(progress, this.#stream.columns || 80, now - this.#since);
+    this.#stream.write(`\r\u001b[K${line}`);
   };
 
   /** Removes the bar from the screen. */
