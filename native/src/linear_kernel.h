@@ -145,6 +145,27 @@ inline Scales<A> block_scales(const uint8_t* p, typename A::V d, typename A::V d
   return r;
 }
 
+// total += the sums of one row and block (two of them in a pair format), scaled by the weights' scales
+// and the row's own `d`, and the minima times `minima` (a second one stands `next` floats further).
+template <class A, int F>
+inline void add_block(typename A::I sum, typename A::I second, const Scales<A>& s, const float* d,
+                      const float* minima, int next, typename A::V& total) {
+  constexpr Format f = formats[F];
+  const auto scale = A::repeat(d);
+  if constexpr (f.pair()) {
+    const auto x = A::fma(A::to_float(second), s.s1, A::mul(A::to_float(sum), s.s0));
+    total = A::fma(x, scale, total);
+  } else {
+    total = A::fma(A::to_float(sum), A::mul(s.s0, scale), total);
+  }
+  if constexpr (f.scale == Scale::f16_min) {
+    total = A::fma(s.m0, A::repeat(minima), total);
+  } else if constexpr (f.has_min()) {
+    total = A::fnma(s.m0, A::repeat(minima), total);
+    if constexpr (f.pair()) total = A::fnma(s.m1, A::repeat(minima + next), total);
+  }
+}
+
 // aux: with a bias, int32 [K/32][1 or 2][NT] = -bias * sum; with minima, f32 d * sum, the same shape.
 template <class A, int F, int NT, int G>
 inline void rows_of_block(const typename A::I* w, const Scales<A>& s, const int8_t* q,
@@ -154,26 +175,14 @@ inline void rows_of_block(const typename A::I* w, const Scales<A>& s, const int8
   typename A::I sum[G], second[G];
   PL_UNROLL
   for (int t = 0; t < G; ++t) {
-    sum[t] = bias_of<A>(f) ? A::repeat32(bias + t) : A::zeros();
-    if constexpr (f.pair()) second[t] = bias_of<A>(f) ? A::repeat32(bias + NT + t) : A::zeros();
+    sum[t] = second[t] = bias_of<A>(f) ? A::repeat32(bias + t) : A::zeros();
+    if constexpr (f.pair() && bias_of<A>(f)) second[t] = A::repeat32(bias + NT + t);
   }
   dots<A, F, G>(w, q, sum, 0, f.pair() ? 4 : 8);
   if constexpr (f.pair()) dots<A, F, G>(w, q, second, 4, 8);
   PL_UNROLL
   for (int t = 0; t < G; ++t) {
-    const auto scale = A::repeat(d + t);
-    if constexpr (f.pair()) {
-      const auto x = A::fma(A::to_float(second[t]), s.s1, A::mul(A::to_float(sum[t]), s.s0));
-      total[t] = A::fma(x, scale, total[t]);
-    } else {
-      total[t] = A::fma(A::to_float(sum[t]), A::mul(s.s0, scale), total[t]);
-    }
-    if constexpr (f.scale == Scale::f16_min) {
-      total[t] = A::fma(s.m0, A::repeat(minima + t), total[t]);
-    } else if constexpr (f.has_min()) {
-      total[t] = A::fnma(s.m0, A::repeat(minima + t), total[t]);
-      if constexpr (f.pair()) total[t] = A::fnma(s.m1, A::repeat(minima + NT + t), total[t]);
-    }
+    add_block<A, F>(sum[t], second[t], s, d + t, minima + t, NT, total[t]);
   }
 }
 
