@@ -108,6 +108,19 @@ export class KvCache implements SequenceState {
     return true;
   }
 
+  /** Forgets the first `count` positions: the rows behind them move to the front. */
+  dropFirst(count: number): void {
+    if (count < 0 || count > this.#length) {
+      throw new PacelineError('internal', `${count} of ${this.#length} rows cannot be dropped`);
+    }
+    const left = this.#length - count;
+    for (const { tensor, used } of this.#rowTensors(left)) {
+      const from = rowBytes(tensor.type, tensor.shape[0]) * count;
+      copyBytes(this.#options.backend, tensor, tensor, used, from);
+    }
+    this.#length = left;
+  }
+
   snapshot(): Uint8Array {
     const { backend, layout, type } = this.#options;
     const rows = this.#rowTensors();
@@ -178,12 +191,15 @@ export class KvCache implements SequenceState {
   }
 }
 
-/** Copies the first `count` bytes through a small buffer, so that a fork needs no second copy. */
-function copyBytes(backend: Backend, from: Tensor, to: Tensor, count: number): void {
+/**
+ * Copies `count` bytes, those of `from` beginning at `start`, through a small buffer, so that a fork
+ * needs no second copy. The tensors may be the same one: bytes only ever move to the front.
+ */
+function copyBytes(backend: Backend, from: Tensor, to: Tensor, count: number, start = 0): void {
   const buffer = new Uint8Array(Math.min(count, 1 << 20));
   for (let at = 0; at < count; at += buffer.length) {
     const part = buffer.subarray(0, Math.min(buffer.length, count - at));
-    readTensorBytes(backend, from, part, at);
+    readTensorBytes(backend, from, part, start + at);
     writeTensor(backend, to, part, at);
   }
 }

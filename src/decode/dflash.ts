@@ -13,7 +13,7 @@ import { Workspace } from '../ggml/workspace.js';
 import type { DflashModel } from '../models/dflash.js';
 import type { DraftContext, Drafter, DrafterSource, Observation, Proposal } from './drafter.js';
 import { TokenHistory } from './history.js';
-import { RowDrafter } from './row-drafter.js';
+import { RowDrafter, usualWindow } from './row-drafter.js';
 import { logprobsOf, sampleToken } from './sampler.js';
 
 export interface DflashOptions {
@@ -21,14 +21,13 @@ export interface DflashOptions {
   readonly backend: Backend;
   /** Positions of the target's context. */
   readonly contextLength: number;
+  /** Positions that a block looks back on. */
+  readonly window?: number | undefined;
 }
-
-/** Rows of a prompt that are injected: more would slow down the first token for little. */
-const window = 512;
 
 /** The source of the drafters of one model; owns the draft model's weights. */
 export function dflashSource(options: DflashOptions): DrafterSource & Disposable {
-  const { model } = options;
+  const { model, window = usualWindow } = options;
   return {
     name: 'dflash',
     needs: { taps: model.targetLayers, window },
@@ -46,13 +45,11 @@ class DflashDrafter extends RowDrafter implements Drafter {
   readonly #workspace: Workspace;
 
   constructor(options: DflashOptions) {
-    const { backend, model, contextLength } = options;
+    const { backend, model, contextLength, window = usualWindow } = options;
     super({
-      backend,
+      ...{ backend, contextLength, window, guesses: model.blockSize },
       layout: model.cacheLayout(),
-      capacity: contextLength + model.blockSize,
       width: model.embeddingLength * model.targetLayers.length,
-      window,
     });
     this.#options = options;
     this.needs = { taps: model.targetLayers, window };
@@ -95,7 +92,7 @@ class DflashDrafter extends RowDrafter implements Drafter {
     const { model } = this.#options;
     const missing = this.#missing(last);
     const block = model.blockSize;
-    this.cache.reserve(missing + block);
+    this.makeRoom(last, missing + block);
     const graph = this.#workspace.begin();
     const past = this.cache.length;
     const { width } = this.rows;
@@ -115,13 +112,24 @@ class DflashDrafter extends RowDrafter implements Drafter {
         positions: graph.indices('block positions', range(last, block)),
         slice: { cache: this.cache, start: 0, count: block, past: past + missing },
         outputs: graph.indices('guesses', range(1, block - 1)),
+        window: this.window,
       }),
     );
     await graph.compute({ signal, wide: missing >= 64 });
     this.cache.append(missing);
     const size = logits.shape[0];
     const flat = graph.read(logits);
-    return range(0, block - 1).map((row) => flat.subarray(row * size, (row + 1) * size));
+    return range(0, block - 1).map((row) => {
+      const known = flat.subarray(row * size, (row + 1) * size);
+      return model.vocabulary === undefined ? known : this.#spread(known, model.vocabulary);
+    });
+  }
+
+  /** Logits by the target's tokens, from those by the draft model's. */
+  #spread(logits: Float32Array, vocabulary: Int32Array): Float32Array {
+    const all = new Float32Array(this.#options.model.targetVocabulary).fill(-Infinity);
+    for (const [index, token] of vocabulary.entries()) all[token] = logits[index] ?? -Infinity;
+    return all;
   }
 
   /** How many context rows before `last` are to be injected; starts over where a gap lies between. */

@@ -15,7 +15,7 @@ import { Workspace } from '../ggml/workspace.js';
 import type { MtpModel } from '../models/mtp.js';
 import type { DraftContext, Drafter, DrafterSource, Observation, Proposal } from './drafter.js';
 import { TokenHistory } from './history.js';
-import { RowDrafter } from './row-drafter.js';
+import { RowDrafter, usualWindow } from './row-drafter.js';
 import { logprobsOf, sampleToken } from './sampler.js';
 
 export interface MtpOptions {
@@ -23,10 +23,10 @@ export interface MtpOptions {
   readonly backend: Backend;
   /** Positions of the target's context. */
   readonly contextLength: number;
+  /** Positions that the block looks back on. */
+  readonly window?: number | undefined;
 }
 
-/** Rows of a prompt that the block reads: more would slow down the first token for little. */
-const window = 512;
 const mostDrafts = 8;
 /** Guessing ends when all guesses together are less likely to be right than this. */
 const leastChance = 0.1;
@@ -35,7 +35,7 @@ const leastChance = 0.1;
 export function mtpSource(options: MtpOptions): DrafterSource & Disposable {
   return {
     name: 'mtp',
-    needs: { hidden: true, window },
+    needs: { hidden: true, window: options.window ?? usualWindow },
     maxDrafts: mostDrafts,
     open: () => new MtpDrafter(options),
     [Symbol.dispose]: () => options.model.dispose(),
@@ -55,22 +55,23 @@ interface BlockPass {
 
 class MtpDrafter extends RowDrafter implements Drafter {
   readonly name = 'mtp';
-  readonly needs = { hidden: true, window } as const;
+  readonly needs;
   readonly maxDrafts = mostDrafts;
   readonly #options: MtpOptions;
   /** The pass over a single row is made once and computed again. */
   #single: BlockPass | undefined;
   readonly #once: Workspace;
+  /** The token of the newest row, which the text has not confirmed when the row is made. */
+  #asked = { position: -1, token: -1 };
 
   constructor(options: MtpOptions) {
-    const { backend, model, contextLength } = options;
+    const { backend, model, contextLength, window = usualWindow } = options;
     super({
-      backend,
+      ...{ backend, contextLength, window, guesses: mostDrafts },
       layout: model.cacheLayout(),
-      capacity: contextLength + mostDrafts,
       width: model.embeddingLength,
-      window,
     });
+    this.needs = { hidden: true, window } as const;
     this.#options = options;
     this.#once = new Workspace(backend);
   }
@@ -85,34 +86,45 @@ class MtpDrafter extends RowDrafter implements Drafter {
     const most = Math.min(limit, mostDrafts);
     // The row of the last token needs the hidden row before it.
     if (most <= 0 || last !== this.length || this.rows.first >= last) return { tokens: [] };
-    const first = this.#catchUp(last);
+    const first = this.#catchUp(tokens, last);
+    this.makeRoom(last, last - first + 1 + mostDrafts);
     const drafts: number[] = [];
     const confidence: number[] = [];
     const history = new TokenHistory(tokens);
     let chance = 1;
-    let state = await this.#run(this.#knownRows(tokens, first, last), first, signal);
-    for (;;) {
-      const position = history.length;
-      const { token } = sampleToken(state.logits, {
-        position,
-        history: history.view(),
-        settings: { ...settings, logprobs: 0 },
-      });
-      const sure = Math.exp(logprobsOf(state.logits, token, 0).logprob);
-      drafts.push(token);
-      confidence.push(sure);
-      history.push(token);
-      chance *= sure;
-      if (drafts.length >= most || chance < leastChance) break;
-      state = await this.#run({ tokens: [token], hidden: state.next }, position, signal);
+    try {
+      let state = await this.#run(this.#knownRows(tokens, first, last), first, signal);
+      for (;;) {
+        const position = history.length;
+        const { token } = sampleToken(state.logits, {
+          position,
+          history: history.view(),
+          settings: { ...settings, logprobs: 0 },
+        });
+        const sure = Math.exp(logprobsOf(state.logits, token, 0).logprob);
+        drafts.push(token);
+        confidence.push(sure);
+        history.push(token);
+        chance *= sure;
+        if (drafts.length >= most || chance < leastChance) break;
+        state = await this.#run({ tokens: [token], hidden: state.next }, position, signal);
+      }
+    } finally {
+      // Rows of guesses were made from the block's own rows: only those of true rows stay, also
+      // when an abort comes between two guesses.
+      this.cache.truncate(Math.min(this.cache.length, last + 1 - this.base));
     }
-    // Rows of guesses were made from the block's own rows: only those of true rows stay.
-    this.cache.truncate(Math.min(this.cache.length, last + 1 - this.base));
+    this.#asked = { position: last, token: tokens[last] ?? -1 };
     return { tokens: drafts, confidence };
   }
 
   /** The first position to run so that the cache has everything up to `last`, which runs again. */
-  #catchUp(last: number): number {
+  #catchUp(tokens: ArrayLike<number>, last: number): number {
+    const { position, token } = this.#asked;
+    if (position >= this.base && tokens[position] !== token) {
+      // The text went on with another token than the one that was asked about.
+      this.cache.truncate(Math.min(this.cache.length, position - this.base));
+    }
     const next = this.base + Math.min(this.cache.length, last - this.base);
     if (next >= this.base && next - 1 >= this.rows.first && this.cache.length > 0) {
       this.cache.truncate(next - this.base);
@@ -143,7 +155,6 @@ class MtpDrafter extends RowDrafter implements Drafter {
     signal: AbortSignal | undefined,
   ): Promise<{ logits: Float32Array; next: Float32Array }> {
     const count = rows.tokens.length;
-    this.cache.reserve(count);
     const ids = Int32Array.from(rows.tokens);
     const positions = Int32Array.from({ length: count }, (_, at) => position + at);
     let pass = count === 1 ? this.#single : undefined;
@@ -177,7 +188,9 @@ class MtpDrafter extends RowDrafter implements Drafter {
     const positions = graph.input('draft positions', GgmlType.I32, [count]);
     const slice = { cache: this.cache, start: 0, count, past: this.cache.length };
     const outputs = count === 1 ? undefined : graph.indices('draft outputs', [count - 1]);
-    const made = model.forward(graph, { tokens, hidden, positions, sequence: slice, outputs });
+    const { window } = this;
+    const batch = { tokens, hidden, positions, sequence: slice, outputs, window };
+    const made = model.forward(graph, batch);
     const logits = graph.output(made.logits);
     return {
       workspace,

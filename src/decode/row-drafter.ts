@@ -3,6 +3,10 @@
  * read, and keep a KV cache of their own that is made from them when a guess is asked for. The cache
  * holds rows of the positions [base, base + length); it can always be made again, so only the hidden
  * rows are saved. Knows no draft model.
+ *
+ * A guess depends on the last `window` positions and on nothing else, so memory is bounded by the
+ * window, not by the context: the cache has room for two windows, and when it is full, the rows that
+ * nothing looks back on any more make room.
  */
 import { PacelineError } from '../base/errors.js';
 import { KvCache } from '../cache/kv-cache.js';
@@ -15,12 +19,27 @@ import { HiddenRows } from './hidden-rows.js';
 export interface RowDrafterOptions {
   readonly backend: Backend;
   readonly layout: readonly CacheRows[];
-  /** Positions that fit into the drafter's cache, guesses included. */
-  readonly capacity: number;
+  /** Positions of the target's context. */
+  readonly contextLength: number;
+  /** Rows of a guess, which are in the cache while it is made. */
+  readonly guesses: number;
   /** Floats of a hidden row. */
   readonly width: number;
-  /** Rows that are kept. */
+  /** Positions that a guess looks back on. */
   readonly window: number;
+}
+
+/** Positions that drafters look back on unless told otherwise: more would slow down the first token. */
+export const usualWindow = 512;
+
+/** Element type of drafters' caches. */
+export const draftCacheType = GgmlType.F16;
+
+/** Positions that the cache of a drafter has room for. */
+export function draftCacheLength(
+  options: Pick<RowDrafterOptions, 'contextLength' | 'guesses' | 'window'>,
+): number {
+  return Math.min(options.contextLength, 2 * options.window) + options.guesses;
 }
 
 export abstract class RowDrafter {
@@ -29,10 +48,14 @@ export abstract class RowDrafter {
   protected readonly cache: KvCache;
   /** Position of the cache's first row. */
   protected base = 0;
+  protected readonly window: number;
 
-  constructor({ backend, layout, capacity, width, window }: RowDrafterOptions) {
-    this.rows = new HiddenRows(width, window);
-    this.cache = new KvCache({ backend, layout, capacity, type: GgmlType.F16 });
+  constructor(options: RowDrafterOptions) {
+    const { backend, layout, width, window, contextLength } = options;
+    this.window = window;
+    this.rows = new HiddenRows(width, Math.min(window, contextLength));
+    const capacity = draftCacheLength(options);
+    this.cache = new KvCache({ backend, layout, capacity, type: draftCacheType });
   }
 
   get length(): number {
@@ -58,6 +81,17 @@ export abstract class RowDrafter {
       );
     }
     this.rows.append(tokens.length, features);
+  }
+
+  /** Makes room for `count` more rows by dropping those that no row from `position` on looks at. */
+  protected makeRoom(position: number, count: number): void {
+    if (this.cache.length + count > this.cache.capacity) {
+      const unseen = position - this.window + 1 - this.base;
+      const drop = Math.max(0, Math.min(this.cache.length, unseen));
+      this.cache.dropFirst(drop);
+      this.base += drop;
+    }
+    this.cache.reserve(count);
   }
 
   truncate(length: number): boolean {

@@ -9,7 +9,9 @@ import type { Backend } from '../ggml/backend.js';
 import type { Graph } from '../ggml/graph.js';
 import { preferredLayouts } from '../ggml/layouts.js';
 import type { Tensor } from '../ggml/tensor.js';
+import { GgmlType } from '../ggml/types.js';
 import type { Weight } from '../ggml/weight.js';
+import type { GgufTensorInfo } from '../gguf/types.js';
 import { append, attendBlock } from './attention.js';
 import * as layers from './layers.js';
 import type { ModelSource } from './load.js';
@@ -34,6 +36,8 @@ export interface DflashBlock {
   readonly slice: SequenceSlice;
   /** Rows that guess: 1 to B - 1, I32. */
   readonly outputs: Tensor;
+  /** A row sees no more than the `window - 1` positions before its own. */
+  readonly window: number;
 }
 
 export interface DflashModel {
@@ -43,23 +47,17 @@ export interface DflashModel {
   readonly maskToken: number;
   /** Taps: index i is the input of the target's layer i. */
   readonly targetLayers: readonly number[];
+  /** The target's token for each logit, where the draft model knows only some of them. */
+  readonly vocabulary: Int32Array | undefined;
+  readonly targetVocabulary: number;
   readonly weightBytes: number;
   cacheLayout(): readonly CacheRows[];
   /** Stores keys and values of context rows; they depend on nothing but their own features. */
   inject(graph: Graph, context: DflashContext): void;
-  /** Logits [vocabulary, outputs] of a block behind the context. */
+  /** Logits of a block behind the context: [vocabulary, outputs]. */
   guess(graph: Graph, block: DflashBlock): Tensor;
   dispose(): void;
 }
-
-/** Tensors of variants that guess in another way; they would be read wrongly, not just worse. */
-const variants = [
-  'markov_w1.weight',
-  'selector_hidden.weight',
-  'd2t',
-  'token_embd.weight',
-  'output.weight',
-];
 
 /** Whether the file is a draft model of this kind. */
 export function isDflash(source: ModelSource): boolean {
@@ -79,16 +77,8 @@ export async function loadDflashModel(
   const metadata = new Metadata(source);
   const { embeddingLength, vocabSize, contextLength, layerCount } = target.hyperparameters;
   const loader = new WeightLoader(source, contextLength);
-  const variant =
-    variants.find((name) => loader.find(name) !== undefined) ??
-    ['embedding_scale', 'hidden_activation'].find((key) => metadata.has(key));
-  if (variant !== undefined) {
-    throw new PacelineError(
-      'unsupported-architecture',
-      `DFlash models with ${variant} are not supported`,
-      { hint: 'Take a plain DFlash model, or draft with ngram or mtp.' },
-    );
-  }
+  const activation = metadata.string('hidden_activation') ?? 'silu';
+  if (activation !== 'silu') throw unsupported(`hidden_activation ${activation}`);
   const common = readHyperparameters(metadata, vocabSize);
   const targetLayers = metadata.numbers('target_layers');
   const maskToken = source.metadata.get('tokenizer.ggml.mask_token_id')?.value;
@@ -112,18 +102,31 @@ export async function loadDflashModel(
   const contextNorm = loader.vector('enc.output_norm.weight', embeddingLength);
   const norm = loader.vector('output_norm.weight', embeddingLength);
   const blocks = h.headCounts.map((_, layer) => qwen3Block.weights(loader, h, layer));
-  const table = sharedWeight(target, 'token_embd.weight');
+  const ids = loader.find('d2t');
+  const own = (name: string, rows: number, tied: boolean) =>
+    loader.find(name) && loader.table(name, [embeddingLength, rows], tied);
+  const ownTable = own('token_embd.weight', vocabSize, false);
+  const ownHead = own('output.weight', ids?.shape[0] ?? vocabSize, true);
+  if (ids !== undefined && ownHead === undefined) throw unsupported('d2t, without output.weight');
+  const table = ownTable ?? sharedWeight(target, 'token_embd.weight');
   const head: layers.Linear = {
-    weight: sharedWeight(target, 'output.weight', 'token_embd.weight'),
+    weight: ownHead ?? sharedWeight(target, 'output.weight', 'token_embd.weight'),
     scale: undefined,
     bias: undefined,
   };
-  const window = metadata.has('attention.sliding_window')
-    ? metadata.count('attention.sliding_window')
-    : undefined;
+  // Variants guess in another way, and would be read wrongly, not just worse: what a file has must
+  // be what is computed here.
+  const known = new Set(['d2t', ...loader.weights.map(({ name }) => name)]);
+  const unread = [...source.tensors.keys()].find((name) => !known.has(name));
+  if (unread !== undefined) throw unsupported(unread);
+  const window = metadata.count('attention.sliding_window', Infinity);
   const windowed = metadata.flagPerLayer('attention.sliding_window_pattern', h.layerCount);
   const causal = source.metadata.get('dflash.attention.causal')?.value === true;
   const scale = metadata.number('attention.scale', 1 / Math.sqrt(h.headDim));
+  const embeddingScale = metadata.number('embedding_scale', 1);
+  const logitScale = metadata.number('logit_scale', 1);
+  const softcap = metadata.number('final_logit_softcapping', 0);
+  const vocabulary = ids && (await readVocabulary(source, ids, vocabSize, options.signal));
 
   const allocations = await loader.load({ ...options, layouts: preferredLayouts() });
   const rotated = (graph: Graph, part: Tensor, weight: Weight, positions: Tensor) => {
@@ -139,6 +142,8 @@ export async function loadDflashModel(
     blockSize: metadata.count('block_size', 16, 2),
     maskToken,
     targetLayers,
+    vocabulary,
+    targetVocabulary: vocabSize,
     weightBytes: allocations.reduce((sum, { bytes }) => sum + bytes, 0),
     cacheLayout: () =>
       h.kvHeadCounts.map((heads) => ({ kRow: heads * h.headDim, vRow: heads * h.headDim })),
@@ -159,12 +164,17 @@ export async function loadDflashModel(
       }
     },
 
-    guess(graph, { tokens, positions, slice, outputs }) {
+    guess(graph, { tokens, positions, slice, outputs, window: most }) {
       let x = graph.rows(table, tokens); // [embedding, B]
+      if (embeddingScale !== 1) x = graph.scale(x, embeddingScale);
       for (const [layer, b] of blocks.entries()) {
         const normed = graph.rmsNorm(x, b.attentionNorm.tensor, h.epsilon);
         const { q, k, v } = layers.project(graph, b.qkv, normed, h, layer);
-        const options = { scale, causal, window: windowed?.[layer] ? window : undefined };
+        const options = {
+          scale,
+          causal,
+          window: windowed?.[layer] ? Math.min(window, most) : most,
+        };
         const seen = attendBlock(
           ...([graph, slice, layer] as const),
           rotated(graph, q, b.qNorm, positions),
@@ -177,11 +187,39 @@ export async function loadDflashModel(
         x = graph.add(sum, qwen3Block.network(graph, b, inner));
       }
       const rows = graph.getRows(x, outputs);
-      return layers.linear(graph, head, graph.rmsNorm(rows, norm.tensor, h.epsilon));
+      let z = layers.linear(graph, head, graph.rmsNorm(rows, norm.tensor, h.epsilon));
+      if (logitScale !== 1) z = graph.scale(z, logitScale);
+      if (softcap > 0) z = graph.scale(graph.tanh(graph.scale(z, 1 / softcap)), softcap);
+      return z;
     },
 
     dispose() {
       for (const allocation of allocations.splice(0)) allocation.dispose();
     },
   };
+}
+
+function unsupported(what: string): PacelineError {
+  return new PacelineError(
+    'unsupported-architecture',
+    `DFlash models with ${what} are not supported`,
+    { hint: 'Take a plain DFlash model, or draft with ngram or mtp.' },
+  );
+}
+
+/** The target's token for each token of a draft model with a vocabulary of its own. */
+async function readVocabulary(
+  source: ModelSource,
+  info: GgufTensorInfo,
+  vocabSize: number,
+  signal: AbortSignal | undefined,
+): Promise<Int32Array> {
+  if (info.type !== GgmlType.I64 || info.shape.length !== 1) throw unsupported(`d2t of ${info}`);
+  const bytes = new Uint8Array(info.bytes);
+  await source.readTensor(info, bytes, { start: 0, signal });
+  const ids = Array.from(new BigInt64Array(bytes.buffer), Number);
+  if (ids.every((id) => id >= 0 && id < vocabSize)) return Int32Array.from(ids);
+  throw new PacelineError('wrong-shape', 'The draft model has tokens that the target does not', {
+    hint: 'Take the draft file that was made for this model.',
+  });
 }

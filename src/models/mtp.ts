@@ -27,6 +27,8 @@ export interface MtpBatch {
   readonly sequence: SequenceSlice;
   /** Row numbers whose logits are wanted, I32; undefined: all. */
   readonly outputs: Tensor | undefined;
+  /** A row sees its own position and the `window - 1` before. */
+  readonly window: number;
 }
 
 export interface MtpModel {
@@ -106,13 +108,13 @@ export async function loadMtpModel(
     vocabSize,
     weightBytes: allocations.reduce((sum, { bytes }) => sum + bytes, 0),
     cacheLayout: () => [{ kRow: rows, vRow: rows }],
-    forward(graph, { tokens, hidden, positions, sequence, outputs }) {
+    forward(graph, { tokens, hidden, positions, sequence, outputs, window }) {
       const e = graph.rmsNorm(graph.rows(table, tokens), tokenNorm.tensor, h.epsilon);
       const before = graph.rmsNorm(hidden, hiddenNorm.tensor, h.epsilon);
       const joined = graph.linear(join, graph.concat(e, before, 0)); // [embedding, T]
       const batch = { tokens, positions, sequences: [sequence], outputs };
       const stream = new Stream(graph, batch, 1);
-      const x = qwen3Block.block(stream, single, block, joined, 0);
+      const x = qwen3Block.block(stream, { ...single, window }, block, joined, 0);
       const normed = graph.rmsNorm(x, norm.tensor, h.epsilon);
       return { logits: linear(graph, head, normed), hidden: normed };
     },

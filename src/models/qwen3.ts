@@ -20,6 +20,8 @@ interface Qwen3 extends Hyperparameters {
   readonly inner: readonly number[];
   readonly experts: number;
   readonly expertsUsed: number;
+  /** Positions that a row of a draft block looks back on; undefined: all. */
+  readonly window?: number;
 }
 
 /** @param layout `qwen3` or `qwen3moe`; that of the file unless its architecture has another name. */
@@ -86,7 +88,12 @@ function attention(
   ) as [Tensor, Tensor, Tensor]; // [head, heads, T]
   const scale = 1 / Math.sqrt(h.headDim);
   const norms = { q: b.qNorm, k: b.kNorm, epsilon: h.epsilon };
-  const seen = attend(graph, batch, layer, q, k, v, { scale, rope: h.rope, norms });
+  const seen = attend(graph, batch, layer, q, k, v, {
+    scale,
+    rope: h.rope,
+    norms,
+    window: h.window,
+  });
   return layers.linear(graph, b.output, seen);
 }
 

@@ -55,6 +55,30 @@ describe('KV cache', () => {
     assert.equal(cache.value.length, 2);
   });
 
+  it('drops first rows: the others move to the front, whatever their size', () => {
+    // More bytes than are moved at a time.
+    using cache = disposable(create(20_000));
+    fill(cache.value, 15_000, 3);
+    using rest = disposable(create(20_000));
+    fill(rest.value, 15_000, 3);
+    cache.value.dropFirst(7);
+    assert.equal(cache.value.length, 14_993);
+    for (const layer of [0, 1]) {
+      for (const part of ['k', 'v'] as const) {
+        const { strides } = cache.value.layer(layer)[part];
+        const [found, wanted] = [cache.value, rest.value].map((from, index) => {
+          const bytes = new Uint8Array(14_993 * strides[1]);
+          readTensorBytes(backend, from.layer(layer)[part], bytes, index * 7 * strides[1]);
+          return bytes;
+        });
+        assert.ok(found && wanted && Buffer.compare(found, wanted) === 0, `${part} of ${layer}`);
+      }
+    }
+    cache.value.dropFirst(14_993);
+    assert.equal(cache.value.length, 0);
+    assert.throws(() => cache.value.dropFirst(1), { code: 'internal' });
+  });
+
   it('comes back from a snapshot byte for byte', () => {
     using original = disposable(create());
     using copy = disposable(create(9));

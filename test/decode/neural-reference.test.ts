@@ -1,0 +1,250 @@
+/**
+ * What the neural drafters guess, against references in double precision: several rounds by the
+ * engine's own loop with partial acceptance, on small random models of every form that files come in.
+ */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { dflashSource } from '../../src/decode/dflash.js';
+import { mtpSource } from '../../src/decode/mtp.js';
+import type { Graph } from '../../src/ggml/graph.js';
+import type { Tensor } from '../../src/ggml/tensor.js';
+import { readGguf } from '../../src/gguf/reader.js';
+import { type GgufContent, writeGguf } from '../../src/gguf/writer.js';
+import { loadModel } from '../../src/index.js';
+import { loadDflashModel } from '../../src/models/dflash.js';
+import { loadMtpModel } from '../../src/models/mtp.js';
+import {
+  type RandomDflashOptions,
+  type RandomMtpOptions,
+  randomDflash,
+  randomModelWithMtp,
+  randomMtp,
+} from '../support/random-drafters.js';
+import { type RandomModelOptions, randomModel } from '../support/random-model.js';
+import { temporaryFile } from '../support/tiny-model.js';
+import { forcedRun, type Round } from './forced-run.js';
+import { dflashLogits, mtpLogits, type ReferenceInput, Tensors, targetRows } from './reference.js';
+
+const shape = {
+  ...{ layers: 4, embedding: 64, heads: 4, kvHeads: 2, headDim: 32, inner: 96, vocab: 331 },
+} as const;
+const target = {
+  ...shape,
+  architecture: 'qwen3',
+  tied: false,
+} as const satisfies RandomModelOptions;
+const prompt = Array.from({ length: 11 }, (_, at) => 20 + ((at * 67) % 300));
+/** Right guesses by round: none, some, all, one, none, all, two, three. */
+const accept = [0, 2, 99, 1, 0, 99, 2, 3];
+
+/** Logits of the engine (weights F32, draft cache F16) may be off by so much of their range. */
+const tolerance = 1e-4;
+
+let files = 0;
+async function written(content: GgufContent): Promise<string> {
+  const path = temporaryFile(`neural-${files++}.gguf`);
+  await writeGguf(path, content);
+  return path;
+}
+
+/** Has every read of `tensor` noted. */
+function noting(graph: Graph, tensor: Tensor, logits: Float32Array[], rows: number): void {
+  const read = graph.read.bind(graph);
+  graph.read = (wanted, ...range) => {
+    const data = read(wanted, ...range);
+    const size = data.length / rows;
+    if (wanted === tensor) {
+      for (let row = 0; row < rows; row++) logits.push(data.slice(row * size, (row + 1) * size));
+    }
+    return data;
+  };
+}
+
+function check(
+  round: Round,
+  expected: readonly Float64Array[],
+  found: readonly Float32Array[],
+): void {
+  assert.ok(found.length >= round.guesses.length && expected.length >= round.guesses.length);
+  for (const [index, guess] of round.guesses.entries()) {
+    const [row, wanted] = [found[index] as Float32Array, expected[index] as Float64Array];
+    const finite = wanted.filter((value) => Number.isFinite(value));
+    const range = Math.max(...finite) - Math.min(...finite);
+    for (const [token, value] of wanted.entries()) {
+      if (!Number.isFinite(value)) continue;
+      const off = Math.abs(value - (row[token] ?? 0)) / range;
+      const where = `after ${round.tokens.length} tokens, guess ${index}, token ${token}`;
+      assert.ok(off < tolerance, `${where}: ${row[token]} instead of ${value}`);
+    }
+    // The guess is the reference's, or as good to within the tolerance.
+    const best = Math.max(...finite);
+    assert.ok((wanted[guess] ?? 0) >= best - 2 * tolerance * range, `guess ${index} is ${guess}`);
+  }
+}
+
+type Inputs = Pick<ReferenceInput, 'target' | 'draft' | 'window'>;
+
+function inputOf(inputs: Inputs, round: Round): ReferenceInput {
+  const rows = targetRows(inputs.target, shape, round.tokens.slice(0, -1));
+  return { ...inputs, shape, tokens: round.tokens, rows };
+}
+
+/** After the first round, no row is computed that is in the drafter's cache already. */
+function checkWork(counts: readonly number[], rounds: readonly Round[]): void {
+  const most = Math.max(...rounds.map(({ accepted }) => accepted)) + 2;
+  assert.ok(counts.length > 1);
+  for (const count of counts.slice(1)) assert.ok(count <= most, `${count} rows at once`);
+}
+
+describe('mtp against the reference', () => {
+  interface MtpCase extends Partial<RandomMtpOptions> {
+    readonly inTarget?: boolean;
+    readonly lookBack?: number;
+    readonly prefillChunk?: number;
+  }
+
+  async function mtpCase(o: MtpCase): Promise<void> {
+    const { inTarget = false, lookBack: window = 512, prefillChunk, ...rest } = o;
+    const options = { ...shape, tied: false, ...rest };
+    const { tied } = options;
+    const drafts = inTarget ? randomModelWithMtp(options) : randomMtp(options);
+    const base = inTarget ? drafts : randomModel({ ...target, tied });
+    const path = await written(base);
+    const file = inTarget ? path : await written(drafts);
+    await using model = await loadModel(path, { threads: 1, contextLength: 128, kvType: 'f32' });
+    assert.equal(model.runtime.model.hyperparameters.layerCount, shape.layers);
+    const { backend, drafterSources } = model.runtime;
+    assert.equal(
+      drafterSources.some(({ name }) => name === 'mtp'),
+      inTarget,
+      'the block in the own file is found',
+    );
+    await using gguf = await readGguf(file);
+    const mtp = await loadMtpModel(gguf, model.runtime.model, { backend });
+    const logits: Float32Array[] = [];
+    const counts: number[] = [];
+    using source = mtpSource({
+      ...{ backend, contextLength: 128, window },
+      model: {
+        ...mtp,
+        forward(graph, batch) {
+          const made = mtp.forward(graph, batch);
+          counts.push(batch.tokens.elements);
+          noting(graph, made.logits, logits, 1);
+          return made;
+        },
+      },
+    });
+    const run = { model, source, logits, prompt, accept };
+    const rounds = await forcedRun(prefillChunk === undefined ? run : { ...run, prefillChunk });
+    assert.equal(rounds.length, accept.length);
+    checkWork(counts, rounds);
+    const inputs = { target: new Tensors(base), draft: new Tensors(drafts), window };
+    for (const round of rounds) {
+      check(round, mtpLogits(inputOf(inputs, round), round.guesses), round.logits);
+    }
+    const longest = Math.max(...rounds.map(({ guesses }) => guesses.length));
+    assert.ok(longest >= 3, `guesses go on from guesses: ${longest}`);
+    assert.ok(rounds.some(({ guesses, accepted }) => accepted > 0 && accepted < guesses.length));
+  }
+
+  const own = { ownHead: true, ownHeadNorm: true } as const;
+  it('in a file of its own, with the target’s table, norm and head', () => mtpCase({}));
+  it('behind a target whose head is its table', () => mtpCase({ tied: true }));
+  it('behind the target in one file, which the trunk does not run', () =>
+    mtpCase({ inTarget: true }));
+  it('with its own norm', () => mtpCase({ ownHeadNorm: true }));
+  it('with its own head', () => mtpCase({ ownHead: true }));
+  it('with its own table, norm and head', () => mtpCase({ ...own, ownTable: true }));
+  it('in one file with its own table, norm and head', () =>
+    mtpCase({ ...own, ownTable: true, inTarget: true }));
+  it('after a prompt that was read in pieces', () => mtpCase({ ...own, prefillChunk: 4 }));
+  it('looking back on a window that the text leaves behind', () =>
+    mtpCase({ ...own, lookBack: 14 }));
+  it('looking back on a very small window', () => mtpCase({ ...own, lookBack: 6 }));
+});
+
+describe('dflash against the reference', () => {
+  const usual = {
+    ...shape,
+    ...{ layers: 2, blockSize: 6, maskToken: 7, targetLayers: [1, 2, 4] },
+  } as const;
+
+  interface DflashCase extends Partial<RandomDflashOptions> {
+    readonly lookBack?: number;
+    readonly prefillChunk?: number;
+    readonly draftMax?: number;
+  }
+
+  async function dflashCase(o: DflashCase): Promise<void> {
+    const { lookBack: window = 512, prefillChunk, draftMax, ...rest } = o;
+    const options = { ...usual, ...rest };
+    const [base, drafts] = [randomModel(target), randomDflash(options)];
+    const path = await written(base);
+    await using model = await loadModel(path, { threads: 1, contextLength: 128, kvType: 'f32' });
+    const { backend } = model.runtime;
+    await using gguf = await readGguf(await written(drafts));
+    const dflash = await loadDflashModel(gguf, model.runtime.model, { backend });
+    const logits: Float32Array[] = [];
+    const counts: number[] = [];
+    using source = dflashSource({
+      ...{ backend, contextLength: 128, window },
+      model: {
+        ...dflash,
+        inject(graph, context) {
+          counts.push(context.positions.elements);
+          dflash.inject(graph, context);
+        },
+        guess(graph, block) {
+          const made = dflash.guess(graph, block);
+          noting(graph, made, logits, options.blockSize - 1);
+          return made;
+        },
+      },
+    });
+    const rounds = await forcedRun({
+      ...{ model, source, logits, prompt, accept },
+      ...(prefillChunk === undefined ? {} : { prefillChunk }),
+      ...(draftMax === undefined ? {} : { draftMax }),
+    });
+    checkWork(counts, rounds);
+    const inputs = { target: new Tensors(base), draft: new Tensors(drafts), window };
+    for (const round of rounds) {
+      assert.equal(round.guesses.length, Math.min(draftMax ?? 99, options.blockSize - 1));
+      const expected = dflashLogits(inputOf(inputs, round), options);
+      check(round, expected, spread(round.logits, options.vocabulary));
+    }
+  }
+
+  /** Logits by the target's tokens. */
+  function spread(rows: readonly Float32Array[], vocabulary: readonly number[] | undefined) {
+    if (vocabulary === undefined) return rows;
+    return rows.map((row) => {
+      const all = new Float32Array(shape.vocab).fill(Number.NEGATIVE_INFINITY);
+      for (const [index, token] of vocabulary.entries()) all[token] = row[index] ?? 0;
+      return all;
+    });
+  }
+
+  it('with full attention', () => dflashCase({}));
+  it('with more layers, and taps in another order, the last layer’s output first', () =>
+    dflashCase({ layers: 3, targetLayers: [4, 1, 3, 2], blockSize: 5 }));
+  it('with one tap', () => dflashCase({ targetLayers: [3] }));
+  it('with sliding windows in some layers', () =>
+    dflashCase({ layers: 3, sliding: [5, [true, false, true]] }));
+  it('with a causal block', () => dflashCase({ causal: true }));
+  it('with a causal block and sliding windows', () =>
+    dflashCase({ causal: true, sliding: [4, [true, true]] }));
+  it('with attention.causal given as false', () => dflashCase({ causal: false }));
+  it('with scaled embeddings', () => dflashCase({ embeddingScale: 8 }));
+  it('with scaled and capped logits', () => dflashCase({ logitScale: 0.5, softcap: 3 }));
+  it('with its own table and head', () => dflashCase({ ownTable: true, ownHead: true }));
+  it('with a vocabulary of its own', () =>
+    dflashCase({ vocabulary: Array.from({ length: 90 }, (_, at) => (at * 11 + 5) % 331) }));
+  it('guessing less than its block has', () => dflashCase({ draftMax: 2 }));
+  it('after a prompt that was read in pieces', () => dflashCase({ prefillChunk: 4 }));
+  it('looking back on a window that the text leaves behind', () => dflashCase({ lookBack: 10 }));
+  it('looking back on a very small window', () => dflashCase({ lookBack: 4 }));
+  it('with a sliding window beyond the one it looks back on', () =>
+    dflashCase({ lookBack: 7, sliding: [50, [true, true]] }));
+});

@@ -1,0 +1,166 @@
+/**
+ * Small random draft models to go with `random-model.ts`: multi-token prediction blocks, behind a
+ * target or in a file of their own, and DFlash models. The same options give the same bytes.
+ */
+import { GgmlType } from '../../src/ggml/types.js';
+import { type GgufMetadataEntry, GgufValueType } from '../../src/gguf/types.js';
+import type { GgufContent, GgufTensorToWrite } from '../../src/gguf/writer.js';
+import {
+  encodeValues,
+  f32,
+  type RandomModelOptions,
+  randomModel,
+  randomNormal,
+  text,
+  u32,
+} from './random-model.js';
+
+/** What draft models share with the target: its width, its tokens, and here its heads too. */
+export type DraftShape = Omit<RandomModelOptions, 'architecture' | 'layers'>;
+
+export interface RandomMtpOptions extends DraftShape {
+  /** Layers of the target, behind which the block stands. */
+  readonly layers: number;
+  readonly ownHeadNorm?: boolean;
+  readonly ownTable?: boolean;
+  readonly ownHead?: boolean;
+}
+
+export interface RandomDflashOptions extends DraftShape {
+  readonly layers: number;
+  readonly blockSize: number;
+  readonly maskToken: number;
+  readonly targetLayers: readonly number[];
+  /** Sliding window, and which layers have it. */
+  readonly sliding?: readonly [size: number, layers: readonly boolean[]];
+  readonly causal?: boolean;
+  readonly embeddingScale?: number;
+  readonly logitScale?: number;
+  readonly softcap?: number;
+  readonly ownTable?: boolean;
+  readonly ownHead?: boolean;
+  /** Tokens that the draft model knows; its own head has as many rows. */
+  readonly vocabulary?: readonly number[];
+}
+
+/** Embedding width and vocabulary that `randomModel` takes unless told otherwise. */
+const usualWidth = 256;
+const usualVocabulary = 331;
+
+function matrix(name: string, seed: number, shape: readonly [number, number], gain = 1) {
+  const random = randomNormal(seed);
+  const values = Float32Array.from(
+    { length: shape[0] * shape[1] },
+    () => (gain * random()) / Math.sqrt(shape[0]),
+  );
+  return tensor(name, shape, values);
+}
+
+function norm(name: string, seed: number, length: number, gain = 1) {
+  const random = randomNormal(seed);
+  return tensor(
+    name,
+    [length],
+    Float32Array.from({ length }, () => gain * (1 + 0.2 * random())),
+  );
+}
+
+function tensor(name: string, shape: readonly number[], values: Float32Array): GgufTensorToWrite {
+  return { name, type: GgmlType.F32, shape, data: encodeValues(GgmlType.F32, shape, values) };
+}
+
+/** The tensors `blk.N.nextn...` of a multi-token prediction block N. */
+function nextnTensors(o: RandomMtpOptions): GgufTensorToWrite[] {
+  const { embedding = usualWidth, vocab = usualVocabulary, seed = 1 } = o;
+  const at = `blk.${o.layers}.nextn`;
+  const first = 7000 + seed * 10;
+  return [
+    matrix(`${at}.eh_proj.weight`, first, [2 * embedding, embedding], 1.4),
+    norm(`${at}.enorm.weight`, first + 1, embedding),
+    norm(`${at}.hnorm.weight`, first + 2, embedding),
+    ...(o.ownHeadNorm ? [norm(`${at}.shared_head_norm.weight`, first + 3, embedding, 1.5)] : []),
+    ...(o.ownTable ? [matrix(`${at}.embed_tokens.weight`, first + 4, [embedding, vocab], 8)] : []),
+    ...(o.ownHead
+      ? [matrix(`${at}.shared_head_head.weight`, first + 5, [embedding, vocab], 4)]
+      : []),
+  ];
+}
+
+function withBlock(o: RandomMtpOptions): GgufContent {
+  const content = randomModel({
+    ...o,
+    architecture: 'qwen3',
+    layers: o.layers + 1,
+    metadata: { ...o.metadata, nextn_predict_layers: u32(1) },
+  });
+  return { metadata: content.metadata, tensors: [...content.tensors, ...nextnTensors(o)] };
+}
+
+/** A qwen3 model with a multi-token prediction block behind its `layers` layers. */
+export function randomModelWithMtp(options: RandomMtpOptions): GgufContent {
+  return withBlock(options);
+}
+
+/** The same block in a file of its own, for a target with as many layers of the same width. */
+export function randomMtp(options: RandomMtpOptions): GgufContent {
+  const { metadata, tensors } = withBlock(options);
+  return {
+    metadata,
+    tensors: tensors.filter(({ name }) => name.startsWith(`blk.${options.layers}.`)),
+  };
+}
+
+export function randomDflash(o: RandomDflashOptions): GgufContent {
+  const { embedding = usualWidth, vocab = usualVocabulary, seed = 1 } = o;
+  const content = randomModel({ ...o, architecture: 'qwen3', tied: false });
+  const { ARRAY, INT32, BOOL } = GgufValueType;
+  const own: Record<string, GgufMetadataEntry> = {
+    'dflash.block_size': u32(o.blockSize),
+    'dflash.target_layers': {
+      type: ARRAY,
+      itemType: INT32,
+      value: Int32Array.from(o.targetLayers),
+    },
+    'tokenizer.ggml.mask_token_id': u32(o.maskToken),
+  };
+  if (o.sliding !== undefined) {
+    own['dflash.attention.sliding_window'] = u32(o.sliding[0]);
+    own['dflash.attention.sliding_window_pattern'] = {
+      type: ARRAY,
+      itemType: BOOL,
+      value: Uint8Array.from(o.sliding[1], Number),
+    };
+  }
+  if (o.causal !== undefined) {
+    own['dflash.attention.causal'] = { type: BOOL, value: o.causal };
+  }
+  if (o.embeddingScale !== undefined) own['dflash.embedding_scale'] = f32(o.embeddingScale);
+  if (o.logitScale !== undefined) own['dflash.logit_scale'] = f32(o.logitScale);
+  if (o.softcap !== undefined) own['dflash.final_logit_softcapping'] = f32(o.softcap);
+  const metadata = new Map<string, GgufMetadataEntry>();
+  for (const [key, entry] of content.metadata) {
+    metadata.set(key.replace(/^qwen3\./, 'dflash.'), entry);
+  }
+  metadata.set('general.architecture', text('dflash'));
+  for (const [key, entry] of Object.entries(own)) metadata.set(key, entry);
+  const first = 9000 + seed * 10;
+  const taps = o.targetLayers.length;
+  const tensors = content.tensors.filter(({ name }) => /^(blk\.|output_norm)/.test(name));
+  tensors.push(matrix('fc.weight', first, [taps * embedding, embedding]));
+  tensors.push(norm('enc.output_norm.weight', first + 1, embedding));
+  if (o.ownTable) tensors.push(matrix('token_embd.weight', first + 2, [embedding, vocab], 8));
+  const rows = o.vocabulary?.length ?? vocab;
+  if (o.ownHead || o.vocabulary) {
+    tensors.push(matrix('output.weight', first + 3, [embedding, rows], 4));
+  }
+  if (o.vocabulary !== undefined) {
+    const ids = BigInt64Array.from(o.vocabulary, BigInt);
+    tensors.push({
+      name: 'd2t',
+      type: GgmlType.I64,
+      shape: [rows],
+      data: new Uint8Array(ids.buffer),
+    });
+  }
+  return { metadata, tensors };
+}
