@@ -1,7 +1,20 @@
-/** The draft models that come with the default model, under the conformance suite of all drafters. */
+/**
+ * Draft models under the conformance suite of all drafters: those that come with the default model,
+ * and small random ones whose windows the texts of the suite leave behind.
+ */
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
+import { dflashSource } from '../../src/decode/dflash.js';
+import { mtpSource } from '../../src/decode/mtp.js';
+import { type GgufFile, readGgufFrom } from '../../src/gguf/reader.js';
+import { memorySource } from '../../src/gguf/source.js';
+import { encodeGguf, type GgufContent, writeGguf } from '../../src/gguf/writer.js';
 import { loadModel } from '../../src/index.js';
+import { loadDflashModel } from '../../src/models/dflash.js';
+import { loadMtpModel } from '../../src/models/mtp.js';
+import { randomDflash, randomMtp } from '../support/random-drafters.js';
+import { randomModel } from '../support/random-model.js';
+import { temporaryFile } from '../support/tiny-model.js';
 import { drafterConformance } from './drafter-conformance.js';
 
 const model = await loadModel('default', { threads: 1, contextLength: 256 });
@@ -17,6 +30,41 @@ for (const name of ['mtp', 'dflash']) {
     ...(source.needs.hidden ? { hiddenWidth: embeddingLength } : {}),
     ...(source.needs.taps ? { tapsWidth: embeddingLength * source.needs.taps.length } : {}),
   });
+}
+
+const shape = {
+  ...{ layers: 2, embedding: 64, heads: 4, kvHeads: 2, headDim: 32, inner: 96, vocab: 331 },
+} as const;
+const window = 12;
+const path = temporaryFile('target.gguf');
+await writeGguf(path, randomModel({ ...shape, architecture: 'llama' }));
+const small = await loadModel(path, { threads: 1, contextLength: 256 });
+const load = { backend: small.runtime.backend };
+const mtp = await loadMtpModel(
+  await openGguf(randomMtp({ ...shape, ownHead: true, ownTable: true })),
+  ...([small.runtime.model, load] as const),
+);
+const dflash = await loadDflashModel(
+  await openGguf(
+    randomDflash({
+      ...{ ...shape, blockSize: 5, maskToken: 9, targetLayers: [2, 1] },
+      sliding: [5, [true, false]],
+    }),
+  ),
+  ...([small.runtime.model, load] as const),
+);
+const common = { ...load, contextLength: 256, window };
+const rounds = { vocabularySize: shape.vocab, rounds: 8 };
+drafterConformance('small mtp', {
+  ...{ ...rounds, source: mtpSource({ ...common, model: mtp }), hiddenWidth: 64 },
+});
+drafterConformance('small dflash', {
+  ...{ ...rounds, source: dflashSource({ ...common, model: dflash }), tapsWidth: 128 },
+});
+
+async function openGguf(content: GgufContent): Promise<GgufFile> {
+  const bytes = await encodeGguf(content);
+  return readGgufFrom('random.gguf', async () => memorySource(bytes, 'random.gguf'));
 }
 
 describe('drafting with the default model', () => {
@@ -73,4 +121,9 @@ describe('drafting with the default model', () => {
   }
 });
 
-after(() => model.dispose());
+after(async () => {
+  mtp.dispose();
+  dflash.dispose();
+  await small.dispose();
+  await model.dispose();
+});
