@@ -31,6 +31,7 @@ export interface GenerationFlags {
   readonly draft?: DraftKind;
   readonly draftModel?: readonly string[];
   readonly draftMax?: number;
+  readonly draftWindow?: number;
   /** False with `--no-cache`. */
   readonly cache?: boolean;
 }
@@ -113,6 +114,10 @@ export function addGenerationFlags(command: Command): Command {
       'a GGUF with a drafter (DFlash or multi-token prediction); may be repeated',
     ).argParser(collect),
     new Option('--draft-max <tokens>', 'most tokens drafted at once').argParser(integer(1, 64)),
+    new Option(
+      '--draft-window <tokens>',
+      'how far draft models look back, which bounds their memory (default: 512)',
+    ).argParser(integer(1)),
     new Option('--no-cache', 'neither read nor keep the KV cache of other runs'),
   ];
   for (const flag of flags) command.addOption(group(flag));
@@ -128,12 +133,15 @@ function given<T extends object>(options: { [K in keyof T]: T[K] | undefined }):
 }
 
 /** The engine's loading options for the flags. */
-export function loadOptions(flags: LoadFlags & Pick<GenerationFlags, 'draftModel'>): LoadOptions {
+export function loadOptions(
+  flags: LoadFlags & Pick<GenerationFlags, 'draftModel' | 'draftWindow'>,
+): LoadOptions {
   return given<LoadOptions>({
     contextLength: flags.ctx,
     threads: flags.threads,
     kvType: flags.kv,
     draftModels: flags.draftModel,
+    draftWindow: flags.draftWindow,
   } as LoadOptions);
 }
 

@@ -1,16 +1,21 @@
 /** What `paceline inspect` prints: a summary of the header, and the memory that contexts need. */
-
+import { resolve } from 'node:path';
+import { type DraftMemory, draftMemory } from '../engine/draft-memory.js';
+import { draftFilesOf } from '../engine/model-path.js';
 import { typeName } from '../ggml/types.js';
 import { type MemoryNeed, memoryNeed } from '../gguf/kv-layout.js';
 import type { GgufFile } from '../gguf/reader.js';
 import { type GgufSummary, type PerLayer, summarize } from '../gguf/summary.js';
 import { type GgufMetadataEntry, GgufValueType, valueTypeName } from '../gguf/types.js';
+import { isDraftOnly } from '../models/draft-kind.js';
 import { openModelFile } from './model-file.js';
 import { bold, print, printJson } from './output.js';
 import { bytes, count, printable, table } from './table.js';
 
 export interface InspectFlags {
   readonly ctx?: number;
+  readonly draftModel?: readonly string[];
+  readonly draftWindow?: number;
   readonly all?: boolean;
   readonly json?: boolean;
 }
@@ -23,7 +28,7 @@ export async function inspectCommand(model: string, flags: InspectFlags): Promis
   const file = await openModelFile(model);
   try {
     const summary = summarize(file);
-    const needs = memoryNeeds(summary, flags.ctx);
+    const needs = await memoryNeeds(file, summary, flags);
     if (flags.json === true) await printJson(inspectJson(file, summary, needs, flags.all === true));
     else await printSummary(file, summary, needs, flags.all === true);
   } finally {
@@ -31,19 +36,52 @@ export async function inspectCommand(model: string, flags: InspectFlags): Promis
   }
 }
 
-function memoryNeeds(summary: GgufSummary, asked: number | undefined): MemoryNeed[] {
-  const { cache, weightBytes, contextLength } = summary;
+/** What a context needs, with the drafters that are loaded with the model. */
+interface Need extends MemoryNeed {
+  readonly drafters: readonly DraftMemory[];
+  /** Weights of drafters in files of their own, and the state that drafters keep of one sequence. */
+  readonly draftBytes: number;
+}
+
+async function memoryNeeds(
+  file: GgufFile,
+  summary: GgufSummary,
+  flags: InspectFlags,
+): Promise<Need[]> {
+  const { weightBytes, contextLength } = summary;
+  // A draft model alone has no cache but the drafter's own.
+  const cache = isDraftOnly(file) ? [] : summary.cache;
   if (cache === undefined) return [];
   const trained = contextLength ?? 0;
   const usual = [...usualContexts.filter((length) => length < trained), trained];
-  const contexts = asked === undefined ? usual.filter((length) => length > 0) : [asked];
-  return contexts.map((length) => memoryNeed(cache, { contextLength: length, weightBytes }));
+  const contexts = flags.ctx === undefined ? usual.filter((length) => length > 0) : [flags.ctx];
+  const drafts: GgufFile[] = [];
+  try {
+    for (const path of draftFilesOf(resolve(file.files[0] ?? ''), flags.draftModel)) {
+      drafts.push(await openModelFile(path));
+    }
+    return contexts.map((length) => {
+      const need = memoryNeed(cache, { contextLength: length, weightBytes });
+      const options = { contextLength: length, window: flags.draftWindow };
+      const own = draftMemory(file, options);
+      const others = drafts.map((draft) => draftMemory(draft, options));
+      const drafters = [own, ...others].filter((drafter) => drafter !== undefined);
+      // The weights of a block in the model's own file are among the model's.
+      const draftBytes = drafters.reduce(
+        (sum, drafter) => sum + drafter.stateBytes + (drafter === own ? 0 : drafter.weightBytes),
+        0,
+      );
+      return { ...need, drafters, draftBytes, totalBytes: need.totalBytes + draftBytes };
+    });
+  } finally {
+    for (const draft of drafts) await draft.close();
+  }
 }
 
 function inspectJson(
   file: GgufFile,
   summary: GgufSummary,
-  needs: readonly MemoryNeed[],
+  needs: readonly Need[],
   all: boolean,
 ): Record<string, unknown> {
   const { tokenizer, experts } = summary;
@@ -74,11 +112,15 @@ function inspectJson(
             vocabulary_size: tokenizer.vocabularySize ?? null,
             has_chat_template: tokenizer.hasChatTemplate,
           },
+    drafters: (needs.at(-1)?.drafters ?? []).map(({ name, weightBytes, stateBytes }) => ({
+      ...{ name, weight_bytes: weightBytes, state_bytes: stateBytes },
+    })),
     memory: needs.map((need) => ({
       context: need.contextLength,
       weight_bytes: need.weightBytes,
       cache_bytes: need.wholeCacheBytes,
       windowed_cache_bytes: need.cacheBytes,
+      draft_bytes: need.draftBytes,
       total_bytes: need.totalBytes,
     })),
     ...(all ? { metadata: metadataJson(file), tensor_list: tensorsJson(file) } : {}),
@@ -170,7 +212,7 @@ function facts(summary: GgufSummary): [string, string][] {
 async function printSummary(
   file: GgufFile,
   summary: GgufSummary,
-  needs: readonly MemoryNeed[],
+  needs: readonly Need[],
   all: boolean,
 ): Promise<void> {
   await print(table(facts(summary)));
@@ -186,14 +228,17 @@ async function printSummary(
     await print(table(rows, ['type', 'tensors', 'parameters', 'size', 'share']));
   }
   if (needs.length > 0) {
+    const drafting = needs.some(({ draftBytes }) => draftBytes > 0);
     const rows = needs.map((need) => [
       String(need.contextLength),
       bytes(need.weightBytes),
       bytes(need.wholeCacheBytes),
+      ...(drafting ? [bytes(need.draftBytes)] : []),
       bytes(need.totalBytes),
     ]);
+    const columns = ['context', 'weights', 'cache', ...(drafting ? ['drafters'] : []), 'together'];
     await print(`\n${bold('Memory')} (with an f16 cache; buffers for computing come on top)\n`);
-    await print(table(rows, ['context', 'weights', 'cache', 'together']));
+    await print(table(rows, columns));
   }
   if (!all) return;
   await print(`\n${bold('Metadata')}\n`);

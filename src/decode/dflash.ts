@@ -11,9 +11,10 @@ import type { Backend } from '../ggml/backend.js';
 import { GgmlType } from '../ggml/types.js';
 import { Workspace } from '../ggml/workspace.js';
 import type { DflashModel } from '../models/dflash.js';
+import { usualWindow } from './draft-window.js';
 import type { DraftContext, Drafter, DrafterSource, Observation, Proposal } from './drafter.js';
 import { TokenHistory } from './history.js';
-import { RowDrafter, usualWindow } from './row-drafter.js';
+import { RowDrafter } from './row-drafter.js';
 import { logprobsOf, sampleToken } from './sampler.js';
 
 export interface DflashOptions {

@@ -13,9 +13,10 @@ import type { Tensor } from '../ggml/tensor.js';
 import { GgmlType } from '../ggml/types.js';
 import { Workspace } from '../ggml/workspace.js';
 import type { MtpModel } from '../models/mtp.js';
+import { mostMtpDrafts as mostDrafts, usualWindow } from './draft-window.js';
 import type { DraftContext, Drafter, DrafterSource, Observation, Proposal } from './drafter.js';
 import { TokenHistory } from './history.js';
-import { RowDrafter, usualWindow } from './row-drafter.js';
+import { RowDrafter } from './row-drafter.js';
 import { logprobsOf, sampleToken } from './sampler.js';
 
 export interface MtpOptions {
@@ -27,7 +28,6 @@ export interface MtpOptions {
   readonly window?: number | undefined;
 }
 
-const mostDrafts = 8;
 /** Guessing ends when all guesses together are less likely to be right than this. */
 const leastChance = 0.1;
 

@@ -11,35 +11,12 @@
 import { PacelineError } from '../base/errors.js';
 import { KvCache } from '../cache/kv-cache.js';
 import type { Backend } from '../ggml/backend.js';
-import { GgmlType } from '../ggml/types.js';
-import type { CacheRows } from '../models/model.js';
+import { type DraftRows, draftCacheLength, draftCacheType, keptRows } from './draft-window.js';
 import type { FeatureRows, Observation } from './drafter.js';
 import { HiddenRows } from './hidden-rows.js';
 
-export interface RowDrafterOptions {
+export interface RowDrafterOptions extends DraftRows {
   readonly backend: Backend;
-  readonly layout: readonly CacheRows[];
-  /** Positions of the target's context. */
-  readonly contextLength: number;
-  /** Rows of a guess, which are in the cache while it is made. */
-  readonly guesses: number;
-  /** Floats of a hidden row. */
-  readonly width: number;
-  /** Positions that a guess looks back on. */
-  readonly window: number;
-}
-
-/** Positions that drafters look back on unless told otherwise: more would slow down the first token. */
-export const usualWindow = 512;
-
-/** Element type of drafters' caches. */
-export const draftCacheType = GgmlType.F16;
-
-/** Positions that the cache of a drafter has room for. */
-export function draftCacheLength(
-  options: Pick<RowDrafterOptions, 'contextLength' | 'guesses' | 'window'>,
-): number {
-  return Math.min(options.contextLength, 2 * options.window) + options.guesses;
 }
 
 export abstract class RowDrafter {
@@ -51,9 +28,9 @@ export abstract class RowDrafter {
   protected readonly window: number;
 
   constructor(options: RowDrafterOptions) {
-    const { backend, layout, width, window, contextLength } = options;
+    const { backend, layout, width, window } = options;
     this.window = window;
-    this.rows = new HiddenRows(width, Math.min(window, contextLength));
+    this.rows = new HiddenRows(width, keptRows(options));
     const capacity = draftCacheLength(options);
     this.cache = new KvCache({ backend, layout, capacity, type: draftCacheType });
   }

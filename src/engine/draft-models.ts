@@ -2,17 +2,17 @@
  * Finds and loads what can draft for a model: n-gram lookup always; a multi-token prediction block in
  * the model's own file; files that the caller names; and those that lie beside the embedded model.
  */
-import { existsSync } from 'node:fs';
 import { PacelineError } from '../base/errors.js';
 import { dflashSource } from '../decode/dflash.js';
 import type { DrafterSource } from '../decode/drafter.js';
 import { mtpSource } from '../decode/mtp.js';
 import { ngramSource } from '../decode/ngram.js';
 import type { Backend } from '../ggml/backend.js';
-import { type GgufFile, readGguf } from '../gguf/reader.js';
-import { isDflash, loadDflashModel } from '../models/dflash.js';
+import type { GgufFile } from '../gguf/reader.js';
+import { loadDflashModel } from '../models/dflash.js';
+import { hasMtpBlock, isDflash } from '../models/draft-kind.js';
 import type { LanguageModel } from '../models/model.js';
-import { hasMtpBlock, loadMtpModel } from '../models/mtp.js';
+import { loadMtpModel } from '../models/mtp.js';
 
 /** A drafter's shared part with what frees its weights. */
 export type LoadedDrafter = DrafterSource & Partial<Disposable>;
@@ -21,37 +21,32 @@ export interface DraftModelOptions {
   readonly target: LanguageModel;
   readonly backend: Backend;
   readonly contextLength: number;
+  /** Positions that neural drafters look back on. */
+  readonly window?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-}
-
-/** Draft files that lie beside a model by our own naming: `name-mtp.gguf`. */
-export function companionsOf(path: string): string[] {
-  return ['mtp', 'dflash']
-    .map((kind) => path.replace(/\.gguf$/, `-${kind}.gguf`))
-    .filter(existsSync);
 }
 
 /**
  * Loads all drafters of a model.
  * @param gguf the model's own file.
- * @param files draft models besides.
+ * @param drafts files of draft models besides.
  * @throws {PacelineError} as reading and loading the files; `usage` for a file that is no drafter.
  */
 export async function loadDrafters(
   gguf: GgufFile,
-  files: readonly string[],
+  drafts: readonly GgufFile[],
   options: DraftModelOptions,
 ): Promise<readonly LoadedDrafter[]> {
   const drafters: LoadedDrafter[] = [ngramSource()];
   try {
     if (hasMtpBlock(gguf)) drafters.push(await loadMtp(gguf, options));
-    for (const file of files) {
-      await using draft = await readGguf(file, { signal: options.signal });
+    for (const draft of drafts) {
       if (isDflash(draft)) {
         drafters.push(await loadDflash(draft, options));
         continue;
       }
       if (!hasMtpBlock(draft)) {
+        const [file] = draft.files;
         throw new PacelineError('usage', `${file} holds no drafter`, {
           hint: 'A draft model is a GGUF of architecture dflash, or one with nextn tensors.',
           details: { file },
@@ -67,13 +62,13 @@ export async function loadDrafters(
 }
 
 async function loadMtp(file: GgufFile, options: DraftModelOptions): Promise<LoadedDrafter> {
-  const { target, backend, contextLength, signal } = options;
+  const { target, backend, contextLength, window, signal } = options;
   const model = await loadMtpModel(file, target, { backend, signal });
-  return mtpSource({ model, backend, contextLength });
+  return mtpSource({ model, backend, contextLength, window });
 }
 
 async function loadDflash(file: GgufFile, options: DraftModelOptions): Promise<LoadedDrafter> {
-  const { target, backend, contextLength, signal } = options;
+  const { target, backend, contextLength, window, signal } = options;
   const model = await loadDflashModel(file, target, { backend, signal });
-  return dflashSource({ model, backend, contextLength });
+  return dflashSource({ model, backend, contextLength, window });
 }

@@ -3,18 +3,18 @@
  * loads the weights and puts the runtime together.
  */
 import { PacelineError } from '../base/errors.js';
-import { defaultModelPath } from '../base/paths.js';
 import { cacheType } from '../cache/kv-cache.js';
 import { Backend } from '../ggml/backend.js';
 import { nativeKernels } from '../ggml/native/library.js';
 import { rowBytes } from '../ggml/types.js';
-import { readGguf } from '../gguf/reader.js';
+import { type GgufFile, readGguf } from '../gguf/reader.js';
 import { loadLanguageModel } from '../models/load.js';
 import { createChatTemplate } from '../tokenizer/chat.js';
 import { createTokenizer } from '../tokenizer/tokenizer.js';
-import { companionsOf, loadDrafters } from './draft-models.js';
+import { draftMemory } from './draft-memory.js';
+import { loadDrafters } from './draft-models.js';
 import { Model } from './model.js';
-import { resolveModelPath } from './model-path.js';
+import { draftFilesOf, resolveModelPath } from './model-path.js';
 import { Runtime } from './runtime.js';
 import type { LoadOptions } from './types.js';
 
@@ -44,8 +44,16 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
     'contextLength',
     options.contextLength ?? Math.min(trained ?? usualContext, usualContext),
   );
+  const { draftWindow } = options;
+  const window = draftWindow === undefined ? undefined : positive('draftWindow', draftWindow);
+  const drafts: GgufFile[] = [];
   const backend = new Backend(options.threads === undefined ? {} : { threads: options.threads });
   try {
+    for (const file of draftFilesOf(path, options.draftModels))
+      drafts.push(await readGguf(file, { signal }));
+    const draftNeeds = [gguf, ...drafts]
+      .map((file) => draftMemory(file, { contextLength, window }))
+      .filter((need) => need !== undefined);
     const kvType = cacheType(options.kvType ?? 'f16');
     const language = await loadLanguageModel(gguf, {
       backend,
@@ -53,13 +61,14 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       onProgress,
       contextLength,
       cacheElementBytes: rowBytes(kvType, 32) / 32,
+      draftBytes: draftNeeds.reduce((sum, need) => sum + need.weightBytes + need.stateBytes, 0),
     });
     const { hyperparameters } = language;
-    const files = options.draftModels ?? (path === defaultModelPath() ? companionsOf(path) : []);
-    const drafters = await loadDrafters(gguf, files, {
+    const drafters = await loadDrafters(gguf, drafts, {
       target: language,
       backend,
       contextLength,
+      window,
       signal,
     });
     const runtime = new Runtime({
@@ -87,6 +96,7 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       kvBytesPerToken: language
         .cacheLayout()
         .reduce((sum, { kRow, vRow }) => sum + rowBytes(kvType, kRow) + rowBytes(kvType, vRow), 0),
+      drafters: draftNeeds,
       threads: backend.threads,
       kernels: kernelNames(backend),
       hasChatTemplate: chatTemplate.origin === 'model',
@@ -96,6 +106,8 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
   } catch (error) {
     backend.dispose();
     throw error;
+  } finally {
+    for (const draft of drafts) await draft.close();
   }
 }
 

@@ -20,6 +20,11 @@ export interface LoadOptions {
   readonly kvType?: KvType;
   /** GGUF files of drafters; default: those that come with the embedded model. */
   readonly draftModels?: readonly string[];
+  /**
+   * Positions that drafters with a cache of their own look back on, which bounds their memory;
+   * default 512. Never changes the text.
+   */
+  readonly draftWindow?: number;
   /** Prompt tokens per prefill pass; default 512. Never changes the text. */
   readonly prefillChunk?: number;
   readonly onProgress?: OnProgress;
@@ -140,6 +145,12 @@ export interface ModelInfo {
   readonly weightBytes: number;
   /** Bytes of KV cache for one token of context. */
   readonly kvBytesPerToken: number;
+  /** Drafters with weights: bytes of these, and bytes for each session, however long its context. */
+  readonly drafters: readonly {
+    readonly name: 'mtp' | 'dflash';
+    readonly weightBytes: number;
+    readonly stateBytes: number;
+  }[];
   readonly threads: number;
   /** What computes: `native avx512 + CPU (ggml zen4)`, or ggml's library alone. */
   readonly kernels: string;

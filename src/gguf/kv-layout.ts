@@ -72,9 +72,13 @@ export function memoryNeed(
 /**
  * The layers' caches, or undefined when the header does not say enough (a vocabulary alone, or an
  * architecture that keeps something else, such as compressed rows).
+ * @param which the model's own layers, or the blocks behind them that predict further tokens.
  * @throws {PacelineError} `broken-file` when a key has a value of the wrong kind.
  */
-export function cacheLayers(file: GgufMetadata): CacheLayer[] | undefined {
+export function cacheLayers(
+  file: GgufMetadata,
+  which: 'trunk' | 'nextn' = 'trunk',
+): CacheLayer[] | undefined {
   const architecture = file.optionalString('general.architecture');
   const key = (name: string) => `${architecture}.${name}`;
   const integer = (name: string) => file.optionalInteger(key(name));
@@ -100,11 +104,18 @@ export function cacheLayers(file: GgufMetadata): CacheLayer[] | undefined {
   const linear = linearLayers(file, architecture ?? '', count);
   const shared = integer('attention.shared_kv_layers') ?? 0;
   const stateBytes = linearStateBytes(file, architecture ?? '');
+  // `block_count` also counts the blocks behind the model that predict further tokens.
+  const trunk = Math.max(0, count - (integer('nextn_predict_layers') ?? 0));
+  if (which === 'nextn') {
+    return kvHeads.slice(trunk).map((groups) => ({
+      ...{ keys: groups * keyLength, values: groups * valueLength },
+    }));
+  }
 
-  return Array.from({ length: count }, (_, layer): CacheLayer => {
+  return Array.from({ length: trunk }, (_, layer): CacheLayer => {
     if (linear?.[layer]) return { keys: 0, values: 0, stateBytes };
     // The last layers of some models read an earlier layer's cache and keep none.
-    if (layer >= count - shared) return { keys: 0, values: 0 };
+    if (layer >= trunk - shared) return { keys: 0, values: 0 };
     const groups = kvHeads[layer] ?? 0;
     if (window > 0 && slides?.[layer]) {
       return { keys: groups * windowKeyLength, values: groups * windowValueLength, window };

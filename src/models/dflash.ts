@@ -59,11 +59,6 @@ export interface DflashModel {
   dispose(): void;
 }
 
-/** Whether the file is a draft model of this kind. */
-export function isDflash(source: ModelSource): boolean {
-  return source.metadata.get('general.architecture')?.value === 'dflash';
-}
-
 /**
  * Loads a draft model for `target`.
  * @throws {PacelineError} `wrong-shape` when it was made for another target, `unsupported-architecture`

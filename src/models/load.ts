@@ -23,6 +23,8 @@ export interface LoadModelOptions {
   readonly contextLength?: number | undefined;
   /** Bytes of an element of the KV cache, for the estimate; default 2 (f16). */
   readonly cacheElementBytes?: number | undefined;
+  /** Bytes that drafters will take, for the estimate: weights, and the state of one sequence. */
+  readonly draftBytes?: number | undefined;
   /** How weights are stored, in order of preference; default: `preferredLayouts`. */
   readonly layouts?: readonly WeightLayout[] | undefined;
   readonly onProgress?: OnProgress | undefined;
@@ -37,6 +39,8 @@ export interface MemoryEstimate {
   /** KV cache of one sequence over the whole context. */
   readonly cache: number;
   readonly cachePerToken: number;
+  /** What the drafters take. */
+  readonly drafters: number;
   /** Intermediate results of a prefill pass, and what the program itself needs. */
   readonly compute: number;
   readonly total: number;
@@ -64,7 +68,10 @@ function declare(source: ModelSource, wanted: number | undefined): Declared {
   return { architecture: metadata.architecture, blueprint, loader, contextLength };
 }
 
-type EstimateOptions = Pick<LoadModelOptions, 'contextLength' | 'cacheElementBytes' | 'layouts'>;
+type EstimateOptions = Pick<
+  LoadModelOptions,
+  'contextLength' | 'cacheElementBytes' | 'draftBytes' | 'layouts'
+>;
 
 /**
  * What loading the model and filling its context would take. Checks the file's tensors on the way.
@@ -85,7 +92,9 @@ function estimate(declared: Declared, options: EstimateOptions): MemoryEstimate 
   const rows = Math.min(assumedRows, contextLength);
   const compute = overhead + rows * 4 * (4 * widest);
   const cache = cachePerToken * contextLength;
-  return { weights, cache, cachePerToken, compute, total: weights + cache + compute };
+  const drafters = options.draftBytes ?? 0;
+  const total = weights + cache + drafters + compute;
+  return { weights, cache, cachePerToken, drafters, compute, total };
 }
 
 /**
@@ -122,12 +131,13 @@ function checkMemory(
 ): void {
   if (needed.total <= available) return;
   const mebibytes = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
-  const room = available - needed.weights - needed.compute;
+  const room = available - needed.weights - needed.drafters - needed.compute;
   const fits = Math.floor(room / needed.cachePerToken);
   throw new PacelineError(
     'memory',
     `The model needs about ${mebibytes(needed.total)} (weights ${mebibytes(needed.weights)}, ` +
       `cache for ${contextLength} tokens ${mebibytes(needed.cache)}, ` +
+      (needed.drafters > 0 ? `drafters ${mebibytes(needed.drafters)}, ` : '') +
       `computing ${mebibytes(needed.compute)}), but only ${mebibytes(available)} are available`,
     {
       hint:

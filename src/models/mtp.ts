@@ -42,11 +42,6 @@ export interface MtpModel {
   dispose(): void;
 }
 
-/** Whether the file has a multi-token prediction block, alone or behind a model. */
-export function hasMtpBlock(source: ModelSource): boolean {
-  return [...source.tensors.keys()].some((name) => name.endsWith('.nextn.eh_proj.weight'));
-}
-
 /**
  * Loads the block of `source` for `target`.
  * @throws {PacelineError} `wrong-shape` when it was made for another target, `unsupported-architecture`,

@@ -19,6 +19,7 @@ const info: ModelInfo = {
   contextLength: 1,
   weightBytes: 1,
   kvBytesPerToken: 1,
+  drafters: [],
   threads: 1,
   kernels: 'none',
   hasChatTemplate: true,

@@ -4,7 +4,9 @@ import { test } from 'node:test';
 import { mixOf, shapeOf, tensorsOf } from '../../src/cli/bench/shapes.js';
 import { table } from '../../src/cli/table.js';
 import { GgufValueType } from '../../src/gguf/types.js';
+import { writeGguf } from '../../src/gguf/writer.js';
 import { jsonOf, paceline } from '../support/cli.js';
+import { randomDflash, randomModelWithMtp } from '../support/random-drafters.js';
 import { sharedFile } from '../support/shared.js';
 import { changedModel, temporaryFile, tinyModel } from '../support/tiny-model.js';
 
@@ -44,6 +46,34 @@ test('inspect --json says what the file holds and what a context needs', async (
     [[100, 100 * 2 * 2 * 2 * 16 * 2]],
   );
   assert.equal(report.metadata, undefined);
+});
+
+test('inspect counts drafters: in the file, beside it, and alone', async () => {
+  const shape = { layers: 2, embedding: 64, heads: 4, kvHeads: 2, headDim: 32, inner: 96 };
+  const [target, draft] = [temporaryFile('with-mtp.gguf'), temporaryFile('dflash.gguf')];
+  await writeGguf(target, randomModelWithMtp(shape));
+  const dflash = { ...shape, blockSize: 6, maskToken: 7, targetLayers: [2, 1] };
+  await writeGguf(draft, randomDflash(dflash));
+  const inspect = async (...flags: string[]) => {
+    const result = await paceline(['inspect', ...flags, '--ctx', '400', '--json']);
+    assert.deepEqual([result.code, result.stderr], [0, '']);
+    return jsonOf(result) as unknown as InspectJson & { drafters: Record<string, number>[] };
+  };
+  const row = 2 * 2 * 32 * 2;
+  const mtp = 400 * 64 * 4 + 408 * row;
+  const [own] = (await inspect(target)).memory;
+  assert.deepEqual([own?.cache_bytes, own?.draft_bytes], [2 * 400 * row, mtp]);
+  const both = await inspect(target, '--draft-model', draft, '--draft-window', '100');
+  const weights = (await inspect(draft)).memory[0]?.weight_bytes ?? 0;
+  const small = 100 * 64 * 4 + 208 * row + 2 * 100 * 64 * 4 + 2 * 206 * row;
+  assert.equal(both.memory[0]?.draft_bytes, small + weights);
+  assert.equal(both.drafters.length, 2);
+  const [alone] = (await inspect(draft)).memory;
+  const state = 2 * 400 * 64 * 4 + 2 * 406 * row;
+  assert.deepEqual([alone?.cache_bytes, alone?.draft_bytes], [0, state]);
+  assert.equal(alone?.total_bytes, weights + state);
+  const plain = await paceline(['inspect', target]);
+  assert.match(plain.stdout, /context +weights +cache +drafters +together/);
 });
 
 test('inspect --all lists metadata and tensors; a vocabulary alone is fine, too', async () => {

@@ -82,8 +82,13 @@ export function drafterConformance(name: string, options: ConformanceOptions): v
       const pieces = shown(random, tokens);
       // Guessing between the pieces changes nothing.
       assert.deepEqual(await ask(pieces, tokens), first);
-      drafter.dispose();
-      pieces.dispose();
+      // Nor does having asked about another last token than the text goes on with.
+      await ask(drafter, other, 3);
+      const further = [...tokens, ...text(random, 3)];
+      shown(random, further, drafter);
+      const fresh = shown(random, further);
+      assert.deepEqual(await ask(drafter, further), await ask(fresh, further));
+      for (const one of [drafter, pieces, fresh]) one.dispose();
     }
   });
 
@@ -115,7 +120,10 @@ export function drafterConformance(name: string, options: ConformanceOptions): v
       const tokens = text(random, 5 + random.below(50));
       const drafter = shown(random, tokens);
       const bytes = drafter.snapshot();
-      const restored = open();
+      // Whatever it had seen before.
+      const before = text(random, 30);
+      const restored = shown(random, before);
+      await ask(restored, before);
       restored.restore(bytes);
       const forked = drafter.fork({});
       const expected = await ask(drafter, tokens);

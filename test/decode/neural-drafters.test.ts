@@ -3,9 +3,12 @@
  * and small random ones whose windows the texts of the suite leave behind.
  */
 import assert from 'node:assert/strict';
-import { after, describe, it } from 'node:test';
+import { after, describe, it, test } from 'node:test';
+import { PacelineError } from '../../src/base/errors.js';
 import { dflashSource } from '../../src/decode/dflash.js';
+import type { Drafter } from '../../src/decode/drafter.js';
 import { mtpSource } from '../../src/decode/mtp.js';
+import { resolveSampling } from '../../src/decode/settings.js';
 import { type GgufFile, readGgufFrom } from '../../src/gguf/reader.js';
 import { memorySource } from '../../src/gguf/source.js';
 import { encodeGguf, type GgufContent, writeGguf } from '../../src/gguf/writer.js';
@@ -16,6 +19,8 @@ import { randomDflash, randomMtp } from '../support/random-drafters.js';
 import { randomModel } from '../support/random-model.js';
 import { temporaryFile } from '../support/tiny-model.js';
 import { drafterConformance } from './drafter-conformance.js';
+import { fakeFeatures } from './fake-target.js';
+import { Random } from './support.js';
 
 const model = await loadModel('default', { threads: 1, contextLength: 256 });
 const { embeddingLength, vocabSize } = model.runtime.model.hyperparameters;
@@ -60,6 +65,46 @@ drafterConformance('small mtp', {
 });
 drafterConformance('small dflash', {
   ...{ ...rounds, source: dflashSource({ ...common, model: dflash }), tapsWidth: 128 },
+});
+
+test('small mtp: an abort between two guesses leaves no trace', async () => {
+  const random = new Random(12);
+  const settings = resolveSampling({ temperature: 0, seed: 1 });
+  const options = { ...common, model: mtp };
+  const [source, sound] = [mtpSource(options), mtpSource(options)];
+  let tried = 0;
+  for (let round = 0; round < 20; round++) {
+    const tokens = Array.from({ length: 22 }, () => random.below(shape.vocab));
+    const show = (drafter: Drafter, from: number, to: number) => {
+      const run = tokens.slice(0, to);
+      const hidden = fakeFeatures(run, from, shape.embedding);
+      drafter.observe({ position: from, tokens: run.slice(from), hidden });
+    };
+    const [cut, fresh] = [source.open({}), sound.open({})];
+    show(cut, 0, 15);
+    const stop = new AbortController();
+    // Aborted when the third guess is about to be made from the rows of two.
+    const settingsThatAbort = new Proxy(settings, {
+      get(object, key) {
+        if (key === 'temperature' && ++reads === 3) stop.abort();
+        return Reflect.get(object, key, object);
+      },
+      ownKeys: (object) => Reflect.ownKeys(object),
+    });
+    let reads = 0;
+    const asked = { tokens: tokens.slice(0, 16), limit: 8, signal: stop.signal };
+    const answer = await Promise.resolve(
+      cut.propose({ ...asked, settings: settingsThatAbort }),
+    ).catch((error: unknown) => error);
+    if (PacelineError.is(answer) && answer.code === 'aborted') tried++;
+    show(cut, 15, 21);
+    show(fresh, 0, 21);
+    const ask = { tokens, limit: 8, settings };
+    assert.deepEqual(await cut.propose(ask), await fresh.propose(ask));
+    cut.dispose();
+    fresh.dispose();
+  }
+  assert.ok(tried >= 5, `${tried} aborts`);
 });
 
 async function openGguf(content: GgufContent): Promise<GgufFile> {

@@ -182,6 +182,11 @@ export function draftingConformance(name: string, o: DraftingConformanceOptions)
           const cut = await session.generate(prompt, { ...usual, draft, signal: stop.signal });
           assert.equal(cut.finishReason, 'abort', `${delay}, ${step}`);
           assert.deepEqual(cut.tokens, expected.tokens.slice(0, cut.tokens.length));
+          // First what comes next is read at once, then from the beginning again.
+          const further = [...prompt, ...cut.tokens, ...symbols(5, step)];
+          const next = await session.generate(further, { ...usual, draft });
+          same(next, await fresh(further, { draft }));
+          assert.ok(next.cachedTokens > prompt.length - 2);
           same(await session.generate(prompt, { ...usual, draft }), expected);
           session.dispose();
         }

@@ -1,7 +1,7 @@
 /** `paceline inspect`: what a GGUF holds and what it needs, from its header alone. */
 import type { Command } from 'commander';
 import type { InspectFlags } from '../inspect-report.js';
-import { integer } from '../numbers.js';
+import { collect, integer } from '../numbers.js';
 
 /** Declares the command. */
 export function defineInspect(program: Command): void {
@@ -10,10 +10,16 @@ export function defineInspect(program: Command): void {
     .summary('what a GGUF file holds and needs')
     .description(
       'Shows architecture, parameters, quantisation mix, tokenizer, and the memory that a context ' +
-        'needs. Reads only the header; no weights are loaded.',
+        'needs, drafters included. Reads only the header; no weights are loaded.',
     )
     .argument('<model>', 'a path or `default`')
     .option('--ctx <tokens>', 'context length to estimate the memory for', integer(1))
+    .option(
+      '--draft-model <file>',
+      'a draft model to count with it; may be repeated (default: those of the embedded model)',
+      collect,
+    )
+    .option('--draft-window <tokens>', 'how far draft models look back', integer(1))
     .option('--all', 'also list all metadata and tensors')
     .option('--json', 'one JSON object on stdout')
     .action(async (model: string, flags: InspectFlags) => {

@@ -1,0 +1,49 @@
+/**
+ * How far drafters that read the target's hidden rows look back, and what that takes of memory. A
+ * guess depends on the last `window` positions and on nothing else, so the memory of a drafter is
+ * bounded by the window, whatever the context is. Knows no draft model.
+ */
+import { GgmlType, rowBytes } from '../ggml/types.js';
+
+/** Positions that drafters look back on unless told otherwise: more would slow down the first token. */
+export const usualWindow = 512;
+
+/** Most guesses of a multi-token prediction block at once. */
+export const mostMtpDrafts = 8;
+
+/** Element type of drafters' caches. */
+export const draftCacheType = GgmlType.F16;
+
+export interface DraftRows {
+  /** Positions of the target's context. */
+  readonly contextLength: number;
+  /** Positions that a guess looks back on. */
+  readonly window: number;
+  /** Rows of a guess, which are in the cache while it is made. */
+  readonly guesses: number;
+  /** Floats of a hidden row. */
+  readonly width: number;
+  /** Elements of a cache row, layer by layer. */
+  readonly layout: readonly { readonly kRow: number; readonly vRow: number }[];
+}
+
+/** Positions that the cache of a drafter has room for. */
+export function draftCacheLength(
+  rows: Pick<DraftRows, 'contextLength' | 'guesses' | 'window'>,
+): number {
+  return Math.min(rows.contextLength, 2 * rows.window) + rows.guesses;
+}
+
+/** Hidden rows that a drafter keeps. */
+export function keptRows(rows: Pick<DraftRows, 'contextLength' | 'window'>): number {
+  return Math.min(rows.contextLength, rows.window);
+}
+
+/** Bytes that a drafter holds for one sequence. */
+export function draftStateBytes(rows: DraftRows): number {
+  const cached = rows.layout.reduce(
+    (sum, { kRow, vRow }) => sum + rowBytes(draftCacheType, kRow) + rowBytes(draftCacheType, vRow),
+    0,
+  );
+  return 4 * rows.width * keptRows(rows) + cached * draftCacheLength(rows);
+}

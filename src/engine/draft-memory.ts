@@ -1,0 +1,60 @@
+/**
+ * What drafters take of memory, from the headers of their files: for questions before loading. The
+ * bytes of a loaded drafter are the drafter's word.
+ */
+import { draftStateBytes, mostMtpDrafts, usualWindow } from '../decode/draft-window.js';
+import { cacheLayers } from '../gguf/kv-layout.js';
+import { type DraftHeader, hasMtpBlock, isDflash } from '../models/draft-kind.js';
+
+export interface DraftMemory {
+  readonly name: 'mtp' | 'dflash';
+  /** Bytes of the drafter's weights. */
+  readonly weightBytes: number;
+  /** Bytes for each sequence: its own cache, and the hidden rows that it keeps. */
+  readonly stateBytes: number;
+}
+
+export interface DraftMemoryOptions {
+  readonly contextLength: number;
+  /** Positions that drafters look back on; default: the usual window. */
+  readonly window?: number | undefined;
+}
+
+const usualBlock = 16;
+
+/**
+ * Memory of the drafter in a file; undefined when there is none, or the header does not say enough.
+ * @throws {PacelineError} `broken-file` when a key has a value of the wrong kind.
+ */
+export function draftMemory(
+  file: DraftHeader,
+  { contextLength, window = usualWindow }: DraftMemoryOptions,
+): DraftMemory | undefined {
+  const dflash = isDflash(file);
+  if (!dflash && !hasMtpBlock(file)) return undefined;
+  const key = (name: string) => `${file.optionalString('general.architecture')}.${name}`;
+  const width = file.optionalInteger(key('embedding_length'));
+  const blocks = cacheLayers(file, dflash ? 'trunk' : 'nextn');
+  if (width === undefined || blocks === undefined) return undefined;
+  const layers = dflash ? blocks : blocks.slice(0, 1);
+  const taps = dflash ? file.numberArray(key('target_layers')).length : 1;
+  const block = file.optionalInteger(key('block_size')) ?? usualBlock;
+  const stateBytes = draftStateBytes({
+    contextLength,
+    window,
+    guesses: dflash ? block : mostMtpDrafts,
+    width: width * taps,
+    layout: layers.map(({ keys, values }) => ({ kRow: keys, vRow: values })),
+  });
+  let weightBytes = 0;
+  for (const [name, { bytes }] of file.tensors) {
+    if (dflash || isOfBlock(file, name)) weightBytes += bytes;
+  }
+  return { name: dflash ? 'dflash' : 'mtp', weightBytes, stateBytes };
+}
+
+/** Whether a tensor belongs to a block that has `nextn` tensors. */
+function isOfBlock({ tensors }: DraftHeader, name: string): boolean {
+  const block = /^blk\.\d+\./.exec(name)?.[0];
+  return block !== undefined && tensors.has(`${block}nextn.eh_proj.weight`);
+}
