@@ -1,6 +1,7 @@
 /** What `bench` is built of: padded models, texts, ratios, and times of operations. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { measureDrafts, type PeerRunner, type TextRun } from '../../src/cli/bench/drafts.js';
 import { comparePadded } from '../../src/cli/bench/padded-model.js';
 import { writePadded } from '../../src/cli/bench/padding.js';
 import { type BenchRow, ratiosOf } from '../../src/cli/bench/report.js';
@@ -10,6 +11,7 @@ import { GraphProfiler } from '../../src/ggml/profiler.js';
 import { GgmlType } from '../../src/ggml/types.js';
 import { Workspace } from '../../src/ggml/workspace.js';
 import { readGguf } from '../../src/gguf/reader.js';
+import { loadModel } from '../../src/index.js';
 import { changedModel, temporaryFile, tinyModel } from '../support/tiny-model.js';
 
 test('a padded model costs what the shape costs and says the same', async () => {
@@ -123,6 +125,41 @@ test('ratios pair the rounds of a text and take the best of the peer', () => {
     edit_auto_prefill: 1,
     edit_auto_peer: 5,
   });
+});
+
+test('a peer that leaves the written text has a row that says so, and no ratios', async () => {
+  await using model = await loadModel(await tinyModel(), { threads: 1, contextLength: 128 });
+  const written = Array.from({ length: 30 }, (_, index) => 300 + (index % 7));
+  const texts = ['edit', 'adversarial'].map((name) => ({
+    name,
+    prompts: [{ tokens: [5, 6, 7], written }],
+  }));
+  const faithful: TextRun = {
+    ...{ prefillMs: 1, decodeMs: 1, tokens: 8, steps: 8, drafted: 0, accepted: 0 },
+  };
+  let edits = 0;
+  const peer: PeerRunner = {
+    kinds: ['none', 'lookup'],
+    // Lookup leaves the first text, not in its first round.
+    run: async (kind, prompt) =>
+      kind === 'lookup' && prompt === texts[0]?.prompts[0] && ++edits > 1
+        ? { ...faithful, leftAfter: 9 - edits }
+        : faithful,
+  };
+  const rows = await measureDrafts(model, {
+    ...{ kinds: ['none', 'ngram'], texts, generate: 8, rounds: 2, temperature: 0, peer },
+  });
+  const left = rows.filter((row) => row.left_after !== undefined);
+  assert.deepEqual(
+    left.map(({ engine, text, draft, left_after }) => [engine, text, draft, left_after]),
+    [['node-llama-cpp', 'edit', 'lookup', 6]],
+  );
+  const ratios = Object.keys(ratiosOf(rows));
+  assert.deepEqual(
+    ratios.filter((name) => name.startsWith('edit')),
+    ['edit_ngram', 'edit_ngram_prefill'],
+  );
+  assert.ok(ratios.includes('adversarial_ngram_peer'));
 });
 
 test('a profiled graph gives the same values, and names its operations and sections', async () => {

@@ -28,6 +28,8 @@ export interface TextRun {
   readonly accepted: number;
   /** Of the runs of four tokens that were generated, those that had not been generated before. */
   readonly distinct?: number;
+  /** Of a written text: tokens that were said before something else was; undefined: all of it. */
+  readonly leftAfter?: number | undefined;
 }
 
 /** The peer's side of a round. */
@@ -233,7 +235,14 @@ async function peerRun(
     steps: total((run) => run.steps),
     drafted: total((run) => run.drafted),
     accepted: total((run) => run.accepted),
+    leftAfter: least(runs.map((run) => run.leftAfter)),
   };
+}
+
+/** The least of the numbers; undefined without any. */
+function least(values: readonly (number | undefined)[]): number | undefined {
+  const known = values.filter((value) => value !== undefined);
+  return known.length === 0 ? undefined : Math.min(...known);
 }
 
 function rowOf(
@@ -242,12 +251,13 @@ function rowOf(
   draft: string,
   runs: readonly TextRun[],
 ): BenchRow {
-  const rates = runs.map((run) => (run.tokens / run.decodeMs) * 1000);
+  const rates = runs.map((run) => (run.tokens === 0 ? 0 : (run.tokens / run.decodeMs) * 1000));
   const total = (value: (run: TextRun) => number): number =>
     runs.reduce((sum, run) => sum + value(run), 0);
   const drafted = total((run) => run.drafted);
   const accepted = total((run) => run.accepted);
   const prefills = runs.map((run) => run.prefillMs);
+  const leftAfter = least(runs.map((run) => run.leftAfter));
   return {
     engine,
     measure: 'text',
@@ -269,5 +279,6 @@ function rowOf(
     prefill_ms: median(prefills),
     prefill_runs: prefills,
     ...(runs[0]?.distinct === undefined ? {} : { distinct: runs[0].distinct }),
+    ...(leftAfter === undefined ? {} : { left_after: leftAfter }),
   };
 }

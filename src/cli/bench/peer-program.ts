@@ -82,8 +82,8 @@ export interface PeerAnswer {
   readonly tokens: number;
   readonly drafted: number;
   readonly accepted: number;
-  /** Whether it said what was written. */
-  readonly faithful: boolean;
+  /** Tokens of what was written that it said before it said another; undefined: all. */
+  readonly leftAfter?: number;
 }
 
 async function main(entry: string, modelPath: string, threads: number, context: number) {
@@ -183,22 +183,24 @@ async function measure(
   const { temperature, seed } = request;
   const plain = { temperature, seed, topP: 1, topK: 0, yieldEogToken: true };
   const options = tokenBias === undefined ? plain : { ...plain, tokenBias };
-  let faithful = true;
+  let leftAfter: number | undefined;
   for await (const token of sequence.evaluate(last, options)) {
     end = performance.now();
     if (tokens === 0) first = end;
-    faithful &&= token === (request.written?.[tokens] ?? token);
+    if (token !== (request.written?.[tokens] ?? token)) leftAfter ??= tokens;
     tokens++;
     if (tokens > request.generate) break;
   }
+  // It may also have ended early.
+  if (request.written !== undefined && tokens <= request.generate) leftAfter ??= tokens;
   const { validated, refuted } = sequence.tokenPredictions;
   return {
     prefillMs: prefilled - started,
     decodeMs: end - first,
-    tokens: tokens - 1,
+    tokens: Math.max(0, tokens - 1),
     drafted: validated + refuted,
     accepted: validated,
-    faithful,
+    ...(leftAfter === undefined ? {} : { leftAfter }),
   };
 }
 

@@ -23,6 +23,11 @@ export interface BenchRow extends Spread {
   readonly prefill_runs?: readonly number[];
   /** Of the runs of four generated tokens, those not generated before: low where a text loops. */
   readonly distinct?: number;
+  /**
+   * Of a written text: the engine said something else after so many of its tokens, in one of the
+   * runs at least. Its times then are those of another text, and give no ratios.
+   */
+  readonly left_after?: number;
   /** Tokens of the prompt, tokens generated, or tokens of one pass. */
   readonly tokens: number;
   readonly unit: 'tokens/s' | 'ms';
@@ -50,7 +55,8 @@ function paired(a: readonly number[] = [], b: readonly number[] = []): number {
  * `decode` and `prefill`: our median rate divided by the peer's. `batchN`: time of a pass over N
  * tokens divided by that over one. `TEXT_DRAFT`: the rate of a text with that drafter divided by that
  * without, the median over rounds; `TEXT_DRAFT_prefill`: the times of the prefills, likewise;
- * `TEXT_DRAFT_peer`: our median rate divided by the best of the peer's kinds.
+ * `TEXT_DRAFT_peer`: our median rate divided by the best of the peer's kinds; left out where one of
+ * these did not say what was written, since it might have been the best.
  */
 export function ratiosOf(rows: readonly BenchRow[]): Record<string, number> {
   const ratios: Record<string, number> = {};
@@ -82,7 +88,7 @@ export function ratiosOf(rows: readonly BenchRow[]): Record<string, number> {
       ratios[`${name}_prefill`] = paired(row.prefill_runs, plain.prefill_runs);
     }
     const peers = same.filter(({ engine }) => engine === 'node-llama-cpp');
-    if (peers.length > 0) {
+    if (peers.length > 0 && peers.every((peer) => peer.left_after === undefined)) {
       ratios[`${name}_peer`] = row.median / Math.max(...peers.map((peer) => peer.median));
     }
   }
@@ -115,6 +121,12 @@ export async function printReport(report: BenchReport): Promise<void> {
       heads.slice(0, columns),
     ),
   );
+  for (const row of rows.filter(({ left_after }) => left_after !== undefined)) {
+    note(
+      `${row.engine} left the written text ${row.text} after ${row.left_after} tokens (draft ` +
+        `${row.draft}): its times are those of another text, and are compared with nothing`,
+    );
+  }
   const lines = Object.entries(ratios).map(([name, ratio]) => `${ratioText(name, ratio)}\n`);
   await print(`\n${lines.join('')}${bandwidthText(bandwidth)}\n`);
   for (const profile of report.profile ?? []) await printProfile(profile);
@@ -122,7 +134,10 @@ export async function printReport(report: BenchReport): Promise<void> {
 
 function measureName(row: BenchRow): string {
   if (row.measure === 'pass') return `pass over ${row.tokens}`;
-  if (row.measure === 'text') return `${row.text} ${row.tokens}, draft ${row.draft}`;
+  if (row.measure === 'text') {
+    const left = row.left_after === undefined ? '' : `, left it after ${row.left_after}`;
+    return `${row.text} ${row.tokens}, draft ${row.draft}${left}`;
+  }
   return `${row.measure} ${row.tokens}`;
 }
 
