@@ -5,7 +5,6 @@ Drafters use plain autograd in bf16 (they are small); their matrices are trained
 from __future__ import annotations
 
 import math
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,20 +14,27 @@ import numpy as np
 import torch
 import torch.nn.functional as nn
 
+import restore
+from clock import Clock
 from core import BF, QK_GAIN, Config, Model, call, rope
 from data import WORK
 from optim import AdamW, Muon
 
+SHIPPED = Path(__file__).resolve().parent.parent / 'models' / 'default' / 'paceline-default.gguf'
 TAPS = (2, 4, 6)  # 0-based layers whose output the DFlash draft model reads (GGUF says 3, 5, 7)
 Weights = dict[str, torch.Tensor]
 Batch = dict[str, torch.Tensor]
 
 
 def load_target(path: Path = WORK / 'target.pt') -> Model:
-    """The frozen target."""
-    ck = torch.load(path, map_location='cpu')
-    model = Model(Config(**ck['cfg']))
-    model.load(ck['model'])
+    """The frozen target: the checkpoint, or the shipped file where there is none."""
+    if path.exists():
+        ck = torch.load(path, map_location='cpu')
+        cfg, state = Config(**ck['cfg']), ck['model']
+    else:
+        cfg, state = restore.target(SHIPPED)
+    model = Model(cfg)
+    model.load(state)
     return model
 
 
@@ -120,21 +126,20 @@ class Recipe:
 
 def fit(weights: Weights, splits: dict[str, list[int]], loss: Callable[[Weights, Batch], tuple[torch.Tensor, str]],
         data: Iterator[Batch], r: Recipe) -> None:
-    """Train weights in place for a time; the rate falls to zero at its end."""
+    """Train weights in place for some minutes of work (see clock.py); the rate falls to zero at their end."""
     names = [k for k, w in weights.items() if w.ndim == 2]
     gains = [k for k in weights if weights[k].ndim == 1]
     muon = Muon([weights[k] for k in names], [splits.get(k, [weights[k].shape[0]]) for k in names])
     adam = AdamW([weights[k] for k in gains])
     pool = ThreadPoolExecutor(r.threads)
-    start = shown = time.time()
-    step = 0
+    clock, shown, step = Clock(), 0.0, 0
 
     def one(batch: Batch) -> tuple[list[torch.Tensor], str]:
         leaf = {k: (w.to(BF) if w.ndim == 2 else w.clone()).requires_grad_() for k, w in weights.items()}
         value, text = loss(leaf, batch)
         return [g.float() for g in torch.autograd.grad(value, list(leaf.values()))], text
 
-    while (share := (time.time() - start) / (60 * r.minutes)) < 1:
+    while (share := clock.spent / (60 * r.minutes)) < 1:
         done = list(pool.map(one, [next(data) for _ in range(r.accumulate)]))
         grads = dict(zip(weights, (sum(g) / r.accumulate for g in zip(*(d[0] for d in done)))))
         lr = min(1.0, (step + 1) / r.warm) * min(1.0, (1 - share) / 0.8)
@@ -144,8 +149,9 @@ def fit(weights: Weights, splits: dict[str, list[int]], loss: Callable[[Weights,
             for job in jobs:
                 job.result()
         step += 1
-        if time.time() - shown > 15:
-            shown = time.time()
+        clock.step()
+        if clock.spent - shown > 15:
+            shown = clock.spent
             print(f'{100 * share:5.1f}% step {step} {done[0][1]}', flush=True)
     print(f'{step} steps')
 

@@ -24,15 +24,18 @@ PERMISSIVE = {'MIT', 'Apache-2.0', 'ISC', 'BSD-2-Clause', 'BSD-3-Clause', '0BSD'
 MAX_TARBALL = 60_000_000
 
 
-def npm_pack(spec: str, folder: Path) -> dict[str, str] | None:
-    """Download one package; returns npm's record of it (name, version, integrity, filename)."""
-    done = subprocess.run(['npm', 'pack', '--json', '--silent', '--ignore-scripts', spec], cwd=folder,
-                          capture_output=True, text=True, timeout=600)
+BATCH = 24  # packages of one call of npm, whose start takes longer than a download
+
+
+def npm_pack(specs: list[str], folder: Path) -> list[dict[str, str]]:
+    """Download packages; returns npm's records of them (name, version, integrity, filename)."""
+    done = subprocess.run(['npm', 'pack', '--json', '--silent', '--ignore-scripts', *specs], cwd=folder,
+                          capture_output=True, text=True, timeout=1200)
     if done.returncode != 0:
-        print(f'skip {spec}: {done.stderr.strip()[-200:]}', file=sys.stderr)
-        return None
+        print(f'skip {" ".join(specs)}: {done.stderr.strip()[-200:]}', file=sys.stderr)
+        return []
     record = json.loads(done.stdout)
-    return (record if isinstance(record, list) else list(record.values()))[0]
+    return record if isinstance(record, list) else list(record.values())
 
 
 def integrity_of(path: Path) -> str:
@@ -62,12 +65,13 @@ def resolve(folder: Path, jobs: int) -> None:
 
     def one(name: str) -> dict[str, str] | None:
         try:
-            record = npm_pack(name, folder)
+            records = npm_pack([name], folder)
         except (subprocess.TimeoutExpired, ValueError) as error:
             print(f'skip {name}: {error}', file=sys.stderr)
             return None
-        if record is None:
+        if not records:
             return None
+        record = records[0]
         path = folder / record['filename']
         lic = licence_of(path)
         if lic not in PERMISSIVE or path.stat().st_size > MAX_TARBALL:
@@ -86,19 +90,17 @@ def resolve(folder: Path, jobs: int) -> None:
 
 def fetch(folder: Path, jobs: int) -> None:
     """Fetch what manifest.json pins and check it."""
-    def one(entry: dict[str, str]) -> str | None:
+    def problem(entry: dict[str, str]) -> str | None:
         path = folder / entry['file']
         if not path.exists():
-            npm_pack(f'{entry["name"]}@{entry["version"]}', folder)
-        if not path.exists():
             return f'{entry["name"]}@{entry["version"]}: not fetched'
-        if integrity_of(path) != entry['integrity']:
-            return f'{path.name}: sha512 differs from the manifest'
-        return None
+        return None if integrity_of(path) == entry['integrity'] else f'{path.name}: sha512 differs from the manifest'
 
     entries = json.loads((HERE / 'manifest.json').read_text())
+    missing = [f'{e["name"]}@{e["version"]}' for e in entries if not (folder / e['file']).exists()]
     with ThreadPoolExecutor(jobs) as pool:
-        problems = [p for p in pool.map(one, entries) if p]
+        list(pool.map(lambda at: npm_pack(missing[at:at + BATCH], folder), range(0, len(missing), BATCH)))
+        problems = [p for p in pool.map(problem, entries) if p]
     if problems:
         sys.exit('\n'.join(problems))
     print(f'{len(entries)} packages in {folder}, every sha512 as pinned')
@@ -109,7 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--resolve', action='store_true', help='pin the newest versions anew (changes the corpus)')
     parser.add_argument('--folder', type=Path, default=HERE / 'work' / 'packages', help='where tarballs go')
-    parser.add_argument('--jobs', type=int, default=6, help='downloads at a time')
+    parser.add_argument('--jobs', type=int, default=3, help='calls of npm at a time')
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     (resolve if args.resolve else fetch)(args.folder, args.jobs)

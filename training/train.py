@@ -1,21 +1,22 @@
-"""Train the default model until a wall-clock time; checkpoints resume, pauses only cost time.
+"""Train the default model for some minutes of work; checkpoints resume, and so does a GGUF (--from-gguf).
 
-The learning rate follows the share of the wall clock that is used up, so it reaches zero at --end. Sequences are short
-at first and full length at the end (PHASES). Progress goes to work/train.log as one line each 20 steps.
+The learning rate follows the share of the minutes that is used up and ends at zero. A minute is one at work: when the
+process is stopped (SIGSTOP) or the machine is busy for a while, a step counts as a few usual ones at most. Sequences are
+short at first and full length at the end (PHASES). One line is printed each 20 steps.
 """
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import os
 import signal
-import time
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from pathlib import Path
 
 import torch
 
+import restore
+from clock import Clock
 from core import Config, Model
 from data import WORK, Stream, bytes_per_token, held_out
 from optim import AdamW, Muon
@@ -89,10 +90,10 @@ def save(path: Path, model: Model, muon: Muon, adam: AdamW, meta: dict[str, floa
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--minutes', type=float, default=90.0, help='train this long (when --end is not given)')
-    parser.add_argument('--end', help='or until this time of day, HH:MM')
-    parser.add_argument('--start', help='time of day the schedule counts from (default: now), HH:MM')
+    parser.add_argument('--minutes', type=float, default=90.0, help='minutes of work')
     parser.add_argument('--out', type=Path, default=WORK / 'target.pt', help='checkpoint; resumed from when it exists')
+    parser.add_argument('--from-gguf', type=Path, help='begin with the weights of this file when there is no checkpoint')
+    parser.add_argument('--seen', type=float, default=0.0, help='with --from-gguf: tokens that it has seen, in millions')
     parser.add_argument('--layers', type=int, default=Config.layers, help='blocks')
     parser.add_argument('--lr', type=float, default=0.015, help='peak rate of Muon')
     parser.add_argument('--emb-lr', type=float, default=0.006, help='peak rate of AdamW on the embedding')
@@ -104,15 +105,12 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
 
-    def clock(text: str) -> float:
-        hour, minute = map(int, text.split(':'))
-        return dt.datetime.now().replace(hour=hour, minute=minute, second=0, microsecond=0).timestamp()
-
-    start = clock(args.start) if args.start else time.time()
-    end = clock(args.end) if args.end else start + 60 * args.minutes
-    model = Model(Config(layers=args.layers))
+    cfg, state = restore.target(args.from_gguf) if args.from_gguf else (Config(layers=args.layers), None)
+    model = Model(cfg)
+    if state:
+        model.load(state)
     muon, adam = optimisers(model)
-    meta = {'steps': 0, 'tokens': 0}
+    meta = {'steps': 0, 'tokens': int(1e6 * args.seen) if state else 0}
     if args.out.exists():
         ck = torch.load(args.out)
         model.load(ck['model'])
@@ -127,11 +125,10 @@ def main() -> None:
     print(f'{model.params()} parameters, {len(stream.ids)} training tokens', flush=True)
     stop: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stop.append(number))  # saves, then ends
-    saved = shown = time.time()
-    total, count, since = 0.0, 0, 0
+    saved = shown = 0.0
+    total, count, since, clock = 0.0, 0, 0, Clock()
     while True:
-        now = time.time()
-        share = (now - start) / (end - start)
+        share = clock.spent / (60 * args.minutes)
         if share >= 1 or stop:
             break
         T, B, acc = next((t, b, a) for limit, t, b, a in PHASES if share < limit)
@@ -152,15 +149,17 @@ def main() -> None:
         meta['steps'] += 1
         meta['tokens'] += B * T * acc
         since += B * T * acc
+        clock.step()
         if meta['steps'] % 20 == 0:
-            now = time.time()
+            now = clock.spent
             print(f'{100 * share:5.1f}% step {int(meta["steps"])} T {T} tokens {meta["tokens"] / 1e6:.2f}M '
                   f'loss {total / count:.4f} lr {lr:.3f} {since / (now - shown):.0f} tok/s', flush=True)
             total, count, since, shown = 0.0, 0, 0, now
-        if time.time() - saved > args.save_every:
+        if clock.spent - saved > args.save_every:
             print(f'held out, nats a byte: {evaluate(team)}', flush=True)
             save(args.out, model, muon, adam, meta)
-            saved = time.time()
+            saved = clock.spent
+            clock.restart()
     save(args.out, model, muon, adam, meta)
     if stop:
         return

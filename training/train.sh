@@ -3,4 +3,4 @@
 # OpenMP thread for each worker thread).
 export MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=268435456
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 OPENBLAS_CORETYPE=SkylakeX
-exec nice -n 5 /usr/bin/python3 "$@"
+exec nice -n 5 "${PYTHON:-/usr/bin/python3}" "$@"

@@ -1,18 +1,22 @@
 """Measure the drafters by a draft-verify simulation on held-out text, greedy: the target continues held-out prompts,
 and each round's drafts are compared with what it wrote. A draft counts only when all before it in its round were right,
-so running the drafter on the target's own tokens gives exactly the accepted lengths of a real loop.
+so running the drafter on the target's own tokens gives exactly the accepted lengths of a real loop. The drafters are read
+from their exported files.
 """
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as nn
 
+import restore
 from core import BF, Model
 from data import WORK
 from drafting import Batch, Weights, load_target, rms
+from export import MODELS
 from tokenizer import Tokenizer
 from train_dflash import BLOCK, draft
 from train_generate import write_rows
@@ -69,11 +73,13 @@ def main() -> None:
     parser.add_argument('--prompt', type=int, default=128, help='tokens of a prompt')
     parser.add_argument('--length', type=int, default=320, help='tokens of prompt and continuation')
     parser.add_argument('--depth', type=int, default=4, help='drafts of the MTP block a round')
+    parser.add_argument('--mtp', type=Path, default=MODELS / 'paceline-default-mtp.gguf', help='GGUF')
+    parser.add_argument('--dflash', type=Path, default=MODELS / 'paceline-default-dflash.gguf', help='GGUF')
     args = parser.parse_args()
     torch.set_num_threads(2)
     torch.set_grad_enabled(False)
     model, mask = load_target(), Tokenizer().mask
-    drafters = {n: torch.load(WORK / f'{n}.pt') for n in ('mtp', 'dflash') if (WORK / f'{n}.pt').exists()}
+    drafters = {'mtp': restore.mtp(args.mtp), 'dflash': restore.dflash(args.dflash)}
     for n, w in drafters.items():
         drafters[n] = {k: t.to(BF) if t.ndim == 2 else t for k, t in w.items()}
     for text in ('heldout-ts', 'heldout-md'):

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as nn
 
 import gguf
+import restore
 from core import BF, Config, Model
 from data import WORK
 from drafting import TAPS, Batch, Recipe, Weights, attend, ffn, fit, head_loss, heads, load_target, records, rms
@@ -110,15 +111,15 @@ def main() -> None:
     parser.add_argument('--anchors', type=int, default=32, help='blocks of a row')
     parser.add_argument('--gamma', type=float, default=4.0, help='how fast the weight falls along the block')
     parser.add_argument('--threads', type=int, default=2, help='worker threads')
-    parser.add_argument('--resume', action='store_true', help='begin from work/dflash.pt')
     parser.add_argument('--lr', type=float, default=0.01, help='peak rate of Muon')
+    parser.add_argument('--from-gguf', type=Path, help='begin with the weights of this file')
     parser.add_argument('--out', type=Path, default=MODELS / 'paceline-default-dflash.gguf', help='GGUF to write')
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(2)
     model = load_target()
     c, kv = model.cfg, model.cfg.kv_heads * model.cfg.head_dim
-    w = torch.load(WORK / 'dflash.pt') if args.resume else initial(model)
+    w = restore.dflash(args.from_gguf) if args.from_gguf else initial(model)
     splits = {'fc': [c.dim]}
     for i in range(LAYERS):
         splits |= {f'{i}.qkv': [c.heads * c.head_dim, kv, kv], f'{i}.gu': [c.ff, c.ff]}

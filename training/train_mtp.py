@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as nn
 
 import gguf
+import restore
 from core import BF, Config, Model
 from data import WORK
 from drafting import Batch, Recipe, Weights, attend, ffn, fit, head_loss, heads, load_target, records, rms
@@ -119,13 +120,14 @@ def main() -> None:
     parser.add_argument('--share', type=float, default=0.4, help='share of rows that go through the head')
     parser.add_argument('--threads', type=int, default=2, help='worker threads')
     parser.add_argument('--lr', type=float, default=0.01, help='peak rate of Muon')
+    parser.add_argument('--from-gguf', type=Path, help='begin with the weights of this file')
     parser.add_argument('--out', type=Path, default=MODELS / 'paceline-default-mtp.gguf', help='GGUF to write')
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(1)
     model = load_target()
     c = model.cfg
-    w = initial(model)
+    w = restore.mtp(args.from_gguf) if args.from_gguf else initial(model)
     kv = c.kv_heads * c.head_dim
     fit(w, {'qkv': [c.heads * c.head_dim, kv, kv], 'gu': [c.ff, c.ff]}, make_loss(model, args.share),
         records(args.batch, 3), Recipe(args.minutes, args.threads, args.lr))
