@@ -68,7 +68,6 @@ int64_t rows_per_pass(int64_t k, int64_t rows) {
 }
 
 thread_local Scratch aux_memory[4];
-thread_local Scratch norm_memory;
 
 }  // namespace
 
@@ -81,6 +80,13 @@ Matrix make_matrix(uint64_t panels, int64_t type, int64_t k, int64_t n) {
 int64_t least_panels(int64_t bytes, int64_t rows) {
   const int64_t fit = (int64_t{16} << 10) / bytes / rows;
   return fit < 1 ? 1 : fit;
+}
+
+int64_t panels_together(int64_t rows, int64_t in_chunk, int64_t in_matrix) {
+  const LinearPath& p = linear_path();
+  const int64_t most = rows > p.tile_rows ? 2 : out_floats / (p.padded[rows] * p.width);
+  const int64_t left = in_chunk < in_matrix ? in_chunk : in_matrix;
+  return most < left ? most : left;
 }
 
 void multiply_tile(const Matrix& m, int64_t panel, int64_t k, const Tile& tile, float* out) {
@@ -164,18 +170,20 @@ PL_API void pl_op_quantize(void*, int ith, int nth, void* params) {
   const LinearPath& p = linear_path();
   const Act act = act_at(q.out, q.k, q.rows);
   const float* norm = pointer<const float>(q.norm_weight);
-  float* scratch =
-      norm ? static_cast<float*>(norm_memory.get(q.k * static_cast<int64_t>(sizeof(float)))) : nullptr;
-  // Row by row; the rows that pad the last tile follow.
-  const int64_t whole = q.rows / p.tile_rows * p.tile_rows;
-  const int64_t padded = whole + p.padded[q.rows - whole];
-  for (int64_t r = ith; r < padded; r += nth) {
-    const int64_t tile = r / p.tile_rows * p.tile_rows;
-    const int count = tile < whole ? p.tile_rows : static_cast<int>(padded - whole);
-    const float* x =
-        r < q.rows ? pointer<const float>(q.x + static_cast<uint64_t>(r * q.x_stride)) : nullptr;
-    p.quantize(x, static_cast<int>(r - tile), count, q.k, norm, static_cast<float>(q.eps), scratch,
-               act.q + tile * q.k, act.d + tile * (q.k / 32), act.s + tile * (q.k / 16));
+  // Whole tiles, or a range of columns of each when there are few: in the memory of a tile all rows lie
+  // side by side, and cores that write to one cache line wait for each other.
+  const int64_t tiles = (q.rows + p.tile_rows - 1) / p.tile_rows, blocks = q.k / 32;
+  const int ranges = tiles < 4 * nth ? nth : 1;
+  for (int64_t i = ith; i < tiles * ranges; i += nth) {
+    const int64_t first = i / ranges * p.tile_rows, range = i % ranges;
+    const int rows = static_cast<int>(q.rows - first < p.tile_rows ? q.rows - first : p.tile_rows);
+    const Act tile{act.q + first * q.k, act.d + first * blocks, act.s + first * blocks * 2};
+    for (int t = 0; t < p.padded[rows]; ++t) {
+      const uint64_t x = q.x + static_cast<uint64_t>((first + t) * q.x_stride);
+      p.quantize(t < rows ? pointer<const float>(x) : nullptr, t, p.padded[rows], q.k,
+                 blocks * range / ranges, blocks * (range + 1) / ranges, norm,
+                 static_cast<float>(q.eps), tile);
+    }
   }
 }
 
@@ -205,7 +213,7 @@ PL_API void pl_op_linear(void*, int ith, int nth, void* params) {
   Chunks work(&l.next, &l.finished, in_pass * passes, least, nth);
   int64_t aux_first[4] = {-1, -1, -1, -1};  // the pass that a matrix's aux was made for
   uint8_t* aux[4] = {};
-  alignas(64) float out[2][max_tile_rows * 16];
+  alignas(64) float out[2][out_floats];
   for (int64_t unit = 0, end = 0; work.take(unit, end);) {
     bool fresh = true;
     for (int64_t together; unit < end; unit += together) {
@@ -216,8 +224,6 @@ PL_API void pl_op_linear(void*, int ith, int nth, void* params) {
       while (begin >= m[i].count) begin -= m[i++].count;
       if (fresh) prefetch_panels(m[i], begin);
       fresh = false;
-      // Two panels for each tile of many, while the tile is in the first level cache.
-      together = last - first > p.tile_rows && unit + 1 < end && begin + 1 < m[i].count ? 2 : 1;
       for (int j = i; j < i + parts; ++j) {
         const int64_t bytes = p.aux_bytes[m[j].format];
         if (bytes == 0 || aux_first[j] == first) continue;
@@ -226,27 +232,29 @@ PL_API void pl_op_linear(void*, int ith, int nth, void* params) {
             aux_memory[j].get((last - first + max_tile_rows) * blocks * bytes));
         make_pass_aux(m[j].format, act, l.k, l.rows, first, last, aux[j]);
       }
+      together = panels_together(last - first, end - unit, m[i].count - begin);
       for (int64_t r = first; r < last; r += p.tile_rows) {
         if (aborted(l.abort)) return;
         const int rows = static_cast<int>(l.rows - r < p.tile_rows ? l.rows - r : p.tile_rows);
+        const int64_t out_size = int64_t{p.padded[rows]} * p.width;
         Tile tile{{}, nullptr, nullptr, l.x_stride / 4, rows};
         if (l.act) tile.act = {act.q + r * l.k, act.d + r * blocks, nullptr};
         if (l.x) tile.x = pointer<const float>(l.x + static_cast<uint64_t>(r * l.x_stride));
-        for (int64_t panel = begin; panel < begin + together; ++panel) {
-          for (int j = 0; j < parts; ++j) {
-            if (aux[i + j]) {
-              tile.aux = aux[i + j] + (r - first) * blocks * p.aux_bytes[m[i + j].format];
-            }
-            multiply_tile(m[i + j], panel, l.k, tile, out[j]);
-          }
-          const int64_t column = panel * p.width;
+        for (int j = 0; j < parts; ++j) {
+          if (aux[i + j]) tile.aux = aux[i + j] + (r - first) * blocks * p.aux_bytes[m[i + j].format];
+          for (int64_t panel = 0; panel < together; ++panel)
+            multiply_tile(m[i + j], begin + panel, l.k, tile, out[j] + panel * out_size);
+        }
+        for (int64_t panel = 0; panel < together; ++panel) {
+          const int64_t column = (begin + panel) * p.width;
           const int width = static_cast<int>(m[i].n - column < p.width ? m[i].n - column : p.width);
           const uint8_t* residual = nullptr;
           if (l.residual && i == 0) {
             residual = pointer<const uint8_t>(l.residual) + r * l.residual_stride + column * 4;
           }
-          p.finish(static_cast<int>(l.epilogue), out[0], out[1], residual, l.residual_stride,
-                   dst[i] + r * stride[i] + column * 4, stride[i], rows, width);
+          p.finish(static_cast<int>(l.epilogue), out[0] + panel * out_size, out[1] + panel * out_size,
+                   residual, l.residual_stride, dst[i] + r * stride[i] + column * 4, stride[i], rows,
+                   width);
         }
       }
     }

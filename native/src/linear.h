@@ -46,6 +46,12 @@ struct Tile {
 // out[padded rows][width] = a panel times a tile.
 void multiply_tile(const Matrix& m, int64_t panel, int64_t k, const Tile& tile, float* out);
 
+// How many panels of a matrix are multiplied before what comes next reads their results: the other matrix
+// of an epilogue, whose panels lie elsewhere, or the next tile. Few rows are bound by the memory, which is
+// read fastest in long runs; of many rows, a tile and two panels fit the first level cache.
+constexpr int64_t out_floats = 2048;  // results of that many panels
+int64_t panels_together(int64_t rows, int64_t in_chunk, int64_t in_matrix);
+
 template <class T>
 T* pointer(uint64_t address) {
   return reinterpret_cast<T*>(static_cast<uintptr_t>(address));

@@ -346,24 +346,26 @@ constexpr int padded_rows_8[] = {0, 1, 2, 3, 4, 6, 6, 8, 8};
 constexpr int padded_rows_16[] = {0, 1, 2, 3, 4, 6, 6, 8, 8, 12, 12, 12, 12, 16, 16, 16, 16};
 
 template <class A>
-void quantize_row(const float* x, int t, int count, int64_t k, const float* norm, float eps,
-                  float* scratch, int8_t* q, float* d, int16_t* s) {
-  if (x != nullptr && norm != nullptr) {
-    rms_norm<A>(x, norm, k, eps, scratch);
-    x = scratch;
-  }
-  for (int64_t b = 0; b < k / 32; ++b) {
-    int8_t* to = q + (b * count + t) * 32;
-    float& scale = d[b * count + t];
-    int16_t& first = s[b * 2 * count + t];
-    int16_t& second = s[(b * 2 + 1) * count + t];
-    if (x != nullptr) {
-      A::quantize32(x + b * 32, to, scale, first, second);
-    } else {
-      memset(to, 0, 32);
+void quantize_row(const float* x, int t, int count, int64_t k, int64_t first, int64_t last,
+                  const float* norm, float eps, const Act& tile) {
+  const bool normed = x != nullptr && norm != nullptr;
+  const float factor = normed ? rms_factor<A>(x, k, eps) : 1;
+  for (int64_t b = first; b < last; ++b) {
+    int8_t* q = tile.q + (b * count + t) * 32;
+    float& scale = tile.d[b * count + t];
+    int16_t& sum = tile.s[b * 2 * count + t];
+    int16_t& second = tile.s[(b * 2 + 1) * count + t];
+    if (x == nullptr) {
+      memset(q, 0, 32);
       scale = 0;
-      first = second = 0;
+      sum = second = 0;
+      continue;
     }
+    alignas(64) float y[32];
+    if (normed) {
+      for (int i = 0; i < 32; ++i) y[i] = (x[b * 32 + i] * factor) * norm[b * 32 + i];
+    }
+    A::quantize32(normed ? y : x + b * 32, q, scale, sum, second);
   }
 }
 

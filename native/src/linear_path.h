@@ -37,10 +37,10 @@ struct LinearPath {
   int aux_bytes[format_count];
   void (*make_aux[format_count])(const float* d, const int16_t* s, int64_t blocks, int rows,
                                  void* aux);
-  // Quantises a row (null = zeros) into place `t` of a tile of `count` rows. With a norm weight:
-  // y = x w / rms(x) first, into `scratch` (K floats).
-  void (*quantize)(const float* x, int t, int count, int64_t k, const float* norm, float eps,
-                   float* scratch, int8_t* q, float* d, int16_t* s);
+  // Quantises blocks [first, last) of a row (null = zeros) of K columns into place `t` of a tile of
+  // `count` rows. With a norm weight: of y = x w / rms(x).
+  void (*quantize)(const float* x, int t, int count, int64_t k, int64_t first, int64_t last,
+                   const float* norm, float eps, const Act& tile);
   // For each of `rows` rows and i < width: dst[i] = act(a[i]) b[i] (epilogue 1 silu, 2 gelu; 0: a[i]),
   // plus residual[i] when not null. Rows of a and b are a panel wide; strides are in bytes.
   void (*finish)(int epilogue, const float* a, const float* b, const uint8_t* residual,

@@ -133,10 +133,10 @@ PL_API void pl_op_moe(void*, int ith, int nth, void* params) {
   int64_t held = -1;  // the expert whose rows are gathered
   Gathered rows{};
   uint8_t* aux[2] = {};
-  alignas(64) float out[2][max_tile_rows * 16];
+  alignas(64) float out[2][out_floats];
   for (int64_t unit = 0, end = 0; work.take(unit, end);) {
     bool fresh = true;
-    for (; unit < end; ++unit) {
+    for (int64_t together; unit < end; unit += together) {
       const int64_t expert = groups.chosen[unit / first.count], panel = unit % first.count;
       const int64_t* entries = groups.entries + groups.start[expert];
       Matrix matrices[2] = {first, second};
@@ -156,22 +156,28 @@ PL_API void pl_op_moe(void*, int ith, int nth, void* params) {
           make_pass_aux(matrices[j].format, rows.act, m.k, rows.rows, 0, rows.rows, aux[j]);
         }
       }
-      const int64_t column = panel * p.width;
-      const int width = static_cast<int>(m.n0 - column < p.width ? m.n0 - column : p.width);
+      together = panels_together(rows.rows, end - unit, first.count - panel);
       for (int64_t r = 0; r < rows.rows; r += p.tile_rows) {
         if (aborted(m.abort)) return;
         const int here = static_cast<int>(rows.rows - r < p.tile_rows ? rows.rows - r : p.tile_rows);
+        const int64_t out_size = int64_t{p.padded[here]} * p.width;
+        Tile tile{{}, nullptr, nullptr, m.k, here};
+        if (m.act) tile.act = {rows.act.q + r * m.k, rows.act.d + r * blocks, nullptr};
+        if (m.x) tile.x = rows.x + r * m.k;
         for (int j = 0; j < parts; ++j) {
-          Tile tile{{}, nullptr, nullptr, m.k, here};
-          if (m.act) tile.act = {rows.act.q + r * m.k, rows.act.d + r * blocks, nullptr};
-          if (m.x) tile.x = rows.x + r * m.k;
           if (aux[j]) tile.aux = aux[j] + r * blocks * p.aux_bytes[matrices[j].format];
-          multiply_tile(matrices[j], panel, m.k, tile, out[j]);
+          for (int64_t i = 0; i < together; ++i)
+            multiply_tile(matrices[j], panel + i, m.k, tile, out[j] + i * out_size);
         }
-        for (int t = 0; t < here; ++t) {
-          uint8_t* to = pointer<uint8_t>(m.dst) + entries[r + t] * m.stride + column * 4;
-          p.finish(static_cast<int>(m.epilogue), out[0] + t * p.width, out[1] + t * p.width,
-                   nullptr, 0, to, 0, 1, width);
+        for (int64_t i = 0; i < together; ++i) {
+          const int64_t column = (panel + i) * p.width;
+          const int width = static_cast<int>(m.n0 - column < p.width ? m.n0 - column : p.width);
+          for (int t = 0; t < here; ++t) {
+            uint8_t* to = pointer<uint8_t>(m.dst) + entries[r + t] * m.stride + column * 4;
+            const int64_t from = i * out_size + t * p.width;
+            p.finish(static_cast<int>(m.epilogue), out[0] + from, out[1] + from, nullptr, 0, to, 0, 1,
+                     width);
+          }
         }
       }
     }

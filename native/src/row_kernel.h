@@ -13,9 +13,9 @@
 namespace pl {
 namespace {
 
-// y = x w / sqrt(mean(x^2) + eps). Four vectors of partial sums, folded in a fixed order.
+// 1 / sqrt(mean(x^2) + eps). Four vectors of partial sums, folded in a fixed order.
 template <class A>
-void rms_norm(const float* x, const float* w, int64_t k, float eps, float* y) {
+float rms_factor(const float* x, int64_t k, float eps) {
   constexpr int W = A::W;
   typename A::V sum[4] = {A::zero(), A::zero(), A::zero(), A::zero()};
   int64_t i = 0;
@@ -34,8 +34,7 @@ void rms_norm(const float* x, const float* w, int64_t k, float eps, float* y) {
   }
   for (; i < k; ++i) total += static_cast<double>(x[i]) * static_cast<double>(x[i]);
   const double mean = total / static_cast<double>(k) + static_cast<double>(eps);
-  const float factor = static_cast<float>(1.0 / __builtin_sqrt(mean));
-  for (i = 0; i < k; ++i) y[i] = (x[i] * factor) * w[i];
+  return static_cast<float>(1.0 / __builtin_sqrt(mean));
 }
 
 // exp to about 2 units in the last place, for arguments in +-87.
