@@ -3,9 +3,11 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { argmax } from '../../src/decode/sampler.js';
 import type { PassRequest, PassResult } from '../../src/engine/batcher.js';
+import { verifyPrompts } from '../../src/engine/verify/prompts.js';
 import { type VerifyOutcome, verifyModel } from '../../src/engine/verify/verify.js';
 import { writeTensor } from '../../src/ggml/allocation.js';
 import { loadModel, type Model } from '../../src/index.js';
+import { tinyModel } from '../support/tiny-model.js';
 
 /** Changes what a pass returns, or what it leaves behind. */
 type Fault = (request: PassRequest, result: PassResult, model: Model) => PassResult;
@@ -34,9 +36,130 @@ async function verifyWith(fault?: Fault): Promise<VerifyOutcome> {
   });
 }
 
+/** The same on a small random model, whose texts do not matter, on a path that depends on the batch. */
+async function verifyClosely(tolerance: number, fault: Fault, prompts = 6): Promise<VerifyOutcome> {
+  const path = await tinyModel();
+  return verifyModel({
+    async open(threads) {
+      const model = await loadModel(path, { threads, contextLength: 128 });
+      const { batcher } = model.runtime;
+      const run = batcher.run.bind(batcher);
+      batcher.run = async (request) => fault(request, await run(request), model);
+      return model;
+    },
+    ...{
+      prompts: verifyPrompts.slice(0, prompts),
+      temperatures: [0, 1],
+      seeds: [1],
+      maxTokens: 24,
+    },
+    ...{ threads: [1], chunks: [3], tolerance },
+  });
+}
+
+/** A wrong guess becomes what the model seems to say. */
+const wrongAcceptance: Fault = (request, result) => {
+  if (request.outputs !== 'all' || request.tokens.length < 2) return result;
+  const logits = result.logits.map((row, index) => {
+    const draft = request.tokens[index + 1];
+    if (draft === undefined || argmax(row) === draft) return row;
+    const changed = row.slice();
+    changed[draft] = 1000;
+    return changed;
+  });
+  return { ...result, logits };
+};
+
+const rounding = 0.03;
+
+/** Rounding, exaggerated: depends on how many rows are in the pass. */
+const batchDependent: Fault = (request, result) => {
+  const rows = result.otherRows + request.tokens.length;
+  if (rows === 1) return result;
+  const logits = result.logits.map((row, index) =>
+    row.map((logit, token) => logit + rounding * Math.sin(token * 7 + rows * 3 + index)),
+  );
+  return { ...result, logits };
+};
+
 function failing(outcome: VerifyOutcome): string[] {
   return outcome.variations.filter((v) => v.differences > 0).map((v) => v.variation);
 }
+
+describe('verify where logits depend on the batch', () => {
+  let outcome: VerifyOutcome;
+  before(async () => {
+    outcome = await verifyClosely(3 * rounding, batchDependent);
+  });
+
+  it('reports how often rows differ and by how much, and passes', () => {
+    const { nearTies } = outcome;
+    assert.ok(nearTies);
+    assert.deepEqual([outcome.identical, outcome.passed], [false, true]);
+    assert.deepEqual(outcome.differences, []);
+    assert.ok(nearTies.differingRows > 50 && nearTies.differingRows < nearTies.rows);
+    assert.ok(nearTies.largestDifference > rounding / 2);
+    assert.ok(nearTies.largestDifference <= 2 * rounding + 1e-5);
+    const sum = (value: (v: VerifyOutcome['variations'][number]) => number | undefined) =>
+      outcome.variations.reduce((total, variation) => total + (value(variation) ?? 0), 0);
+    assert.equal(
+      sum((v) => v.rows),
+      nearTies.rows,
+    );
+    assert.equal(
+      sum((v) => v.differingRows),
+      nearTies.differingRows,
+    );
+    assert.equal(
+      sum((v) => v.flips),
+      nearTies.flips,
+    );
+    const forked = outcome.variations.find(({ variation }) => variation === '3 neighbours');
+    assert.ok(forked && (forked.differingRows ?? 0) > 0);
+  });
+
+  it('shows where near-ties flip, with the gaps of both rows', () => {
+    const flips = outcome.nearTies?.list ?? [];
+    assert.ok(flips.length > 0 && flips.length === outcome.nearTies?.flips);
+    const greedy = flips.filter(({ temperature }) => temperature === 0);
+    assert.ok(greedy.length > 0, 'some greedy texts flip');
+    for (const { expected, found, difference, position } of greedy) {
+      assert.notEqual(expected.token, found.token);
+      assert.equal(expected.top[0]?.token, expected.token);
+      assert.equal(found.top[0]?.token, found.token);
+      // What decided was smaller than the rounding on both sides together.
+      assert.ok(expected.gap <= 2 * difference + 1e-6, `${expected.gap} and ${difference}`);
+      assert.ok(found.gap <= 2 * difference + 1e-6);
+      assert.ok(position > 0);
+    }
+  });
+
+  it('still fails where rows differ by more', async () => {
+    const strict = await verifyClosely(rounding / 100, batchDependent, 2);
+    assert.deepEqual([strict.identical, strict.passed], [false, false]);
+    assert.ok(strict.differences.some(({ kind }) => kind === 'logits'));
+    // A row of another sequence is no rounding.
+    const wrong = await verifyClosely(
+      3 * rounding,
+      (_request, result) => {
+        if (result.otherRows === 0) return result;
+        return { ...result, logits: result.logits.map((row) => row.slice().reverse()) };
+      },
+      2,
+    );
+    assert.equal(wrong.passed, false);
+    assert.ok(failing(wrong).every((name) => name.includes('neighbours')));
+    assert.ok(wrong.differences.some(({ kind }) => kind === 'token'));
+  });
+
+  it('is identical where nothing depends on the batch', async () => {
+    const sound = await verifyClosely(0, (_request, result) => result, 2);
+    assert.deepEqual([sound.identical, sound.passed], [true, true]);
+    const { rows, differingRows, flips, largestDifference } = sound.nearTies ?? {};
+    assert.deepEqual([differingRows, flips, largestDifference], [0, 0, 0]);
+    assert.equal(rows, sound.rows);
+  });
+});
 
 describe('verify', () => {
   let sound: VerifyOutcome;
@@ -53,18 +176,7 @@ describe('verify', () => {
   });
 
   it('finds a wrong acceptance', async () => {
-    // A wrong guess becomes what the model seems to say.
-    const outcome = await verifyWith((request, result) => {
-      if (request.outputs !== 'all' || request.tokens.length < 2) return result;
-      const logits = result.logits.map((row, index) => {
-        const draft = request.tokens[index + 1];
-        if (draft === undefined || argmax(row) === draft) return row;
-        const changed = row.slice();
-        changed[draft] = 1000;
-        return changed;
-      });
-      return { ...result, logits };
-    });
+    const outcome = await verifyWith(wrongAcceptance);
     assert.equal(outcome.identical, false);
     assert.ok(failing(outcome).includes('draft ngram'));
     const token = outcome.differences.find(({ kind }) => kind === 'token');

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import type { DraftKind } from '../../engine/types.js';
 import { draftKinds } from '../generation-flags.js';
-import { collect, integer, integers, numbers, words } from '../numbers.js';
+import { collect, integer, integers, number, numbers, words } from '../numbers.js';
 
 /** Values of the flags of `verify`. */
 export interface VerifyFlags {
@@ -15,6 +15,7 @@ export interface VerifyFlags {
   readonly prompts?: number;
   readonly prompt?: readonly string[];
   readonly tokensOnly?: boolean;
+  readonly tolerance?: number;
   readonly json?: boolean;
 }
 
@@ -48,6 +49,12 @@ export function defineVerify(program: Command): void {
     .option('--prompts <count>', 'only so many of the built-in prompts', integer(1, 1000))
     .option('--prompt <text>', 'a prompt instead of the built-in ones; may be repeated', collect)
     .option('--tokens-only', 'compare tokens and not logits, for devices that depend on the batch')
+    .option(
+      '--tolerance <logits>',
+      'for devices and paths that depend on the batch: logits may differ by so much; reports how ' +
+        'often they do, and where near-ties flip',
+      number(0),
+    )
     .option('--json', 'one JSON object on stdout')
     .action(async (model: string, flags: VerifyFlags) => {
       const { verifyCommand } = await import('../verify/command.js');

@@ -8,14 +8,16 @@ import { resolveModelPath } from '../../engine/model-path.js';
 import type { ModelInfo } from '../../engine/types.js';
 import { verifyPrompts } from '../../engine/verify/prompts.js';
 import {
+  type NearTies,
   type VerifyDifference,
+  type VerifyFlip,
   type VerifyOutcome,
   verifyModel,
 } from '../../engine/verify/verify.js';
 import { ggmlVersion } from '../../ggml/library.js';
 import type { VerifyFlags } from '../commands/verify.js';
 import { catchInterrupt } from '../interrupt.js';
-import { bold, print, printJson } from '../output.js';
+import { bold, print, printJson, snakeKeys } from '../output.js';
 import { packageVersion } from '../package-version.js';
 import { ProgressBar } from '../progress-bar.js';
 import { bytes, printable, table } from '../table.js';
@@ -78,14 +80,19 @@ export async function verifyCommand(model: string, flags: VerifyFlags): Promise<
       chunks: flags.chunks,
       drafts: flags.draft,
       tokensOnly: flags.tokensOnly === true,
+      tolerance: flags.tolerance,
       onProgress: bar.onProgress,
       signal,
     });
     bar.clear();
     const circumstances = await describe(path, info, flags, threads);
-    if (flags.json === true) await printJson({ ...outcome, ...circumstances });
+    if (flags.json === true)
+      await printJson({
+        ...(snakeKeys(outcome) as Record<string, unknown>),
+        ...circumstances,
+      });
     else await print(renderVerify(outcome, circumstances));
-    if (!outcome.identical) process.exitCode = errorCodes['check-failed'].exit;
+    if (!outcome.passed) process.exitCode = errorCodes['check-failed'].exit;
   } finally {
     bar.clear();
     interrupt.release();
@@ -154,14 +161,46 @@ export function renderVerify(outcome: VerifyOutcome, about: Circumstances): stri
     `${row.texts}`,
     `${row.rows}`,
     row.drafted > 0 ? `${row.accepted}/${row.drafted}` : '',
-    row.differences === 0 ? 'identical' : `${row.differences} differ`,
+    ...(row.flips === undefined
+      ? []
+      : [`${row.differingRows}`, (row.largestDifference ?? 0).toExponential(1), `${row.flips}`]),
+    row.differences > 0
+      ? `${row.differences} differ`
+      : row.differingRows
+        ? 'within tolerance'
+        : 'identical',
   ]);
-  const header = ['varied', 'texts', 'rows of logits', 'accepted', 'result'];
+  const closely = outcome.nearTies === undefined ? [] : ['rows differ', 'by at most', 'flips'];
+  const header = ['varied', 'texts', 'rows of logits', 'accepted', ...closely, 'result'];
   const verdict = outcome.identical
     ? `identical: ${outcome.rows} rows of logits, to the byte\n`
-    : `different: see below\n`;
+    : outcome.passed && outcome.nearTies !== undefined
+      ? nearTiesVerdict(outcome.nearTies)
+      : `different: see below\n`;
   const differences = outcome.differences.map(renderDifference).join('');
-  return `${facts}\n${table(rows, header)}\n${bold(verdict)}${differences}`;
+  const flips = outcome.nearTies?.list.map(renderFlip).join('') ?? '';
+  return `${facts}\n${table(rows, header)}\n${bold(verdict)}${differences}${flips}`;
+}
+
+function nearTiesVerdict({ tolerance, rows, differingRows, flips, ...rest }: NearTies): string {
+  const share = ((100 * differingRows) / Math.max(1, rows)).toFixed(1);
+  return (
+    `within ${tolerance}: ${differingRows} of ${rows} rows of logits (${share}%) depend on what else ` +
+    `was computed, by at most ${rest.largestDifference.toExponential(2)}; ${flips} texts flipped\n`
+  );
+}
+
+function renderFlip(flip: VerifyFlip): string {
+  const side = ({ token, gap, top }: VerifyFlip['expected']) =>
+    `token ${token}, top two ${gap.toExponential(2)} apart ` +
+    `(${top.map(({ token: id, logit }) => `${id}: ${logit}`).join(', ')})`;
+  return (
+    `\n${flip.variation}, temperature ${flip.temperature}, seed ${flip.seed}, ` +
+    `prompt ${JSON.stringify(flip.prompt.slice(0, 60))}\n` +
+    `  flipped at position ${flip.position}, where logits differ by ` +
+    `${flip.difference.toExponential(2)}\n` +
+    `  expected ${side(flip.expected)}\n  found    ${side(flip.found)}\n`
+  );
 }
 
 function renderDifference(d: VerifyDifference): string {

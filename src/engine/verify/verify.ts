@@ -8,7 +8,7 @@ import type { OnProgress } from '../../base/progress.js';
 import type { Model } from '../model.js';
 import type { DraftKind } from '../types.js';
 import { type CacheHistory, traceText, type VerifyCase, type VerifyWay } from './run.js';
-import { compareTraces, type Divergence, type Trace } from './trace.js';
+import { compareClosely, compareTraces, type Divergence, type Flip, type Trace } from './trace.js';
 
 export interface VerifyOptions {
   /** Opens the model with so many threads; the check disposes of it. */
@@ -23,8 +23,13 @@ export interface VerifyOptions {
   readonly chunks: readonly number[];
   /** Only these drafters instead of all that the model has, and `auto`. */
   readonly drafts?: readonly DraftKind[] | undefined;
-  /** For devices that are not batch-invariant: report rows that differ, fail on nothing. */
+  /** Compare tokens, and not logits. */
   readonly tokensOnly?: boolean;
+  /**
+   * For devices and paths whose logits depend on the batch: logits may differ by so much. How often
+   * they do, and where that decides a token, is reported and is no fault.
+   */
+  readonly tolerance?: number | undefined;
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -45,10 +50,38 @@ export interface VerifiedVariation {
   readonly differences: number;
   readonly drafted: number;
   readonly accepted: number;
+  /** With a tolerance: rows that are not the same to the byte, by how much, and tokens that flipped. */
+  readonly differingRows?: number;
+  readonly largestDifference?: number;
+  readonly flips?: number;
+}
+
+export interface VerifyFlip extends Flip {
+  readonly variation: string;
+  readonly prompt: string;
+  readonly temperature: number;
+  readonly seed: number;
+}
+
+/** What rounding does where logits depend on the batch. */
+export interface NearTies {
+  readonly tolerance: number;
+  /** Rows compared: of each text up to its first flip. */
+  readonly rows: number;
+  readonly differingRows: number;
+  readonly largestDifference: number;
+  /** Texts that went on with another token. */
+  readonly flips: number;
+  /** The first flips, at most 100. */
+  readonly list: readonly VerifyFlip[];
 }
 
 export interface VerifyOutcome {
+  /** To the byte, whatever is allowed. */
   readonly identical: boolean;
+  /** Whether all is as it must be: identical, or within the tolerance. */
+  readonly passed: boolean;
+  readonly nearTies?: NearTies;
   readonly texts: number;
   readonly rows: number;
   readonly variations: readonly VerifiedVariation[];
@@ -57,6 +90,7 @@ export interface VerifyOutcome {
 }
 
 const mostDifferences = 20;
+const mostFlips = 100;
 
 interface Variation {
   readonly name: string;
@@ -75,12 +109,17 @@ class Tally {
   differences = 0;
   drafted = 0;
   accepted = 0;
+  differingRows = 0;
+  largestDifference = 0;
+  flips = 0;
 }
 
 /** Runs the check. @throws {PacelineError} `aborted`, and what loading and generating throw. */
 export async function verifyModel(options: VerifyOptions): Promise<VerifyOutcome> {
   const { open, threads, maxTokens, signal, onProgress } = options;
+  const { tolerance } = options;
   const differences: VerifyDifference[] = [];
+  const flips: VerifyFlip[] = [];
   const tallies = new Map<string, Tally>();
   const references: Reference[] = [];
   const plain: VerifyWay = { draft: 'none', prefillChunk: 4096, neighbours: 0, cache: 'fresh' };
@@ -91,14 +130,27 @@ export async function verifyModel(options: VerifyOptions): Promise<VerifyOutcome
     const tally = tallies.get(name) ?? new Tally();
     tallies.set(name, tally);
     tally.texts++;
-    tally.rows += trace.rows.length;
     tally.drafted += draft.drafted;
     tally.accepted += draft.accepted;
-    const divergence = compareTraces(reference.trace, trace, options.tokensOnly);
-    if (divergence === undefined) return;
-    tally.differences++;
     const { temperature, seed } = reference.text;
     const where = { variation: name, prompt: reference.prompt, temperature, seed };
+    let divergence: Divergence | undefined;
+    if (tolerance === undefined) {
+      tally.rows += trace.rows.length;
+      divergence = compareTraces(reference.trace, trace, options.tokensOnly);
+    } else {
+      const { rows, differing, largest, flip, fault } = compareClosely(
+        ...([reference.trace, trace, tolerance] as const),
+      );
+      tally.rows += rows;
+      tally.differingRows += differing;
+      tally.largestDifference = Math.max(tally.largestDifference, largest);
+      if (flip !== undefined) tally.flips++;
+      if (flip !== undefined && flips.length < mostFlips) flips.push({ ...flip, ...where });
+      divergence = fault;
+    }
+    if (divergence === undefined) return;
+    tally.differences++;
     if (differences.length < mostDifferences) differences.push({ ...divergence, ...where });
   };
 
@@ -126,9 +178,29 @@ export async function verifyModel(options: VerifyOptions): Promise<VerifyOutcome
       }
     }
   }
-  const variations = [...tallies].map(([variation, tally]) => ({ variation, ...tally }));
+  const sum = (value: (tally: Tally) => number): number =>
+    [...tallies.values()].reduce((total, tally) => total + value(tally), 0);
+  const variations = [...tallies].map(([variation, tally]): VerifiedVariation => {
+    const { differingRows, largestDifference, flips: count, ...always } = tally;
+    const closely = { differingRows, largestDifference, flips: count };
+    return { variation, ...always, ...(tolerance === undefined ? {} : closely) };
+  });
+  const differingRows = sum((tally) => tally.differingRows);
   return {
-    identical: differences.length === 0,
+    identical: differences.length === 0 && differingRows === 0,
+    passed: differences.length === 0,
+    ...(tolerance === undefined
+      ? {}
+      : {
+          nearTies: {
+            tolerance,
+            rows: sum(({ rows }) => rows),
+            differingRows,
+            largestDifference: Math.max(...variations.map((v) => v.largestDifference ?? 0)),
+            flips: sum((tally) => tally.flips),
+            list: flips,
+          },
+        }),
     texts: references.length,
     rows: variations.reduce((sum, { rows }) => sum + rows, 0),
     variations,
