@@ -9,6 +9,7 @@ import { type HostMemory, hostMemory } from '../ggml/host.js';
 import { preferredLayouts } from '../ggml/layouts.js';
 import type { WeightLayout } from '../ggml/weight.js';
 import type { GgufMetadata } from '../gguf/metadata.js';
+import { isDraftOnly } from './draft-kind.js';
 import { Metadata } from './metadata.js';
 import type { Blueprint, LanguageModel } from './model.js';
 import { architectureOf } from './registry.js';
@@ -60,6 +61,11 @@ interface Declared {
 }
 
 function declare(source: ModelSource, wanted: number | undefined): Declared {
+  if (isDraftOnly(source)) {
+    throw new PacelineError('unsupported-architecture', 'The file holds a drafter and no model', {
+      hint: 'Load the model that it was made for, and give this file as --draft-model.',
+    });
+  }
   const metadata = new Metadata(source);
   const build = architectureOf(metadata.architecture);
   const contextLength = wanted ?? Math.min(metadata.count('context_length'), defaultContext);

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { errorCodes } from '../../src/base/errors.js';
 import { exitCodes } from '../../src/cli/failure.js';
 import { GgufValueType } from '../../src/gguf/types.js';
 import { jsonOf, paceline } from '../support/cli.js';
-import { readRepositoryFile } from '../support/repository.js';
+import { readRepositoryFile, repository } from '../support/repository.js';
 import { changedModel, temporaryFile, tinyModel } from '../support/tiny-model.js';
 
 interface Failure {
@@ -53,6 +54,18 @@ test('models that would have to be downloaded', () =>
 
 test('a folder in place of a file', () =>
   fails({ args: run('/tmp'), exit: 3, code: 'model-not-found', says: /\/tmp is a folder/ }));
+
+test('a draft file in place of a model', async () => {
+  for (const kind of ['mtp', 'dflash']) {
+    const path = join(repository, `models/default/paceline-default-${kind}.gguf`);
+    await fails({
+      args: run(path),
+      exit: 6,
+      code: 'unsupported-architecture',
+      says: /--draft-model/,
+    });
+  }
+});
 
 test('a file that is no GGUF', async () => {
   const path = temporaryFile('text.gguf');

@@ -79,7 +79,7 @@ async function modelFor(
   }
   const path = resolveModelPath(model ?? 'default');
   // Only texts with drafters need them.
-  const draftModels = flags.draft === undefined ? [] : companionsOf(path);
+  const draftModels = flags.draft === undefined ? [] : (flags.draftModel ?? companionsOf(path));
   if (pad === undefined) return { path, peerPath: path, draftModels };
   const { paddedModel, paddedForPeer } = await import('./padded-model.js');
   const padded = await paddedModel(cacheFolder(), path, pad, options);

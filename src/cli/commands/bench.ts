@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import type { DraftKind } from '../../engine/types.js';
 import { type TextKind, textKinds, usualKinds } from '../bench/texts.js';
 import { draftKinds } from '../generation-flags.js';
-import { integer, integers, number, words } from '../numbers.js';
+import { collect, integer, integers, number, words } from '../numbers.js';
 
 /** Values of the flags of `bench`. */
 export interface BenchFlags {
@@ -11,6 +11,7 @@ export interface BenchFlags {
   readonly gen: number;
   readonly batch?: readonly number[];
   readonly draft?: readonly DraftKind[];
+  readonly draftModel?: readonly string[];
   readonly text?: string;
   readonly texts: readonly TextKind[];
   readonly temp: number;
@@ -51,6 +52,12 @@ export function defineBench(program: Command): void {
       integers(1, 512),
     )
     .option('--draft <kinds>', `drafters to compare: ${draftKinds.join(', ')}`, words(draftKinds))
+    .option(
+      '--draft-model <file>',
+      'with --draft: a GGUF with a drafter; may be repeated (default: NAME-mtp.gguf and ' +
+        'NAME-dflash.gguf beside the model)',
+      collect,
+    )
     .option(
       '--texts <kinds>',
       `with --draft: the kinds of text, of ${textKinds.join(', ')}`,

@@ -12,6 +12,7 @@ export interface VerifyFlags {
   readonly threads?: readonly number[];
   readonly chunks: readonly number[];
   readonly draft?: readonly DraftKind[];
+  readonly draftModel?: readonly string[];
   readonly prompts?: number;
   readonly prompt?: readonly string[];
   readonly tokensOnly?: boolean;
@@ -46,6 +47,11 @@ export function defineVerify(program: Command): void {
       [1, 7, 64],
     )
     .option('--draft <kinds>', 'only these drafters', words(draftKinds))
+    .option(
+      '--draft-model <file>',
+      'a GGUF with a drafter; may be repeated (default: those of the embedded model)',
+      collect,
+    )
     .option('--prompts <count>', 'only so many of the built-in prompts', integer(1, 1000))
     .option('--prompt <text>', 'a prompt instead of the built-in ones; may be repeated', collect)
     .option('--tokens-only', 'compare tokens and not logits, for devices that depend on the batch')

@@ -2,9 +2,10 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, statSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
+import { basename } from 'node:path';
 import { errorCodes } from '../../base/errors.js';
 import { loadModel } from '../../engine/load.js';
-import { resolveModelPath } from '../../engine/model-path.js';
+import { draftFilesOf, resolveModelPath } from '../../engine/model-path.js';
 import type { ModelInfo } from '../../engine/types.js';
 import { verifyPrompts } from '../../engine/verify/prompts.js';
 import {
@@ -22,15 +23,19 @@ import { packageVersion } from '../package-version.js';
 import { ProgressBar } from '../progress-bar.js';
 import { bytes, printable, table } from '../table.js';
 
+interface HashedFile {
+  readonly path: string;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
 /** What somebody else needs to know to repeat the check. */
 interface Circumstances {
-  readonly model: {
-    readonly path: string;
+  readonly model: HashedFile & {
     readonly name: string | undefined;
     readonly architecture: string;
-    readonly bytes: number;
-    readonly sha256: string;
   };
+  readonly draft_models: readonly HashedFile[];
   readonly machine: {
     readonly cpu: string | undefined;
     readonly cores: number;
@@ -55,13 +60,18 @@ export async function verifyCommand(model: string, flags: VerifyFlags): Promise<
   const { signal } = interrupt;
   try {
     const path = resolveModelPath(model);
+    const draftModels = draftFilesOf(path, flags.draftModel);
     const prompts = flags.prompt ?? verifyPrompts.slice(0, flags.prompts ?? verifyPrompts.length);
     let info: ModelInfo | undefined;
     let threads = flags.threads;
     const open = async (count: number | undefined) => {
-      const contextLength = 1024 + flags.gen;
-      const options = count === undefined ? { contextLength } : { contextLength, threads: count };
-      const loaded = await loadModel(path, { ...options, signal, onProgress: bar.onProgress });
+      const loaded = await loadModel(path, {
+        contextLength: 1024 + flags.gen,
+        draftModels,
+        ...(count === undefined ? {} : { threads: count }),
+        onProgress: bar.onProgress,
+        signal,
+      });
       info ??= loaded.info;
       return loaded;
     };
@@ -85,7 +95,7 @@ export async function verifyCommand(model: string, flags: VerifyFlags): Promise<
       signal,
     });
     bar.clear();
-    const circumstances = await describe(path, info, flags, threads);
+    const circumstances = await describe({ path, draftModels, info, flags, threads });
     if (flags.json === true)
       await printJson({
         ...(snakeKeys(outcome) as Record<string, unknown>),
@@ -99,21 +109,22 @@ export async function verifyCommand(model: string, flags: VerifyFlags): Promise<
   }
 }
 
-async function describe(
-  path: string,
-  info: ModelInfo | undefined,
-  flags: VerifyFlags,
-  threads: readonly number[],
-): Promise<Circumstances> {
+async function describe(check: {
+  readonly path: string;
+  readonly draftModels: readonly string[];
+  readonly info: ModelInfo | undefined;
+  readonly flags: VerifyFlags;
+  readonly threads: readonly number[];
+}): Promise<Circumstances> {
+  const { path, draftModels, info, flags, threads } = check;
   const processors = cpus();
   return {
     model: {
-      path,
+      ...(await hashed(path)),
       name: info?.name,
       architecture: info?.architecture ?? '',
-      bytes: statSync(path).size,
-      sha256: await sha256(path),
     },
+    draft_models: await Promise.all(draftModels.map(hashed)),
     machine: {
       cpu: processors[0]?.model,
       cores: processors.length,
@@ -132,10 +143,10 @@ async function describe(
   };
 }
 
-async function sha256(path: string): Promise<string> {
+async function hashed(path: string): Promise<HashedFile> {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
-  return hash.digest('hex');
+  return { path, bytes: statSync(path).size, sha256: hash.digest('hex') };
 }
 
 /** The report as a person posts it. */
@@ -147,6 +158,10 @@ export function renderVerify(outcome: VerifyOutcome, about: Circumstances): stri
       `${printable(model.name ?? model.path)}, ${model.architecture}, ${bytes(model.bytes)}`,
     ],
     ['sha256', model.sha256],
+    ...about.draft_models.map(({ path, sha256 }) => [
+      'drafter',
+      `${printable(basename(path))}, ${sha256}`,
+    ]),
     ['machine', `${machine.cpu ?? 'unknown CPU'}, ${machine.cores} cores, ${machine.platform}`],
     ['kernels', about.kernels],
     ['versions', `paceline ${versions.paceline}, ggml ${versions.ggml}, node ${versions.node}`],
