@@ -8,6 +8,12 @@ import { GgmlType, rowBytes } from '../ggml/types.js';
 /** Positions that drafters look back on unless told otherwise: more would slow down the first token. */
 export const usualWindow = 512;
 
+/**
+ * Hidden states of a prompt that a multi-token prediction block reads, its last ones: each costs the
+ * prefill most of a row of the target's last layer. What is generated is read as a whole.
+ */
+export const mtpPromptRows = 48;
+
 /** Most guesses of a multi-token prediction block at once. */
 export const mostMtpDrafts = 8;
 

@@ -27,6 +27,11 @@ export interface DrafterNeeds {
   readonly taps?: readonly number[];
   /** Rows of more than this many tokens ago are never read, and need not be copied. */
   readonly window?: number;
+  /**
+   * Hidden states of more than this many tokens before the end of a prompt are not worth what they
+   * cost: without them, most of the last layer is computed for one row only. Default: `window`.
+   */
+  readonly hiddenRows?: number;
 }
 
 /** Rows of hidden states for the last `rows` tokens of an observation. */
@@ -122,9 +127,16 @@ export function joinNeeds(all: readonly DrafterNeeds[]): DrafterNeeds {
       : [...new Set(taps.flat())].sort((a, b) => a - b);
   const windows = wanting.map((needs) => needs.window ?? Infinity);
   const window = windows.length === 0 ? 0 : Math.max(...windows);
+  const hiddenRows = Math.max(
+    0,
+    ...wanting
+      .filter((needs) => needs.hidden === true)
+      .map((needs) => needs.hiddenRows ?? needs.window ?? Infinity),
+  );
   return {
     ...(wanting.some((needs) => needs.hidden === true) ? { hidden: true } : {}),
     ...(union === undefined ? {} : { taps: union }),
     ...(window === Infinity ? {} : { window }),
+    ...(hiddenRows > 0 && hiddenRows < window ? { hiddenRows } : {}),
   };
 }

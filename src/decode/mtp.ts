@@ -13,8 +13,15 @@ import type { Tensor } from '../ggml/tensor.js';
 import { GgmlType } from '../ggml/types.js';
 import { Workspace } from '../ggml/workspace.js';
 import type { MtpModel } from '../models/mtp.js';
-import { mostMtpDrafts as mostDrafts, usualWindow } from './draft-window.js';
-import type { DraftContext, Drafter, DrafterSource, Observation, Proposal } from './drafter.js';
+import { mostMtpDrafts as mostDrafts, mtpPromptRows, usualWindow } from './draft-window.js';
+import type {
+  DraftContext,
+  Drafter,
+  DrafterNeeds,
+  DrafterSource,
+  Observation,
+  Proposal,
+} from './drafter.js';
 import { TokenHistory } from './history.js';
 import { RowDrafter } from './row-drafter.js';
 import { logprobsOf, sampleToken } from './sampler.js';
@@ -35,11 +42,15 @@ const leastChance = 0.1;
 export function mtpSource(options: MtpOptions): DrafterSource & Disposable {
   return {
     name: 'mtp',
-    needs: { hidden: true, window: options.window ?? usualWindow },
+    needs: needsOf(options),
     maxDrafts: mostDrafts,
     open: () => new MtpDrafter(options),
     [Symbol.dispose]: () => options.model.dispose(),
   };
+}
+
+function needsOf({ window = usualWindow }: MtpOptions): DrafterNeeds {
+  return { hidden: true, window, hiddenRows: Math.min(window, mtpPromptRows) };
 }
 
 interface BlockPass {
@@ -71,7 +82,7 @@ class MtpDrafter extends RowDrafter implements Drafter {
       layout: model.cacheLayout(),
       width: model.embeddingLength,
     });
-    this.needs = { hidden: true, window } as const;
+    this.needs = needsOf(options);
     this.#options = options;
     this.#once = new Workspace(backend);
   }

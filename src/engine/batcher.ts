@@ -13,7 +13,7 @@ import type { Backend } from '../ggml/backend.js';
 import type { Graph } from '../ggml/graph.js';
 import type { Tensor } from '../ggml/tensor.js';
 import type { LanguageModel } from '../models/model.js';
-import { PassBuilder } from './pass.js';
+import { mostRows, PassBuilder, type PassShape } from './pass.js';
 
 export interface PassRequest {
   /** The sequence; its length is the position of the first token. Grows by the tokens on success. */
@@ -34,6 +34,8 @@ export interface FeatureRequest {
   /** Residual streams: index i is the input of layer i, the layer count the last one's output. */
   readonly taps?: readonly number[];
   readonly rows: number;
+  /** Hidden states of so many only; they are dearer than taps, as the last layer computes them. */
+  readonly hiddenRows?: number;
 }
 
 export interface PassResult {
@@ -59,6 +61,7 @@ export class Batcher {
   readonly #passes: PassBuilder;
   /** Tokens of one pass, unless a single request has more. */
   readonly #limit: number;
+  readonly #layerCount: number;
   /** Where a sequence's logits go: new arrays of megabytes for every pass would keep the GC busy. */
   readonly #logits = new WeakMap<KvCache, Float32Array>();
   #waiting: Waiting[] = [];
@@ -68,6 +71,7 @@ export class Batcher {
   constructor(options: { model: LanguageModel; backend: Backend; tokenLimit: number }) {
     this.#passes = new PassBuilder(options.model, options.backend);
     this.#limit = options.tokenLimit;
+    this.#layerCount = options.model.hyperparameters.layerCount;
   }
 
   /**
@@ -158,7 +162,7 @@ export class Batcher {
       sequences,
       outputs: outputs.length === tokens.length ? undefined : outputs,
       taps: layers,
-      hidden: requests.some(({ features }) => features?.hidden === true),
+      hidden: this.#hiddenRows(requests, sequences, outputs, layers),
     };
     const pass = this.#passes.prepare(shape, Int32Array.from(tokens), Int32Array.from(positions));
     const { graph, logits } = pass;
@@ -185,11 +189,15 @@ export class Batcher {
       const end = start + request.tokens.length;
       const { hidden, rows: wanted = 0 } = request.features ?? {};
       const from = Math.max(start, end - wanted);
+      const known = hiddenFrom(request, sequences[index]);
+      const skipped = typeof shape.hidden === 'string' ? 0 : known - shape.hidden.indexOf(known);
       return {
         logits: Array.from({ length: rows }, (_, at) =>
           flat.subarray(at * vocabulary, (at + 1) * vocabulary),
         ),
-        ...(hidden && pass.hidden ? { hidden: readRows(graph, [pass.hidden], from, end) } : {}),
+        ...(hidden && pass.hidden
+          ? { hidden: readRows(graph, [pass.hidden], known - skipped, end - skipped) }
+          : {}),
         ...(request.features?.taps
           ? {
               taps: readRows(
@@ -208,6 +216,30 @@ export class Batcher {
     return results;
   }
 
+  /**
+   * Which rows' hidden states are wanted. In a long pass the others are spared most of the last
+   * layer, unless it is tapped as a whole.
+   */
+  #hiddenRows(
+    requests: readonly PassRequest[],
+    slices: readonly Slice[],
+    outputs: readonly number[],
+    layers: readonly number[],
+  ): PassShape['hidden'] {
+    if (!requests.some(({ features }) => features?.hidden === true)) return 'none';
+    const count = slices.reduce((sum, slice) => sum + slice.count, 0);
+    if (count <= mostRows || layers.includes(this.#layerCount - 1)) return 'all';
+    const rows = new Set(outputs);
+    for (const [index, request] of requests.entries()) {
+      const slice = slices[index];
+      if (slice === undefined || request.features?.hidden !== true) continue;
+      for (let row = hiddenFrom(request, slice); row < slice.start + slice.count; row++) {
+        rows.add(row);
+      }
+    }
+    return rows.size === count ? 'all' : [...rows].sort((a, b) => a - b);
+  }
+
   #logitsOf(cache: KvCache, count: number): Float32Array {
     const kept = this.#logits.get(cache);
     if (kept !== undefined && kept.length >= count) return kept.subarray(0, count);
@@ -215,6 +247,18 @@ export class Batcher {
     this.#logits.set(cache, made);
     return made;
   }
+}
+
+interface Slice {
+  readonly start: number;
+  readonly count: number;
+}
+
+/** The first row of the batch whose hidden state a request wants. */
+function hiddenFrom({ features }: PassRequest, slice: Slice | undefined): number {
+  const { start = 0, count = 0 } = slice ?? {};
+  const wanted = features?.hiddenRows ?? features?.rows ?? 0;
+  return Math.max(start, start + count - wanted);
 }
 
 /** Layers (by their output) that a request taps, in its order. */

@@ -131,10 +131,10 @@ export async function* generate(input: GenerationInput): AsyncGenerator<StreamEv
 
 /** What the drafters read of the target's passes; nothing when none reads anything. */
 function drafterFeatures({ needs }: Drafting) {
-  const { hidden, taps, window = Number.POSITIVE_INFINITY } = needs;
+  const { hidden, taps, window = Number.POSITIVE_INFINITY, hiddenRows = window } = needs;
   const features =
     hidden || taps ? { ...(hidden ? { hidden } : {}), ...(taps ? { taps } : {}) } : undefined;
-  return { features, featureWindow: window };
+  return { features, featureWindow: window, hiddenWindow: hiddenRows };
 }
 
 /** Shows drafters the first `tokens.length` rows of a pass. */

@@ -8,7 +8,7 @@ import type { Backend } from '../ggml/backend.js';
 import type { Graph } from '../ggml/graph.js';
 import type { Tensor } from '../ggml/tensor.js';
 import { Workspace } from '../ggml/workspace.js';
-import type { LanguageModel } from '../models/model.js';
+import type { KeptRows, LanguageModel } from '../models/model.js';
 
 /** What decides a graph; everything else is data. */
 export interface PassShape {
@@ -16,14 +16,15 @@ export interface PassShape {
   /** Row numbers whose logits are wanted; undefined: all. */
   readonly outputs: readonly number[] | undefined;
   readonly taps: readonly number[];
-  readonly hidden: boolean;
+  /** Rows of hidden states: none, all, or some (ascending; the outputs are among them). */
+  readonly hidden: 'none' | 'all' | readonly number[];
 }
 
 export interface Pass {
   readonly graph: Graph;
   /** [vocabulary, outputs]. */
   readonly logits: Tensor;
-  /** [embedding, rows] if asked for. */
+  /** [embedding, rows asked for]. */
   readonly hidden: Tensor | undefined;
   readonly taps: readonly Tensor[];
 }
@@ -37,7 +38,7 @@ interface Kept extends Pass {
 }
 
 /** Graphs of more rows are built anew: their building time does not show. */
-const mostRows = 32;
+export const mostRows = 32;
 const mostKept = 16;
 
 export class PassBuilder {
@@ -121,7 +122,7 @@ export class PassBuilder {
       sequences: slices,
       outputs: outputs && graph.indices('outputs', outputs),
       taps,
-      hiddenRows: hidden ? 'all' : 'outputs',
+      hiddenRows: hidden === 'none' ? 'outputs' : hidden === 'all' ? 'all' : keptRows(graph, shape),
     });
     return {
       shape,
@@ -131,10 +132,22 @@ export class PassBuilder {
       positions,
       slices,
       logits: graph.output(result.logits),
-      hidden: hidden ? graph.output(result.hidden) : undefined,
+      hidden: hidden === 'none' ? undefined : graph.output(result.hidden),
       taps: result.taps.map((tap) => graph.output(tap)),
     };
   }
+}
+
+function keptRows(graph: Graph, { hidden, outputs = [] }: PassShape): KeptRows {
+  const rows = typeof hidden === 'string' ? [] : hidden;
+  const place = new Map(rows.map((row, index) => [row, index]));
+  return {
+    rows: graph.indices('hidden rows', rows),
+    outputs: graph.indices(
+      'hidden outputs',
+      outputs.map((row) => place.get(row) ?? 0),
+    ),
+  };
 }
 
 function sameShape(a: PassShape, b: PassShape): boolean {

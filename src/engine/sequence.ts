@@ -15,8 +15,10 @@ export interface PrefillOptions {
   /** Tokens of one pass; never changes the result. */
   readonly chunk: number;
   /** What drafters want of the last `featureWindow` tokens of the prompt. */
-  readonly features?: Omit<FeatureRequest, 'rows'> | undefined;
+  readonly features?: Omit<FeatureRequest, 'rows' | 'hiddenRows'> | undefined;
   readonly featureWindow?: number;
+  /** Hidden states of the last so many only. */
+  readonly hiddenWindow?: number;
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Sees every pass; `position` is that of its first token. */
@@ -72,6 +74,7 @@ export class Sequence {
   /** Runs the rest of `prompt`, which begins with the sequence, and returns the last result. */
   async prefill(prompt: readonly number[], options: PrefillOptions): Promise<PassResult> {
     const { chunk, onProgress, onPass, featureWindow = 0, signal, features } = options;
+    const { hiddenWindow = featureWindow } = options;
     const first = this.#tokens.length;
     const total = prompt.length - first;
     this.cache.reserve(total);
@@ -84,7 +87,12 @@ export class Sequence {
       const end = position + part.length;
       // Rows that no drafter will read are not copied, and cost the prefill nothing.
       const rows = Math.min(part.length, end - (prompt.length - featureWindow));
-      const wanted = features && rows > 0 ? { ...features, rows } : undefined;
+      const hiddenRows = Math.min(rows, end - (prompt.length - hiddenWindow));
+      const hidden = features?.hidden === true && hiddenRows > 0;
+      const wanted =
+        rows > 0 && (hidden || features?.taps !== undefined)
+          ? { ...features, hidden, rows, hiddenRows }
+          : undefined;
       const result = await this.run(part, { signal, features: wanted });
       onPass?.(position, part, result);
       report();

@@ -59,8 +59,8 @@ export function decoder<H extends Hyperparameters, B>(a: Architecture<H, B>): De
       const rows = stream.finish(x); // [embedding, outputs]
       const wanted = graph.rmsNorm(rows, norm.tensor, epsilon);
       const z = linear(graph, head, wanted); // [vocabulary, outputs]
-      const hidden =
-        batch.hiddenRows === 'all' && rows !== x ? graph.rmsNorm(x, norm.tensor, epsilon) : wanted;
+      const more = batch.hiddenRows !== undefined && batch.hiddenRows !== 'outputs';
+      const hidden = more && rows !== x ? graph.rmsNorm(x, norm.tensor, epsilon) : wanted;
       return { logits: a.logits?.(graph, h, z) ?? z, hidden, taps: stream.taps };
     }
 

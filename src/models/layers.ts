@@ -6,7 +6,7 @@
 import type { Graph } from '../ggml/graph.js';
 import type { Tensor } from '../ggml/tensor.js';
 import type { Activation, Weight } from '../ggml/weight.js';
-import type { ForwardBatch, Hyperparameters } from './model.js';
+import type { ForwardBatch, Hyperparameters, KeptRows } from './model.js';
 import type { WeightLoader } from './weights.js';
 
 /** A matrix with what may come after it. */
@@ -220,7 +220,7 @@ export class Stream {
   narrow(layer: number, x: Tensor): Tensor {
     const { outputs } = this.batch;
     if (outputs === undefined || layer !== this.layerCount - 1 || this.#keepsAll) return x;
-    return this.graph.getRows(x, outputs);
+    return this.graph.getRows(x, this.#kept?.rows ?? outputs);
   }
 
   /** Call it with the output of each layer. */
@@ -232,7 +232,15 @@ export class Stream {
   /** The rows whose logits are wanted, from the output of the last layer. */
   finish(x: Tensor): Tensor {
     const { outputs } = this.batch;
-    return outputs === undefined || !this.#keepsAll ? x : this.graph.getRows(x, outputs);
+    if (outputs === undefined) return x;
+    if (this.#kept !== undefined) return this.graph.getRows(x, this.#kept.outputs);
+    return this.#keepsAll ? this.graph.getRows(x, outputs) : x;
+  }
+
+  /** Rows behind the last layer besides the outputs', where not all are wanted. */
+  get #kept(): KeptRows | undefined {
+    const { hiddenRows } = this.batch;
+    return typeof hiddenRows === 'object' && !this.#keepsAll ? hiddenRows : undefined;
   }
 
   /** Whether somebody reads all rows behind the last layer, so that none may be dropped. */

@@ -43,8 +43,16 @@ export interface ForwardBatch {
   readonly outputs: Tensor | undefined;
   /** Layers whose output (the residual stream after the layer) is wanted for all rows. */
   readonly taps?: readonly number[];
-  /** Whether `hidden` has the rows of the outputs (default) or those of the whole batch. */
-  readonly hiddenRows?: 'outputs' | 'all';
+  /** Whether `hidden` has the rows of the outputs (default), those of the whole batch, or some. */
+  readonly hiddenRows?: 'outputs' | 'all' | KeptRows;
+}
+
+/** Rows that go through the whole last layer, the outputs among them. */
+export interface KeptRows {
+  /** Row numbers in the batch, I32, ascending. */
+  readonly rows: Tensor;
+  /** Which of these are the outputs, I32. */
+  readonly outputs: Tensor;
 }
 
 export interface ForwardResult {

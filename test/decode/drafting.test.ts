@@ -127,4 +127,10 @@ test('needs are joined over the drafters', () => {
     hidden: true,
     taps: [1, 5],
   });
+  const mtp = { hidden: true, window: 512, hiddenRows: 48 };
+  assert.deepEqual(joinNeeds([mtp, { taps: [2], window: 99 }]), { ...mtp, taps: [2] });
+  assert.deepEqual(joinNeeds([mtp, { hidden: true, window: 60 }]), { ...mtp, hiddenRows: 60 });
+  assert.deepEqual(joinNeeds([{ hidden: true, window: 9, hiddenRows: 9 }]), {
+    ...{ hidden: true, window: 9 },
+  });
 });

@@ -1,6 +1,7 @@
 /** The rows that drafters are shown are the model's, whatever graphs were computed before. */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
+import type { FeatureRows } from '../../src/decode/drafter.js';
 import type { FeatureRequest } from '../../src/engine/batcher.js';
 import { loadModel } from '../../src/index.js';
 
@@ -31,5 +32,50 @@ it('gives tapped and hidden rows of a long pass as it gives them one by one', as
       }
     }
     runtime.release(single);
+  }
+});
+
+it('gives hidden rows of the end of long passes that several sequences share', async () => {
+  await using model = await loadModel('default', { threads: 1, contextLength: 128 });
+  const { runtime } = model;
+  const last = runtime.model.hyperparameters.layerCount;
+  const wanted: (FeatureRequest | undefined)[] = [
+    { hidden: true, rows: 50, hiddenRows: 7 },
+    undefined,
+    { hidden: true, taps: [2], rows: 30, hiddenRows: 1 },
+    { hidden: true, rows: 60 },
+  ];
+  for (const taps of [undefined, [last]]) {
+    const texts = wanted.map((features, index) => ({
+      tokens: Array.from({ length: 40 + index }, (_, at) => (at * 31 + index * 7) % 500),
+      // A tap of the last layer wants it whole.
+      features: index === 0 && features && taps ? { ...features, taps } : features,
+    }));
+    const sequences = texts.map(() => runtime.createSequence());
+    const together = await Promise.all(
+      texts.map(({ tokens, features }, index) => sequences[index]?.run(tokens, { features })),
+    );
+    assert.ok((together[0]?.otherRows ?? 0) > 100, 'they shared a pass');
+    for (const [index, { tokens, features }] of texts.entries()) {
+      const single = runtime.createSequence();
+      const all = features && { ...features, rows: tokens.length, hiddenRows: tokens.length };
+      const alone = await single.run(tokens, { features: all });
+      const [found, expected] = [together[index], alone];
+      assert.deepEqual(found?.logits, expected.logits);
+      for (const kind of ['hidden', 'taps'] as const) {
+        const part: FeatureRows | undefined = found?.[kind];
+        const whole: FeatureRows | undefined = expected[kind];
+        if (part === undefined || whole === undefined) {
+          assert.equal(part, whole);
+          continue;
+        }
+        const limit = (kind === 'hidden' ? features?.hiddenRows : undefined) ?? features?.rows ?? 0;
+        assert.equal(part.rows, Math.min(tokens.length, limit));
+        const start: number = (whole.rows - part.rows) * whole.width;
+        assert.deepEqual(part.data, whole.data.subarray(start), `${kind} of ${index}`);
+      }
+      runtime.release(single);
+    }
+    for (const sequence of sequences) runtime.release(sequence);
   }
 });
