@@ -14,7 +14,12 @@
  */
 import type { DraftChange, DraftReport, Plan, PlanInput, StepResult } from './controller-types.js';
 import { CostTable } from './costs.js';
-import { confidenceClass, type DraftRecord, newRecord } from './draft-record.js';
+import {
+  confidenceClass,
+  type DraftRecord,
+  firstRivalInterval,
+  newRecord,
+} from './draft-record.js';
 import type { Proposal } from './drafter.js';
 
 const allowance = 0.02;
@@ -31,6 +36,19 @@ const rarestTrial = 2048;
 /** Guesses of a trial: this many, or fewer where they would cost more plain tokens' time. */
 const trialLength = 3;
 const trialCost = 0.4;
+/** Steps of the drafter in use before others are tried beside it: only then is it known. */
+const rivalStart = 4;
+/** How much faster than it another must be hoped to be. */
+const rivalMargin = 1.05;
+/** Tokens after which a drafter's failures count for so much less as one right guess would make. */
+const forgetting = 128;
+/** No guess is hoped to be right more often. */
+const mostHope = 0.95;
+/** Trials of a drafter beside the one in use before they become rarer. */
+const rivalTrials = 4;
+const rarestRival = 256;
+/** What such a trial must leave of the account, so that it ends no drafting. */
+const rivalReserve = 2;
 /** Steps with a draft after which one without measures again what a plain pass costs. */
 const remeasureEvery = 200;
 /** Steps of a drafter after which it may try to guess further than its record says. */
@@ -89,7 +107,7 @@ export class DraftController {
     }
     const promising = best !== undefined && best.rate > (margin * (1 + sure)) / plain;
     if (best !== undefined && promising && this.#covered(best.arm, best.count, plain, others)) {
-      return this.#use(best, input, plain);
+      return this.#rivalDue(best, input, plain) ?? this.#use(best, input, plain);
     }
     const trial = this.#trialDue(input, plain);
     if (trial !== undefined) return trial;
@@ -226,13 +244,16 @@ export class DraftController {
     return rate?.given(sure) ?? sure;
   }
 
+  /** Costs are learnt from below: guesses for never more than twice the rows ever measured. */
+  #known(others: number): number {
+    return 2 * this.passes.largest - others - 1;
+  }
+
   /** The number of guesses with the most tokens a second; undefined if there is nothing to use. */
   #bestOf(arm: DraftRecord, input: PlanInput, plain: number): Option | undefined {
     const offer = input.offers?.get(arm.name);
     const others = input.otherRows ?? 0;
-    // Costs are learnt from below: never more than twice as far as was ever measured.
-    const known = 2 * this.passes.largest - others - 1;
-    let longest = Math.min(input.limit, arm.maxDrafts, known);
+    let longest = Math.min(input.limit, arm.maxDrafts, this.#known(others));
     let chances: number[];
     if (offer !== undefined) {
       longest = Math.min(longest, offer.tokens.length);
@@ -243,13 +264,37 @@ export class DraftController {
       if (arm.costs.largest === 0) return undefined; // never asked: only a trial may do that
       chances = this.#chances(arm, longest);
     }
+    return this.#fastest(arm, chances, input, plain, offer !== undefined);
+  }
+
+  /**
+   * The same for a drafter that has not been asked, if every doubt about it were in its favour. The
+   * longer ago it was tried, the less its failures count: they were bad luck, or the text has changed.
+   */
+  #hopeOf(arm: DraftRecord, input: PlanInput, plain: number): Option | undefined {
+    const longest = Math.min(input.limit, arm.maxDrafts, this.#known(input.otherRows ?? 0));
+    const chances = arm.positions
+      .slice(0, Math.max(0, longest))
+      .map((rate) => Math.min(mostHope, rate.given(1, 1 + arm.idle / forgetting)));
+    return this.#fastest(arm, chances, input, plain, false);
+  }
+
+  #fastest(
+    arm: DraftRecord,
+    chances: readonly number[],
+    input: PlanInput,
+    plain: number,
+    offered: boolean,
+  ): Option | undefined {
+    const others = input.otherRows ?? 0;
     let product = 1;
     let tokens = 1 + (input.otherTokens ?? 0);
     let best: Option | undefined;
-    for (let count = 1; count <= longest; count++) {
-      product *= chances[count - 1] ?? 0;
+    for (const [index, chance] of chances.entries()) {
+      const count = index + 1;
+      product *= chance;
       tokens += product;
-      const draftMs = offer === undefined ? (arm.costs.estimate(count, 0.5) ?? 0) : 0;
+      const draftMs = offered ? 0 : (arm.costs.estimate(count, 0.5) ?? 0);
       const ms = draftMs + this.#passMs(others + 1 + count, plain, 0.1);
       const rate = tokens / ms;
       if (best === undefined || rate > best.rate) best = { arm, count, rate, tokens, ms };
@@ -271,6 +316,7 @@ export class DraftController {
 
   #use(best: Option, input: PlanInput, plain: number): Plan {
     const { arm } = best;
+    arm.rivalInterval = firstRivalInterval;
     let { count } = best;
     let why: Plan['why'] = 'best';
     arm.unstretched += 1;
@@ -287,6 +333,31 @@ export class DraftController {
     return this.#decide(arm, count, why, best);
   }
 
+  /**
+   * A trial of another drafter than the best, if it might be better still for all that is known: some
+   * at once, then at ever longer distances, as long as it is not chosen for what it has shown.
+   */
+  #rivalDue(best: Option, input: PlanInput, plain: number): Plan | undefined {
+    const others = input.otherRows ?? 0;
+    if (best.arm.steps < rivalStart) return undefined;
+    for (const arm of this.#arms) {
+      if (arm === best.arm || arm.idle < arm.rivalInterval) continue;
+      // A free drafter is judged by its offers.
+      if (this.#isFree(arm, plain) && input.offers !== undefined) continue;
+      const hoped = this.#hopeOf(arm, input, plain);
+      if (hoped === undefined || hoped.rate < rivalMargin * best.rate) continue;
+      const count = Math.min(hoped.count, trialLength);
+      if (this.#worst(arm, count, plain, others) > this.#balance - rivalReserve) continue;
+      if (arm.trials >= rivalTrials) {
+        arm.rivalInterval = Math.min(rarestRival, arm.rivalInterval * 2);
+      }
+      arm.trials += 1;
+      arm.idle = 0;
+      return this.#decide(arm, count, 'trial');
+    }
+    return undefined;
+  }
+
   #trialDue(input: PlanInput, plain: number): Plan | undefined {
     const others = input.otherRows ?? 0;
     for (const arm of this.#arms) {
@@ -294,8 +365,12 @@ export class DraftController {
       const offer = input.offers?.get(arm.name);
       // A free drafter is judged by its offers, whether they are used or not.
       if (offer !== undefined || (this.#isFree(arm, plain) && input.offers !== undefined)) continue;
-      const known = Math.max(1, 2 * this.passes.largest - others - 1);
-      let count = Math.min(trialLength, input.limit, arm.maxDrafts, known);
+      let count = Math.min(
+        trialLength,
+        input.limit,
+        arm.maxDrafts,
+        Math.max(1, this.#known(others)),
+      );
       while (count > 1 && this.#worst(arm, count, plain, others) > trialCost) count -= 1;
       if (!this.#covered(arm, count, plain, others)) continue;
       arm.trials += 1;

@@ -19,11 +19,14 @@ class Rate {
     this.tries = this.tries * keep + 1;
   }
 
-  /** Estimate that leans on `prior` as on one more try. */
-  given(prior: number): number {
-    return (this.hits + prior) / (this.tries + 1);
+  /** Estimate that leans on `prior` as on one more try, or on so many. */
+  given(prior: number, weight = 1): number {
+    return (this.hits + weight * prior) / (this.tries + weight);
   }
 }
+
+/** A drafter is tried beside the one in use after so many tokens at first. */
+export const firstRivalInterval = 4;
 
 export interface DraftRecord {
   readonly name: string;
@@ -38,6 +41,8 @@ export interface DraftRecord {
   /** Tokens between trials, and tokens since this drafter was last tried or used. */
   trialInterval: number;
   idle: number;
+  /** Tokens between trials while another drafter is in use. */
+  rivalInterval: number;
   /** Steps since its length was stretched. */
   unstretched: number;
 }
@@ -57,6 +62,7 @@ export function newRecord(name: string, maxDrafts: number, idle: number): DraftR
     accepted: 0,
     trialInterval: 1,
     idle,
+    rivalInterval: firstRivalInterval,
     unstretched: 0,
   };
 }

@@ -206,6 +206,45 @@ test('on friendly text it comes close to the best fixed choice, whichever that i
   }
 });
 
+/** As measured: rows cost a sixth of a plain pass each, and n-gram look-up nothing. */
+const dear = (rows: number) => 11 * (1 + 0.16 * (rows - 1));
+
+function dearSkills(ngram: number, mtp: number, dflash: number): Record<string, Skill> {
+  return {
+    ngram: { chance: () => ngram, cost: () => 0.02, boast: 0.95 },
+    mtp: { chance: () => mtp, cost: (guesses) => 0.3 + 0.4 * guesses },
+    dflash: { chance: () => dflash, cost: () => 1.5 },
+  };
+}
+
+async function mean(options: Omit<Simulation, 'seed'>): Promise<number> {
+  let sum = 0;
+  for (const seed of [1, 2, 3, 4]) sum += (await simulate({ ...options, seed })).ratio / 4;
+  return sum;
+}
+
+test('a better drafter is found beside one that is good enough', async () => {
+  const skills = dearSkills(0.6, 0.8, 0.3);
+  const fixed = await mean({ machine: dear, skills, tokens: 4000, mode: 'mtp', draftMax: 4 });
+  const [short, long] = [500, 4000].map((tokens) => ({ machine: dear, skills, tokens }));
+  assert.ok(short && long);
+  const ratios = [await mean(short), await mean(long)];
+  assert.ok((ratios[0] ?? 9) <= 1.15 * fixed, `500 tokens: ${ratios[0]} against ${fixed}`);
+  assert.ok((ratios[1] ?? 9) <= 1.1 * fixed, `4000 tokens: ${ratios[1]} against ${fixed}`);
+});
+
+test('looking for a better one costs little where one guesses nearly all', async () => {
+  const skills = dearSkills(0.97, 0.6, 0.2);
+  for (const [tokens, most] of [
+    [128, 1.25],
+    [2000, 1.08],
+  ] as const) {
+    const fixed = await mean({ machine: dear, skills, tokens, mode: 'ngram' });
+    const found = await mean({ machine: dear, skills, tokens });
+    assert.ok(found <= most * fixed, `${tokens} tokens: ${found} against ${fixed}`);
+  }
+});
+
 test('where a draft cannot pay it stays at plain decoding', async () => {
   const machine = machines.flat;
   const run = await simulate({
