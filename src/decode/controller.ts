@@ -9,21 +9,25 @@
  * n tokens take at most n + reserve + allowance * n plain tokens' time, 2.4% more over 2,000, for any
  * text, as far as the costs of passes are estimated right: outliers (another process took the core)
  * are charged at a cap, so that they don't end drafting, and what exceeds it is not accounted for.
+ * Texts of one model hand on the balance and what they learnt, so that many short ones lose no more
+ * than one long one, and gain from their first tokens on.
  *
  * A pure policy: times come in as numbers, tokens as counts. Knows no model and no clock.
  */
 import type { DraftChange, DraftReport, Plan, PlanInput, StepResult } from './controller-types.js';
-import { CostTable } from './costs.js';
+import type { CostTable } from './costs.js';
 import {
   confidenceClass,
+  DraftExperience,
   type DraftRecord,
   firstRivalInterval,
-  newRecord,
 } from './draft-record.js';
 import type { Proposal } from './drafter.js';
 
 const allowance = 0.02;
 const reserve = 8;
+/** A text that follows others begins with their balance, but with so much at least. */
+const firstBalance = 1;
 /** The balance falls no lower, whatever was measured; reached through outliers only. */
 const deepest = -4;
 /** A drafter must promise this much more tokens a second than plain decoding. */
@@ -66,7 +70,8 @@ interface Option {
 export class DraftController {
   readonly passes: CostTable;
   readonly #arms: readonly DraftRecord[];
-  #balance = reserve;
+  readonly #experience: DraftExperience;
+  #balance: number;
   #tokens = 0;
   #plainSteps = 0;
   #refused = 0;
@@ -75,13 +80,17 @@ export class DraftController {
   #choice = '';
   readonly #changes: DraftChange[] = [];
 
-  /** @param passes costs of target passes by rows; may be shared by all sequences of a model. */
+  /** @param experience of other texts; shared by all sequences of a model. */
   constructor(
     drafters: readonly { readonly name: string; readonly maxDrafts: number }[],
-    passes: CostTable = new CostTable(),
+    experience: DraftExperience = new DraftExperience(),
   ) {
-    this.passes = passes;
-    this.#arms = drafters.map(({ name, maxDrafts }, index) => newRecord(name, maxDrafts, index));
+    this.#experience = experience;
+    this.passes = experience.passes;
+    this.#balance = Math.max(firstBalance, Math.min(reserve, experience.balance ?? reserve));
+    this.#arms = drafters.map(({ name, maxDrafts }, index) =>
+      experience.recordFor(name, maxDrafts, index),
+    );
   }
 
   /** Drafters whose proposals cost next to nothing: to be asked before every plan. */
@@ -163,6 +172,7 @@ export class DraftController {
     if (drafted > 0) this.#balance += emitted.length - pass / plain;
     this.#balance -= Math.min(draftMs / plain, reserve);
     this.#balance = Math.max(deepest, Math.min(reserve, this.#balance));
+    this.#experience.balance = this.#balance;
     for (const arm of this.#arms) {
       const used = arm.name === result.drafter && drafted > 0;
       const proposal = result.proposals.get(arm.name);

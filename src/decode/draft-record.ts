@@ -1,7 +1,17 @@
-/** What the controller remembers of one drafter: how often it was right, and what it cost. */
+/**
+ * What controllers remember: of one drafter how often it was right and what it cost, and of all texts
+ * together what a new one begins with.
+ */
 import { CostTable } from './costs.js';
 
 const confidenceClasses = 16;
+/** What other texts have shown counts like so many tries in this one. */
+const inheritedTries = 3;
+/** Tokens before the first trial of a drafter that is known from other texts. */
+const knownInterval = 16;
+/** Tries that count, by position and by confidence. */
+const positionMemory = 14;
+const classMemory = 40;
 /** Positions beyond this are not told apart. */
 const mostPositions = 64;
 
@@ -10,10 +20,21 @@ class Rate {
   hits = 0;
   tries = 0;
 
-  /** @param memory tries that count. */
-  constructor(readonly memory: number) {}
+  /**
+   * @param memory tries that count.
+   * @param all what was seen in all texts: begins with it, as if it were a few tries, and adds to it.
+   */
+  constructor(
+    readonly memory: number,
+    readonly all?: Rate | undefined,
+  ) {
+    if (all === undefined || all.tries === 0) return;
+    this.tries = Math.min(all.tries, inheritedTries);
+    this.hits = (all.hits / all.tries) * this.tries;
+  }
 
   add(hit: boolean): void {
+    this.all?.add(hit);
     const keep = 1 - 1 / this.memory;
     this.hits = this.hits * keep + (hit ? 1 : 0);
     this.tries = this.tries * keep + 1;
@@ -47,20 +68,35 @@ export interface DraftRecord {
   unstretched: number;
 }
 
-/** @param idle tokens that count as waited already, so that first trials take turns. */
-export function newRecord(name: string, maxDrafts: number, idle: number): DraftRecord {
+/**
+ * @param idle tokens that count as waited already, so that first trials take turns.
+ * @param all the record of all texts, which a new text begins with and adds to.
+ */
+export function newRecord(
+  name: string,
+  maxDrafts: number,
+  idle: number,
+  all?: DraftRecord,
+): DraftRecord {
+  const known = all !== undefined && all.costs.measurements > 0;
   const positions = Math.min(maxDrafts, mostPositions);
   return {
     name,
     maxDrafts: positions,
-    positions: Array.from({ length: positions }, () => new Rate(14)),
-    classes: Array.from({ length: confidenceClasses }, () => new Rate(40)),
-    costs: new CostTable(),
+    positions: Array.from(
+      { length: positions },
+      (_, at) => new Rate(positionMemory, all?.positions[at]),
+    ),
+    classes: Array.from(
+      { length: confidenceClasses },
+      (_, at) => new Rate(classMemory, all?.classes[at]),
+    ),
+    costs: all?.costs ?? new CostTable(),
     steps: 0,
     trials: 0,
     drafted: 0,
     accepted: 0,
-    trialInterval: 1,
+    trialInterval: known ? knownInterval : 1,
     idle,
     rivalInterval: firstRivalInterval,
     unstretched: 0,
@@ -70,4 +106,23 @@ export function newRecord(name: string, maxDrafts: number, idle: number): DraftR
 /** Guesses of about the same confidence share one record. */
 export function confidenceClass(confidence: number): number {
   return Math.max(0, Math.min(confidenceClasses - 1, Math.floor(confidence * confidenceClasses)));
+}
+
+/** What all texts of a model have shown, for as long as it is loaded. */
+export class DraftExperience {
+  /** Times of target passes by rows. */
+  readonly passes = new CostTable();
+  readonly #records = new Map<string, DraftRecord>();
+  /** Balance of the account at the end of the last step; undefined before the first. */
+  balance: number | undefined;
+
+  /** The record that a new text begins with. */
+  recordFor(name: string, maxDrafts: number, index: number): DraftRecord {
+    let all = this.#records.get(name);
+    if (all === undefined || all.maxDrafts < Math.min(maxDrafts, mostPositions)) {
+      all = newRecord(name, maxDrafts, 0);
+      this.#records.set(name, all);
+    }
+    return newRecord(name, maxDrafts, index, all);
+  }
 }

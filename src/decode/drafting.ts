@@ -5,7 +5,7 @@
 import { PacelineError } from '../base/errors.js';
 import { DraftController } from './controller.js';
 import type { DraftReport, Plan } from './controller-types.js';
-import type { CostTable } from './costs.js';
+import type { DraftExperience } from './draft-record.js';
 import {
   type DraftContext,
   type Drafter,
@@ -24,8 +24,8 @@ export interface DraftingOptions {
   readonly mode: string;
   /** Most guesses at once, below what each drafter allows. */
   readonly draftMax?: number | undefined;
-  /** Costs of target passes by rows; share one table between the sequences of a model. */
-  readonly passes?: CostTable | undefined;
+  /** What other texts of the model have shown; share one between its sequences. */
+  readonly experience?: DraftExperience | undefined;
   /** Milliseconds; injected for tests. */
   readonly now?: (() => number) | undefined;
 }
@@ -82,7 +82,7 @@ export class Drafting {
     this.#draftMax = options.draftMax ?? Infinity;
     this.#now = options.now ?? (() => performance.now());
     if (auto && this.#drafters.length > 0) {
-      this.#controller = new DraftController(this.#drafters, options.passes);
+      this.#controller = new DraftController(this.#drafters, options.experience);
     }
   }
 

@@ -3,7 +3,7 @@
  * memory of the model, sequences included, and frees it when the passes in flight have ended.
  */
 import { KvCache } from '../cache/kv-cache.js';
-import { CostTable } from '../decode/costs.js';
+import { DraftExperience } from '../decode/draft-record.js';
 import type { Backend } from '../ggml/backend.js';
 import type { GgmlType } from '../ggml/types.js';
 import type { LanguageModel } from '../models/model.js';
@@ -37,8 +37,8 @@ export class Runtime {
   readonly batcher: Batcher;
   /** What can draft for this model. */
   readonly drafterSources: readonly LoadedDrafter[];
-  /** Costs of passes by rows, learnt by all sessions together. */
-  readonly passCosts = new CostTable();
+  /** What drafting costs and gains, learnt by all sessions together. */
+  readonly draftExperience = new DraftExperience();
   readonly #options: RuntimeOptions;
   readonly #sequences = new Set<Sequence>();
 

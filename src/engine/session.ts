@@ -133,7 +133,7 @@ export class Session implements Disposable {
       drafters: this.#openDrafters(),
       mode: draftKind,
       draftMax: options.draftMax,
-      passes: this.#runtime.passCosts,
+      experience: this.#runtime.draftExperience,
     });
     this.#busy = true;
     try {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PacelineError } from '../../src/base/errors.js';
 import { CostTable } from '../../src/decode/costs.js';
+import { DraftExperience } from '../../src/decode/draft-record.js';
 import type { DraftContext, Drafter, Proposal } from '../../src/decode/drafter.js';
 import { Drafting } from '../../src/decode/drafting.js';
 import { resolveSampling } from '../../src/decode/settings.js';
@@ -40,6 +41,7 @@ interface Simulation {
   readonly draftMax?: number;
   /** Share of measurements that come out 30 times too long. */
   readonly stalls?: number;
+  readonly experience?: DraftExperience;
 }
 
 /**
@@ -75,6 +77,7 @@ async function simulate(options: Simulation) {
     mode: options.mode ?? 'auto',
     now: () => clock,
     draftMax: options.draftMax,
+    experience: options.experience,
   });
   const plain = options.machine(1);
   /** Real time when so many tokens were there. */
@@ -243,6 +246,49 @@ test('looking for a better one costs little where one guesses nearly all', async
     const found = await mean({ machine: dear, skills, tokens });
     assert.ok(found <= most * fixed, `${tokens} tokens: ${found} against ${fixed}`);
   }
+});
+
+/** Time against plain decoding of short texts, one after another in one process. */
+async function series(skills: Record<string, Skill>, texts: number, mode = 'auto') {
+  const experience = new DraftExperience();
+  const ratios: number[] = [];
+  for (let seed = 1; seed <= texts; seed++) {
+    const options = { machine: dear, skills, tokens: 64, mode, seed, experience };
+    ratios.push((await simulate(options)).ratio);
+  }
+  return { experience, ratios, mean: ratios.reduce((a, b) => a + b, 0) / texts };
+}
+
+test('many short bad texts lose no more than one long one', async () => {
+  const skills = dearSkills(0, 0, 0);
+  const { ratios, mean: all } = await series(skills, 40);
+  assert.ok(all <= 1.03, `${all}`);
+  // Each by itself, knowing nothing of the others, would.
+  let alone = 0;
+  for (let seed = 1; seed <= 10; seed++) {
+    alone += (await simulate({ machine: dear, skills, tokens: 64, seed })).ratio / 10;
+  }
+  assert.ok(alone > 1.03, `${alone}`);
+  assert.ok(Math.max(...ratios.slice(5)) <= 1.06, ratios.join());
+});
+
+test('short texts gain from what earlier ones have shown', async () => {
+  for (const [skills, mode] of [
+    [dearSkills(0.97, 0.6, 0.2), 'ngram'],
+    [dearSkills(0.1, 0.85, 0.2), 'mtp'],
+  ] as const) {
+    const { ratios } = await series(skills, 20);
+    const fixed = await series(skills, 20, mode);
+    const later = ratios.slice(4).reduce((a, b) => a + b, 0) / 16;
+    assert.ok(later <= 1.1 * fixed.mean, `${mode}: ${later} against ${fixed.mean}`);
+  }
+});
+
+test('what earlier texts have shown costs little when it is wrong', async () => {
+  const { experience } = await series(dearSkills(0.97, 0.9, 0.9), 10);
+  const skills = dearSkills(0, 0, 0);
+  const run = await simulate({ machine: dear, skills, tokens: 2000, experience });
+  assert.ok(run.worst <= 1.03, `${run.worst}`);
 });
 
 test('where a draft cannot pay it stays at plain decoding', async () => {

@@ -181,7 +181,7 @@ async function continueText(
       prompt,
       settings: resolveSampling({ temperature, seed, topK: 0, topP: 1 }),
       finish: new Finish({ endTokens: new Set(), maxTokens: tokens, stop: [], toText: () => '' }),
-      drafting: new Drafting({ drafters, mode: kind, passes: runtime.passCosts }),
+      drafting: new Drafting({ drafters, mode: kind, experience: runtime.draftExperience }),
       draftKind: kind,
       prefillChunk: runtime.prefillChunk,
       signal,

@@ -96,7 +96,7 @@ async function run(
       prompt: text.prompt,
       settings: resolveSampling({ temperature: text.temperature, seed: text.seed, topK: 0 }),
       finish: new Finish({ endTokens: new Set(), maxTokens, toText: () => '' }),
-      drafting: new Drafting({ drafters, mode: way.draft, passes: runtime.passCosts }),
+      drafting: new Drafting({ drafters, mode: way.draft, experience: runtime.draftExperience }),
       draftKind: way.draft,
       prefillChunk: way.prefillChunk,
       signal,
