@@ -4,6 +4,7 @@
  */
 
 interface Entry {
+  readonly size: number;
   ms: number;
   samples: number;
 }
@@ -16,24 +17,24 @@ const plausible = 1.25;
 const clip = 1.5;
 
 export class CostTable {
-  readonly #entries = new Map<number, Entry>();
-  #sizes: number[] = [];
+  /** By size; searched in every step of decoding, so they are few and lie in a list. */
+  readonly #entries: Entry[] = [];
 
   /** Largest size measured; 0 if none. */
   get largest(): number {
-    return this.#sizes.at(-1) ?? 0;
+    return this.#entries.at(-1)?.size ?? 0;
   }
 
   /** How often anything was measured. */
   get measurements(): number {
     let sum = 0;
-    for (const { samples } of this.#entries.values()) sum += samples;
+    for (const { samples } of this.#entries) sum += samples;
     return sum;
   }
 
   /** How often this very size was measured. */
   samples(size: number): number {
-    return this.#entries.get(size)?.samples ?? 0;
+    return this.#find(size)?.samples ?? 0;
   }
 
   /**
@@ -42,10 +43,10 @@ export class CostTable {
    */
   record(size: number, ms: number): void {
     if (!(ms >= 0) || ms === Infinity) return;
-    const entry = this.#entries.get(size);
+    const entry = this.#find(size);
     if (entry === undefined) {
-      this.#entries.set(size, { ms, samples: 1 });
-      this.#sizes = [...this.#entries.keys()].sort((a, b) => a - b);
+      this.#entries.push({ size, ms, samples: 1 });
+      this.#entries.sort((a, b) => a.size - b.size);
       return;
     }
     entry.samples += 1;
@@ -65,38 +66,38 @@ export class CostTable {
   estimate(size: number, slope: number): number | undefined {
     let estimate = this.#line(size, slope);
     if (estimate === undefined) return undefined;
-    for (const known of this.#sizes) {
-      const ms = this.#entries.get(known)?.ms ?? Infinity;
+    for (const { size: known, ms } of this.#entries) {
       const bound = known > size ? ms : (ms * plausible * size) / known;
-      if (known !== size) estimate = Math.min(estimate, bound);
+      if (known !== size && bound < estimate) estimate = bound;
     }
     return estimate;
   }
 
+  #find(size: number): Entry | undefined {
+    for (const entry of this.#entries) if (entry.size === size) return entry;
+    return undefined;
+  }
+
   #line(size: number, slope: number): number | undefined {
-    const exact = this.#entries.get(size);
-    if (exact !== undefined) return exact.ms;
-    let below: number | undefined;
-    let above: number | undefined;
-    for (const known of this.#sizes) {
-      if (known < size) below = known;
-      else if (above === undefined) above = known;
+    let below: Entry | undefined;
+    let above: Entry | undefined;
+    for (const entry of this.#entries) {
+      if (entry.size === size) return entry.ms;
+      if (entry.size < size) below = entry;
+      else above ??= entry;
     }
-    const at = (known: number): number => this.#entries.get(known)?.ms ?? 0;
     if (below !== undefined && above !== undefined) {
-      const share = (size - below) / (above - below);
-      return at(below) + share * (at(above) - at(below));
+      const share = (size - below.size) / (above.size - below.size);
+      return below.ms + share * (above.ms - below.ms);
     }
-    if (above !== undefined) return at(above);
+    if (above !== undefined) return above.ms;
     if (below === undefined) return undefined;
-    const smallest = this.#sizes[0] ?? below;
-    return at(below) + (size - below) * slope * (at(smallest) / Math.max(1, smallest));
+    const smallest = this.#entries[0] ?? below;
+    return below.ms + (size - below.size) * slope * (smallest.ms / Math.max(1, smallest.size));
   }
 
   /** Everything measured, by size. */
   toJSON(): Record<string, number> {
-    return Object.fromEntries(
-      this.#sizes.map((size) => [size, Number((this.#entries.get(size)?.ms ?? 0).toFixed(4))]),
-    );
+    return Object.fromEntries(this.#entries.map(({ size, ms }) => [size, Number(ms.toFixed(4))]));
   }
 }
