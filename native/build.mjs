@@ -47,17 +47,20 @@ const common = [
 ];
 
 const avx2 = ['-mavx2', '-mfma', '-mf16c', '-mbmi', '-mbmi2', '-mlzcnt', '-mpopcnt'];
+const avx512 = [
+  ...avx2,
+  '-mavx512f',
+  '-mavx512dq',
+  '-mavx512bw',
+  '-mavx512vl',
+  '-mavx512vnni',
+  '-mprefer-vector-width=512',
+];
+const amx = ['-mamx-tile', '-mamx-int8'];
 const paths = {
   x64: {
-    avx512: [
-      ...avx2,
-      '-mavx512f',
-      '-mavx512dq',
-      '-mavx512bw',
-      '-mavx512vl',
-      '-mavx512vnni',
-      '-mprefer-vector-width=512',
-    ],
+    amx: [...avx512, ...amx],
+    avx512,
     avxvnni: [...avx2, '-mavxvnni'],
     avx2,
   },
@@ -87,6 +90,19 @@ function works(compiler) {
   }
 }
 
+/** Whether the AMX path can be built: only Linux can run it, and compiler and assembler must know it. */
+function hasAmx({ platform, arch, compiler }) {
+  if (platform !== 'linux' || arch !== 'x64') return false;
+  try {
+    const options = [...amx, '-x', 'c++', '-c', '-', '-o', '/dev/null'];
+    const input = 'void f() { __asm__("tilerelease"); }';
+    execFileSync(compiler, options, { input, stdio: ['pipe', 'ignore', 'ignore'] });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function versionOf(compiler) {
   return execFileSync(compiler, ['--version']);
 }
@@ -108,11 +124,13 @@ function sourceHash(target) {
 }
 
 /** Flags of a source file for this architecture, or undefined when it belongs to another one. */
-function flagsOf(file, arch) {
+function flagsOf(file, arch, withAmx) {
+  const all = withAmx ? [...common, '-DPL_AMX'] : common;
   const suffix = /_(avx512|avxvnni|avx2|neon|amx)\.cpp$/.exec(file)?.[1];
-  if (suffix === undefined) return common;
+  if (suffix === undefined) return all;
+  if (suffix === 'amx' && !withAmx) return undefined;
   const own = paths[arch][suffix];
-  return own && [...common, ...own];
+  return own && [...all, ...own];
 }
 
 /** A source file and the project's headers that it includes, directly or not. */
@@ -126,21 +144,17 @@ function withIncludes(file, seen = new Set()) {
   return seen;
 }
 
-async function buildTarget(target, log) {
-  const name = `${target.platform}-${target.arch}`;
-  const folder = join(root, 'prebuilt', name);
-  const extension = target.platform === 'darwin' ? 'dylib' : 'so';
-  const library = join(folder, `libpaceline-kernels.${extension}`);
-  const stamp = join(folder, 'sources.sha256');
-  const hash = sourceHash(target);
-  if (existsSync(library) && existsSync(stamp) && readFileSync(stamp, 'utf8') === hash) return;
-  log(`building native kernels for ${name} with ${target.compiler}`);
-  const objects = join(root, 'build', name);
+/**
+ * Compiles the sources that are out of date.
+ * @returns {Promise<Map<string, string>>} the object files by the names of their sources.
+ */
+async function compile(target, log) {
+  const withAmx = hasAmx(target);
+  const objects = join(root, 'build', `${target.platform}-${target.arch}`);
   mkdirSync(objects, { recursive: true });
-  mkdirSync(folder, { recursive: true });
   const jobs = [];
   for (const file of files('src')) {
-    const flags = file.endsWith('.cpp') ? flagsOf(file, target.arch) : undefined;
+    const flags = file.endsWith('.cpp') ? flagsOf(file, target.arch, withAmx) : undefined;
     if (flags === undefined) continue;
     const key = createHash('sha256').update(versionOf(target.compiler)).update(flags.join(' '));
     for (const part of withIncludes(file)) key.update(part).update(readFileSync(join(root, part)));
@@ -163,6 +177,20 @@ async function buildTarget(target, log) {
     }
   };
   await Promise.all(Array.from({ length: Math.min(4, availableParallelism()) }, worker));
+  return new Map(jobs.map(({ file, object }) => [basename(file, '.cpp'), object]));
+}
+
+async function buildTarget(target, log) {
+  const name = `${target.platform}-${target.arch}`;
+  const folder = join(root, 'prebuilt', name);
+  const extension = target.platform === 'darwin' ? 'dylib' : 'so';
+  const library = join(folder, `libpaceline-kernels.${extension}`);
+  const stamp = join(folder, 'sources.sha256');
+  const hash = sourceHash(target);
+  if (existsSync(library) && existsSync(stamp) && readFileSync(stamp, 'utf8') === hash) return;
+  log(`building native kernels for ${name} with ${target.compiler}`);
+  const objects = await compile(target, log);
+  mkdirSync(folder, { recursive: true });
   const link =
     target.platform === 'darwin'
       ? ['-dynamiclib']
@@ -176,7 +204,7 @@ async function buildTarget(target, log) {
           ...['-lc', '-lm', '-lgcc', '-lpthread'],
         ];
   const temporary = `${library}.${process.pid}`;
-  await run(target.compiler, [...jobs.map((job) => job.object), ...link, '-o', temporary]);
+  await run(target.compiler, [...objects.values(), ...link, '-o', temporary]);
   renameSync(temporary, library);
   writeFileSync(stamp, hash);
 }
@@ -208,29 +236,44 @@ export async function buildNative({
   return existsSync(join(root, 'prebuilt', own));
 }
 
-/** Builds bench/*.cpp and test/*.cpp against this machine's library, into build/. */
-async function buildPrograms(log) {
+/** The program that is linked with the sources' objects: it chooses paths itself, in place of path.cpp. */
+const inside = 'amx_test';
+
+/**
+ * Builds bench/*.cpp and test/*.cpp against this machine's library, into build/.
+ * @param {string[]} names those to build; none: all.
+ * @returns {Promise<string[]>} the programs; without the AMX path its test is left out.
+ */
+async function buildPrograms(names, log) {
   const own = targets().find(
     ({ platform, arch }) => platform === process.platform && arch === process.arch,
   );
-  if (own === undefined) return;
+  if (own === undefined) return [];
   const folder = join(root, 'prebuilt', `${own.platform}-${own.arch}`);
-  for (const file of [...files('bench'), ...files('test')].filter((name) =>
-    name.endsWith('.cpp'),
-  )) {
-    const program = join(root, 'build', basename(file, '.cpp'));
-    const link = [`-L${folder}`, '-lpaceline-kernels', `-Wl,-rpath,${folder}`, '-lpthread'];
+  const sources = [...files('bench'), ...files('test')]
+    .filter((file) => file.endsWith('.cpp'))
+    .filter((file) => names.length === 0 || names.includes(basename(file, '.cpp')));
+  const programs = [];
+  for (const file of sources) {
+    const name = basename(file, '.cpp');
+    const program = join(root, 'build', name);
+    const link = [`-L${folder}`, '-lpaceline-kernels', `-Wl,-rpath,${folder}`];
+    if (name === inside) {
+      const objects = await compile(own, log);
+      if (!objects.has('linear_amx')) continue;
+      objects.delete('path');
+      link.splice(0, link.length, ...objects.values());
+    }
+    const partial = `${program}.${process.pid}`;
     await run(own.compiler, [
-      '-std=c++17',
-      '-O3',
-      '-Wno-psabi',
-      join(root, file),
-      '-o',
-      program,
-      ...link,
+      ...['-std=c++17', '-O3', '-ffp-contract=off', '-Wno-psabi', join(root, file)],
+      ...['-o', partial, ...link, '-lpthread'],
     ]);
+    renameSync(partial, program);
     log(`built ${program}`);
+    programs.push(program);
   }
+  return programs;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
@@ -239,7 +282,11 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
       rmSync(join(root, folder), { recursive: true, force: true });
   }
   await buildNative();
-  if (process.argv.includes('--programs')) {
-    await buildPrograms((line) => process.stderr.write(`${line}\n`));
+  const at = process.argv.indexOf('--programs');
+  if (at >= 0) {
+    const log = (line) => process.stderr.write(`${line}\n`);
+    for (const program of await buildPrograms(process.argv.slice(at + 1), log)) {
+      process.stdout.write(`${program}\n`);
+    }
   }
 }

@@ -34,7 +34,7 @@
 // the path, which makes panels and activations of the former one unreadable.
 PL_API int pl_init(const char* forced_path_or_null);
 PL_API const char* pl_error(void);
-PL_API const char* pl_path(void);    // "avx512", "avxvnni", "avx2", "neon", "scalar"
+PL_API const char* pl_path(void);    // "amx", "avx512", "avxvnni", "avx2", "neon", "scalar"
 PL_API const char* pl_paths(void);   // all that this machine can run, best first, comma separated
 PL_API const char* pl_layout(void);  // JSON: {"abi":1,"structs":{"pl_x":{"size":8,"fields":{...}}}}
 // ggml abort callback: true when the int32 at `flag` is not zero.

@@ -14,6 +14,7 @@ namespace attention {
 const Ops& ops() {
   switch (path()) {
 #if defined(__x86_64__)
+    case Path::amx:
     case Path::avx512:
       return avx512_ops();
     case Path::avxvnni:

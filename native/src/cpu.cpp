@@ -1,13 +1,12 @@
+// What this CPU and operating system can run.
 #include "cpu.h"
-
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-
-#include "../include/paceline.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(PL_AMX)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #elif defined(__aarch64__) && defined(__APPLE__)
@@ -17,13 +16,9 @@
 namespace pl {
 namespace {
 
-Path chosen = Path::none;
-char error_text[256] = "pl_init was not called";
-char paths_text[128] = "";
-
 #if defined(__x86_64__)
 struct X86 {
-  bool avx2 = false, avxvnni = false, avx512 = false;
+  bool avx2 = false, avxvnni = false, avx512 = false, amx = false;
   X86() {
     unsigned a, b, c, d;
     if (!__get_cpuid(1, &a, &b, &c, &d)) return;
@@ -40,6 +35,24 @@ struct X86 {
     avxvnni = avx2 && (a71 & (1u << 4));
     const unsigned f = 1u << 16, dq = 1u << 17, bw = 1u << 30, vl = 1u << 31;
     avx512 = avx2 && zmm && (b7 & f) && (b7 & dq) && (b7 & bw) && (b7 & vl) && (c7 & (1u << 11));
+    const bool tiles = (lo & 0x60000) == 0x60000 && (d7 & (1u << 24)), int8 = d7 & (1u << 25);
+    amx = avx512 && tiles && int8 && large_tiles() && tiles_permitted();
+  }
+  // Palette 1 has the eight tiles of 16 rows of 64 bytes that the kernels configure.
+  static bool large_tiles() {
+    unsigned a, b, c, d;
+    if (!__get_cpuid_count(0x1d, 1, &a, &b, &c, &d)) return false;
+    return (b >> 16) >= 8 && (b & 0xffff) >= 64 && (c & 0xffff) >= 16;
+  }
+  // Linux keeps room for the tiles only for processes that ask. It refuses when a thread's stack for
+  // signals is too small for them, and older kernels do not know the request.
+  static bool tiles_permitted() {
+#if defined(PL_AMX)
+    const long request = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    return syscall(SYS_arch_prctl, request, tile_data) == 0;
+#else
+    return false;
+#endif
   }
 };
 const X86& x86() {
@@ -48,8 +61,6 @@ const X86& x86() {
 }
 #endif
 
-const Path order[] = {Path::avx512, Path::avxvnni, Path::avx2, Path::neon, Path::scalar};
-
 }  // namespace
 
 bool supports(Path p) {
@@ -57,6 +68,8 @@ bool supports(Path p) {
     case Path::scalar:
       return true;
 #if defined(__x86_64__)
+    case Path::amx:
+      return x86().amx;
     case Path::avx512:
       return x86().avx512;
     case Path::avxvnni:
@@ -83,6 +96,8 @@ bool supports(Path p) {
 
 const char* path_name(Path p) {
   switch (p) {
+    case Path::amx:
+      return "amx";
     case Path::avx512:
       return "avx512";
     case Path::avxvnni:
@@ -98,41 +113,4 @@ const char* path_name(Path p) {
   }
 }
 
-Path path() { return chosen; }
-
 }  // namespace pl
-
-using namespace pl;
-
-PL_API int pl_init(const char* forced) {
-  paths_text[0] = 0;
-  for (Path p : order) {
-    if (!supports(p)) continue;
-    if (paths_text[0]) std::strcat(paths_text, ",");
-    std::strcat(paths_text, path_name(p));
-  }
-  for (Path p : order) {
-    if (forced && *forced && std::strcmp(forced, path_name(p)) != 0) continue;
-    if (supports(p)) {
-      chosen = p;
-      error_text[0] = 0;
-      return 0;
-    }
-    if (forced && *forced) {
-      std::snprintf(error_text, sizeof error_text,
-                    "PACELINE_CPU=%s is not supported by this machine (it can run: %s)", forced,
-                    paths_text);
-      return 1;
-    }
-  }
-  std::snprintf(error_text, sizeof error_text, "PACELINE_CPU=%.32s is not a known path (known: %s)",
-                forced ? forced : "", "avx512, avxvnni, avx2, neon, scalar");
-  return 1;
-}
-
-PL_API const char* pl_error(void) { return error_text; }
-PL_API const char* pl_path(void) { return path_name(chosen); }
-PL_API const char* pl_paths(void) { return paths_text; }
-PL_API bool pl_abort_flag(void* flag) {
-  return __atomic_load_n(static_cast<const int*>(flag), __ATOMIC_RELAXED) != 0;
-}

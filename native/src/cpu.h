@@ -3,7 +3,7 @@
 
 namespace pl {
 
-enum class Path { scalar = 0, neon, avx2, avxvnni, avx512, none };
+enum class Path { scalar = 0, neon, avx2, avxvnni, avx512, amx, none };
 
 // The chosen path; valid after pl_init().
 Path path();

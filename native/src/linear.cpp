@@ -12,6 +12,12 @@ namespace pl {
 
 const LinearPath& linear_path() {
   switch (path()) {
+#if defined(PL_AMX)
+    case Path::amx: {
+      static const LinearPath& p = *linear_amx();
+      return p;
+    }
+#endif
 #if defined(__x86_64__)
     case Path::avx512: {
       static const LinearPath& p = *linear_avx512();
@@ -89,11 +95,24 @@ int64_t panels_together(int64_t rows, int64_t in_chunk, int64_t in_matrix) {
   return most < left ? most : left;
 }
 
+int rows_at_once(const Matrix* m, int matrices, int64_t panels, int64_t left) {
+  const LinearPath& p = linear_path();
+  if (left < p.tile_rows) return static_cast<int>(left);
+  int64_t tiles = out_floats / (panels * p.tile_rows * p.width);
+  if (left / p.tile_rows < tiles) tiles = left / p.tile_rows;
+  for (int i = 0; i < matrices; ++i) {
+    if (p.tiles[m[i].format] == nullptr) tiles = 1;
+  }
+  return static_cast<int>(tiles) * p.tile_rows;
+}
+
 void multiply_tile(const Matrix& m, int64_t panel, int64_t k, const Tile& tile, float* out) {
   const LinearPath& p = linear_path();
   const uint8_t* weights = m.panels + panel * m.bytes;
   if (formats[m.format].real()) {
     p.real[m.format](weights, tile.x, tile.x_stride, k, tile.rows, out);
+  } else if (tile.rows >= p.tile_rows && p.tiles[m.format] != nullptr) {
+    p.tiles[m.format](weights, tile.act.q, tile.act.d, tile.aux, k / 32, tile.rows / p.tile_rows, out);
   } else {
     p.tile[m.format][p.padded[tile.rows]](weights, tile.act.q, tile.act.d, tile.aux, k / 32, out);
   }
@@ -233,10 +252,11 @@ PL_API void pl_op_linear(void*, int ith, int nth, void* params) {
         make_pass_aux(m[j].format, act, l.k, l.rows, first, last, aux[j]);
       }
       together = panels_together(last - first, end - unit, m[i].count - begin);
-      for (int64_t r = first; r < last; r += p.tile_rows) {
+      int rows;
+      for (int64_t r = first; r < last; r += rows) {
         if (aborted(l.abort)) return;
-        const int rows = static_cast<int>(l.rows - r < p.tile_rows ? l.rows - r : p.tile_rows);
-        const int64_t out_size = int64_t{p.padded[rows]} * p.width;
+        rows = rows_at_once(m + i, parts, together, last - r);
+        const int64_t out_size = int64_t{rows < p.tile_rows ? p.padded[rows] : rows} * p.width;
         Tile tile{{}, nullptr, nullptr, l.x_stride / 4, rows};
         if (l.act) tile.act = {act.q + r * l.k, act.d + r * blocks, nullptr};
         if (l.x) tile.x = pointer<const float>(l.x + static_cast<uint64_t>(r * l.x_stride));

@@ -43,7 +43,7 @@ struct Tile {
   int64_t x_stride;
   int rows;
 };
-// out[padded rows][width] = a panel times a tile.
+// out[padded rows][width] = a panel times a tile, or times several full ones.
 void multiply_tile(const Matrix& m, int64_t panel, int64_t k, const Tile& tile, float* out);
 
 // How many panels of a matrix are multiplied before what comes next reads their results: the other matrix
@@ -51,6 +51,9 @@ void multiply_tile(const Matrix& m, int64_t panel, int64_t k, const Tile& tile, 
 // read fastest in long runs; of many rows, a tile and two panels fit the first level cache.
 constexpr int64_t out_floats = 2048;  // results of that many panels
 int64_t panels_together(int64_t rows, int64_t in_chunk, int64_t in_matrix);
+// How many of the rows that are left one multiply_tile() takes for these matrices: a tile's, or, where the
+// path has a kernel for that, those of as many full tiles as there is room for the results of `panels`.
+int rows_at_once(const Matrix* m, int matrices, int64_t panels, int64_t left);
 
 template <class T>
 T* pointer(uint64_t address) {

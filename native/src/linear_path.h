@@ -22,6 +22,9 @@ constexpr int max_tile_rows = 16;
 // out[R][W] = W rows of a panel times R activation rows.
 using TileFn = void (*)(const uint8_t* panel, const int8_t* q, const float* d, const void* aux,
                         int64_t blocks, float* out);
+// The same for `count` tiles of tile_rows rows, one behind the other: out[count][tile_rows][W].
+using TilesFn = void (*)(const uint8_t* panel, const int8_t* q, const float* d, const void* aux,
+                         int64_t blocks, int count, float* out);
 // The same for f32 activations; `rows` up to max_tile_rows, `stride` in floats.
 using RealTileFn = void (*)(const uint8_t* panel, const float* x, int64_t stride, int64_t k,
                             int rows, float* out);
@@ -31,6 +34,7 @@ struct LinearPath {
   int tile_rows;  // rows of a full tile
   const int* padded;  // [max_tile_rows + 1]: rows of the kernel that serves n rows
   TileFn tile[format_count][max_tile_rows + 1];  // null where there is none
+  TilesFn tiles[format_count];  // for full tiles, with the same results; null: one after the other
   RealTileFn real[format_count];
   // What a tile kernel needs beside quants and scales, made from the sums: see linear_kernel.h.
   // Bytes per row and block; 0: nothing.
@@ -47,6 +51,7 @@ struct LinearPath {
                  int64_t residual_stride, uint8_t* dst, int64_t stride, int rows, int width);
 };
 
+const LinearPath* linear_amx();
 const LinearPath* linear_avx512();
 const LinearPath* linear_avxvnni();
 const LinearPath* linear_avx2();

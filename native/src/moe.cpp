@@ -157,10 +157,11 @@ PL_API void pl_op_moe(void*, int ith, int nth, void* params) {
         }
       }
       together = panels_together(rows.rows, end - unit, first.count - panel);
-      for (int64_t r = 0; r < rows.rows; r += p.tile_rows) {
+      int here;
+      for (int64_t r = 0; r < rows.rows; r += here) {
         if (aborted(m.abort)) return;
-        const int here = static_cast<int>(rows.rows - r < p.tile_rows ? rows.rows - r : p.tile_rows);
-        const int64_t out_size = int64_t{p.padded[here]} * p.width;
+        here = rows_at_once(matrices, parts, together, rows.rows - r);
+        const int64_t out_size = int64_t{here < p.tile_rows ? p.padded[here] : here} * p.width;
         Tile tile{{}, nullptr, nullptr, m.k, here};
         if (m.act) tile.act = {rows.act.q + r * m.k, rows.act.d + r * blocks, nullptr};
         if (m.x) tile.x = rows.x + r * m.k;

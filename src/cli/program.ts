@@ -13,7 +13,10 @@ import { packageVersion } from './package-version.js';
 
 /** Variables that the program reads. */
 export const environment: readonly (readonly [name: string, meaning: string])[] = [
-  ['PACELINE_CPU', 'force one path of the native kernels, for example avx2'],
+  [
+    'PACELINE_CPU',
+    'force one path of the native kernels: avx2, say, or avx512 where amx, tested on emulated instructions only, would run',
+  ],
   ['PACELINE_DEBUG', 'print stacks of errors'],
   ['NO_COLOR', 'no colours'],
 ];

@@ -162,10 +162,17 @@ test('devices lists the CPU and says which kernels run, or why none do', async (
   assert.match(without.stderr, /^warning: native kernels/);
 });
 
-test('a path of the kernels that does not exist is refused', async () => {
-  const result = await paceline(['devices'], { env: { PACELINE_CPU: 'abacus' } });
-  assert.equal(result.code, 1);
-  assert.match(result.stderr, /^error: .*abacus/);
+test('a path of the kernels that does not exist, or not on this machine, is refused', async () => {
+  const { native } = jsonOf(await paceline(['devices', '--json'])) as {
+    native: { paths: readonly string[] };
+  };
+  const absent = ['amx', 'avx2', 'neon'].filter((path) => !native.paths.includes(path));
+  assert.ok(absent.length > 0);
+  for (const path of ['abacus', ...absent]) {
+    const result = await paceline(['devices'], { env: { PACELINE_CPU: path } });
+    assert.equal(result.code, 1);
+    assert.match(result.stderr, new RegExp(`^error: .*${path}`));
+  }
 });
 
 test('bench --draft compares drafters on text and insists on the same tokens', async () => {

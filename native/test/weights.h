@@ -1,0 +1,67 @@
+// Random weights of every type for the tests of matrix products, and memory as the engine has it.
+#pragma once
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "../include/paceline.h"
+
+namespace {
+
+uint64_t state = 1;
+uint64_t next_random() {
+  uint64_t z = state += 0x9e3779b97f4a7c15ull;
+  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+  z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+  return z ^ z >> 31;
+}
+float normal() {
+  double s = 0;
+  for (int i = 0; i < 4; i++) s += static_cast<double>(next_random() >> 11) * 0x1p-53;
+  return static_cast<float>((s - 2) * 1.7320508);
+}
+
+// Where the 16-bit scales of a block stand, so that random bytes do not make them infinite.
+struct Type {
+  const char* name;
+  int id, block, bytes;
+  std::vector<int> scales;
+};
+const Type types[] = {
+    {"f32", 0, 1, 4, {}},          {"f16", 1, 1, 2, {0}},          {"bf16", 30, 1, 2, {0}},
+    {"q4_0", 2, 32, 18, {0}},      {"q4_1", 3, 32, 20, {0, 2}},    {"q5_0", 6, 32, 22, {0}},
+    {"q5_1", 7, 32, 24, {0, 2}},   {"q8_0", 8, 32, 34, {0}},       {"q2_k", 10, 256, 84, {80, 82}},
+    {"q3_k", 11, 256, 110, {108}}, {"q4_k", 12, 256, 144, {0, 2}}, {"q5_k", 13, 256, 176, {0, 2}},
+    {"q6_k", 14, 256, 210, {208}}, {"iq4_nl", 20, 32, 18, {0}},    {"iq4_xs", 23, 256, 136, {0}},
+    {"mxfp4", 39, 32, 17, {}}};
+
+std::vector<uint8_t> random_rows(const Type& t, int64_t k, int64_t n) {
+  std::vector<uint8_t> data(static_cast<size_t>(k / t.block * t.bytes * n));
+  for (auto& b : data) b = static_cast<uint8_t>(next_random());
+  for (size_t at = 0; at < data.size(); at += static_cast<size_t>(t.bytes)) {
+    for (int s : t.scales) {
+      // An f16 or bf16 of moderate size.
+      uint16_t h = static_cast<uint16_t>(0x2800 + next_random() % 0x400) | (next_random() & 1) << 15;
+      if (t.id == 30) h = static_cast<uint16_t>(0x3f00 + next_random() % 0x100);
+      std::memcpy(&data[at + static_cast<size_t>(s)], &h, 2);
+    }
+    if (t.id == 39) data[at] = static_cast<uint8_t>(120 + next_random() % 8);
+    if (t.id == 0) {
+      const float f = normal();
+      std::memcpy(&data[at], &f, 4);
+    }
+  }
+  return data;
+}
+
+uint64_t address(const void* p) { return reinterpret_cast<uint64_t>(p); }
+
+struct Memory {
+  explicit Memory(int64_t n) : bytes(n), data(pl_alloc(n)) { std::memset(data, 0xcd, static_cast<size_t>(n)); }
+  ~Memory() { pl_free(data, bytes); }
+  Memory(const Memory&) = delete;
+  int64_t bytes;
+  void* data;
+};
+
+}  // namespace
