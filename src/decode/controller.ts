@@ -17,10 +17,13 @@
 import type { DraftChange, DraftReport, Plan, PlanInput, StepResult } from './controller-types.js';
 import type { CostTable } from './costs.js';
 import {
+  chanceByConfidence,
+  chancesOf,
   confidenceClass,
   DraftExperience,
   type DraftRecord,
   firstRivalInterval,
+  seenPositions,
 } from './draft-record.js';
 import type { Proposal } from './drafter.js';
 
@@ -139,7 +142,7 @@ export class DraftController {
     let bestCount = 0;
     let bestRate = tokens / plain;
     for (let i = 0; i < count; i++) {
-      product *= this.#byConfidence(arm, proposal, i);
+      product *= chanceByConfidence(arm, proposal.confidence[i]);
       tokens += product;
       const rate = tokens / this.#passMs((input.otherRows ?? 0) + 2 + i, plain, 0.1);
       if (rate > bestRate) {
@@ -208,7 +211,7 @@ export class DraftController {
         trials: arm.trials,
         drafted: arm.drafted,
         accepted: arm.accepted,
-        acceptance: this.#chances(arm, this.#seen(arm)).map((chance) => Number(chance.toFixed(3))),
+        acceptance: chancesOf(arm, seenPositions(arm)).map((chance) => Number(chance.toFixed(3))),
         draftMs: arm.costs.toJSON(),
       })),
       changes: [...this.#changes],
@@ -223,10 +226,6 @@ export class DraftController {
     arm.trialInterval = Math.min(rarest, arm.trialInterval * 4);
   }
 
-  #seen(arm: DraftRecord): number {
-    return arm.positions.findLastIndex((rate) => rate.tries > 0.5) + 1;
-  }
-
   #isFree(arm: DraftRecord, plain: number): boolean {
     const cost = arm.costs.estimate(arm.maxDrafts, 0.1);
     return cost !== undefined && cost < freeCost * plain;
@@ -234,24 +233,6 @@ export class DraftController {
 
   #passMs(rows: number, plain: number, slope: number): number {
     return Math.max(plain, this.passes.estimate(rows, slope) ?? plain * rows);
-  }
-
-  /** Chance of each guess by position: the next one is about as good as the one before. */
-  #chances(arm: DraftRecord, count: number): number[] {
-    const chances: number[] = [];
-    let prior = 0.6;
-    for (let i = 0; i < count; i++) {
-      const chance = arm.positions[i]?.given(prior) ?? 0;
-      chances.push(chance);
-      prior = chance * 0.97;
-    }
-    return chances;
-  }
-
-  #byConfidence(arm: DraftRecord, { confidence }: Proposal, index: number): number {
-    const sure = confidence?.[index] ?? 0.5;
-    const rate = arm.classes[confidenceClass(sure)];
-    return rate?.given(sure) ?? sure;
   }
 
   /** Costs are learnt from below: guesses for never more than twice the rows ever measured. */
@@ -267,12 +248,14 @@ export class DraftController {
     let chances: number[];
     if (offer !== undefined) {
       longest = Math.min(longest, offer.tokens.length);
-      chances = Array.from({ length: longest }, (_, i) => this.#byConfidence(arm, offer, i));
-      if (offer.confidence === undefined) chances = this.#chances(arm, longest);
+      chances = Array.from({ length: longest }, (_, i) =>
+        chanceByConfidence(arm, offer.confidence?.[i]),
+      );
+      if (offer.confidence === undefined) chances = chancesOf(arm, longest);
     } else {
       if (this.#isFree(arm, plain) && input.offers !== undefined) return undefined;
       if (arm.costs.largest === 0) return undefined; // never asked: only a trial may do that
-      chances = this.#chances(arm, longest);
+      chances = chancesOf(arm, longest);
     }
     return this.#fastest(arm, chances, input, plain, offer !== undefined);
   }

@@ -108,6 +108,28 @@ export function confidenceClass(confidence: number): number {
   return Math.max(0, Math.min(confidenceClasses - 1, Math.floor(confidence * confidenceClasses)));
 }
 
+/** Positions for which there is evidence. */
+export function seenPositions(record: DraftRecord): number {
+  return record.positions.findLastIndex((rate) => rate.tries > 0.5) + 1;
+}
+
+/** Chance of each guess by position: the next one is about as good as the one before. */
+export function chancesOf(record: DraftRecord, count: number): number[] {
+  const chances: number[] = [];
+  let prior = 0.6;
+  for (let i = 0; i < count; i++) {
+    const chance = record.positions[i]?.given(prior) ?? 0;
+    chances.push(chance);
+    prior = chance * 0.97;
+  }
+  return chances;
+}
+
+/** Chance of a guess of which the drafter is so sure. */
+export function chanceByConfidence(record: DraftRecord, sure = 0.5): number {
+  return record.classes[confidenceClass(sure)]?.given(sure) ?? sure;
+}
+
 /** What all texts of a model have shown, for as long as it is loaded. */
 export class DraftExperience {
   /** Times of target passes by rows. */
