@@ -1,5 +1,5 @@
 """Run exported drafters in plain numpy, one round at a time as an engine does, against the batched code that trains
-and measures them. Prints the share of equal drafts; exits 1 below 0.9 (Q8_0 and bf16 may flip near-ties).
+and measures them, both with the files' weights. Prints the share of equal drafts; exits 1 below 0.9 (bf16 may flip near-ties).
 """
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as nn
 
 import gguf
+import restore
 from check_gguf import rms
 from core import BF
 from data import WORK
@@ -113,7 +114,7 @@ def main() -> None:
     row, h = batch['ids'][0].numpy(), batch['h'][0].float().numpy()
     emb = model.emb.numpy()
     meta, w = gguf.read(args.mtp)
-    trained = {k: t.to(BF) if t.ndim == 2 else t for k, t in torch.load(WORK / 'mtp.pt').items()}
+    trained = {k: t.to(BF) if t.ndim == 2 else t for k, t in restore.mtp(args.mtp).items()}
     hidden, keys, preds = nn.pad(batch['h'][:, :-1], (0, 0, 1, 0)), [], []
     e = unit(model.emb[batch['ids']]).to(BF)
     for _ in range(3):
@@ -130,7 +131,7 @@ def main() -> None:
     share = same / total
     print(f'mtp: {same} of {total} drafts equal')
     meta, w = gguf.read(args.dflash)
-    trained = {k: t.to(BF) if t.ndim == 2 else t for k, t in torch.load(WORK / 'dflash.pt').items()}
+    trained = {k: t.to(BF) if t.ndim == 2 else t for k, t in restore.dflash(args.dflash).items()}
     same = total = 0
     for n in range(64, 88, 3):
         x = model.emb[mask].expand(1, 1, BLOCK, -1).clone()
