@@ -1,6 +1,9 @@
-// Times attention alone: attention_bench [threads] [path]
-// Decode reads caches of several layers in turn, together far larger than the processor's caches,
-// and is compared with a plain read of memory in the same run. Prefill is per layer.
+// Times attention alone: attention_bench [threads] [path] [only cases whose line contains this]
+// Passes of few rows read caches of several layers in turn, together far larger than the processor's
+// caches, and are compared with a plain read of the same memory in the same run. 512 rows are compared
+// with the fused multiply-adds that a core can do.
+// BENCH_MIN=1: best instead of median; BENCH_CPU=1: time on the processor, with 1 thread (both for a
+// machine that others use too); BENCH_SMALL_PAGES=1: no huge pages.
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
@@ -59,7 +62,6 @@ class Pool {
 
 double seconds() {
   timespec t;
-  // BENCH_CPU=1 (1 thread only): time on the processor, for machines that others use too.
   clock_gettime(std::getenv("BENCH_CPU") ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
   return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
 }
@@ -68,7 +70,6 @@ double timed(const std::function<void()>& f) {
   f();
   return seconds() - t;
 }
-// Median, or the best with BENCH_MIN=1 (on a machine that others use too).
 double typical(std::vector<double> times) {
   std::sort(times.begin(), times.end());
   return times[std::getenv("BENCH_MIN") ? 0 : times.size() / 2];
@@ -101,7 +102,9 @@ double run(Pool& pool, int threads, int heads, int kv_heads, int dim, int type, 
            int runs, double* bytes, double* read_time = nullptr) {
   const int64_t stride = row_bytes(type, kv_heads * dim), positions = past + rows;
   std::vector<Setup> all(static_cast<size_t>(layers));
-  auto* memory = static_cast<uint8_t*>(std::aligned_alloc(4096, static_cast<size_t>((2 * stride * positions * layers + 4095) & ~4095)));
+  const int64_t size = (2 * stride * positions * layers + 4095) & ~4095;
+  auto* memory = static_cast<uint8_t*>(std::getenv("BENCH_SMALL_PAGES") ? std::aligned_alloc(4096, static_cast<size_t>(size))
+                                                                        : pl_alloc(size));
   // Small random cache values: 0.25 .. 1 as f16 patterns, or harmless bytes in other types.
   uint32_t seed = 1;
   for (int64_t i = 0; i + 2 <= 2 * stride * positions * layers; i += 2) {
@@ -150,7 +153,7 @@ double run(Pool& pool, int threads, int heads, int kv_heads, int dim, int type, 
   const double time = typical(times);
   if (read_time) *read_time = typical(reads);
   if (bytes) *bytes = 2.0 * static_cast<double>(stride * positions);
-  std::free(memory);
+  pl_free(memory, size);
   std::free(all[0].scratch);
   return time;
 }
@@ -159,39 +162,33 @@ double run(Pool& pool, int threads, int heads, int kv_heads, int dim, int type, 
 
 int main(int argc, char** argv) {
   const int threads = argc > 1 ? std::atoi(argv[1]) : 2;
-  if (pl_init(argc > 2 ? argv[2] : nullptr)) return std::printf("%s\n", pl_error()), 1;
+  if (pl_init(argc > 2 && *argv[2] ? argv[2] : nullptr)) return std::printf("%s\n", pl_error()), 1;
+  const char* only = argc > 3 ? argv[3] : "";
   Pool pool(threads);
   std::printf("path %s, %d threads\n", pl_path(), threads);
-  const auto decode = [&](const char* name, int heads, int kv, int dim, int type, int past, int rows) {
+  const auto measure = [&](int rows, int context, int heads, int kv, int dim, int type) {
+    char name[80];
+    std::snprintf(name, sizeof name, "%d at %d, %d/%d x %d %s", rows, context, heads, kv, dim,
+                  type == 1 ? "f16" : type == 8 ? "q8_0" : "f32");
+    if (!std::strstr(name, only)) return;
     double bytes, read;
-    const double t = run(pool, threads, heads, kv, dim, type, past, rows, 8, 15, &bytes, &read);
-    std::printf("%-34s %8.3f ms a layer  %6.1f GB/s  %3.0f%% of %.1f GB/s\n", name, t * 1e3, bytes / t * 1e-9,
-                100 * read / t, bytes / read * 1e-9);
+    const int64_t layer = 2 * row_bytes(type, kv * dim) * context;
+    const bool few = rows < 64;
+    const int layers = few ? static_cast<int>(std::max<int64_t>(2, (int64_t{256} << 20) / layer)) : 2;
+    const double t = run(pool, threads, heads, kv, dim, type, context - rows, rows, layers, few ? 11 : 5, &bytes, few ? &read : nullptr);
+    const double work = 2.0 * heads * dim * (rows * (context - rows + (rows + 1) / 2.0));
+    std::printf("%-32s %9.3f ms a layer %6.1f G MAC/s", name, t * 1e3, work / t * 1e-9);
+    if (few) std::printf("  %5.1f GB/s  %3.0f%% of %.1f GB/s", bytes / t * 1e-9, 100 * read / t, bytes / read * 1e-9);
+    std::printf("\n");
   };
-  decode("decode 8k 16/8 x 128 f16", 16, 8, 128, 1, 8191, 1);
-  if (std::getenv("BENCH_FIRST")) return 0;
-  decode("decode 8k 16/16 x 128 f16", 16, 16, 128, 1, 8191, 1);
-  decode("decode 8k 32/8 x 128 f16", 32, 8, 128, 1, 8191, 1);
-  decode("decode 8k 8/1 x 256 f16", 8, 1, 256, 1, 8191, 1);
-  decode("decode 8k 32/8 x 64 f16", 32, 8, 64, 1, 8191, 1);
-  decode("decode 8k 16/8 x 128 q8_0", 16, 8, 128, 8, 8191, 1);
-  decode("decode 8k 16/8 x 128 f32", 16, 8, 128, 0, 8191, 1);
-  decode("8 rows at 8k 16/8 x 128 f16", 16, 8, 128, 1, 8184, 8);
-  decode("16 rows at 8k 16/8 x 128 f16", 16, 8, 128, 1, 8176, 16);
-  decode("decode 512 16/8 x 128 f16", 16, 8, 128, 1, 511, 1);
-  for (int past : {127, 255, 511}) {
-    double bytes;
-    const double t = run(pool, threads, 16, 8, 128, 1, past, 1, 1, 3000, &bytes);
-    std::printf("decode %d in cache %22.4f ms a layer  %6.1f GB/s\n", past + 1, t * 1e3, bytes / t * 1e-9);
-  }
-  const auto prefill = [&](const char* name, int heads, int kv, int dim, int past, int rows) {
-    const double t = run(pool, threads, heads, kv, dim, 1, past, rows, 4, 5, nullptr);
-    const double work = 4.0 * heads * dim * (rows * (past + (rows + 1) / 2.0));
-    std::printf("%-34s %8.3f ms a layer  %6.1f G MAC/s\n", name, t * 1e3, work / 2 / t * 1e-9);
-  };
-  prefill("prefill 512 16/8 x 128 f16", 16, 8, 128, 0, 512);
-  prefill("prefill 512 at 4k 16/8 x 128 f16", 16, 8, 128, 4096, 512);
-  prefill("prefill 512 16/16 x 128 f16", 16, 16, 128, 0, 512);
-  prefill("prefill 64 16/8 x 128 f16", 16, 8, 128, 0, 64);
+  for (const int rows : {1, 8, 16})
+    for (const int context : {512, 2048, 8192, 32768}) measure(rows, context, 16, 8, 128, 1);
+  for (const int context : {512, 2048, 8192}) measure(512, context, 16, 8, 128, 1);
+  for (const int type : {8, 0}) measure(1, 8192, 16, 8, 128, type);
+  measure(8, 8192, 16, 8, 128, 8);
+  measure(1, 8192, 16, 16, 128, 1);
+  measure(1, 8192, 32, 8, 128, 1);
+  measure(1, 8192, 8, 1, 256, 1);
+  measure(1, 8192, 32, 8, 64, 1);
   return 0;
 }

@@ -33,9 +33,12 @@ namespace {
 
 constexpr int64_t kGroups = 4096;  // counters at the start of the scratch
 constexpr int64_t kCounterBytes = kGroups * 4;
+constexpr int64_t kMostStates = int64_t{32} << 20;  // bytes for states of chunks
+constexpr int64_t kFewRows = 32;  // query rows of a KV head that wait for memory rather than arithmetic
 
 struct Shape {
   int group, tile_tokens, dim, v_dim, v_pad, state;
+  int unit_rows;          // most query rows of a unit
   int64_t thread_floats;  // two states and the kernel's work area
 };
 
@@ -54,8 +57,9 @@ bool shape_of(const pl_attention& p, Shape* s) {
   s->v_pad = (s->v_dim + 15) & ~15;
   s->state = state_floats(s->v_pad);
   const int rows = s->tile_tokens * s->group;
+  s->unit_rows = rows > kUnitRows ? rows : kUnitRows;
   const size_t floats =
-      2 * static_cast<size_t>(rows) * s->state + work_floats(s->dim, s->v_pad, rows);
+      2 * static_cast<size_t>(s->unit_rows) * s->state + work_floats(s->dim, s->unit_rows);
   s->thread_floats = static_cast<int64_t>((floats + 15) & ~static_cast<size_t>(15));
   return true;
 }
@@ -104,22 +108,27 @@ class Tiles {
   int64_t slice_ = 0, left_ = 0;
 };
 
-Unit unit_of(const pl_attention& p, const Shape& s, const Tile& t, int64_t kv_head) {
+// Bytes of n elements of a cache row.
+int64_t bytes_of(int64_t type, int64_t n) {
+  return type == PL_CACHE_F32 ? 4 * n : type == PL_CACHE_F16 ? 2 * n : n / 32 * 34;
+}
+
+Unit unit_of(const pl_attention& p, const Shape& s, const Tile& t, int64_t kv_head, int heads) {
   Unit u;
   const int64_t row = t.slice->first + t.token;
   u.q_stride = p.q_stride / 4;
   u.q_head_stride = p.q_head_stride / 4;
   u.q = reinterpret_cast<const float*>(p.q) + row * u.q_stride +
         kv_head * s.group * u.q_head_stride;
-  const auto bytes = [](int64_t type, int64_t dim) {
-    return type == PL_CACHE_F32 ? 4 * dim : type == PL_CACHE_F16 ? 2 * dim : dim / 32 * 34;
-  };
-  u.k = reinterpret_cast<const uint8_t*>(t.slice->k) + kv_head * bytes(p.k_type, s.dim);
-  u.v = reinterpret_cast<const uint8_t*>(t.slice->v) + kv_head * bytes(p.v_type, s.v_dim);
+  u.k_head_bytes = static_cast<size_t>(bytes_of(p.k_type, s.dim));
+  u.v_head_bytes = static_cast<size_t>(bytes_of(p.v_type, s.v_dim));
+  u.k = reinterpret_cast<const uint8_t*>(t.slice->k) + kv_head * u.k_head_bytes;
+  u.v = reinterpret_cast<const uint8_t*>(t.slice->v) + kv_head * u.v_head_bytes;
   u.k_stride = t.slice->k_stride;
   u.v_stride = t.slice->v_stride;
   u.k_type = static_cast<int>(p.k_type);
   u.v_type = static_cast<int>(p.v_type);
+  u.heads = heads;
   u.tokens = t.tokens;
   u.group = s.group;
   u.position = t.position;
@@ -134,18 +143,56 @@ Unit unit_of(const pl_attention& p, const Shape& s, const Tile& t, int64_t kv_he
 }
 
 void finish_unit(const Ops& o, const pl_attention& p, const Shape& s, const Tile& t,
-                 int64_t kv_head, const float* state) {
+                 int64_t kv_head, int heads, const float* state) {
   const int64_t stride = p.out_stride / 4;
-  float* out = reinterpret_cast<float*>(p.out) + (t.slice->first + t.token) * stride +
-               kv_head * s.group * s.v_dim;
+  float* out = reinterpret_cast<float*>(p.out) + (t.slice->first + t.token) * stride;
   const float* sinks = reinterpret_cast<const float*>(p.sinks);
-  o.finish(state, t.tokens, s.group, s.v_dim, s.v_pad, sinks ? sinks + kv_head * s.group : nullptr,
-           out, stride);
+  for (int64_t head = kv_head; head < kv_head + heads; head++) {
+    o.finish(state, t.tokens, s.group, s.v_dim, s.v_pad, sinks ? sinks + head * s.group : nullptr,
+             out + head * s.group * s.v_dim, stride);
+    state += static_cast<int64_t>(t.tokens) * s.group * s.state;
+  }
 }
 
-// One unit of work is a tile x KV head, or with `split` one chunk of it; the last thread to finish
-// a chunk of a tile x KV head merges all its chunks in order.
-void run(pl_attention& p, const Shape& s, int ith, bool split, float* partials, float* work) {
+// How an operation is cut into units of work. It changes nothing but the time.
+struct Plan {
+  int heads;       // KV heads of a unit (fewer in the last of a tile)
+  int64_t ranges;  // units of a tile or chunk
+  bool split;      // a unit is one chunk of a tile, else all of them
+};
+
+// Few query rows wait for memory, which is read fastest whole row by whole row: then a unit has as
+// many heads as its work area holds, and threads share out chunks of positions. Many rows are bound
+// by arithmetic, and tiles are enough to share.
+Plan plan_of(const pl_attention& p, const Shape& s, int64_t threads) {
+  int64_t tiles = 0, chunks = 0, all_chunks = 0, floats = 0;
+  int tokens = 1;
+  Tiles list(p, s);
+  for (Tile t; list.next(&t);) {
+    tiles++;
+    tokens = t.tokens > tokens ? t.tokens : tokens;
+    chunks = t.chunks > chunks ? t.chunks : chunks;
+    all_chunks += t.chunks;
+    floats += t.chunks * p.kv_heads * t.tokens * s.group * s.state;
+  }
+  Plan plan;
+  const int64_t rows = static_cast<int64_t>(tokens) * s.group;
+  const int64_t most = rows > kFewRows ? 1 : s.unit_rows / rows;
+  plan.heads = static_cast<int>(most < p.kv_heads ? most : p.kv_heads);
+  const auto cut = [&] { plan.ranges = (p.kv_heads + plan.heads - 1) / plan.heads; };
+  cut();
+  plan.split = chunks > 1 && tiles * plan.ranges < 16 * threads && tiles * p.kv_heads <= kGroups &&
+               kCounterBytes + 4 * (threads * s.thread_floats + floats) <= p.scratch_bytes;
+  while (plan.heads > 1 && threads > 1 &&
+         (plan.split ? all_chunks : tiles) * plan.ranges < 2 * threads) {
+    plan.heads = (plan.heads + 1) / 2;
+    cut();
+  }
+  return plan;
+}
+
+// The last thread to finish a chunk of a tile x range of heads merges all its chunks in order.
+void run(pl_attention& p, const Shape& s, const Plan& plan, float* partials, float* work) {
   const Ops& o = ops();
   auto* counters = reinterpret_cast<uint32_t*>(p.scratch);
   Tiles tiles(p, s);
@@ -157,37 +204,41 @@ void run(pl_attention& p, const Shape& s, int ith, bool split, float* partials, 
     while (ticket >= begin + units) {
       begin += units;
       if (units > 0) {
-        groups += p.kv_heads;
+        groups += plan.ranges;
         offset += t.chunks * p.kv_heads * t.tokens * s.group * s.state;
       }
       if (!tiles.next(&t)) return;
-      units = p.kv_heads * (split ? t.chunks : 1);
+      units = plan.ranges * (plan.split ? t.chunks : 1);
     }
     stop = stop || aborted(p.abort);
-    const int64_t index = ticket - begin, kv_head = index % p.kv_heads;
-    const int rows = t.tokens * s.group;
+    const int64_t index = ticket - begin, range = index % plan.ranges;
+    const int64_t kv_head = range * plan.heads, left = p.kv_heads - kv_head;
+    const int heads = static_cast<int>(left < plan.heads ? left : plan.heads);
+    const int head_rows = t.tokens * s.group, rows = head_rows * heads;
     const int64_t size = static_cast<int64_t>(rows) * s.state;
-    const Unit u = unit_of(p, s, t, kv_head);
+    const Unit u = unit_of(p, s, t, kv_head, heads);
     float* state = work;
     float* next = work + size;
     float* rest = work + 2 * size;
-    if (!split || t.chunks == 1) {
+    if (!stop) o.prepare(u, rest);
+    if (!plan.split || t.chunks == 1) {
       for (int64_t c = 0; c < t.chunks && !stop; c++) {
         o.chunk(u, t.first_chunk + c, c == 0 ? state : next, rest);
-        if (c > 0) o.merge(state, next, rows, s.v_pad);
+        if (c > 0) o.merge(state, next, 0, 1, rows, s.v_pad);
         stop = aborted(p.abort);
       }
-      if (!stop) finish_unit(o, p, s, t, kv_head, state);
+      if (!stop) finish_unit(o, p, s, t, kv_head, heads, state);
       continue;
     }
-    float* mine = partials + offset + kv_head * t.chunks * size;
-    if (!stop) o.chunk(u, t.first_chunk + index / p.kv_heads, mine + index / p.kv_heads * size, rest);
-    uint32_t* counter = counters + groups + kv_head;
+    float* mine = partials + offset + kv_head * t.chunks * head_rows * s.state;
+    const int64_t c = index / plan.ranges;
+    if (!stop) o.chunk(u, t.first_chunk + c, mine + c * size, rest);
+    uint32_t* counter = counters + groups + range;
     if (__atomic_add_fetch(counter, 1, __ATOMIC_ACQ_REL) < t.chunks) continue;
     __atomic_store_n(counter, 0, __ATOMIC_RELAXED);
     if (stop) continue;
-    for (int64_t c = 1; c < t.chunks; c++) o.merge(mine, mine + c * size, rows, s.v_pad);
-    finish_unit(o, p, s, t, kv_head, mine);
+    o.merge(mine, mine + size, size, static_cast<int>(t.chunks - 1), rows, s.v_pad);
+    finish_unit(o, p, s, t, kv_head, heads, mine);
   }
 }
 
@@ -221,16 +272,7 @@ PL_API void pl_op_attention(void*, int ith, int nth, void* params) {
     const int64_t threads = nth < threads_fit ? nth : threads_fit;
     float* first = reinterpret_cast<float*>(p.scratch + kCounterBytes);
     float* partials = first + threads * s.thread_floats;
-    int64_t groups = 0, chunks = 0, floats = 0;
-    Tiles tiles(p, s);
-    for (Tile t; tiles.next(&t);) {
-      groups += p.kv_heads;
-      chunks = t.chunks > chunks ? t.chunks : chunks;
-      floats += t.chunks * p.kv_heads * t.tokens * s.group * s.state;
-    }
-    const bool split = chunks > 1 && groups < 16 * threads && groups <= kGroups &&
-                       kCounterBytes + 4 * (threads * s.thread_floats + floats) <= p.scratch_bytes;
-    run(p, s, ith, split, partials, first + ith * s.thread_floats);
+    run(p, s, plan_of(p, s, threads), partials, first + ith * s.thread_floats);
   }
   // The last thread out makes the tickets ready for the next run.
   if (__atomic_add_fetch(&p.finished, 1, __ATOMIC_ACQ_REL) == nth) {
@@ -247,9 +289,11 @@ PL_API int64_t pl_attention_scratch(const void* params, int64_t rows, int64_t po
     return -1;
   const auto& p = *static_cast<const pl_attention*>(params);
   int64_t bytes = kCounterBytes + 4 * threads * s.thread_floats;
-  // Room to split one tile's worth of tokens over chunks; with more, tiles are enough to share.
+  // Room to split one tile's worth of tokens over chunks; with more, tiles are enough to share. So
+  // are heads where the context is long.
   const int64_t split_rows = rows < s.tile_tokens ? rows : s.tile_tokens;
-  bytes += 4 * split_rows * p.heads * s.state * ((positions + kChunk - 1) / kChunk + 1);
+  const int64_t states = 4 * split_rows * p.heads * s.state * ((positions + kChunk - 1) / kChunk + 1);
+  bytes += states < kMostStates ? states : kMostStates;
   return (bytes + 63) & ~static_cast<int64_t>(63);
 }
 
@@ -320,9 +364,7 @@ PL_API void pl_op_rotate_store(void*, int ith, int nth, void* params) {
   const int rotated = p.table ? static_cast<int>(p.dims) : 0;
   const auto eps = static_cast<float>(p.eps);
   const int k_type = static_cast<int>(p.k_type), v_type = static_cast<int>(p.v_type);
-  const int64_t head_bytes = k_type == PL_CACHE_F32   ? 4 * p.head_dim
-                             : k_type == PL_CACHE_F16 ? 2 * p.head_dim
-                                                      : p.head_dim / 32 * 34;
+  const int64_t head_bytes = bytes_of(k_type, p.head_dim);
   int64_t total = 0;
   for (int64_t i = 0; i < p.slice_count; i++) total += slices[i].count > 0 ? slices[i].count : 0;
   const int64_t begin = total * ith / nth, end = total * (ith + 1) / nth;

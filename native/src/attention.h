@@ -10,21 +10,25 @@ namespace attention {
 // one online softmax runs over the blocks in order; chunks are merged in order. Both numbers are
 // part of the result's bits: changing them changes logits.
 constexpr int kBlock = 64;
-constexpr int kChunk = 512;
+constexpr int kChunk = 128;
 // Query rows (tokens x query heads of one KV head) that share one pass over K and V.
 constexpr int kRows = 96;
+// Query rows of all KV heads of a unit, where it has several.
+constexpr int kUnitRows = 256;
 
-// Query rows of one KV head over a range of chunks.
+// Query rows of some KV heads next to each other.
 struct Unit {
-  const float* q;         // first token's first query head of this KV head
+  const float* q;         // first token's first query head of the first KV head
   int64_t q_stride;       // floats between tokens
   int64_t q_head_stride;  // floats between heads
-  const uint8_t* k;       // position 0, already at this KV head
+  const uint8_t* k;       // position 0, already at the first KV head
   const uint8_t* v;
-  int64_t k_stride, v_stride;  // bytes between positions
+  int64_t k_stride, v_stride;        // bytes between positions
+  size_t k_head_bytes, v_head_bytes;  // bytes between KV heads
   int k_type, v_type;
-  int tokens;       // tokens in this tile
-  int group;        // query heads of this KV head
+  int heads;         // KV heads
+  int tokens;        // tokens in this tile
+  int group;         // query heads of a KV head
   int64_t position;  // of the first token
   int64_t end;       // non-causal: every row sees [low, end); causal: 0
   int64_t window;    // 0: none
@@ -37,11 +41,15 @@ inline int state_floats(int v_pad) { return v_pad + 32; }
 constexpr float kEmpty = -1e30f;  // maximum of a row that has seen nothing; exact zero when merged
 
 struct Ops {
-  // Runs the unit's rows over one chunk, into rows of state (written, not added to).
+  // Puts the unit's queries into `work`, where every chunk() of the unit finds them.
+  void (*prepare)(const Unit& unit, float* work);
+  // Runs the unit's rows over one chunk, into rows of state (written, not added to): by KV head, then
+  // token, then query head.
   void (*chunk)(const Unit& unit, int64_t chunk, float* state, float* work);
-  // into = into merged with next, row by row (later chunk second).
-  void (*merge)(float* into, const float* next, int rows, int v_pad);
-  // out rows = values / sum; sink: per query head a logit, or null.
+  // into = into merged with `count` states in order of chunks, row by row; the states are `step`
+  // floats apart.
+  void (*merge)(float* into, const float* next, int64_t step, int count, int rows, int v_pad);
+  // out rows = values / sum, of one KV head; sink: per query head a logit, or null.
   void (*finish)(const float* state, int tokens, int group, int v_dim, int v_pad, const float* sink,
                  float* out, int64_t out_stride);
   // n floats into cache elements of a type.
@@ -51,10 +59,15 @@ struct Ops {
                  int rotated, bool halves, float* out);
 };
 
-// Floats of `work` that chunk() needs.
-inline size_t work_floats(int dim, int v_pad, int rows) {
-  return static_cast<size_t>(kBlock) * (dim + v_pad + rows) + static_cast<size_t>(rows) * (dim + 16) +
-         64;
+// Floats of keys or values that were converted: 16 whole keys, or 64 elements of a block of values.
+inline size_t buffer_floats(int dim) {
+  const size_t keys = 16 * ((static_cast<size_t>(dim) + 15) & ~static_cast<size_t>(15));
+  return keys > 64 * kBlock ? keys : 64 * kBlock;
+}
+// Floats of `work` that chunk() needs for query rows of all heads.
+inline size_t work_floats(int dim, int rows) {
+  const size_t padded = (static_cast<size_t>(dim) + 15) & ~static_cast<size_t>(15);
+  return buffer_floats(dim) + static_cast<size_t>(rows) * (kBlock + padded + 1) + 16;
 }
 
 const Ops& scalar_ops();

@@ -1,10 +1,15 @@
 // Attention of one tile of query rows over one chunk of positions, written once over the 16-lane
 // vector V that the including file defines. Included inside an anonymous namespace.
 //
-// Order of operations, the same for every tile size and CPU path: a score is one chain of fused
-// multiply-adds over the head's dimensions; a weighted value is one chain over positions; sums of
-// probabilities have 16 lanes (position mod 16), folded at the end. A position that a row does not
-// see has probability exactly 0 and so changes nothing.
+// Order of operations, the same for every tile size and CPU path: a score is 16 chains of fused
+// multiply-adds (dimension mod 16), folded as a fixed tree; a weighted value is one chain over
+// positions; sums of probabilities have 16 lanes (position mod 16), folded at the end. A position
+// that a row does not see has probability exactly 0 and so changes nothing.
+//
+// Memory is what decode waits for, and it is read fast only in the order in which it lies. So a unit
+// of few query rows goes through all its KV heads position by position, multiplies right out of the
+// cache, and asks for rows some steps ahead. With more query rows, rows are converted to f32 once
+// for all of them.
 
 using attention::kBlock;
 using attention::kChunk;
@@ -32,8 +37,6 @@ inline float exp2(float x) {
 constexpr float kLog2e = 1.44269504088896340736f;
 
 // ---- reading cache rows -------------------------------------------------------------------------
-// Keys and values in the work area are f32, or still f16 when so few query rows follow that
-// converting while multiplying is cheaper than storing the converted tile.
 inline V load(const uint16_t* p) { return load_half(p); }
 
 // Elements [d, d + 16) of a row, d a multiple of 16.
@@ -52,180 +55,129 @@ inline V read_tail(const uint8_t* row, int d, int n) {
   std::memcpy(t, row + size * d, size * n);
   return read16<Type>(t, 0);
 }
-inline size_t row_bytes(int type, int dim) {
-  return type == PL_CACHE_F32   ? 4 * static_cast<size_t>(dim)
-         : type == PL_CACHE_F16 ? 2 * static_cast<size_t>(dim)
-                                : static_cast<size_t>(dim) / 32 * 34;
+// Elements [from, to) of a row with `dim` elements, from a multiple of 16, as f32; zeros from dim to
+// the next multiple of 16.
+template <int Type>
+inline void read_row(const uint8_t* row, int from, int to, int dim, float* out) {
+  int d = from;
+  for (; d + 16 <= dim && d < to; d += 16) store(out + d - from, read16<Type>(row, d));
+  if (d < to && d < dim) store(out + d - from, read_tail<Type>(row, d, dim - d));
 }
-// One KV head's cache rows of a block: row j at base + j * stride; only [low, high) may be read now,
-// and rows below `ahead` may be prefetched.
+inline void read_row(int type, const uint8_t* row, int from, int to, int dim, float* out) {
+  if (type == PL_CACHE_F16)
+    read_row<PL_CACHE_F16>(row, from, to, dim, out);
+  else if (type == PL_CACHE_F32)
+    read_row<PL_CACHE_F32>(row, from, to, dim, out);
+  else
+    read_row<PL_CACHE_Q8_0>(row, from, to, dim, out);
+}
+// Cache rows of a block, of all KV heads of a unit: row j at base + j * stride.
 struct Rows {
   const uint8_t* base;
   int64_t stride;
-  int low, high, ahead;
-  size_t bytes;
-  // Of the same row one block on: the bytes [from, from + count).
-  void prefetch_next(int j, size_t from, size_t count) const {
-    if (j + kBlock >= ahead) return;
-    const uint8_t* row = base + (j + kBlock) * stride + from;
-    for (size_t i = 0; i < count; i += 64) prefetch(row + i);
+  size_t width;  // bytes of all the unit's heads
+};
+// Asks for rows [from, to), a few lines at a time: the processor drops what is too much at once.
+class Fetch {
+ public:
+  Fetch(const Rows& rows, int from, int to, int calls)
+      : row_(rows.base + from * rows.stride),
+        stride_(rows.stride),
+        lines_(static_cast<int>((rows.width + 63) / 64)),
+        left_(to > from ? (to - from) * lines_ : 0),
+        count_(left_ / (calls > 0 ? calls : 1) + 1) {}
+  void next() {
+    for (int i = 0; i < count_ && left_ > 0; i++, left_--) {
+      prefetch(row_ + 64 * static_cast<size_t>(line_));
+      if (++line_ == lines_) line_ = 0, row_ += stride_;
+    }
   }
+
+ private:
+  const uint8_t* row_;
+  int64_t stride_;
+  int lines_, left_, count_, line_ = 0;
+};
+// Rows that are asked for while others are in work: row i at base + i * step, or none.
+struct Ahead {
+  const uint8_t* base;
+  int64_t step;
 };
 
-// Rows become columns: out[d][64]. Columns of untouched vectors of 16 are left alone; other columns
-// outside [low, high) are zero.
-template <int Type>
-void load_keys(float* out, const Rows& r, int dim) {
-  for (int j0 = r.low & ~15; j0 < r.high; j0 += 16) {
-    const int first = j0 < r.low ? r.low : j0, last = j0 + 16 < r.high ? j0 + 16 : r.high;
-    for (int d = 0; d < dim; d += 16) {
-      V t[16];
-      const int n = dim - d < 16 ? dim - d : 16;
-      for (int j = 0; j < 16; j++) {
-        const uint8_t* row = r.base + (j0 + j) * r.stride;
-        t[j] = j0 + j < first || j0 + j >= last ? zero()
-               : n == 16                        ? read16<Type>(row, d)
-                                                : read_tail<Type>(row, d, n);
-      }
-      transpose(t);
-      for (int i = 0; i < n; i++) store(out + (d + i) * kBlock + j0, t[i]);
-      const size_t step = 16 * r.bytes / dim;
-      for (int j = first; j < last; j++) r.prefetch_next(j, r.bytes * d / dim, step);
-    }
-  }
-}
-// The same from f16 rows with a multiple of 8 elements, to f32 or kept as f16.
-template <class Key>
-void load_half_keys(Key* out, const Rows& r, int dim) {
-  alignas(64) static const uint8_t nothing[16] = {};
-  for (int j0 = r.low & ~15; j0 < r.high; j0 += PL_HALF_ROWS) {
-    const uint8_t* rows[PL_HALF_ROWS];
-    bool whole = true;
-    for (int j = 0; j < PL_HALF_ROWS; j++) {
-      const bool in = j0 + j >= r.low && j0 + j < r.high;
-      rows[j] = in ? r.base + (j0 + j) * r.stride : nothing;
-      whole = whole && in;
-    }
-    const int limit = j0 + PL_HALF_ROWS > kBlock ? kBlock - PL_HALF_ROWS : j0;
-    if (whole && limit == j0) {
-      // Cache rows often lie a power of two apart, in too few sets of the first-level cache to stay
-      // there for several steps: each line is read once, into a buffer.
-      int d = 0;
-      for (; d + 32 <= dim; d += 32) {
-        alignas(64) uint8_t lines[PL_HALF_ROWS][64];
-        const uint8_t* copies[PL_HALF_ROWS];
-        for (int j = 0; j < PL_HALF_ROWS; j++) {
-          r.prefetch_next(j0 + j, 2 * static_cast<size_t>(d), 64);
-          std::memcpy(lines[j], rows[j] + 2 * d, 64);
-          copies[j] = lines[j];
-        }
-        for (int i = 0; i < 32; i += 8)
-          transpose_half(copies, 2 * static_cast<size_t>(i), out + (d + i) * kBlock + j0, kBlock);
-      }
-      for (; d < dim; d += 8)
-        transpose_half(rows, 2 * static_cast<size_t>(d), out + d * kBlock + j0, kBlock);
-      continue;
-    }
-    for (int d = 0; d < dim; d += 8) {
-      alignas(64) uint8_t part[PL_HALF_ROWS][16];
-      const uint8_t* parts[PL_HALF_ROWS];
-      alignas(64) Key t[8 * PL_HALF_ROWS];
-      for (int j = 0; j < PL_HALF_ROWS; j++) {
-        std::memcpy(part[j], rows[j] + (rows[j] == nothing ? 0 : 2 * d), 16);
-        parts[j] = part[j];
-      }
-      transpose_half(parts, 0, t, PL_HALF_ROWS);
-      const int columns = j0 + PL_HALF_ROWS > kBlock ? kBlock - j0 : PL_HALF_ROWS;
-      for (int i = 0; i < 8; i++)
-        std::memcpy(out + (d + i) * kBlock + j0, t + i * PL_HALF_ROWS, columns * sizeof(Key));
-    }
-  }
-}
-
-// Rows as f32: out[position][v_pad].
-template <int Type>
-void load_values(float* out, const Rows& r, int dim, int v_pad) {
-  for (int j = r.low; j < r.high; j++) {
-    r.prefetch_next(j, 0, r.bytes);
-    const uint8_t* row = r.base + j * r.stride;
-    float* to = out + static_cast<size_t>(j) * v_pad;
-    int d = 0;
-    for (; d + 16 <= dim; d += 16) store(to + d, read16<Type>(row, d));
-    if (d < dim) store(to + d, read_tail<Type>(row, d, dim - d));
-  }
-}
-
 // ---- the two products -----------------------------------------------------------------------------
-// scores[r][64] = sum over d of q[r][d] * keys[d][64], for R rows and N vectors of positions.
-template <int R, int N, class Key>
-inline void score_tile(const float* q, int dim, const Key* keys, float* scores) {
-  V acc[R][N];
-  for (int r = 0; r < R; r++)
-    for (int n = 0; n < N; n++) acc[r][n] = zero();
-#pragma GCC unroll 4
-  for (int d = 0; d < dim; d++) {
-    V k[N];
-    for (int n = 0; n < N; n++) k[n] = load(keys + d * kBlock + 16 * n);
-    for (int r = 0; r < R; r++) {
-      const V a = set1(q[r * dim + d]);
-      for (int n = 0; n < N; n++) acc[r][n] = fma(a, k[n], acc[r][n]);
+// Loops over registers must be gone before the compiler decides what to keep in memory.
+#define PL_UNROLL _Pragma("GCC unroll 8")
+
+// Every kParts-th part of the chains of R rows and four keys.
+template <int R, class Key>
+inline void score_part(const float* q, int dim, const Key* const* keys, int part, const Ahead& ahead,
+                       Part (&acc)[R][4]) {
+  const Key *k0 = keys[0], *k1 = keys[1], *k2 = keys[2], *k3 = keys[3];
+  PL_UNROLL for (int r = 0; r < R; r++)
+    PL_UNROLL for (int i = 0; i < 4; i++) acc[r][i] = part_zero();
+  for (int d = part * (16 / kParts); d < dim; d += 16) {
+    // Half a line of each key is read in a step.
+    if (sizeof(Key) == 2 && d % 32 == 0)
+      PL_UNROLL for (int i = 0; i < 4; i++) prefetch(ahead.base + i * ahead.step + 2 * d);
+    const Part k[4] = {part_load(k0 + d), part_load(k1 + d), part_load(k2 + d), part_load(k3 + d)};
+    PL_UNROLL for (int r = 0; r < R; r++) {
+      const Part a = part_load(q + r * dim + d);
+      PL_UNROLL for (int i = 0; i < 4; i++) acc[r][i] = part_fma(a, k[i], acc[r][i]);
     }
   }
-  for (int r = 0; r < R; r++)
-    for (int n = 0; n < N; n++) store(scores + r * kBlock + 16 * n, acc[r][n]);
+}
+// scores[r][0..3] = q[r] . key i, for R rows; rows of q lie `dim` (a multiple of 16) apart.
+template <int R, class Key>
+inline void score_tile(const float* q, int dim, const Key* const* keys, const Ahead& ahead,
+                       float* scores) {
+  Part acc[R][kParts][4];
+  PL_UNROLL for (int p = 0; p < kParts; p++) {
+    Part own[R][4];
+    score_part<R>(q, dim, keys, p, ahead, own);
+    PL_UNROLL for (int r = 0; r < R; r++)
+      PL_UNROLL for (int i = 0; i < 4; i++) acc[r][p][i] = own[r][i];
+  }
+  PL_UNROLL for (int r = 0; r < R; r++) fold4(acc[r], scores + r * kBlock);
 }
 
 // state[r] = state[r] * scale[r] + sum over positions [low, high) of p[r][j] * values[j].
-// `stride`: elements between positions. Positions below `ahead` are fetched a block ahead.
+// `stride`: elements between positions; ahead row 0 goes with position `low`.
 template <int R, int N, class Value>
 inline void value_tile(float* state, int state_stride, const float* scale, const float* p,
-                       const Value* values, int64_t stride, int low, int high, int ahead) {
+                       const Value* values, int64_t stride, int low, int high, Ahead ahead) {
   V acc[R][N];
-  for (int r = 0; r < R; r++) {
+  PL_UNROLL for (int r = 0; r < R; r++) {
     const V s = set1(scale[r]);
-    for (int n = 0; n < N; n++) acc[r][n] = mul(load(state + r * state_stride + 16 * n), s);
+    PL_UNROLL for (int n = 0; n < N; n++)
+      acc[r][n] = mul(load(state + r * state_stride + 16 * n), s);
   }
-#pragma GCC unroll 4
   for (int j = low; j < high; j++) {
+    const Value* own = values + j * stride;
+    if (sizeof(Value) == 2) {
+      PL_UNROLL for (int n = 0; n < N; n += 2) prefetch(ahead.base + 32 * n);
+      ahead.base += ahead.step;
+    }
     V v[N];
-    if (sizeof(Value) == 2 && j + kBlock < ahead)
-      for (int n = 0; n < N; n += 2) prefetch(values + (j + kBlock) * stride + 16 * n);
-    for (int n = 0; n < N; n++) v[n] = load(values + j * stride + 16 * n);
-    for (int r = 0; r < R; r++) {
+    PL_UNROLL for (int n = 0; n < N; n++) v[n] = load(own + 16 * n);
+    PL_UNROLL for (int r = 0; r < R; r++) {
       const V a = set1(p[r * kBlock + j]);
-      for (int n = 0; n < N; n++) acc[r][n] = fma(a, v[n], acc[r][n]);
+      PL_UNROLL for (int n = 0; n < N; n++) acc[r][n] = fma(a, v[n], acc[r][n]);
     }
   }
-  for (int r = 0; r < R; r++)
-    for (int n = 0; n < N; n++) store(state + r * state_stride + 16 * n, acc[r][n]);
+  PL_UNROLL for (int r = 0; r < R; r++)
+    PL_UNROLL for (int n = 0; n < N; n++) store(state + r * state_stride + 16 * n, acc[r][n]);
 }
-
-template <int R, class Key>
-void score_rows(const float* q, int dim, const Key* keys, float* scores, int low, int high) {
-  int j = low & ~15;
-  for (; j + 16 * (kTileVectors - 1) < high; j += 16 * kTileVectors)
-    score_tile<R, kTileVectors>(q, dim, keys + j, scores + j);
-  if constexpr (kTileVectors > 2)
-    for (; j + 16 < high; j += 32) score_tile<R, 2>(q, dim, keys + j, scores + j);
-  if constexpr (kTileVectors > 1)
-    for (; j < high; j += 16) score_tile<R, 1>(q, dim, keys + j, scores + j);
-}
-
-template <int R, class Value>
+// The same for `count` elements of the values, a multiple of 16, N vectors at a time.
+template <int R, int N, class Value>
 void value_rows(float* state, int state_stride, const float* scale, const float* p,
-                const Value* values, int64_t stride, int v_pad, int low, int high, int ahead) {
+                const Value* values, int64_t stride, int count, int low, int high, Ahead ahead) {
   int d = 0;
-  for (; d + 16 * kTileVectors <= v_pad; d += 16 * kTileVectors)
-    value_tile<R, kTileVectors>(state + d, state_stride, scale, p, values + d, stride, low, high,
-                               ahead);
-  if constexpr (kTileVectors > 2)
-    for (; d + 32 <= v_pad; d += 32)
-      value_tile<R, 2>(state + d, state_stride, scale, p, values + d, stride, low, high,
-                               ahead);
-  if constexpr (kTileVectors > 1)
-    for (; d < v_pad; d += 16)
-      value_tile<R, 1>(state + d, state_stride, scale, p, values + d, stride, low, high,
-                               ahead);
+  for (; d + 16 * N <= count; d += 16 * N, ahead.base += 32 * N)
+    value_tile<R, N>(state + d, state_stride, scale, p, values + d, stride, low, high, ahead);
+  if constexpr (N > 1)
+    if (d < count)
+      value_rows<R, N / 2>(state + d, state_stride, scale, p, values + d, stride, count - d, low,
+                           high, ahead);
 }
 
 // Calls f with a compile-time number of rows, at most kTileRows at a time.
@@ -261,6 +213,7 @@ inline Span visible(const Unit& u, int token) {
 inline float soften(float* s, int low, int high, int first, int last, float softcap, V* sum,
                     float* maximum_so_far) {
   const int v0 = first / 16, v1 = (last + 15) / 16;
+  const auto inside = [&](int v) { return low <= 16 * v && high >= 16 * v + 16; };
   V x[kBlock / 16];
   V top = set1(kEmpty);
   for (int v = v0; v < v1; v++) {
@@ -270,7 +223,7 @@ inline float soften(float* s, int low, int high, int first, int last, float soft
       const V e = exp2(min(set1(126.0f), mul(a, set1(2.0f * kLog2e / softcap))));
       a = mul(set1(softcap * kLog2e), sub(set1(1.0f), div(set1(2.0f), add(e, set1(1.0f)))));
     }
-    x[v] = in_range(a, set1(kEmpty), low - 16 * v, high - 16 * v);
+    x[v] = inside(v) ? a : in_range(a, set1(kEmpty), low - 16 * v, high - 16 * v);
     top = max(top, x[v]);
   }
   const float m = maximum(top), old = *maximum_so_far;
@@ -278,7 +231,8 @@ inline float soften(float* s, int low, int high, int first, int last, float soft
   const float shrink = now == old ? 1.0f : exp2(old - now);
   V total = zero();
   for (int v = v0; v < v1; v++) {
-    const V p = in_range(exp2(sub(x[v], set1(now))), zero(), low - 16 * v, high - 16 * v);
+    V p = exp2(sub(x[v], set1(now)));
+    if (!inside(v)) p = in_range(p, zero(), low - 16 * v, high - 16 * v);
     store(s + 16 * v, p);
     total = add(total, p);
   }
@@ -287,111 +241,289 @@ inline float soften(float* s, int low, int high, int first, int last, float soft
   return shrink;
 }
 
-void chunk(const Unit& u, int64_t index, float* state, float* work) {
-  const int rows = u.tokens * u.group, stride = attention::state_floats(u.v_pad);
-  float* keys = work;
-  float* values = keys + static_cast<size_t>(kBlock) * u.dim;
-  float* scores = values + static_cast<size_t>(kBlock) * u.v_pad;
-  float* q = scores + static_cast<size_t>(kBlock) * rows;
-  float* shrink = q + static_cast<size_t>(rows) * u.dim;
+// Query rows of a head for which converting keys again and again is cheaper than storing them.
+constexpr int kFewTiles = 6;
+constexpr int kValueStep = 16;
 
-  // Scaled so that scores come out in units of log2 (softcap works on natural units first).
-  const float scale = u.softcap > 0 ? u.scale : u.scale * kLog2e;
-  for (int r = 0; r < rows; r++) {
-    const float* from = u.q + (r / u.group) * u.q_stride + (r % u.group) * u.q_head_stride;
-    for (int d = 0; d < u.dim; d++) q[r * u.dim + d] = from[d] * scale;
-    float* s = state + static_cast<size_t>(r) * stride;
-    for (int d = 0; d < u.v_pad + 16; d += 16) store(s + d, zero());
-    s[u.v_pad + 16] = kEmpty;
+// One unit in work on one chunk.
+struct Work {
+  const Unit& u;
+  int rows, padded, stride;  // query rows of a head; padded head_dim; floats of a state
+  float *state, *q, *scores, *shrink, *buffer;
+  Span all;  // what any row sees
+
+  Work(const Unit& unit, float* states, float* work)
+      : u(unit),
+        rows(u.tokens * u.group),
+        padded((u.dim + 15) & ~15),
+        stride(attention::state_floats(u.v_pad)),
+        state(states) {
+    const size_t count = static_cast<size_t>(rows) * u.heads;
+    buffer = work;
+    scores = buffer + attention::buffer_floats(u.dim);
+    q = scores + count * kBlock;
+    shrink = q + count * padded;
+    all = {visible(u, 0).low, visible(u, u.tokens - 1).high};
+  }
+  // Positions [low, high) that some of rows [r, r + count) sees, within the block at b.
+  void seen(int r, int count, int64_t b, int* low, int* high) const {
+    const int64_t l = visible(u, r / u.group).low - b;
+    const int64_t h = visible(u, (r + count - 1) / u.group).high - b;
+    *low = static_cast<int>(l < 0 ? 0 : l > kBlock ? kBlock : l);
+    *high = static_cast<int>(h < 0 ? 0 : h > kBlock ? kBlock : h);
   }
 
-  const bool few = rows <= kTileRows;
-  const bool k_half = few && u.k_type == PL_CACHE_F16 && u.dim % 8 == 0;
-  const bool v_half = few && u.v_type == PL_CACHE_F16 && u.v_dim % 16 == 0;
-  const Span first = visible(u, 0), last = visible(u, u.tokens - 1);
-  const int64_t begin = index * kChunk;
-  int64_t end = begin + kChunk;
-  if (end > last.high) end = last.high;
-  for (int64_t b = begin; b < end; b += kBlock) {
-    if (b + kBlock <= first.low) continue;
-    const int low = first.low > b ? static_cast<int>(first.low - b) : 0;
-    const int high = end - b < kBlock ? static_cast<int>(end - b) : kBlock;
-    // Prefetching may run one block past this chunk: the next one is usually ours too.
-    const int64_t left = last.high - b;
-    const int ahead = left > 2 * kBlock ? 2 * kBlock : static_cast<int>(left);
-    const Rows k = {u.k + b * u.k_stride, u.k_stride, low, high, ahead, row_bytes(u.k_type, u.dim)};
-    const Rows v = {u.v + b * u.v_stride, u.v_stride, low, high, ahead,
-                    row_bytes(u.v_type, u.v_dim)};
-    auto* half_keys = reinterpret_cast<uint16_t*>(keys);
-    if (k_half)
-      load_half_keys(half_keys, k, u.dim);
-    else if (u.k_type == PL_CACHE_F16 && u.dim % 8 == 0)
-      load_half_keys(keys, k, u.dim);
-    else if (u.k_type == PL_CACHE_F16)
-      load_keys<PL_CACHE_F16>(keys, k, u.dim);
-    else if (u.k_type == PL_CACHE_F32)
-      load_keys<PL_CACHE_F32>(keys, k, u.dim);
-    else
-      load_keys<PL_CACHE_Q8_0>(keys, k, u.dim);
-    if (v_half)
-      ;  // read in place
-    else if (u.v_type == PL_CACHE_F16)
-      load_values<PL_CACHE_F16>(values, v, u.v_dim, u.v_pad);
-    else if (u.v_type == PL_CACHE_F32)
-      load_values<PL_CACHE_F32>(values, v, u.v_dim, u.v_pad);
-    else
-      load_values<PL_CACHE_Q8_0>(values, v, u.v_dim, u.v_pad);
-
-    by_rows(rows, [&](auto count, int r) {
-      constexpr int R = decltype(count)::value;
-      // What any of these rows sees in this block.
-      const Span a = visible(u, r / u.group), z = visible(u, (r + R - 1) / u.group);
-      const int from = a.low > b + low ? static_cast<int>(a.low - b) : low;
-      const int to = z.high < b + high ? static_cast<int>(z.high - b) : high;
-      float* s = scores + static_cast<size_t>(r) * kBlock;
-      if (from >= to) return;
-      const float* queries = q + static_cast<size_t>(r) * u.dim;
-      if (k_half)
-        score_rows<R>(queries, u.dim, half_keys, s, from, to);
-      else
-        score_rows<R>(queries, u.dim, keys, s, from, to);
-      for (int i = 0; i < R; i++) {
-        const Span own = visible(u, (r + i) / u.group);
-        float* row = state + static_cast<size_t>(r + i) * stride;
-        V sum = load(row + u.v_pad);
-        const int64_t l = own.low - b, h = own.high - b;
-        shrink[r + i] =
-            soften(s + i * kBlock, static_cast<int>(l < 0 ? 0 : l > kBlock ? kBlock : l),
-                   static_cast<int>(h < 0 ? 0 : h > kBlock ? kBlock : h), from, to, u.softcap, &sum,
-                   row + u.v_pad + 16);
-        store(row + u.v_pad, sum);
+  // Queries are scaled so that scores come out in units of log2 (softcap works on natural units
+  // first), and padded with zeros.
+  void prepare() const {
+    const float scale = u.softcap > 0 ? u.scale : u.scale * kLog2e;
+    float* to = q;
+    for (int head = 0; head < u.heads; head++)
+      for (int r = 0; r < rows; r++, to += padded) {
+        const float* from = u.q + (r / u.group) * u.q_stride +
+                            (head * u.group + r % u.group) * u.q_head_stride;
+        for (int d = 0; d < u.dim; d++) to[d] = from[d] * scale;
+        for (int d = u.dim; d < padded; d++) to[d] = 0.0f;
       }
-    });
-    by_rows(rows, [&](auto count, int r) {
-      constexpr int R = decltype(count)::value;
-      const Span a = visible(u, r / u.group), z = visible(u, (r + R - 1) / u.group);
-      const int from = a.low > b + low ? static_cast<int>(a.low - b) : low;
-      const int to = z.high < b + high ? static_cast<int>(z.high - b) : high;
-      if (from >= to) return;
-      float* values_of = state + static_cast<size_t>(r) * stride;
-      const float* p = scores + static_cast<size_t>(r) * kBlock;
-      if (v_half)
-        value_rows<R>(values_of, stride, shrink + r, p, reinterpret_cast<const uint16_t*>(v.base),
-                      u.v_stride / 2, u.v_pad, from, to, ahead);
-      else
-        value_rows<R>(values_of, stride, shrink + r, p, values, u.v_pad, u.v_pad, from, to, 0);
-    });
+  }
+  void clear() const {
+    float* s = state;
+    for (int i = 0; i < rows * u.heads; i++, s += stride) {
+      for (int d = 0; d < u.v_pad + 16; d += 16) store(s + d, zero());
+      s[u.v_pad + 16] = kEmpty;
+    }
+  }
+
+  // Straight from f16 rows, four positions of all heads at a time. Values follow in memory order.
+  void scores_in_place(int low, int high, const Rows& k, const Rows& v) const {
+    for (int j = low & ~3; j < high; j += 4) {
+      const uint8_t* four[4];
+      for (int i = 0; i < 4; i++) {
+        const int own = j + i < low ? low : j + i < high ? j + i : high - 1;
+        four[i] = k.base + own * k.stride;
+      }
+      for (int head = 0; head < u.heads; head++) {
+        const uint16_t* keys[4];
+        for (int i = 0; i < 4; i++)
+          keys[i] = reinterpret_cast<const uint16_t*>(four[i] + head * u.k_head_bytes);
+        const Ahead ahead = ahead_of(k, v, j, 4, high, head, u.k_head_bytes);
+        by_rows(rows, [&](auto count, int r) {
+          constexpr int R = decltype(count)::value;
+          const size_t row = static_cast<size_t>(head) * rows + r;
+          score_tile<R>(q + row * padded, padded, keys, ahead, scores + row * kBlock + j);
+        });
+      }
+    }
+  }
+  // What a step of n positions, one of a step per head, asks for: its share of the n rows that lie
+  // about 16 KiB on, in the order of memory. Behind a block's rows come those of `next`.
+  Ahead ahead_of(const Rows& own, const Rows& next, int j, int n, int high, int head,
+                 size_t head_bytes) const {
+    const int far = static_cast<int>(16384 / own.width) / n * n;
+    j += far < n ? n : far > kBlock / 2 ? kBlock / 2 : far;
+    const uint8_t* from = j < high ? own.base + j * own.stride
+                                   : next.base + (j - high) * next.stride;
+    const auto bytes = static_cast<int64_t>(head_bytes);
+    if (own.stride == static_cast<int64_t>(own.width)) return {from + head * n * bytes, bytes};
+    return {from + head * bytes, own.stride};
+  }
+
+  // A head's keys of positions [from, to) in [j0, j0 + 16), to the buffer.
+  void read_keys(const Rows& k, int head, int j0, int from, int to) const {
+    const uint8_t* base = k.base + head * u.k_head_bytes;
+#ifdef PL_PACKED_KEYS
+    for (int j = from & ~3; j < to; j += 4) {
+      float* out = buffer + (j - j0) * padded;
+      for (int d = 0; d < padded; d += 16, out += 64) {
+        alignas(64) float t[4][16] = {};
+        for (int i = 0; i < 4; i++)
+          if (j + i >= from && j + i < to)
+            read_row(u.k_type, base + (j + i) * k.stride, d, d + 16, u.dim, t[i]);
+        pack_keys({load(t[0]), load(t[1]), load(t[2]), load(t[3])}, out);
+      }
+    }
+#else
+    for (int j = from; j < to; j++)
+      read_row(u.k_type, base + j * k.stride, 0, padded, u.dim, buffer + (j - j0) * padded);
+#endif
+  }
+
+  // Sixteen positions at a time, converted once for all rows of a head. Meanwhile the block's values
+  // are asked for.
+  void scores_converted(int64_t b, int low, int high, const Rows& k, const Rows& v) const {
+    const int first_key = low & ~15, tiles = (rows + kTileRows - 1) / kTileRows;
+    Fetch fetch(v, low, high, (high - low + 3) / 4 * tiles * u.heads);
+    for (int j0 = first_key; j0 < high; j0 += 16) {
+      const int from = j0 < low ? low : j0, to = j0 + 16 < high ? j0 + 16 : high;
+      for (int head = 0; head < u.heads; head++) {
+        read_keys(k, head, j0, from, to);
+        by_rows(rows, [&](auto count, int r) {
+          constexpr int R = decltype(count)::value;
+          int first, last;
+          seen(r, R, b, &first, &last);
+          if (first < from) first = from;
+          if (last > to) last = to;
+          const size_t row = static_cast<size_t>(head) * rows + r;
+#ifdef PL_PACKED_KEYS
+          for (int j = first & ~7; j < last; j += 8) {
+            fetch.next();
+            fetch.next();
+            packed_tile<R>(q + row * padded, padded, buffer + (j - j0) * padded,
+                           scores + row * kBlock + j, kBlock);
+          }
+#else
+          for (int j = first & ~3; j < last; j += 4) {
+            fetch.next();
+            const float* keys[4];
+            for (int i = 0; i < 4; i++) keys[i] = buffer + (j + i - j0) * padded;
+            score_tile<R>(q + row * padded, padded, keys, Ahead(), scores + row * kBlock + j);
+          }
+#endif
+        });
+      }
+    }
+  }
+
+  void soften_block(int64_t b, int low, int high) const {
+    for (int head = 0; head < u.heads; head++) {
+      by_rows(rows, [&](auto count, int r) {
+        constexpr int R = decltype(count)::value;
+        // Every row gets probabilities wherever one of them sees something.
+        int first, last;
+        seen(r, R, b, &first, &last);
+        if (first < low) first = low;
+        if (last > high) last = high;
+        if (first >= last) return;
+        for (int i = head * rows + r; i < head * rows + r + R; i++) {
+          int own_low, own_high;
+          seen(i - head * rows, 1, b, &own_low, &own_high);
+          float* row = state + static_cast<size_t>(i) * stride;
+          V sum = load(row + u.v_pad);
+          shrink[i] = soften(scores + static_cast<size_t>(i) * kBlock, own_low, own_high, first,
+                             last, u.softcap, &sum, row + u.v_pad + 16);
+          store(row + u.v_pad, sum);
+        }
+      });
+    }
+  }
+
+  template <int R, int N, class Value>
+  void value_head(int head, int r, int d, int count, const float* scale, const Value* values,
+                  int64_t value_stride, int low, int high, const Ahead& ahead) const {
+    const size_t row = static_cast<size_t>(head) * rows + r;
+    value_rows<R, N>(state + row * stride + d, stride, scale, scores + row * kBlock, values,
+                     value_stride, count, low, high, ahead);
+  }
+  // Straight from f16 rows, some positions of all heads at a time. Keys follow in memory order.
+  void values_in_place(int64_t b, int low, int high, const Rows& v, const Rows& next) const {
+    const float ones[8] = {1, 1, 1, 1, 1, 1, 1, 1};
+    const int step = rows <= kTileRows ? 8 : kValueStep;
+    for (int j = low; j < high; j += step) {
+      const int to = j + step < high ? j + step : high;
+      for (int head = 0; head < u.heads; head++) {
+        const auto* values = reinterpret_cast<const uint16_t*>(v.base + head * u.v_head_bytes);
+        const Ahead ahead = ahead_of(v, next, j, step, high, head, u.v_head_bytes);
+        by_rows(rows, [&](auto count, int r) {
+          constexpr int R = decltype(count)::value;
+          constexpr int N = R <= kWideRows ? kWideVectors : kTileVectors;
+          // Probabilities are there only where one of these rows sees something.
+          int first, last;
+          seen(r, R, b, &first, &last);
+          if (first < low) first = low;
+          const int from = first > j ? first : j, end = last < to ? last : to;
+          if (from < end)
+            value_head<R, N>(head, r, 0, u.v_pad, from == first ? shrink + head * rows + r : ones,
+                             values, v.stride / 2, from, end, ahead);
+        });
+      }
+    }
+  }
+  // A few dimensions of all positions at a time, converted once for all rows of a head. Meanwhile
+  // the next block's keys are asked for.
+  void values_converted(int64_t b, int low, int high, const Rows& v, const Rows& next,
+                        int next_end) const {
+    constexpr int width = 16 * kTileVectors;
+    const int tiles = (rows + kTileRows - 1) / kTileRows, parts = (u.v_pad + width - 1) / width;
+    Fetch fetch(next, 0, next_end, parts * tiles * u.heads);
+    for (int head = 0; head < u.heads; head++) {
+      for (int d = 0; d < u.v_pad; d += width) {
+        const int end = d + width < u.v_pad ? d + width : u.v_pad;
+        for (int j = low; j < high; j++)
+          read_row(u.v_type, v.base + j * v.stride + head * u.v_head_bytes, d, end, u.v_dim,
+                   buffer + j * width);
+        by_rows(rows, [&](auto count, int r) {
+          constexpr int R = decltype(count)::value;
+          int first, last;
+          seen(r, R, b, &first, &last);
+          if (first < low) first = low;
+          if (last > high) last = high;
+          fetch.next();
+          if (first < last)
+            value_head<R, kTileVectors>(head, r, d, end - d, shrink + head * rows + r, buffer, width,
+                                        first, last, Ahead());
+        });
+      }
+    }
+  }
+};
+
+void prepare(const Unit& u, float* work) { Work(u, nullptr, work).prepare(); }
+
+void chunk(const Unit& u, int64_t index, float* state, float* work) {
+  const Work w(u, state, work);
+  w.clear();
+  const bool few = w.rows <= kFewTiles * kTileRows;
+  const bool k_in_place = few && u.k_type == PL_CACHE_F16 && u.dim % 16 == 0;
+  const bool v_in_place = few && u.v_type == PL_CACHE_F16 && u.v_dim % 16 == 0;
+  const int64_t begin = index * kChunk;
+  const int64_t end = begin + kChunk < w.all.high ? begin + kChunk : w.all.high;
+  const size_t k_width = u.k_head_bytes * u.heads, v_width = u.v_head_bytes * u.heads;
+  for (int64_t b = begin; b < end; b += kBlock) {
+    if (b + kBlock <= w.all.low) continue;
+    const int low = w.all.low > b ? static_cast<int>(w.all.low - b) : 0;
+    const int high = end - b < kBlock ? static_cast<int>(end - b) : kBlock;
+    const Rows k = {u.k + b * u.k_stride, u.k_stride, k_width};
+    const Rows v = {u.v + b * u.v_stride, u.v_stride, v_width};
+    const Rows next = {k.base + kBlock * u.k_stride, u.k_stride, k_width};
+    const int64_t left = w.all.high - b - kBlock;  // the next chunk is usually ours too
+    const int next_end = left > kBlock ? kBlock : left < 0 ? 0 : static_cast<int>(left);
+    if (k_in_place)
+      w.scores_in_place(low, high, k, v);
+    else
+      w.scores_converted(b, low, high, k, v);
+    w.soften_block(b, low, high);
+    if (v_in_place)
+      w.values_in_place(b, low, high, v, next);
+    else
+      w.values_converted(b, low, high, v, next, next_end);
   }
 }
 
-void merge(float* into, const float* next, int rows, int v_pad) {
+// Scalars of up to 16 merges are found first, so that each vector of values is read once.
+void merge(float* into, const float* next, int64_t step, int count, int rows, int v_pad) {
   const int stride = attention::state_floats(v_pad);
   for (int r = 0; r < rows; r++, into += stride, next += stride) {
-    const float a = into[v_pad + 16], b = next[v_pad + 16], m = a > b ? a : b;
-    const V fa = set1(exp2(a - m)), fb = set1(exp2(b - m));
-    for (int d = 0; d < v_pad + 16; d += 16)
-      store(into + d, fma(load(into + d), fa, mul(load(next + d), fb)));
-    into[v_pad + 16] = m;
+    for (int c0 = 0; c0 < count; c0 += 16) {
+      const int n = count - c0 < 16 ? count - c0 : 16;
+      const float* from = next + c0 * step;
+      alignas(64) float old_factor[16] = {}, new_factor[16] = {};
+      float top = into[v_pad + 16];
+      for (int c = 0; c < n; c++) {
+        const float own = from[c * step + v_pad + 16], m = top > own ? top : own;
+        old_factor[c] = top - m;
+        new_factor[c] = own - m;
+        top = m;
+      }
+      store(old_factor, exp2(load(old_factor)));
+      store(new_factor, exp2(load(new_factor)));
+      for (int d = 0; d < v_pad + 16; d += 16) {
+        V sum = load(into + d);
+        for (int c = 0; c < n; c++)
+          sum = fma(sum, set1(old_factor[c]), mul(load(from + c * step + d), set1(new_factor[c])));
+        store(into + d, sum);
+      }
+      into[v_pad + 16] = top;
+    }
   }
 }
 
@@ -412,80 +544,6 @@ void finish(const float* state, int tokens, int group, int v_dim, int v_pad, con
   }
 }
 
-// ---- storing --------------------------------------------------------------------------------------------
-// f16 saturates at its largest finite value instead of overflowing; NaN stays NaN.
-inline V saturate(V a) { return max(set1(-65504.0f), min(set1(65504.0f), a)); }
+#include "attention_rows.h"
 
-void store_row(const float* x, uint8_t* out, int64_t n, int type) {
-  if (type == PL_CACHE_F32) {
-    std::memcpy(out, x, static_cast<size_t>(n) * 4);
-  } else if (type == PL_CACHE_F16) {
-    int64_t i = 0;
-    for (; i + 16 <= n; i += 16) store_half(out + 2 * i, saturate(load(x + i)));
-    if (i < n) {
-      alignas(64) float t[16] = {};
-      alignas(64) uint16_t h[16];
-      std::memcpy(t, x + i, static_cast<size_t>(n - i) * 4);
-      store_half(h, saturate(load(t)));
-      std::memcpy(out + 2 * i, h, static_cast<size_t>(n - i) * 2);
-    }
-  } else {
-    // q8_0: an f16 scale = max |x| / 127 and 32 rounded quotients.
-    for (int64_t i = 0; i < n; i += 32, out += 34) {
-      const V a = load(x + i), b = load(x + i + 16);
-      const float top = maximum(max(abs(a), abs(b)));
-      const float scale = top / 127.0f, inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
-      alignas(64) uint16_t h[16];
-      store_half(h, saturate(set1(scale)));
-      std::memcpy(out, h, 2);
-      store_int8(out + 2, mul(a, set1(inverse)));
-      store_int8(out + 18, mul(b, set1(inverse)));
-    }
-  }
-}
-
-// ---- norm and rotation of a head --------------------------------------------------------------------
-void rotate(const float* x, const float* weight, float eps, const float* table, int dim,
-            int rotated, bool halves, float* out) {
-  const int whole = dim & ~15;
-  if (weight) {
-    // Sums of squares in 16 lanes; what is left over goes in one by one.
-    V squares = zero();
-    for (int d = 0; d < whole; d += 16) {
-      const V a = load(x + d);
-      squares = fma(a, a, squares);
-    }
-    float total = sum(squares);
-    for (int d = whole; d < dim; d++) total += x[d] * x[d];
-    const float scale = 1.0f / sqrtf(total / static_cast<float>(dim) + eps);
-    const V s = set1(scale);
-    for (int d = 0; d < whole; d += 16) store(out + d, mul(mul(load(x + d), s), load(weight + d)));
-    for (int d = whole; d < dim; d++) out[d] = x[d] * scale * weight[d];
-  } else {
-    std::memcpy(out, x, static_cast<size_t>(dim) * 4);
-  }
-  const int half = rotated / 2;
-  const float* cosine = table;
-  const float* sine = table + half;
-  if (halves) {
-    int i = 0;
-    for (; i + 16 <= half; i += 16) {
-      const V a = load(out + i), b = load(out + half + i), c = load(cosine + i), s = load(sine + i);
-      store(out + i, sub(mul(a, c), mul(b, s)));
-      store(out + half + i, add(mul(a, s), mul(b, c)));
-    }
-    for (; i < half; i++) {
-      const float a = out[i], b = out[half + i];
-      out[i] = a * cosine[i] - b * sine[i];
-      out[half + i] = a * sine[i] + b * cosine[i];
-    }
-  } else {
-    for (int i = 0; i < half; i++) {
-      const float a = out[2 * i], b = out[2 * i + 1];
-      out[2 * i] = a * cosine[i] - b * sine[i];
-      out[2 * i + 1] = a * sine[i] + b * cosine[i];
-    }
-  }
-}
-
-const attention::Ops kOps = {chunk, merge, finish, store_row, rotate};
+const attention::Ops kOps = {prepare, chunk, merge, finish, store_row, rotate};

@@ -4,6 +4,8 @@ struct V {
 };
 constexpr int kTileRows = 3;
 constexpr int kTileVectors = 2;
+constexpr int kWideRows = 1;
+constexpr int kWideVectors = 4;
 
 inline V zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 inline V set1(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
@@ -90,73 +92,29 @@ inline float maximum(V x) {
   q = _mm_max_ss(q, _mm_movehdup_ps(q));
   return _mm_cvtss_f32(q);
 }
-inline void transpose8(__m256* r) {
-  __m256 t[8];
-  for (int i = 0; i < 8; i += 4) {
-    const __m256 a = _mm256_unpacklo_ps(r[i], r[i + 1]), b = _mm256_unpackhi_ps(r[i], r[i + 1]);
-    const __m256 c = _mm256_unpacklo_ps(r[i + 2], r[i + 3]);
-    const __m256 d = _mm256_unpackhi_ps(r[i + 2], r[i + 3]);
-    t[i] = _mm256_shuffle_ps(a, c, 0x44);
-    t[i + 1] = _mm256_shuffle_ps(a, c, 0xee);
-    t[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
-    t[i + 3] = _mm256_shuffle_ps(b, d, 0xee);
-  }
-  for (int i = 0; i < 4; i++) {
-    r[i] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x20);
-    r[i + 4] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x31);
-  }
+// Half a vector: scores take it register by register, to have more rows at once.
+struct Part {
+  __m256 x;
+};
+constexpr int kParts = 2;
+inline Part part_zero() { return {_mm256_setzero_ps()}; }
+inline Part part_load(const float* p) { return {_mm256_loadu_ps(p)}; }
+inline Part part_load(const uint16_t* p) {
+  return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
 }
-// rows[i] lane j becomes rows[j] lane i.
-inline void transpose(V* r) {
-  __m256 q[4][8];
-  for (int i = 0; i < 8; i++) {
-    q[0][i] = r[i].a;
-    q[1][i] = r[i].b;
-    q[2][i] = r[i + 8].a;
-    q[3][i] = r[i + 8].b;
-  }
-  for (auto& part : q) transpose8(part);
-  for (int i = 0; i < 8; i++) {
-    r[i] = {q[0][i], q[2][i]};
-    r[i + 8] = {q[1][i], q[3][i]};
-  }
-}
-// f16 columns [d, d + 8) of 16 rows become out[8][16].
-#define PL_HALF_ROWS 16
-inline void transpose_half(const uint8_t* const* rows, size_t offset, __m256i* out) {
-  __m256i v[8], t[8];
-  for (int i = 0; i < 8; i++) {
-    const auto at = [&](int row) {
-      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[row] + offset));
-    };
-    v[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(at(i)), at(8 + i), 1);
-  }
-  for (int i = 0; i < 4; i++) {
-    t[i] = _mm256_unpacklo_epi16(v[2 * i], v[2 * i + 1]);
-    t[4 + i] = _mm256_unpackhi_epi16(v[2 * i], v[2 * i + 1]);
-  }
-  for (int i = 0; i < 4; i++) {
-    v[2 * i] = _mm256_unpacklo_epi32(t[2 * i], t[2 * i + 1]);
-    v[2 * i + 1] = _mm256_unpackhi_epi32(t[2 * i], t[2 * i + 1]);
-  }
-  for (int i = 0; i < 2; i++)
-    for (int j = 0; j < 2; j++) {
-      out[4 * i + 2 * j] = _mm256_unpacklo_epi64(v[4 * i + j], v[4 * i + j + 2]);
-      out[4 * i + 2 * j + 1] = _mm256_unpackhi_epi64(v[4 * i + j], v[4 * i + j + 2]);
-    }
-}
-inline void transpose_half(const uint8_t* const* rows, size_t offset, uint16_t* out, int stride) {
-  __m256i t[8];
-  transpose_half(rows, offset, t);
-  for (int i = 0; i < 8; i++)
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i * stride), t[i]);
-}
-inline void transpose_half(const uint8_t* const* rows, size_t offset, float* out, int stride) {
-  __m256i t[8];
-  transpose_half(rows, offset, t);
-  for (int i = 0; i < 8; i++) {
-    _mm256_storeu_ps(out + i * stride, _mm256_cvtph_ps(_mm256_castsi256_si128(t[i])));
-    _mm256_storeu_ps(out + i * stride + 8, _mm256_cvtph_ps(_mm256_extracti128_si256(t[i], 1)));
-  }
+inline Part part_fma(Part a, Part b, Part c) { return {_mm256_fmadd_ps(a.x, b.x, c.x)}; }
+// sum() of four vectors.
+inline void fold4(const Part (&t)[2][4], float* out) {
+  __m256 h[4];
+  for (int i = 0; i < 4; i++) h[i] = _mm256_add_ps(t[0][i].x, t[1][i].x);
+  const auto halves = [](__m256 a, __m256 b) {
+    return _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
+  };
+  const __m256 a = halves(h[0], h[1]), b = halves(h[2], h[3]);
+  // a: 4 lanes each of vectors 0 and 1; b: of 2 and 3.
+  const __m256 c = _mm256_add_ps(_mm256_shuffle_ps(a, b, 0x44), _mm256_shuffle_ps(a, b, 0xee));
+  const __m256 d = _mm256_add_ps(_mm256_shuffle_ps(c, c, 0x88), _mm256_shuffle_ps(c, c, 0xdd));
+  // d: sums of 0, 2 in the low half and of 1, 3 in the high one.
+  _mm_storeu_ps(out, _mm_unpacklo_ps(_mm256_castps256_ps128(d), _mm256_extractf128_ps(d, 1)));
 }
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }

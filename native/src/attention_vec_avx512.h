@@ -3,7 +3,9 @@ struct V {
   __m512 x;
 };
 constexpr int kTileRows = 6;     // query rows in registers
-constexpr int kTileVectors = 4;  // vectors of positions or of value dimensions beside them
+constexpr int kTileVectors = 4;  // vectors of value dimensions beside them
+constexpr int kWideRows = 3;     // with so few rows it can be more vectors
+constexpr int kWideVectors = 8;
 
 inline V zero() { return {_mm512_setzero_ps()}; }
 inline V set1(float a) { return {_mm512_set1_ps(a)}; }
@@ -69,65 +71,86 @@ inline float maximum(V a) {
   q = _mm_max_ss(q, _mm_movehdup_ps(q));
   return _mm_cvtss_f32(q);
 }
-// rows[i] lane j becomes rows[j] lane i.
-inline void transpose(V* r) {
-  __m512 t[16];
-  for (int i = 0; i < 16; i += 4) {
-    const __m512 a = _mm512_unpacklo_ps(r[i].x, r[i + 1].x), b = _mm512_unpackhi_ps(r[i].x, r[i + 1].x);
-    const __m512 c = _mm512_unpacklo_ps(r[i + 2].x, r[i + 3].x), d = _mm512_unpackhi_ps(r[i + 2].x, r[i + 3].x);
-    t[i] = _mm512_shuffle_ps(a, c, 0x44);
-    t[i + 1] = _mm512_shuffle_ps(a, c, 0xee);
-    t[i + 2] = _mm512_shuffle_ps(b, d, 0x44);
-    t[i + 3] = _mm512_shuffle_ps(b, d, 0xee);
-  }
-  for (int i = 0; i < 4; i++) {
-    const __m512 a = _mm512_shuffle_f32x4(t[i], t[i + 4], 0x88), b = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0x88);
-    const __m512 c = _mm512_shuffle_f32x4(t[i], t[i + 4], 0xdd), d = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0xdd);
-    r[i].x = _mm512_shuffle_f32x4(a, b, 0x88);
-    r[i + 8].x = _mm512_shuffle_f32x4(a, b, 0xdd);
-    r[i + 4].x = _mm512_shuffle_f32x4(c, d, 0x88);
-    r[i + 12].x = _mm512_shuffle_f32x4(c, d, 0xdd);
-  }
+// A vector is one register here: scores take it whole.
+using Part = V;
+constexpr int kParts = 1;
+inline Part part_zero() { return zero(); }
+inline Part part_load(const float* p) { return load(p); }
+inline Part part_load(const uint16_t* p) { return load_half(p); }
+inline Part part_fma(Part a, Part b, Part c) { return fma(a, b, c); }
+// sum() of four vectors.
+inline void fold4(const Part (&t)[1][4], float* out) {
+  const auto halves = [](__m512 a, __m512 b) {
+    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+  };
+  const __m512 a = halves(t[0][0].x, t[0][1].x), b = halves(t[0][2].x, t[0][3].x);
+  __m512 c = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+  c = _mm512_add_ps(c, _mm512_permute_ps(c, 0x4e));
+  c = _mm512_add_ps(c, _mm512_permute_ps(c, 0xb1));
+  const __m512i first = _mm512_castsi128_si512(_mm_setr_epi32(0, 4, 8, 12));
+  _mm_storeu_ps(out, _mm512_castps512_ps128(_mm512_permutexvar_ps(first, c)));
 }
-// f16 columns [d, d + 8) of 32 rows become out[8][32].
-#define PL_HALF_ROWS 32
-inline void transpose_half(const uint8_t* const* rows, size_t offset, __m512i* out) {
-  __m512i v[8], t[8];
-  for (int i = 0; i < 8; i++) {
-    // Lane l gets row 8 l + i: masked broadcasts from memory keep the shuffle unit free.
-    const auto at = [&](int row) {
-      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[row] + offset));
-    };
-    v[i] = _mm512_castsi128_si512(at(i));
-    v[i] = _mm512_mask_broadcast_i32x4(v[i], 0x00f0, at(8 + i));
-    v[i] = _mm512_mask_broadcast_i32x4(v[i], 0x0f00, at(16 + i));
-    v[i] = _mm512_mask_broadcast_i32x4(v[i], 0xf000, at(24 + i));
-  }
-  for (int i = 0; i < 4; i++) {
-    t[i] = _mm512_unpacklo_epi16(v[2 * i], v[2 * i + 1]);
-    t[4 + i] = _mm512_unpackhi_epi16(v[2 * i], v[2 * i + 1]);
-  }
-  for (int i = 0; i < 4; i++) {
-    v[2 * i] = _mm512_unpacklo_epi32(t[2 * i], t[2 * i + 1]);
-    v[2 * i + 1] = _mm512_unpackhi_epi32(t[2 * i], t[2 * i + 1]);
-  }
-  for (int i = 0; i < 2; i++)
-    for (int j = 0; j < 2; j++) {
-      out[4 * i + 2 * j] = _mm512_unpacklo_epi64(v[4 * i + j], v[4 * i + j + 2]);
-      out[4 * i + 2 * j + 1] = _mm512_unpackhi_epi64(v[4 * i + j], v[4 * i + j + 2]);
+// Keys that many rows of queries share are kept four at a time: of every 16 dimensions, four vectors
+// with a quarter of each key. So chains fold into sums of quarters without moving lanes.
+#define PL_PACKED_KEYS
+inline void pack_keys(const V (&keys)[4], float* out) {
+  const auto pick = [](__m512 a, __m512 b, auto half) {
+    return _mm512_shuffle_f32x4(a, b, decltype(half)::value);
+  };
+  using Low = std::integral_constant<int, 0x44>;
+  using High = std::integral_constant<int, 0xee>;
+  using Even = std::integral_constant<int, 0x88>;
+  using Odd = std::integral_constant<int, 0xdd>;
+  const __m512 a = pick(keys[0].x, keys[1].x, Low()), b = pick(keys[2].x, keys[3].x, Low());
+  const __m512 c = pick(keys[0].x, keys[1].x, High()), d = pick(keys[2].x, keys[3].x, High());
+  _mm512_storeu_ps(out, pick(a, b, Even()));
+  _mm512_storeu_ps(out + 16, pick(a, b, Odd()));
+  _mm512_storeu_ps(out + 32, pick(c, d, Even()));
+  _mm512_storeu_ps(out + 48, pick(c, d, Odd()));
+}
+// scores[r][0..7] with two groups of packed keys, in the order of score_tile.
+template <int R>
+inline void packed_tile(const float* q, int dim, const float* keys, float* scores, int scores_stride) {
+  const float* second = keys + 4 * dim;
+  __m512 sums[R][2];
+#pragma GCC unroll 2
+  for (int quarter = 0; quarter < 2; quarter++) {
+    __m512 low[R][2], high[R][2];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; r++)
+      low[r][0] = low[r][1] = high[r][0] = high[r][1] = _mm512_setzero_ps();
+    for (int d = 0; d < dim; d += 16) {
+      const float *k0 = keys + 4 * d + 16 * quarter, *k1 = second + 4 * d + 16 * quarter;
+      const __m512 a = _mm512_loadu_ps(k0), b = _mm512_loadu_ps(k1);
+      const __m512 c = _mm512_loadu_ps(k0 + 32), e = _mm512_loadu_ps(k1 + 32);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; r++) {
+        const float* own = q + r * dim + d + 4 * quarter;
+        const __m512 x = _mm512_broadcast_f32x4(_mm_loadu_ps(own));
+        low[r][0] = _mm512_fmadd_ps(x, a, low[r][0]);
+        low[r][1] = _mm512_fmadd_ps(x, b, low[r][1]);
+        const __m512 y = _mm512_broadcast_f32x4(_mm_loadu_ps(own + 8));
+        high[r][0] = _mm512_fmadd_ps(y, c, high[r][0]);
+        high[r][1] = _mm512_fmadd_ps(y, e, high[r][1]);
+      }
     }
-}
-inline void transpose_half(const uint8_t* const* rows, size_t offset, uint16_t* out, int stride) {
-  __m512i t[8];
-  transpose_half(rows, offset, t);
-  for (int i = 0; i < 8; i++) _mm512_storeu_si512(out + i * stride, t[i]);
-}
-inline void transpose_half(const uint8_t* const* rows, size_t offset, float* out, int stride) {
-  __m512i t[8];
-  transpose_half(rows, offset, t);
-  for (int i = 0; i < 8; i++) {
-    _mm512_storeu_ps(out + i * stride, _mm512_cvtph_ps(_mm512_castsi512_si256(t[i])));
-    _mm512_storeu_ps(out + i * stride + 16, _mm512_cvtph_ps(_mm512_extracti64x4_epi64(t[i], 1)));
+#pragma GCC unroll 8
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 2
+      for (int g = 0; g < 2; g++) {
+        const __m512 half = _mm512_add_ps(low[r][g], high[r][g]);
+        sums[r][g] = quarter == 0 ? half : _mm512_add_ps(sums[r][g], half);
+      }
+  }
+  const __m512i order = _mm512_castsi256_si512(_mm256_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13));
+#pragma GCC unroll 8
+  for (int r = 0; r < R; r++) {
+    const __m512 pairs = _mm512_add_ps(_mm512_shuffle_ps(sums[r][0], sums[r][1], 0x44),
+                                       _mm512_shuffle_ps(sums[r][0], sums[r][1], 0xee));
+    const __m512 all = _mm512_add_ps(_mm512_shuffle_ps(pairs, pairs, 0x88),
+                                     _mm512_shuffle_ps(pairs, pairs, 0xdd));
+    _mm256_storeu_ps(scores + r * scores_stride,
+                     _mm512_castps512_ps256(_mm512_permutexvar_ps(order, all)));
   }
 }
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }

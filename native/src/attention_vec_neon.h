@@ -4,6 +4,8 @@ struct V {
 };
 constexpr int kTileRows = 5;
 constexpr int kTileVectors = 1;
+constexpr int kWideRows = 2;
+constexpr int kWideVectors = 2;
 
 #define PL_EACH for (int i = 0; i < 4; i++)
 inline V set1(float a) {
@@ -107,59 +109,27 @@ inline float sum(V a) {
 inline float maximum(V a) {
   return vmaxvq_f32(vmaxq_f32(vmaxq_f32(a.x[0], a.x[2]), vmaxq_f32(a.x[1], a.x[3])));
 }
-// rows[i] lane j becomes rows[j] lane i.
-inline void transpose(V* r) {
-  V t[16];
+// A quarter of a vector: scores take it register by register, to have more rows at once.
+struct Part {
+  float32x4_t x;
+};
+constexpr int kParts = 4;
+inline Part part_zero() { return {vdupq_n_f32(0.0f)}; }
+inline Part part_load(const float* p) { return {vld1q_f32(p)}; }
+inline Part part_load(const uint16_t* p) {
+  return {vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)))};
+}
+inline Part part_fma(Part a, Part b, Part c) { return {vfmaq_f32(c.x, a.x, b.x)}; }
+// sum() of four vectors.
+inline void fold4(const Part (&t)[4][4], float* out) {
+  float64x2_t h[4];
   for (int i = 0; i < 4; i++)
-    for (int j = 0; j < 4; j++) {
-      // 4 x 4 part: rows 4i.., lanes 4j.. to rows 4j.., lanes 4i..
-      const float32x4_t a = r[4 * i].x[j], b = r[4 * i + 1].x[j];
-      const float32x4_t c = r[4 * i + 2].x[j], d = r[4 * i + 3].x[j];
-      const float64x2_t ab0 = vreinterpretq_f64_f32(vtrn1q_f32(a, b));
-      const float64x2_t ab1 = vreinterpretq_f64_f32(vtrn2q_f32(a, b));
-      const float64x2_t cd0 = vreinterpretq_f64_f32(vtrn1q_f32(c, d));
-      const float64x2_t cd1 = vreinterpretq_f64_f32(vtrn2q_f32(c, d));
-      t[4 * j].x[i] = vreinterpretq_f32_f64(vtrn1q_f64(ab0, cd0));
-      t[4 * j + 1].x[i] = vreinterpretq_f32_f64(vtrn1q_f64(ab1, cd1));
-      t[4 * j + 2].x[i] = vreinterpretq_f32_f64(vtrn2q_f64(ab0, cd0));
-      t[4 * j + 3].x[i] = vreinterpretq_f32_f64(vtrn2q_f64(ab1, cd1));
-    }
-  for (int i = 0; i < 16; i++) r[i] = t[i];
-}
-// f16 columns [d, d + 8) of 8 rows become out[8][8].
-#define PL_HALF_ROWS 8
-inline void transpose_half(const uint8_t* const* rows, size_t offset, uint16x8_t* out) {
-  uint16x8_t v[8], t[8];
-  for (int i = 0; i < 8; i++) v[i] = vreinterpretq_u16_u8(vld1q_u8(rows[i] + offset));
-  for (int i = 0; i < 4; i++) {
-    t[i] = vzip1q_u16(v[2 * i], v[2 * i + 1]);
-    t[4 + i] = vzip2q_u16(v[2 * i], v[2 * i + 1]);
-  }
-  for (int i = 0; i < 4; i++) {
-    const uint32x4_t a = vreinterpretq_u32_u16(t[2 * i]), b = vreinterpretq_u32_u16(t[2 * i + 1]);
-    v[2 * i] = vreinterpretq_u16_u32(vzip1q_u32(a, b));
-    v[2 * i + 1] = vreinterpretq_u16_u32(vzip2q_u32(a, b));
-  }
-  for (int i = 0; i < 2; i++)
-    for (int j = 0; j < 2; j++) {
-      const uint64x2_t a = vreinterpretq_u64_u16(v[4 * i + j]);
-      const uint64x2_t b = vreinterpretq_u64_u16(v[4 * i + j + 2]);
-      out[4 * i + 2 * j] = vreinterpretq_u16_u64(vzip1q_u64(a, b));
-      out[4 * i + 2 * j + 1] = vreinterpretq_u16_u64(vzip2q_u64(a, b));
-    }
-}
-inline void transpose_half(const uint8_t* const* rows, size_t offset, uint16_t* out, int stride) {
-  uint16x8_t t[8];
-  transpose_half(rows, offset, t);
-  for (int i = 0; i < 8; i++) vst1q_u16(out + i * stride, t[i]);
-}
-inline void transpose_half(const uint8_t* const* rows, size_t offset, float* out, int stride) {
-  uint16x8_t t[8];
-  transpose_half(rows, offset, t);
-  for (int i = 0; i < 8; i++) {
-    vst1q_f32(out + i * stride, vcvt_f32_f16(vreinterpret_f16_u16(vget_low_u16(t[i]))));
-    vst1q_f32(out + i * stride + 4, vcvt_f32_f16(vreinterpret_f16_u16(vget_high_u16(t[i]))));
-  }
+    h[i] = vreinterpretq_f64_f32(
+        vaddq_f32(vaddq_f32(t[0][i].x, t[2][i].x), vaddq_f32(t[1][i].x, t[3][i].x)));
+  const auto halves = [](float64x2_t a, float64x2_t b) {
+    return vaddq_f32(vreinterpretq_f32_f64(vzip1q_f64(a, b)), vreinterpretq_f32_f64(vzip2q_f64(a, b)));
+  };
+  vst1q_f32(out, vpaddq_f32(halves(h[0], h[1]), halves(h[2], h[3])));
 }
 inline void prefetch(const void* p) { __builtin_prefetch(p); }
 #undef PL_EACH

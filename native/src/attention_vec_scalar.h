@@ -4,6 +4,8 @@ struct V {
 };
 constexpr int kTileRows = 2;
 constexpr int kTileVectors = 1;
+constexpr int kWideRows = 2;
+constexpr int kWideVectors = 1;
 
 #define PL_EACH for (int i = 0; i < 16; i++)
 inline V zero() { return V{}; }
@@ -145,22 +147,14 @@ inline float maximum(V a) {
     for (int i = 0; i < half; i++) a.x[i] = a.x[i] > a.x[i + half] ? a.x[i] : a.x[i + half];
   return a.x[0];
 }
-inline void transpose(V* r) {
-  for (int i = 0; i < 16; i++)
-    for (int j = 0; j < i; j++) {
-      const float t = r[i].x[j];
-      r[i].x[j] = r[j].x[i];
-      r[j].x[i] = t;
-    }
-}
-#define PL_HALF_ROWS 8
-inline void transpose_half(const uint8_t* const* rows, size_t offset, uint16_t* out, int stride) {
-  for (int j = 0; j < 8; j++)
-    for (int i = 0; i < 8; i++) std::memcpy(out + i * stride + j, rows[j] + offset + 2 * i, 2);
-}
-inline void transpose_half(const uint8_t* const* rows, size_t offset, float* out, int stride) {
-  for (int j = 0; j < 8; j++)
-    for (int i = 0; i < 8; i++) out[i * stride + j] = half_value(rows[j] + offset + 2 * i);
+using Part = V;
+constexpr int kParts = 1;
+inline Part part_zero() { return zero(); }
+inline Part part_load(const float* p) { return load(p); }
+inline Part part_load(const uint16_t* p) { return load_half(p); }
+inline Part part_fma(Part a, Part b, Part c) { return fma(a, b, c); }
+inline void fold4(const Part (&t)[1][4], float* out) {
+  for (int i = 0; i < 4; i++) out[i] = sum(t[0][i]);
 }
 inline void prefetch(const void*) {}
 #undef PL_EACH
