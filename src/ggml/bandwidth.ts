@@ -12,6 +12,7 @@ const libraries: Readonly<Partial<Record<NodeJS.Platform, string>>> = {
 /** Far more than caches hold. */
 const blockBytes = 2 ** 29;
 const pageBytes = 4096;
+const readsEach = 3;
 /** What the block holds, and what is looked for. */
 const filler = 0x55;
 const absent = 0xaa;
@@ -44,11 +45,18 @@ export class ReadMeter implements Disposable {
     return meter;
   }
 
-  /** One read of the whole block by all threads, in gigabytes (10^9 bytes) a second. */
+  /**
+   * The best of some reads of the whole block by all threads, in gigabytes (10^9 bytes) a second: in
+   * others the system had both threads on one core.
+   */
   async measure(): Promise<number> {
-    const start = performance.now();
-    const bytes = await this.#everywhere(this.#search, absent);
-    return bytes / (performance.now() - start) / 1e6;
+    let best = 0;
+    for (let read = 0; read < readsEach; read++) {
+      const start = performance.now();
+      const bytes = await this.#everywhere(this.#search, absent);
+      best = Math.max(best, bytes / (performance.now() - start) / 1e6);
+    }
+    return best;
   }
 
   async #everywhere(call: Search, value: number): Promise<number> {
