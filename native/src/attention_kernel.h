@@ -272,6 +272,12 @@ struct Work {
     *low = static_cast<int>(l < 0 ? 0 : l > kBlock ? kBlock : l);
     *high = static_cast<int>(h < 0 ? 0 : h > kBlock ? kBlock : h);
   }
+  // The same inside [from, to).
+  void seen_in(int r, int count, int64_t b, int from, int to, int* low, int* high) const {
+    seen(r, count, b, low, high);
+    if (*low < from) *low = from;
+    if (*high > to) *high = to;
+  }
 
   // Queries are scaled so that scores come out in units of log2 (softcap works on natural units
   // first), and padded with zeros.
@@ -360,9 +366,7 @@ struct Work {
         by_rows(rows, [&](auto count, int r) {
           constexpr int R = decltype(count)::value;
           int first, last;
-          seen(r, R, b, &first, &last);
-          if (first < from) first = from;
-          if (last > to) last = to;
+          seen_in(r, R, b, from, to, &first, &last);
           const size_t row = static_cast<size_t>(head) * rows + r;
 #ifdef PL_PACKED_KEYS
           for (int j = first & ~7; j < last; j += 8) {
@@ -390,9 +394,7 @@ struct Work {
         constexpr int R = decltype(count)::value;
         // Every row gets probabilities wherever one of them sees something.
         int first, last;
-        seen(r, R, b, &first, &last);
-        if (first < low) first = low;
-        if (last > high) last = high;
+        seen_in(r, R, b, low, high, &first, &last);
         if (first >= last) return;
         for (int i = head * rows + r; i < head * rows + r + R; i++) {
           int own_low, own_high;
@@ -428,8 +430,7 @@ struct Work {
           constexpr int N = R <= kWideRows ? kWideVectors : kTileVectors;
           // Probabilities are there only where one of these rows sees something.
           int first, last;
-          seen(r, R, b, &first, &last);
-          if (first < low) first = low;
+          seen_in(r, R, b, low, high, &first, &last);
           const int from = first > j ? first : j, end = last < to ? last : to;
           if (from < end)
             value_head<R, N>(head, r, 0, u.v_pad, from == first ? shrink + head * rows + r : ones,
@@ -454,9 +455,7 @@ struct Work {
         by_rows(rows, [&](auto count, int r) {
           constexpr int R = decltype(count)::value;
           int first, last;
-          seen(r, R, b, &first, &last);
-          if (first < low) first = low;
-          if (last > high) last = high;
+          seen_in(r, R, b, low, high, &first, &last);
           fetch.next();
           if (first < last)
             value_head<R, kTileVectors>(head, r, d, end - d, shrink + head * rows + r, buffer, width,

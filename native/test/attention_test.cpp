@@ -12,22 +12,11 @@
 #include <vector>
 
 #include "../include/paceline.h"
+#include "random.h"
 
 namespace {
 
-uint64_t seed_state = 1;
-uint64_t next_random() {
-  uint64_t z = seed_state += 0x9e3779b97f4a7c15ull;
-  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-  z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-  return z ^ z >> 31;
-}
 int below(int n) { return static_cast<int>(next_random() % static_cast<uint64_t>(n)); }
-float normal() {
-  double s = 0;
-  for (int i = 0; i < 4; i++) s += static_cast<double>(next_random() >> 11) * 0x1p-53;
-  return static_cast<float>((s - 2) * 1.7320508);
-}
 int pick(std::initializer_list<int> list) { return list.begin()[below(static_cast<int>(list.size()))]; }
 
 int64_t row_bytes(int type, int64_t n) { return type == 0 ? 4 * n : type == 1 ? 2 * n : n / 32 * 34; }
@@ -295,7 +284,7 @@ int main(int argc, char** argv) {
     double worst = 0;
     uint64_t sum = 0;
     for (int i = 0; i < rounds; i++) {
-      seed_state = seed * 1000003 + static_cast<uint64_t>(i);
+      random_state = seed * 1000003 + static_cast<uint64_t>(i);
       std::vector<float> out;
       Case c = make(i % 8 == 0);
       if (!one(c, &worst, out)) return std::printf("path %s, round %d\n", path.c_str(), i), 1;
