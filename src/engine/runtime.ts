@@ -57,11 +57,6 @@ export class Runtime {
     });
   }
 
-  /** Element type of the caches. */
-  get kvType(): GgmlType {
-    return this.#options.kvType;
-  }
-
   /** An empty sequence with a KV cache of its own. @throws {PacelineError} `memory`. */
   createSequence(): Sequence {
     const { backend, model, contextLength, kvType } = this.#options;

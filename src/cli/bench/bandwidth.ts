@@ -1,6 +1,5 @@
 /** How fast decode reads weights and cache, beside what the memory can give at the same time. */
 import type { Model } from '../../engine/model.js';
-import { rowBytes } from '../../ggml/types.js';
 import { readGguf } from '../../gguf/reader.js';
 import type { RunTimes } from './measure.js';
 import { median } from './statistics.js';
@@ -34,7 +33,7 @@ export async function bandwidthReport(
   reads: readonly number[],
 ): Promise<BandwidthReport> {
   const weights = await weightBytes(path);
-  const cache = cacheRowBytes(model) * (prompt + (runs[0]?.tokens ?? 0) / 2);
+  const cache = model.info.kvBytesPerToken * (prompt + (runs[0]?.tokens ?? 0) / 2);
   const rates = runs.map((run) => (weights * run.tokens) / run.decodeMs / 1e6);
   const shares = rates.flatMap((rate, index) => (reads[index] ? [rate / reads[index]] : []));
   const share = shares.length === 0 ? null : median(shares);
@@ -64,17 +63,6 @@ async function weightBytes(path: string): Promise<number> {
     sum += experts > 0 && name.includes('_exps.') ? (bytes * used) / experts : bytes;
   }
   return sum;
-}
-
-/** Bytes of one position's keys and values in all layers. */
-function cacheRowBytes({ runtime }: Model): number {
-  return runtime.model
-    .cacheLayout()
-    .reduce(
-      (sum, { kRow, vRow }) =>
-        sum + rowBytes(runtime.kvType, kRow) + rowBytes(runtime.kvType, vRow),
-      0,
-    );
 }
 
 export function bandwidthText(found: BandwidthReport): string {
