@@ -113,7 +113,9 @@ function inspectJson(
             has_chat_template: tokenizer.hasChatTemplate,
           },
     drafters: (needs.at(-1)?.drafters ?? []).map(({ name, weightBytes, stateBytes }) => ({
-      ...{ name, weight_bytes: weightBytes, state_bytes: stateBytes },
+      name,
+      weight_bytes: weightBytes,
+      state_bytes: stateBytes,
     })),
     memory: needs.map((need) => ({
       context: need.contextLength,

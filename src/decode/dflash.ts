@@ -48,7 +48,10 @@ class DflashDrafter extends RowDrafter implements Drafter {
   constructor(options: DflashOptions) {
     const { backend, model, contextLength, window = usualWindow } = options;
     super({
-      ...{ backend, contextLength, window, guesses: model.blockSize },
+      backend,
+      contextLength,
+      window,
+      guesses: model.blockSize,
       layout: model.cacheLayout(),
       width: model.embeddingLength * model.targetLayers.length,
     });

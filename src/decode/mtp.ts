@@ -78,7 +78,10 @@ class MtpDrafter extends RowDrafter implements Drafter {
   constructor(options: MtpOptions) {
     const { backend, model, contextLength, window = usualWindow } = options;
     super({
-      ...{ backend, contextLength, window, guesses: mostDrafts },
+      backend,
+      contextLength,
+      window,
+      guesses: mostDrafts,
       layout: model.cacheLayout(),
       width: model.embeddingLength,
     });

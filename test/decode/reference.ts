@@ -4,6 +4,7 @@
  * share nothing with `src/`.
  */
 import type { GgufContent } from '../../src/gguf/writer.js';
+import type { DraftShape, RandomDflashOptions } from '../support/random-drafters.js';
 
 type Row = Float64Array<ArrayBuffer>;
 
@@ -234,18 +235,8 @@ export function mtpLogits(input: ReferenceInput, guesses: readonly number[]): Ro
   return result;
 }
 
-export interface ReferenceDflash {
-  readonly layers: number;
-  readonly blockSize: number;
-  readonly maskToken: number;
-  readonly targetLayers: readonly number[];
-  readonly sliding?: readonly [size: number, layers: readonly boolean[]];
-  readonly causal?: boolean;
-  readonly embeddingScale?: number;
-  readonly logitScale?: number;
-  readonly softcap?: number;
-  readonly vocabulary?: readonly number[];
-}
+/** What decides a block beside its tensors. */
+export type ReferenceDflash = Omit<RandomDflashOptions, keyof DraftShape | 'ownTable' | 'ownHead'>;
 
 /** Logits of all guesses of a DFlash block, by the target's tokens. */
 export function dflashLogits(input: ReferenceInput, o: ReferenceDflash): Row[] {
