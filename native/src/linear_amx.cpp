@@ -91,7 +91,7 @@ struct Sums {
 
 // Integer sums of block b, by the tiles C (and C + 1 in a pair format), into memory.
 template <int F, int C>
-inline void sum_block(const Weights<F>& w, const int8_t* q, int b, Sums<F>& sums) {
+PL_INLINE void sum_block(const Weights<F>& w, const int8_t* q, int b, Sums<F>& sums) {
   constexpr int odd = C & 1;
   load<4 + odd>(q, 32);
   load<6 + odd>(w.units[b], 64);
@@ -109,7 +109,7 @@ inline void sum_block(const Weights<F>& w, const int8_t* q, int b, Sums<F>& sums
 // `d` and `minima` belong to. Next: the next tile's sums take their place, one block behind the other,
 // so that the matrix unit works while the vector units add. Four products are in flight.
 template <int F, bool Add, bool Next>
-inline void step(const Weights<F>& w, int blocks, const int8_t* next, const float* d,
+PL_INLINE void step(const Weights<F>& w, int blocks, const int8_t* next, const float* d,
                  const float* minima, Sums<F>& sums, float* out) {
   constexpr int parts = Sums<F>::parts;
   Amx::V total[rows];

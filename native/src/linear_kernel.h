@@ -31,7 +31,7 @@ alignas(16) constexpr uint8_t iq4nl_shifted[16] = {1,   24,  45,  63,  79,  93, 
                                                    129, 141, 153, 166, 181, 197, 217, 241};
 
 template <class A, int N>
-inline typename A::I shift(typename A::I v) {  // left for N > 0; bits that cross bytes are masked out
+PL_INLINE typename A::I shift(typename A::I v) {  // left for N > 0; bits that cross bytes are masked out
   if constexpr (N > 0) return A::template shl<N>(v);
   if constexpr (N < 0) return A::template shr<-N>(v);
   return v;
@@ -44,7 +44,7 @@ struct Units {
   using I = typename A::I;
 
   template <int C>
-  static inline void unit(const uint8_t* low, const uint8_t* high, I* w) {
+  static PL_INLINE void unit(const uint8_t* low, const uint8_t* high, I* w) {
     constexpr int step = A::W * 4;
     I v;
     if constexpr (f.low == 8) {
@@ -69,7 +69,7 @@ struct Units {
     }
     w[C] = v;
   }
-  static inline void load(const uint8_t* low, const uint8_t* high, I* w) {
+  static PL_INLINE void load(const uint8_t* low, const uint8_t* high, I* w) {
     unit<0>(low, high, w), unit<1>(low, high, w), unit<2>(low, high, w), unit<3>(low, high, w);
     unit<4>(low, high, w), unit<5>(low, high, w), unit<6>(low, high, w), unit<7>(low, high, w);
   }
@@ -79,7 +79,7 @@ struct Units {
 // several rows share a pass: without this, 16 rows take 1.8 times as long (Zen 5). May point past the
 // end of the panels, which is harmless.
 template <class A, int F>
-inline void prefetch(const uint8_t* scales, const uint8_t* low, const uint8_t* high) {
+PL_INLINE void prefetch(const uint8_t* scales, const uint8_t* low, const uint8_t* high) {
   constexpr Format f = formats[F];
   constexpr int64_t group = group_layout(f, A::W, 8).bytes;
   constexpr int64_t ahead = group * (group < 4608 ? 4608 / group : 1);
@@ -93,19 +93,45 @@ inline void prefetch(const uint8_t* scales, const uint8_t* low, const uint8_t* h
   __builtin_prefetch(scales + ahead, 0, 3);
 }
 
-// Rows of a tile whose integer sums are in flight together.
+// Rows of a tile whose integer sums are made together: all, or half of them where registers run out.
 template <class A, int NT>
-constexpr int together = NT < A::chains ? NT : A::chains;
+constexpr int together = NT <= A::chains ? NT : NT / 2;
 
+// Chains of products that a row's sum is cut into. A product takes longer than it takes to start the
+// next one, so few rows would wait for each other's.
 template <class A, int F, int G>
-inline void dots(const typename A::I* w, const int8_t* q, typename A::I* sum, int from, int to) {
+constexpr int chains_of_row() {
+  const int own = G * (formats[F].pair() ? 2 : 1), most = formats[F].pair() ? 2 : 4;
+  int n = 1;
+  while (n < most && 2 * n * own <= A::chains) n *= 2;
+  return n;
+}
+
+// Adds units [from, to) of G rows to their sums.
+template <class A, int F, int G>
+PL_INLINE void dots(const typename A::I* w, const int8_t* q, typename A::I* sum, int from, int to) {
+  constexpr int N = chains_of_row<A, F, G>();
+  typename A::I chain[N][G];
+  PL_UNROLL
+  for (int t = 0; t < G; ++t) {
+    chain[0][t] = sum[t];
+    PL_UNROLL
+    for (int n = 1; n < N; ++n) chain[n][t] = A::zeros();
+  }
   PL_UNROLL
   for (int c = from; c < to; ++c) {
     PL_UNROLL
     for (int t = 0; t < G; ++t) {
-      const auto a = A::repeat32(q + t * 32 + c * 4);
-      sum[t] = full_range(formats[F]) ? A::dot_full(sum[t], w[c], a) : A::dot(sum[t], w[c], a);
+      const int8_t* a = q + t * 32 + c * 4;
+      auto& own = chain[c % N][t];
+      own = full_range(formats[F]) ? A::dot_full(own, w[c], a) : A::dot(own, w[c], a);
     }
+  }
+  PL_UNROLL
+  for (int t = 0; t < G; ++t) {
+    sum[t] = chain[0][t];
+    PL_UNROLL
+    for (int n = 1; n < N; ++n) sum[t] = A::add_whole(sum[t], chain[n][t]);
   }
 }
 
@@ -116,7 +142,7 @@ struct Scales {
 };
 
 template <class A, int F>
-inline Scales<A> block_scales(const uint8_t* p, typename A::V d, typename A::V dmin) {
+PL_INLINE Scales<A> block_scales(const uint8_t* p, typename A::V d, typename A::V dmin) {
   constexpr Format f = formats[F];
   constexpr int W = A::W;
   Scales<A> r;
@@ -148,7 +174,7 @@ inline Scales<A> block_scales(const uint8_t* p, typename A::V d, typename A::V d
 // total += the sums of one row and block (two of them in a pair format), scaled by the weights' scales
 // and the row's own `d`, and the minima times `minima` (a second one stands `next` floats further).
 template <class A, int F>
-inline void add_block(typename A::I sum, typename A::I second, const Scales<A>& s, const float* d,
+PL_INLINE void add_block(typename A::I sum, typename A::I second, const Scales<A>& s, const float* d,
                       const float* minima, int next, typename A::V& total) {
   constexpr Format f = formats[F];
   const auto scale = A::repeat(d);
@@ -168,7 +194,7 @@ inline void add_block(typename A::I sum, typename A::I second, const Scales<A>& 
 
 // aux: with a bias, int32 [K/32][1 or 2][NT] = -bias * sum; with minima, f32 d * sum, the same shape.
 template <class A, int F, int NT, int G>
-inline void rows_of_block(const typename A::I* w, const Scales<A>& s, const int8_t* q,
+PL_INLINE void rows_of_block(const typename A::I* w, const Scales<A>& s, const int8_t* q,
                           const float* d, const int32_t* bias, const float* minima,
                           typename A::V* total) {
   constexpr Format f = formats[F];
@@ -262,7 +288,7 @@ void make_aux(const float* d, const int16_t* s, int64_t blocks, int rows, void* 
 
 // f32 activations. Per row, 4 partial sums over 64 columns, folded in a fixed order into the total.
 template <class A, int F, int G>
-inline void real_rows(const uint8_t* panel, const float* x, int64_t stride, int columns,
+PL_INLINE void real_rows(const uint8_t* panel, const float* x, int64_t stride, int columns,
                       float* out) {
   constexpr int W = A::W, bytes = formats[F].block_bytes;
   typename A::V sum[4][G];

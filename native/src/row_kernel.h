@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
+// Vectors must stay in registers: what a kernel is made of has to become one function.
+#define PL_INLINE __attribute__((always_inline)) inline
 #if defined(__clang__)
 #define PL_UNROLL _Pragma("unroll")
 #else

@@ -30,6 +30,7 @@ struct Avx2 {
   static I bit_and(I a, I b) { return _mm256_and_si256(a, b); }
   static I bit_or(I a, I b) { return _mm256_or_si256(a, b); }
   static I bit_xor(I a, I b) { return _mm256_xor_si256(a, b); }
+  static I add_whole(I a, I b) { return _mm256_add_epi32(a, b); }
   template <int N>
   static I shl(I v) {
     return _mm256_slli_epi16(v, N);
@@ -43,17 +44,20 @@ struct Avx2 {
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(t), v);
   }
 #if defined(__AVXVNNI__)
-  static I dot(I sum, I w, I a) { return _mm256_dpbusd_avx_epi32(sum, w, a); }
-  static I dot_full(I sum, I w, I a) { return _mm256_dpbusd_avx_epi32(sum, w, a); }
+  static I dot(I sum, I w, const int8_t* a) {
+    return _mm256_dpbusd_avx_epi32(sum, w, repeat32(a));
+  }
+  static I dot_full(I sum, I w, const int8_t* a) { return dot(sum, w, a); }
 #else
   // w below 64: pairs of products stay far from the 16-bit limit.
-  static I dot(I sum, I w, I a) {
+  static I dot(I sum, I w, const int8_t* a) { return add_pairs(sum, w, repeat32(a)); }
+  // w signed: |w| times a with w's sign. At most 2 * 128 * 127 = 32512, so nothing saturates.
+  static I dot_full(I sum, I w, const int8_t* a) {
+    return add_pairs(sum, _mm256_abs_epi8(w), _mm256_sign_epi8(repeat32(a), w));
+  }
+  static I add_pairs(I sum, I w, I a) {
     const I pairs = _mm256_maddubs_epi16(w, a);
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-  }
-  // w signed: |w| times a with w's sign. At most 2 * 128 * 127 = 32512, so nothing saturates.
-  static I dot_full(I sum, I w, I a) {
-    return dot(sum, _mm256_abs_epi8(w), _mm256_sign_epi8(a, w));
   }
 #endif
 

@@ -28,6 +28,7 @@ struct Neon {
   static I bit_and(I a, I b) { return vandq_s32(a, b); }
   static I bit_or(I a, I b) { return vorrq_s32(a, b); }
   static I bit_xor(I a, I b) { return veorq_s32(a, b); }
+  static I add_whole(I a, I b) { return vaddq_s32(a, b); }
   template <int N>
   static I shl(I v) {
     return vreinterpretq_s32_u16(vshlq_n_u16(vreinterpretq_u16_s32(v), N));
@@ -40,10 +41,10 @@ struct Neon {
     return vreinterpretq_s32_u8(
         vqtbl1q_u8(vld1q_u8(static_cast<const uint8_t*>(table)), vreinterpretq_u8_s32(v)));
   }
-  static I dot(I sum, I w, I a) {
-    return vdotq_s32(sum, vreinterpretq_s8_s32(w), vreinterpretq_s8_s32(a));
+  static I dot(I sum, I w, const int8_t* a) {
+    return vdotq_s32(sum, vreinterpretq_s8_s32(w), vreinterpretq_s8_s32(repeat32(a)));
   }
-  static I dot_full(I sum, I w, I a) { return dot(sum, w, a); }
+  static I dot_full(I sum, I w, const int8_t* a) { return dot(sum, w, a); }
 
   static V zero() { return vdupq_n_f32(0); }
   static V splat(float x) { return vdupq_n_f32(x); }

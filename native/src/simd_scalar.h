@@ -34,6 +34,7 @@ struct Scalar {
   static I bit_and(I a, I b) { return a & b; }
   static I bit_or(I a, I b) { return a | b; }
   static I bit_xor(I a, I b) { return a ^ b; }
+  static I add_whole(I a, I b) { return a + b; }
   template <int N>
   static I shl(I v) {
     return (I)((UH)v << N);
@@ -49,14 +50,15 @@ struct Scalar {
     return load(out);
   }
   // Signed bytes times signed bytes; two products of at most 128 * 127 fit 16 bits.
-  static I dot(I sum, I w, I a) {
+  static I dot(I sum, I w, const int8_t* q) {
+    const I a = repeat32(q);
     const H even = (H)((UH)w << 8) >> 8, odd = (H)w >> 8;
     const H even_a = (H)((UH)a << 8) >> 8, odd_a = (H)a >> 8;
     const H pairs = even * even_a + odd * odd_a;
     const I low = (I)((I)pairs << 16) >> 16, high = (I)pairs >> 16;
     return sum + low + high;
   }
-  static I dot_full(I sum, I w, I a) { return dot(sum, w, a); }
+  static I dot_full(I sum, I w, const int8_t* q) { return dot(sum, w, q); }
 
   static V zero() { return V{0, 0, 0, 0}; }
   static V splat(float x) { return V{x, x, x, x}; }
