@@ -30,6 +30,16 @@ alignas(16) constexpr int8_t iq4nl_signed[16] = {-127, -104, -83, -65, -49, -35,
 alignas(16) constexpr uint8_t iq4nl_shifted[16] = {1,   24,  45,  63,  79,  93,  106, 118,
                                                    129, 141, 153, 166, 181, 197, 217, 241};
 
+// The most that a stored quant of up to 6 bits can be.
+constexpr int largest(const Format& f) {
+  return f.table == Table::fp4 ? 24 : (1 << (f.low + f.high)) - 1;
+}
+// How many units' products of pairs (at most 127 of either sign) fit 16 bits together.
+constexpr int units_in_16_bits(const Format& f) {
+  const int most = 32767 / (2 * 127 * largest(f));
+  return most < 8 ? most : 8;
+}
+
 template <class A, int N>
 PL_INLINE typename A::I shift(typename A::I v) {  // left for N > 0; bits that cross bytes are masked out
   if constexpr (N > 0) return A::template shl<N>(v);
@@ -107,9 +117,26 @@ constexpr int chains_of_row() {
   return n;
 }
 
-// Adds units [from, to) of G rows to their sums.
+// Adds units [from, to) of G rows to their sums, pairs of columns in 16 bits first, as long as they fit.
 template <class A, int F, int G>
-PL_INLINE void dots(const typename A::I* w, const int8_t* q, typename A::I* sum, int from, int to) {
+PL_INLINE void pair_dots(const typename A::I* w, const int8_t* q, typename A::I* sum, int from, int to) {
+  constexpr int most = units_in_16_bits(formats[F]);
+  typename A::I pairs[G];
+  PL_UNROLL
+  for (int c = from; c < to; ++c) {
+    const int at = (c - from) % most;
+    PL_UNROLL
+    for (int t = 0; t < G; ++t) {
+      const auto own = A::pairs(w[c], q + t * 32 + c * 4);
+      pairs[t] = at == 0 ? own : A::add_pairs(pairs[t], own);
+      if (at == most - 1 || c == to - 1) sum[t] = A::add_folded(sum[t], pairs[t]);
+    }
+  }
+}
+
+// Adds units [from, to) of G rows to their sums, one dot product after the other.
+template <class A, int F, int G>
+PL_INLINE void whole_dots(const typename A::I* w, const int8_t* q, typename A::I* sum, int from, int to) {
   constexpr int N = chains_of_row<A, F, G>();
   typename A::I chain[N][G];
   PL_UNROLL
@@ -124,7 +151,11 @@ PL_INLINE void dots(const typename A::I* w, const int8_t* q, typename A::I* sum,
     for (int t = 0; t < G; ++t) {
       const int8_t* a = q + t * 32 + c * 4;
       auto& own = chain[c % N][t];
-      own = full_range(formats[F]) ? A::dot_full(own, w[c], a) : A::dot(own, w[c], a);
+      if constexpr (full_range(formats[F])) {
+        own = A::dot_full(own, w[c], a);
+      } else {
+        own = A::dot(own, w[c], a);
+      }
     }
   }
   PL_UNROLL
@@ -132,6 +163,15 @@ PL_INLINE void dots(const typename A::I* w, const int8_t* q, typename A::I* sum,
     sum[t] = chain[0][t];
     PL_UNROLL
     for (int n = 1; n < N; ++n) sum[t] = A::add_whole(sum[t], chain[n][t]);
+  }
+}
+
+template <class A, int F, int G>
+PL_INLINE void dots(const typename A::I* w, const int8_t* q, typename A::I* sum, int from, int to) {
+  if constexpr (A::pairs_of_products && !full_range(formats[F])) {
+    pair_dots<A, F, G>(w, q, sum, from, to);
+  } else {
+    whole_dots<A, F, G>(w, q, sum, from, to);
   }
 }
 

@@ -12,11 +12,13 @@ namespace {
 struct Avx2 {
   using I = __m256i;
   using V = __m256;
-  static constexpr int W = 8, chains = 2, tile_rows = 4, real_rows = 2;
+  static constexpr int W = 8, tile_rows = 8, real_rows = 2;
 #if defined(__AVXVNNI__)
-  static constexpr bool signed_products = false;
+  static constexpr int chains = 8;
+  static constexpr bool signed_products = false, pairs_of_products = false;
 #else
-  static constexpr bool signed_products = true;
+  static constexpr int chains = 4;
+  static constexpr bool signed_products = true, pairs_of_products = true;
 #endif
 
   static I zeros() { return _mm256_setzero_si256(); }
@@ -49,15 +51,19 @@ struct Avx2 {
   }
   static I dot_full(I sum, I w, const int8_t* a) { return dot(sum, w, a); }
 #else
-  // w below 64: pairs of products stay far from the 16-bit limit.
-  static I dot(I sum, I w, const int8_t* a) { return add_pairs(sum, w, repeat32(a)); }
+  // 16-bit sums of two products each, of w below 64.
+  static I pairs(I w, const int8_t* a) { return _mm256_maddubs_epi16(w, repeat32(a)); }
+  // By hand: GCC puts sums of the intrinsic in another order, makes all pairs first and runs out of registers.
+  static I add_pairs(I a, I b) {
+    __asm__("vpaddw %1, %0, %0" : "+x"(a) : "xm"(b));
+    return a;
+  }
+  static I add_folded(I sum, I pairs) {
+    return add_whole(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  }
   // w signed: |w| times a with w's sign. At most 2 * 128 * 127 = 32512, so nothing saturates.
   static I dot_full(I sum, I w, const int8_t* a) {
-    return add_pairs(sum, _mm256_abs_epi8(w), _mm256_sign_epi8(repeat32(a), w));
-  }
-  static I add_pairs(I sum, I w, I a) {
-    const I pairs = _mm256_maddubs_epi16(w, a);
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    return add_folded(sum, _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(repeat32(a), w)));
   }
 #endif
 

@@ -49,18 +49,51 @@ void check(bool ok, const Type& t, const char* what, double value = 0) {
   std::printf("  FAIL %s %s: %s (%g)\n", pl_path(), t.name, what, value);
 }
 
-void test_type(const Type& t, int64_t k, int64_t n) {
-  const int64_t most = 37;
-  const auto blocks = random_rows(t, k, n);
-  Memory panels(pl_panel_bytes(t.id, k, n));
-  check(pl_repack(t.id, blocks.data(), panels.data, k, n, 0, n, 2) == 0, t, "repack");
-  std::vector<float> w(static_cast<size_t>(k * n)), x(static_cast<size_t>(k * most));
+std::vector<float> weights_of(const Type& t, const Memory& panels, int64_t k, int64_t n) {
+  std::vector<float> w(static_cast<size_t>(k * n));
   std::vector<int32_t> ids;
   for (int64_t i = 0; i < n; i++) ids.push_back(static_cast<int32_t>(i));
   pl_get_rows g{};
   g.panels = address(panels.data), g.type = t.id, g.k = k, g.n = n, g.ids = address(ids.data());
   g.count = n, g.dst = address(w.data()), g.stride = k * 4;
   run(pl_op_get_rows, g, 2);
+  return w;
+}
+
+// Nothing overflows where all weights, and all activations, lie at the ends of their ranges.
+void test_extremes(const Type& t) {
+  const int64_t k = 256, n = 16, rows = 16;
+  const std::vector<float> ones(static_cast<size_t>(k * rows), 1), minus(ones.size(), -1);
+  for (int fill : {0x00, 0x77, 0x7f, 0x80, 0x88, 0xff}) {
+    const auto blocks = equal_rows(t, k, n, static_cast<uint8_t>(fill));
+    Memory panels(pl_panel_bytes(t.id, k, n));
+    pl_repack(t.id, blocks.data(), panels.data, k, n, 0, n, 1);
+    const auto w = weights_of(t, panels, k, n);
+    for (const auto* x : {&ones, &minus}) {
+      const auto y = product(t, panels, k, n, x->data(), rows, 1);
+      double most = 0, error = 0;
+      for (int64_t i = 0; i < n * rows; i++) {
+        double sum = 0, size = 0;
+        for (int64_t c = 0; c < k; c++) {
+          const double own = static_cast<double>(w[static_cast<size_t>(i % n * k + c)]);
+          sum += own, size += std::fabs(own);
+        }
+        const double d = static_cast<double>(y[static_cast<size_t>(i)]) - sum * static_cast<double>((*x)[0]);
+        error = std::max(error, std::fabs(d));
+        most = std::max(most, size);
+      }
+      check(error <= 3e-6 * most, t, "at the ends of the ranges", error / most);
+    }
+  }
+}
+
+void test_type(const Type& t, int64_t k, int64_t n) {
+  const int64_t most = 37;
+  const auto blocks = random_rows(t, k, n);
+  Memory panels(pl_panel_bytes(t.id, k, n));
+  check(pl_repack(t.id, blocks.data(), panels.data, k, n, 0, n, 2) == 0, t, "repack");
+  const auto w = weights_of(t, panels, k, n);
+  std::vector<float> x(static_cast<size_t>(k * most));
   for (auto& v : x) v = normal();
   const auto whole = product(t, panels, k, n, x.data(), most, 2);
   double difference = 0, norm = 0;
@@ -169,6 +202,7 @@ int main(int argc, char** argv) {
     const int before = failures;
     for (const Type& t : types) {
       test_abort(t);
+      test_extremes(t);
       for (int64_t n : {1, 19, 50}) {
         test_type(t, 256, n);
         test_type(t, 1024 + (t.block <= 32 ? 96 : 0), n);

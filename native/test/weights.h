@@ -1,5 +1,6 @@
 // Random weights of every type for the tests of matrix products, and memory as the engine has it.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <vector>
@@ -38,6 +39,18 @@ std::vector<uint8_t> random_rows(const Type& t, int64_t k, int64_t n) {
       const float f = normal();
       std::memcpy(&data[at], &f, 4);
     }
+  }
+  return data;
+}
+
+// Random scales, all other bytes the same.
+std::vector<uint8_t> equal_rows(const Type& t, int64_t k, int64_t n, uint8_t byte) {
+  auto data = random_rows(t, k, n);
+  for (size_t i = 0; i < data.size(); i++) {
+    const int at = static_cast<int>(i % static_cast<size_t>(t.bytes));
+    const auto part = [&](int s) { return at == s || at == s + 1; };
+    const bool scale = t.id == 39 ? at == 0 : std::any_of(t.scales.begin(), t.scales.end(), part);
+    if (t.id != 0 && !scale) data[i] = byte;
   }
   return data;
 }
