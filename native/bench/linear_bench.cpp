@@ -60,23 +60,15 @@ class Pool {
   const std::function<void(int, int)>* f_ = nullptr;
 };
 
-typedef int64_t Wide __attribute__((vector_size(64)));
-
 double bandwidth(Pool& pool) {
   const int64_t bytes = int64_t{512} << 20;
   char* p = static_cast<char*>(pl_alloc(bytes));
-  std::memset(p, 1, static_cast<size_t>(bytes));
+  pl_fill_memory(p, bytes);
   double best = 0;
   std::atomic<int64_t> sink{0};
   for (int r = 0; r < 7; ++r) {
     const double t = now();
-    pool.run([&](int i, int n) {
-      const Wide* v = reinterpret_cast<const Wide*>(p + bytes / n * i);
-      Wide s[8] = {};
-      for (int64_t j = 0; j + 8 <= bytes / n / 64; j += 8)
-        for (int u = 0; u < 8; ++u) s[u] ^= v[j + u];
-      for (int u = 0; u < 8; ++u) sink += s[u][0];
-    });
+    pool.run([&](int i, int n) { sink += pl_read_memory(p + bytes / n * i, bytes / n); });
     best = std::max(best, static_cast<double>(bytes) / (now() - t) / 1e9);
   }
   pl_free(p, bytes);

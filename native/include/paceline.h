@@ -45,6 +45,11 @@ PL_API void pl_resolve(uint64_t* const* slots, int64_t count, int64_t offset);
 // 64-byte aligned (2 MiB with huge pages advised when large); null when memory is short.
 PL_API void* pl_alloc(int64_t bytes);
 PL_API void pl_free(void* pointer, int64_t bytes);
+// What a benchmark needs to learn how fast memory is: writes all bytes (pages that were never written
+// are one page of zeros), and reads all whole lines of 64 bytes, in several streams, as fast as a core
+// can. Returns a digest of what was read.
+PL_API void pl_fill_memory(void* pointer, int64_t bytes);
+PL_API int64_t pl_read_memory(const void* pointer, int64_t bytes);
 
 #include "paceline_linear.h"
 #include "paceline_pool.h"

@@ -1,47 +1,35 @@
 /**
- * How fast memory can be read, as a measure for kernels: the C library's own search for a byte that
- * is not there, over pieces of one large block, a thread for each piece. Independent of our kernels.
+ * How fast memory can be read, as a measure for kernels: plain reads of pieces of one large block, in
+ * several streams, a thread for each piece.
  */
-import koffi from 'koffi';
-import { nativeKernels } from './native/library.js';
+import { type NativeKernels, nativeKernels } from './native/library.js';
 
-const libraries: Readonly<Partial<Record<NodeJS.Platform, string>>> = {
-  linux: 'libc.so.6',
-  darwin: 'libSystem.dylib',
-};
 /** Far more than caches hold. */
 const blockBytes = 2 ** 29;
 const pageBytes = 4096;
 const readsEach = 3;
-/** What the block holds, and what is looked for. */
-const filler = 0x55;
-const absent = 0xaa;
 
-type Search = (address: number, value: number, bytes: number) => Promise<void>;
+type Functions = NativeKernels['functions'];
 
 /** Holds the block, so that reads can take turns with what is compared with them. */
 export class ReadMeter implements Disposable {
+  readonly #functions: Functions;
   readonly #address: number;
   readonly #threads: number;
-  readonly #search: Search;
 
-  private constructor(address: number, threads: number, search: Search) {
+  private constructor(functions: Functions, address: number, threads: number) {
+    this.#functions = functions;
     this.#address = address;
     this.#threads = threads;
-    this.#search = search;
   }
 
-  /** Undefined where reads cannot be measured: no such function, or no memory for the block. */
+  /** Undefined where reads cannot be measured: no native kernels, or no memory for the block. */
   static async open(threads: number): Promise<ReadMeter | undefined> {
-    const file = libraries[process.platform];
-    const { kernels } = nativeKernels();
-    if (file === undefined || kernels === undefined) return undefined;
-    const library = koffi.load(file);
-    const address = kernels.functions.pl_alloc(blockBytes);
-    if (address === 0) return undefined;
-    const meter = new ReadMeter(address, threads, asynchronous(library, 'memchr'));
-    // Pages that were never written would all be read from one page of zeros.
-    await meter.#everywhere(asynchronous(library, 'memset'), filler);
+    const functions = nativeKernels().kernels?.functions;
+    const address = functions?.pl_alloc(blockBytes) ?? 0;
+    if (functions === undefined || address === 0) return undefined;
+    const meter = new ReadMeter(functions, address, threads);
+    await meter.#everywhere(functions.pl_fill_memory);
     return meter;
   }
 
@@ -53,33 +41,31 @@ export class ReadMeter implements Disposable {
     let best = 0;
     for (let read = 0; read < readsEach; read++) {
       const start = performance.now();
-      const bytes = await this.#everywhere(this.#search, absent);
+      const bytes = await this.#everywhere(this.#functions.pl_read_memory);
       best = Math.max(best, bytes / (performance.now() - start) / 1e6);
     }
     return best;
   }
 
-  async #everywhere(call: Search, value: number): Promise<number> {
+  async #everywhere(
+    call: Functions['pl_fill_memory'] | Functions['pl_read_memory'],
+  ): Promise<number> {
     const part = Math.floor(blockBytes / this.#threads / pageBytes) * pageBytes;
-    const pieces = Array.from(
-      { length: this.#threads },
-      (_, index) => this.#address + index * part,
+    await Promise.all(
+      Array.from(
+        { length: this.#threads },
+        (_, index) =>
+          new Promise<void>((resolve, reject) => {
+            call.async(this.#address + index * part, part, (error) =>
+              error ? reject(error) : resolve(),
+            );
+          }),
+      ),
     );
-    await Promise.all(pieces.map((address) => call(address, value, part)));
     return part * this.#threads;
   }
 
   [Symbol.dispose](): void {
-    nativeKernels().kernels?.functions.pl_free(this.#address, blockBytes);
+    this.#functions.pl_free(this.#address, blockBytes);
   }
-}
-
-function asynchronous(library: ReturnType<typeof koffi.load>, name: string): Search {
-  const call = library.func(name, 'uintptr_t', ['uintptr_t', 'int', 'size_t']);
-  return (address, value, bytes) =>
-    new Promise((resolve, reject) => {
-      call.async(address, value, bytes, (error: Error | null) =>
-        error ? reject(error) : resolve(),
-      );
-    });
 }

@@ -24,6 +24,8 @@ const signatures = {
   pl_layout: ['str', []],
   pl_alloc: ['ptr', ['int64']],
   pl_free: ['void', ['ptr', 'int64']],
+  pl_fill_memory: ['void', ['ptr', 'int64']],
+  pl_read_memory: ['int64', ['ptr', 'int64']],
   pl_pool_new: ['ptr', ['int64']],
   pl_pool_free: ['void', ['ptr']],
   pl_resolve: ['void', ['mem', 'int64', 'int64']],
