@@ -79,8 +79,21 @@ PL_API void pl_op_get_rows(void*, int ith, int nth, void* params);
 PL_STRUCT(pl_moe, PL_MOE_FIELDS)
 PL_API void pl_op_moe(void*, int ith, int nth, void* params);
 
+// Sums of the experts' products, weighted: dst[t] = sum over s of weights[s, t] parts[s, t], in ascending
+// order, and the residual.
+#define PL_EXPERT_SUM_FIELDS(P, I, F, S) \
+  P(parts)        /* f32 [n, slots, tokens], from pl_op_moe */ \
+  P(weights)      /* f32 [slots, tokens] */ \
+  I(n) I(slots) I(tokens) \
+  P(residual)     /* f32 added to dst, or null */ \
+  I(residual_stride) \
+  P(dst)          /* f32 [n, tokens] */
+PL_STRUCT(pl_expert_sum, PL_EXPERT_SUM_FIELDS)
+PL_API void pl_op_expert_sum(void*, int ith, int nth, void* params);
+
 #define PL_LINEAR_STRUCTS(X)             \
   X(pl_quantize, PL_QUANTIZE_FIELDS)     \
   X(pl_linear, PL_LINEAR_FIELDS)         \
   X(pl_get_rows, PL_GET_ROWS_FIELDS)     \
-  X(pl_moe, PL_MOE_FIELDS)
+  X(pl_moe, PL_MOE_FIELDS)               \
+  X(pl_expert_sum, PL_EXPERT_SUM_FIELDS)

@@ -444,6 +444,7 @@ const LinearPath* make_path() {
   fill_format<A, 0>(p);
   p.quantize = quantize_row<A>;
   p.finish = finish<A>;
+  p.weighted_sum = weighted_sum<A>;
   return &p;
 }
 

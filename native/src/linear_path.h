@@ -49,6 +49,9 @@ struct LinearPath {
   // plus residual[i] when not null. Rows of a and b are a panel wide; strides are in bytes.
   void (*finish)(int epilogue, const float* a, const float* b, const uint8_t* residual,
                  int64_t residual_stride, uint8_t* dst, int64_t stride, int rows, int width);
+  // out[i] = sum over s < slots of weights[s] parts[s stride + i], plus residual[i] when not null.
+  void (*weighted_sum)(const float* parts, int64_t stride, int64_t slots, const float* weights,
+                       const float* residual, float* out, int64_t count);
 };
 
 const LinearPath* linear_amx();

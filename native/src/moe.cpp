@@ -184,3 +184,21 @@ PL_API void pl_op_moe(void*, int ith, int nth, void* params) {
     }
   }
 }
+
+PL_API void pl_op_expert_sum(void*, int ith, int nth, void* params) {
+  const pl_expert_sum& e = *static_cast<const pl_expert_sum*>(params);
+  // Tokens are shared out, or pieces of them when there are few.
+  const int64_t pieces = e.tokens < 4 * nth ? nth : 1, piece = align_up((e.n + pieces - 1) / pieces, 64);
+  for (int64_t i = ith; i < e.tokens * pieces; i += nth) {
+    const int64_t token = i / pieces, first = i % pieces * piece;
+    const int64_t count = e.n - first < piece ? e.n - first : piece;
+    if (count <= 0) continue;
+    const float* residual = nullptr;
+    if (e.residual) {
+      residual = pointer<const float>(e.residual + static_cast<uint64_t>(token * e.residual_stride)) + first;
+    }
+    linear_path().weighted_sum(pointer<const float>(e.parts) + token * e.slots * e.n + first, e.n, e.slots,
+                               pointer<const float>(e.weights) + token * e.slots, residual,
+                               pointer<float>(e.dst) + token * e.n + first, count);
+  }
+}

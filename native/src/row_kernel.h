@@ -93,5 +93,35 @@ void finish(int epilogue, const float* a, const float* b, const uint8_t* residua
   }
 }
 
+// Up to W elements of the sum, so that a shorter piece at the end is added like the others.
+template <class A>
+PL_INLINE typename A::V load_some(const float* p, int64_t count) {
+  if (count >= A::W) return A::load_f32(p);
+  float lanes[A::W] = {};
+  memcpy(lanes, p, static_cast<size_t>(count) * sizeof(float));
+  return A::load_f32(lanes);
+}
+
+template <class A>
+void weighted_sum(const float* parts, int64_t stride, int64_t slots, const float* weights,
+                  const float* residual, float* out, int64_t count) {
+  constexpr int W = A::W;
+  for (int64_t i = 0; i < count; i += W) {
+    const int64_t left = count - i;
+    auto v = A::mul(load_some<A>(parts + i, left), A::splat(weights[0]));
+    for (int64_t s = 1; s < slots; ++s) {
+      v = A::fma(load_some<A>(parts + s * stride + i, left), A::splat(weights[s]), v);
+    }
+    if (residual != nullptr) v = A::add(v, load_some<A>(residual + i, left));
+    if (left >= W) {
+      A::store(out + i, v);
+    } else {
+      float lanes[W];
+      A::store(lanes, v);
+      memcpy(out + i, lanes, static_cast<size_t>(left) * sizeof(float));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace pl

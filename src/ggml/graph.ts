@@ -1,8 +1,8 @@
 /**
  * The typed builder of ggml graphs, and the one place where ggml's operations are called. Shapes in
  * comments are in ggml's order, the fastest axis first: an activation is [features, tokens].
- * `linear`, `linearAll`, `gated`, `experts`, `gatedExperts` and `rows` leave it to the weight's
- * storage which kernel runs.
+ * `linear`, `linearAll`, `gated`, `experts`, `gatedExperts`, `mixedExperts` and `rows` leave it to
+ * the weight's storage which kernel runs.
  */
 import { fusedSum, noteNorm } from './fusion.js';
 import { fail, requireContiguous, requireType } from './graph-core.js';
@@ -98,6 +98,26 @@ export class Graph extends GraphViews {
       gate.storage.gatedExperts?.(this, gate, up, x, ids, activation) ??
       this.gate(this.experts(gate, x, ids), this.experts(up, x, ids), activation)
     );
+  }
+
+  /**
+   * The sum of each token's expert products, times `weights` [1, slots, tokens], in the order of the
+   * slots: x [in, slots, tokens] to [out, tokens].
+   */
+  mixedExperts(weight: Weight, x: Tensor, ids: Tensor, weights: Tensor): Tensor {
+    checkLinear('mixed experts', weight, x, 3);
+    const [slots, tokens] = ids.shape;
+    if (weights.shape[1] !== slots || weights.elements !== slots * tokens) {
+      fail('mixed experts', 'the weights do not fit the expert numbers', weights, ids);
+    }
+    const fused = weight.storage.mixedExperts?.(this, weight, x, ids, weights);
+    if (fused !== undefined) return fused;
+    const parts = this.mul(this.experts(weight, x, ids), weights);
+    const part = (index: number) =>
+      this.view(parts, [parts.shape[0], tokens], [parts.strides[2]], index * parts.strides[1]);
+    let sum = part(0);
+    for (let index = 1; index < slots; index++) sum = this.add(sum, part(index));
+    return slots === 1 ? this.cont(sum) : sum;
   }
 
   /** Rows of a weight [n, rows] by number, as F32: [n, ids]. */

@@ -52,6 +52,7 @@ export interface WeightStorage {
     ids: Tensor,
     activation: Activation,
   ): Tensor | undefined;
+  mixedExperts?(graph: Graph, weight: Weight, x: Tensor, ids: Tensor, weights: Tensor): Tensor;
 }
 
 /** Storage for some weights, filled while the file is read. */

@@ -195,12 +195,7 @@ export function mixture(
   }
   const rows = graph.reshape(x, [embedding, 1, tokens]);
   const inner = graph.gatedExperts(m.gate, m.up, rows, chosen, options.activation);
-  const parts = graph.mul(graph.experts(m.down, inner, chosen), weights); // [embedding, used, T]
-  const part = (index: number) =>
-    graph.view(parts, [embedding, tokens], [parts.strides[2]], index * parts.strides[1]);
-  let sum = part(0);
-  for (let index = 1; index < m.used; index++) sum = graph.add(sum, part(index));
-  return m.used === 1 ? graph.cont(sum) : sum;
+  return graph.mixedExperts(m.down, inner, chosen, weights);
 }
 
 /**

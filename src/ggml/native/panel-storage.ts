@@ -112,6 +112,32 @@ export class PanelStorage implements WeightStorage {
     return this.#expertProducts(graph, [a, b], x, ids, epilogues[activation]);
   }
 
+  mixedExperts(graph: Graph, weight: Weight, x: Tensor, ids: Tensor, weights: Tensor): Tensor {
+    const even = weights.contiguous ? weights : graph.cont(weights);
+    const parts = this.experts(graph, weight, x, ids); // [n, slots, tokens]
+    const result = this.#expertSum(graph, parts, even);
+    noteAdder(result, (other) =>
+      addsEvenly(other, result) ? this.#expertSum(graph, parts, even, other) : undefined,
+    );
+    return result;
+  }
+
+  #expertSum(graph: Graph, parts: Tensor, weights: Tensor, residual?: Tensor): Tensor {
+    const [n, slots, tokens] = parts.shape;
+    const sources = residual === undefined ? [parts, weights] : [parts, weights, residual];
+    return this.#operation(
+      graph,
+      'expert_sum',
+      [n, tokens],
+      sources,
+      (into, dst) => {
+        into.write({ parts, weights, n, slots, tokens, dst });
+        if (residual !== undefined) into.write(residualOf(residual));
+      },
+      parts.elements < worthSharing ? { tasks: 1 } : {},
+    );
+  }
+
   rows(graph: Graph, _weight: Weight, ids: Tensor): Tensor {
     if (!ids.contiguous) fail('rows', 'the row numbers have gaps', ids);
     const shape = [this.k, ids.shape[0], ids.shape[1], ids.shape[2]];
@@ -162,10 +188,7 @@ export class PanelStorage implements WeightStorage {
       inputs.write(into);
       into.write({ k: this.k, rows, count: storages.length, epilogue });
       into.set('abort', graph.backend.abortFlag);
-      if (residual !== undefined) {
-        const one = residual.elements === residual.shape[0];
-        into.write({ residual, residual_stride: one ? 0 : rowStride(residual) });
-      }
+      if (residual !== undefined) into.write(residualOf(residual));
       for (const [index, storage] of storages.entries()) {
         const names = fieldNames[index] as FieldNames;
         storage.#writeMatrix(into, names);
@@ -310,6 +333,12 @@ function addsEvenly(other: Tensor, result: Tensor): boolean {
   if (other.type !== GgmlType.F32 || !other.contiguousFrom(1)) return false;
   const same = other.shape.every((extent, axis) => extent === result.shape[axis as 0]);
   return same || (other.shape[0] === result.shape[0] && other.elements === other.shape[0]);
+}
+
+/** The fields for a tensor that is added to a result: its rows, or one row for all. */
+function residualOf(residual: Tensor) {
+  const one = residual.elements === residual.shape[0];
+  return { residual, residual_stride: one ? 0 : rowStride(residual) };
 }
 
 /** Rows at even distances, copied if need be. */

@@ -120,5 +120,43 @@ for (const path of kernels.paths) {
         }
       }
     });
+
+    test('products summed with weights, the same alone and beside others', () => {
+      const wide = 150; // two pieces and a rest
+      for (const tokens of [1, 2, 9]) {
+        for (const residual of [undefined, normals(wide * tokens, 5)]) {
+          const parts = normals(wide * slots * tokens, 3);
+          const weights = normals(slots * tokens, 4);
+          const sums = [1, 2, 3].map((threads) => {
+            const dst = new Float32Array(wide * tokens).fill(Number.NaN);
+            const added = residual ? { residual, residual_stride: wide * 4 } : {};
+            const values = { parts, weights, n: wide, slots, tokens, ...added, dst };
+            runOp(kernels, 'pl_op_expert_sum', values, threads);
+            return dst;
+          });
+          for (const other of sums) assert.deepEqual(other, sums[0]);
+          for (const [at, got] of sums[0]?.entries() ?? []) {
+            const [token, column] = [Math.floor(at / wide), at % wide];
+            let expected = residual?.[at] ?? 0;
+            let size = Math.abs(expected);
+            for (let slot = 0; slot < slots; slot++) {
+              const entry = token * slots + slot;
+              const term = (weights[entry] ?? 0) * (parts[entry * wide + column] ?? 0);
+              expected += term;
+              size += Math.abs(term);
+            }
+            assert.ok(Math.abs(got - expected) <= 3e-7 * size, `${at}: ${got}, not ${expected}`);
+          }
+          const last = (tokens - 1) * wide;
+          const alone = new Float32Array(wide);
+          runOp(kernels, 'pl_op_expert_sum', {
+            ...{ parts: parts.slice(last * slots), weights: weights.slice((tokens - 1) * slots) },
+            ...{ n: wide, slots, tokens: 1, dst: alone },
+            ...(residual ? { residual: residual.slice(last), residual_stride: wide * 4 } : {}),
+          });
+          assert.deepEqual(alone, sums[0]?.slice(last));
+        }
+      }
+    });
   });
 }

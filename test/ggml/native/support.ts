@@ -15,6 +15,7 @@ const signatures = {
   pl_op_linear: op,
   pl_op_get_rows: op,
   pl_op_moe: op,
+  pl_op_expert_sum: op,
 } as const;
 export type OpName = keyof typeof signatures;
 
