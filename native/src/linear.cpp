@@ -106,16 +106,34 @@ int rows_at_once(const Matrix* m, int matrices, int64_t panels, int64_t left) {
   return static_cast<int>(tiles) * p.tile_rows;
 }
 
-void multiply_tile(const Matrix& m, int64_t panel, int64_t k, const Tile& tile, float* out) {
+void multiply_panels(const Matrix& m, int64_t first, int64_t count, int64_t k, const Tile& tile,
+                     float* out, int64_t out_size) {
   const LinearPath& p = linear_path();
-  const uint8_t* weights = m.panels + panel * m.bytes;
+  const uint8_t* panel = m.panels + first * m.bytes;
+  const int64_t blocks = k / 32;
   if (formats[m.format].real()) {
-    p.real[m.format](weights, tile.x, tile.x_stride, k, tile.rows, out);
-  } else if (tile.rows >= p.tile_rows && p.tiles[m.format] != nullptr) {
-    p.tiles[m.format](weights, tile.act.q, tile.act.d, tile.aux, k / 32, tile.rows / p.tile_rows, out);
-  } else {
-    p.tile[m.format][p.padded[tile.rows]](weights, tile.act.q, tile.act.d, tile.aux, k / 32, out);
+    for (int64_t i = 0; i < count; ++i)
+      p.real[m.format](panel + i * m.bytes, tile.x, tile.x_stride, k, tile.rows, out + i * out_size);
+    return;
   }
+  if (tile.rows >= p.tile_rows && p.tiles[m.format] != nullptr) {
+    for (int64_t i = 0; i < count; ++i)
+      p.tiles[m.format](panel + i * m.bytes, tile.act.q, tile.act.d, tile.aux, blocks,
+                        tile.rows / p.tile_rows, out + i * out_size);
+    return;
+  }
+  const int padded = p.padded[tile.rows];
+  int64_t done = 0;
+  if (const TileFn two = p.two[m.format][padded]) {
+    const int64_t half = count / 2;
+    for (int64_t i = 0; i < half; ++i)
+      two(panel + i * m.bytes, half * m.bytes, tile.act.q, tile.act.d, tile.aux, blocks,
+          out + i * out_size, half * out_size);
+    done = 2 * half;
+  }
+  for (int64_t i = done; i < count; ++i)
+    p.tile[m.format][padded](panel + i * m.bytes, 0, tile.act.q, tile.act.d, tile.aux, blocks,
+                             out + i * out_size, 0);
 }
 
 int64_t make_pass_aux(int format, const Act& act, int64_t k, int64_t rows, int64_t first,
@@ -262,8 +280,7 @@ PL_API void pl_op_linear(void*, int ith, int nth, void* params) {
         if (l.x) tile.x = pointer<const float>(l.x + static_cast<uint64_t>(r * l.x_stride));
         for (int j = 0; j < parts; ++j) {
           if (aux[i + j]) tile.aux = aux[i + j] + (r - first) * blocks * p.aux_bytes[m[i + j].format];
-          for (int64_t panel = 0; panel < together; ++panel)
-            multiply_tile(m[i + j], begin + panel, l.k, tile, out[j] + panel * out_size);
+          multiply_panels(m[i + j], begin, together, l.k, tile, out[j], out_size);
         }
         for (int64_t panel = 0; panel < together; ++panel) {
           const int64_t column = (begin + panel) * p.width;

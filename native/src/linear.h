@@ -43,8 +43,11 @@ struct Tile {
   int64_t x_stride;
   int rows;
 };
-// out[padded rows][width] = a panel times a tile, or times several full ones.
-void multiply_tile(const Matrix& m, int64_t panel, int64_t k, const Tile& tile, float* out);
+// out[i][padded rows][width] = panel first + i times a tile, or times several full ones, for i < count;
+// `out_size` floats from one panel's results to the next one's. Few rows wait for memory, which one core
+// reads faster as two streams than as one: so they take a panel of each half at once.
+void multiply_panels(const Matrix& m, int64_t first, int64_t count, int64_t k, const Tile& tile,
+                     float* out, int64_t out_size);
 
 // How many panels of a matrix are multiplied before what comes next reads their results: the other matrix
 // of an epilogue, whose panels lie elsewhere, or the next tile. Few rows are bound by the memory, which is

@@ -252,49 +252,77 @@ PL_INLINE void rows_of_block(const typename A::I* w, const Scales<A>& s, const i
   }
 }
 
+// Goes through a panel block by block.
 template <class A, int F, int NT>
-void tile(const uint8_t* panel, const int8_t* q, const float* d, const void* aux, int64_t blocks,
-          float* out) {
+struct Reader {
+  static constexpr const Format& f = formats[F];
+  const uint8_t *scales, *low, *high;
+  typename A::V head, head_min;
+
+  PL_INLINE void begin(const uint8_t* panel, const Group& g) {
+    head = head_min = A::zero();
+    if constexpr (f.header_bytes() >= 2) head = A::load_f16(panel);
+    if constexpr (f.header_bytes() == 4) head_min = A::load_f16(panel + 2 * A::W);
+    scales = panel + g.scales, low = panel + g.low, high = panel + g.high;
+  }
+  // total += the next block times NT rows.
+  PL_INLINE void multiply(const int8_t* q, const float* d, const int32_t* bias, const float* minima,
+                          typename A::V* total) {
+    constexpr int G = together<A, NT>;
+    prefetch<A, F>(scales, low, high);
+    typename A::I w[8];
+    Units<A, F>::load(low, high, w);
+    const Scales<A> s = block_scales<A, F>(scales, head, head_min);
+    PL_UNROLL
+    for (int t = 0; t + G <= NT; t += G) {
+      rows_of_block<A, F, NT, G>(w, s, q + t * 32, d + t, bias + t, minima + t, total + t);
+    }
+    if constexpr (NT % G != 0) {
+      constexpr int t = NT / G * G;
+      rows_of_block<A, F, NT, NT % G>(w, s, q + t * 32, d + t, bias + t, minima + t, total + t);
+    }
+    low += 4 * A::W * f.low;
+    high += 4 * A::W * f.high;
+    scales += A::W * f.scale_bytes();
+  }
+};
+
+// P panels at once, `step` bytes apart, with their results `out_step` floats apart.
+template <class A, int F, int NT, int P>
+void tile(const uint8_t* panel, int64_t step, const int8_t* q, const float* d, const void* aux,
+          int64_t blocks, float* out, int64_t out_step) {
   constexpr Format f = formats[F];
-  constexpr int W = A::W, G = together<A, NT>, parts = f.pair() ? 2 : 1;
+  constexpr int W = A::W, parts = f.pair() ? 2 : 1;
   constexpr Group whole = group_layout(f, W, 8);
   const int32_t* bias = static_cast<const int32_t*>(aux);
   const float* minima = static_cast<const float*>(aux);
-  typename A::V total[NT];
+  typename A::V total[P][NT];
   PL_UNROLL
-  for (int t = 0; t < NT; ++t) total[t] = A::zero();
+  for (int p = 0; p < P; ++p) {
+    PL_UNROLL
+    for (int t = 0; t < NT; ++t) total[p][t] = A::zero();
+  }
+  Reader<A, F, NT> readers[P];
   for (; blocks > 0; blocks -= 8) {
     const int here = blocks < 8 ? static_cast<int>(blocks) : 8;
     const Group g = here == 8 ? whole : group_layout(f, W, here);
-    typename A::V head = A::zero(), head_min = A::zero();
-    if constexpr (f.header_bytes() >= 2) head = A::load_f16(panel);
-    if constexpr (f.header_bytes() == 4) head_min = A::load_f16(panel + 2 * W);
-    const uint8_t *scales = panel + g.scales, *low = panel + g.low, *high = panel + g.high;
+    PL_UNROLL
+    for (int p = 0; p < P; ++p) readers[p].begin(panel + p * step, g);
     for (int b = 0; b < here; ++b) {
-      prefetch<A, F>(scales, low, high);
-      typename A::I w[8];
-      Units<A, F>::load(low, high, w);
-      const Scales<A> s = block_scales<A, F>(scales, head, head_min);
       PL_UNROLL
-      for (int t = 0; t + G <= NT; t += G) {
-        rows_of_block<A, F, NT, G>(w, s, q + t * 32, d + t, bias + t, minima + t, total + t);
-      }
-      if constexpr (NT % G != 0) {
-        constexpr int t = NT / G * G;
-        rows_of_block<A, F, NT, NT % G>(w, s, q + t * 32, d + t, bias + t, minima + t, total + t);
-      }
+      for (int p = 0; p < P; ++p) readers[p].multiply(q, d, bias, minima, total[p]);
       q += NT * 32;
       d += NT;
       bias += NT * parts;
       minima += NT * parts;
-      low += 4 * W * f.low;
-      high += 4 * W * f.high;
-      scales += W * f.scale_bytes();
     }
     panel += g.bytes;
   }
   PL_UNROLL
-  for (int t = 0; t < NT; ++t) A::store(out + t * W, total[t]);
+  for (int p = 0; p < P; ++p) {
+    PL_UNROLL
+    for (int t = 0; t < NT; ++t) A::store(out + p * out_step + t * W, total[p][t]);
+  }
 }
 
 template <class A, int F>
@@ -383,6 +411,21 @@ void real_tile(const uint8_t* panel, const float* x, int64_t stride, int64_t k, 
   }
 }
 
+template <int N>
+struct Rows {
+  static constexpr int value = N;
+};
+
+template <class A, int F, int... NT>
+void fill_tiles(LinearPath& p) {
+  const auto two = [](auto rows) -> TileFn {
+    constexpr int N = decltype(rows)::value;
+    if constexpr (N <= A::streamed_rows) return tile<A, F, N, 2>;
+    return nullptr;
+  };
+  ((p.tile[F][NT] = tile<A, F, NT, 1>, p.two[F][NT] = two(Rows<NT>())), ...);
+}
+
 template <class A, int F>
 void fill_format(LinearPath& p) {
   constexpr Format f = formats[F];
@@ -391,18 +434,9 @@ void fill_format(LinearPath& p) {
   } else {
     p.aux_bytes[F] = (f.has_min() || bias_of<A>(f)) ? (f.pair() ? 8 : 4) : 0;
     p.make_aux[F] = make_aux<A, F>;
-    p.tile[F][1] = tile<A, F, 1>;
-    p.tile[F][2] = tile<A, F, 2>;
-    p.tile[F][4] = tile<A, F, 4>;
-    if constexpr (A::tile_rows >= 8) {
-      p.tile[F][3] = tile<A, F, 3>;
-      p.tile[F][6] = tile<A, F, 6>;
-      p.tile[F][8] = tile<A, F, 8>;
-    }
-    if constexpr (A::tile_rows == 16) {
-      p.tile[F][12] = tile<A, F, 12>;
-      p.tile[F][16] = tile<A, F, 16>;
-    }
+    fill_tiles<A, F, 1, 2, 4>(p);
+    if constexpr (A::tile_rows >= 8) fill_tiles<A, F, 3, 6, 8>(p);
+    if constexpr (A::tile_rows == 16) fill_tiles<A, F, 12, 16>(p);
   }
   if constexpr (F + 1 < format_count) fill_format<A, F + 1>(p);
 }

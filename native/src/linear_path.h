@@ -20,8 +20,9 @@ struct Act {
 constexpr int max_tile_rows = 16;
 
 // out[R][W] = W rows of a panel times R activation rows.
-using TileFn = void (*)(const uint8_t* panel, const int8_t* q, const float* d, const void* aux,
-                        int64_t blocks, float* out);
+// One or two panels, `step` bytes apart, their results `out_step` floats apart.
+using TileFn = void (*)(const uint8_t* panel, int64_t step, const int8_t* q, const float* d,
+                        const void* aux, int64_t blocks, float* out, int64_t out_step);
 // The same for `count` tiles of tile_rows rows, one behind the other: out[count][tile_rows][W].
 using TilesFn = void (*)(const uint8_t* panel, const int8_t* q, const float* d, const void* aux,
                          int64_t blocks, int count, float* out);
@@ -34,6 +35,7 @@ struct LinearPath {
   int tile_rows;  // rows of a full tile
   const int* padded;  // [max_tile_rows + 1]: rows of the kernel that serves n rows
   TileFn tile[format_count][max_tile_rows + 1];  // null where there is none
+  TileFn two[format_count][max_tile_rows + 1];   // two panels at once; null where that does not pay
   TilesFn tiles[format_count];  // for full tiles, with the same results; null: one after the other
   RealTileFn real[format_count];
   // What a tile kernel needs beside quants and scales, made from the sums: see linear_kernel.h.

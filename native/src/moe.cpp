@@ -167,8 +167,7 @@ PL_API void pl_op_moe(void*, int ith, int nth, void* params) {
         if (m.x) tile.x = rows.x + r * m.k;
         for (int j = 0; j < parts; ++j) {
           if (aux[j]) tile.aux = aux[j] + r * blocks * p.aux_bytes[matrices[j].format];
-          for (int64_t i = 0; i < together; ++i)
-            multiply_tile(matrices[j], panel + i, m.k, tile, out[j] + i * out_size);
+          multiply_panels(matrices[j], panel, together, m.k, tile, out[j], out_size);
         }
         for (int64_t i = 0; i < together; ++i) {
           const int64_t column = (panel + i) * p.width;

@@ -12,7 +12,7 @@ namespace {
 struct Avx2 {
   using I = __m256i;
   using V = __m256;
-  static constexpr int W = 8, tile_rows = 8, real_rows = 2;
+  static constexpr int W = 8, tile_rows = 8, real_rows = 2, streamed_rows = 4;
 #if defined(__AVXVNNI__)
   static constexpr int chains = 8;
   static constexpr bool signed_products = false, pairs_of_products = false;

@@ -10,7 +10,7 @@ namespace {
 struct Avx512 {
   using I = __m512i;
   using V = __m512;
-  static constexpr int W = 16, chains = 12, tile_rows = 16, real_rows = 6;
+  static constexpr int W = 16, chains = 12, tile_rows = 16, real_rows = 6, streamed_rows = 4;
   static constexpr bool signed_products = false, pairs_of_products = false;
 
   static I zeros() { return _mm512_setzero_si512(); }
