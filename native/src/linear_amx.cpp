@@ -67,7 +67,7 @@ struct Weights {
     if constexpr (f.header_bytes() == 4) head_min = Amx::load_f16(panel + 2 * width);
     const uint8_t *scale = panel + g.scales, *low = panel + g.low, *high = panel + g.high;
     for (int b = 0; b < blocks; ++b) {
-      prefetch<Amx, F>(scale, low, high);
+      Ahead<Amx, F>{scale, low, high}.ask_all();
       Amx::I w[8];
       Units<Amx, F>::load(low, high, w);
       for (int c = 0; c < 8; ++c) {

@@ -89,19 +89,30 @@ struct Units {
 // several rows share a pass: without this, 16 rows take 1.8 times as long (Zen 5). May point past the
 // end of the panels, which is harmless.
 template <class A, int F>
-PL_INLINE void prefetch(const uint8_t* scales, const uint8_t* low, const uint8_t* high) {
-  constexpr Format f = formats[F];
-  constexpr int64_t group = group_layout(f, A::W, 8).bytes;
-  constexpr int64_t ahead = group * (group < 4608 ? 4608 / group : 1);
-  constexpr int unit = 4 * A::W;
-  PL_UNROLL
-  for (int at = 0; at < unit * f.low; at += 64) __builtin_prefetch(low + ahead + at, 0, 3);
-  if constexpr (f.high != 0) {
+struct Ahead {
+  static constexpr const Format& f = formats[F];
+  static constexpr int64_t group = group_layout(formats[F], A::W, 8).bytes;
+  static constexpr int64_t distance = group * (group < 4608 ? 4608 / group : 1);
+  static constexpr int low_lines = (4 * A::W * f.low + 63) / 64, high_lines = (4 * A::W * f.high + 63) / 64;
+  const uint8_t *scales, *low, *high;
+
+  // An eighth of it, so that requests are spread over the products of a block: together they would
+  // wait for each other.
+  PL_INLINE void ask(int eighth) const {
+    constexpr int lines = low_lines + high_lines + 1;
     PL_UNROLL
-    for (int at = 0; at < unit * f.high; at += 64) __builtin_prefetch(high + ahead + at, 0, 3);
+    for (int i = eighth * lines / 8; i < (eighth + 1) * lines / 8; ++i) {
+      const uint8_t* line = i < low_lines                ? low + 64 * i
+                            : i < low_lines + high_lines ? high + 64 * (i - low_lines)
+                                                         : scales;
+      __builtin_prefetch(line + distance, 0, 3);
+    }
   }
-  __builtin_prefetch(scales + ahead, 0, 3);
-}
+  PL_INLINE void ask_all() const {
+    PL_UNROLL
+    for (int i = 0; i < 8; ++i) ask(i);
+  }
+};
 
 // Rows of a tile whose integer sums are made together: all, or half of them where registers run out.
 template <class A, int NT>
@@ -119,12 +130,14 @@ constexpr int chains_of_row() {
 
 // Adds units [from, to) of G rows to their sums, pairs of columns in 16 bits first, as long as they fit.
 template <class A, int F, int G>
-PL_INLINE void pair_dots(const typename A::I* w, const int8_t* q, typename A::I* sum, int from, int to) {
+PL_INLINE void pair_dots(const typename A::I* w, const int8_t* q, const Ahead<A, F>* ahead,
+                         typename A::I* sum, int from, int to) {
   constexpr int most = units_in_16_bits(formats[F]);
   typename A::I pairs[G];
   PL_UNROLL
   for (int c = from; c < to; ++c) {
     const int at = (c - from) % most;
+    if (ahead != nullptr) ahead->ask(c);
     PL_UNROLL
     for (int t = 0; t < G; ++t) {
       const auto own = A::pairs(w[c], q + t * 32 + c * 4);
@@ -136,7 +149,8 @@ PL_INLINE void pair_dots(const typename A::I* w, const int8_t* q, typename A::I*
 
 // Adds units [from, to) of G rows to their sums, one dot product after the other.
 template <class A, int F, int G>
-PL_INLINE void whole_dots(const typename A::I* w, const int8_t* q, typename A::I* sum, int from, int to) {
+PL_INLINE void whole_dots(const typename A::I* w, const int8_t* q, const Ahead<A, F>* ahead,
+                          typename A::I* sum, int from, int to) {
   constexpr int N = chains_of_row<A, F, G>();
   typename A::I chain[N][G];
   PL_UNROLL
@@ -147,6 +161,7 @@ PL_INLINE void whole_dots(const typename A::I* w, const int8_t* q, typename A::I
   }
   PL_UNROLL
   for (int c = from; c < to; ++c) {
+    if (ahead != nullptr) ahead->ask(c);
     PL_UNROLL
     for (int t = 0; t < G; ++t) {
       const int8_t* a = q + t * 32 + c * 4;
@@ -167,11 +182,12 @@ PL_INLINE void whole_dots(const typename A::I* w, const int8_t* q, typename A::I
 }
 
 template <class A, int F, int G>
-PL_INLINE void dots(const typename A::I* w, const int8_t* q, typename A::I* sum, int from, int to) {
+PL_INLINE void dots(const typename A::I* w, const int8_t* q, const Ahead<A, F>* ahead,
+                    typename A::I* sum, int from, int to) {
   if constexpr (A::pairs_of_products && !full_range(formats[F])) {
-    pair_dots<A, F, G>(w, q, sum, from, to);
+    pair_dots<A, F, G>(w, q, ahead, sum, from, to);
   } else {
-    whole_dots<A, F, G>(w, q, sum, from, to);
+    whole_dots<A, F, G>(w, q, ahead, sum, from, to);
   }
 }
 
@@ -233,10 +249,11 @@ PL_INLINE void add_block(typename A::I sum, typename A::I second, const Scales<A
 }
 
 // aux: with a bias, int32 [K/32][1 or 2][NT] = -bias * sum; with minima, f32 d * sum, the same shape.
+// `ahead`: what to ask for meanwhile, or null.
 template <class A, int F, int NT, int G>
 PL_INLINE void rows_of_block(const typename A::I* w, const Scales<A>& s, const int8_t* q,
-                          const float* d, const int32_t* bias, const float* minima,
-                          typename A::V* total) {
+                             const float* d, const int32_t* bias, const float* minima,
+                             const Ahead<A, F>* ahead, typename A::V* total) {
   constexpr Format f = formats[F];
   typename A::I sum[G], second[G];
   PL_UNROLL
@@ -244,8 +261,8 @@ PL_INLINE void rows_of_block(const typename A::I* w, const Scales<A>& s, const i
     sum[t] = second[t] = bias_of<A>(f) ? A::repeat32(bias + t) : A::zeros();
     if constexpr (f.pair() && bias_of<A>(f)) second[t] = A::repeat32(bias + NT + t);
   }
-  dots<A, F, G>(w, q, sum, 0, f.pair() ? 4 : 8);
-  if constexpr (f.pair()) dots<A, F, G>(w, q, second, 4, 8);
+  dots<A, F, G>(w, q, ahead, sum, 0, f.pair() ? 4 : 8);
+  if constexpr (f.pair()) dots<A, F, G>(w, q, ahead, second, 4, 8);
   PL_UNROLL
   for (int t = 0; t < G; ++t) {
     add_block<A, F>(sum[t], second[t], s, d + t, minima + t, NT, total[t]);
@@ -269,17 +286,18 @@ struct Reader {
   PL_INLINE void multiply(const int8_t* q, const float* d, const int32_t* bias, const float* minima,
                           typename A::V* total) {
     constexpr int G = together<A, NT>;
-    prefetch<A, F>(scales, low, high);
+    const Ahead<A, F> ahead{scales, low, high};
     typename A::I w[8];
     Units<A, F>::load(low, high, w);
     const Scales<A> s = block_scales<A, F>(scales, head, head_min);
     PL_UNROLL
     for (int t = 0; t + G <= NT; t += G) {
-      rows_of_block<A, F, NT, G>(w, s, q + t * 32, d + t, bias + t, minima + t, total + t);
+      rows_of_block<A, F, NT, G>(w, s, q + t * 32, d + t, bias + t, minima + t,
+                                 t == 0 ? &ahead : nullptr, total + t);
     }
     if constexpr (NT % G != 0) {
       constexpr int t = NT / G * G;
-      rows_of_block<A, F, NT, NT % G>(w, s, q + t * 32, d + t, bias + t, minima + t, total + t);
+      rows_of_block<A, F, NT, NT % G>(w, s, q + t * 32, d + t, bias + t, minima + t, nullptr, total + t);
     }
     low += 4 * A::W * f.low;
     high += 4 * A::W * f.high;
