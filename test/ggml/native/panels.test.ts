@@ -132,6 +132,22 @@ describe('panels in a graph', () => {
     });
   });
 
+  test("the experts' weighted sum takes the residual along", async () => {
+    const [slots, tokens] = [2, 6];
+    const [fused] = await agree((graph, [, , , gate]) => {
+      assert.ok(gate);
+      const rows = normals(k * slots * tokens, 7);
+      const x = graph.input('x', GgmlType.F32, [k, slots, tokens], rows);
+      const chosen = Int32Array.from({ length: slots * tokens }, (_, i) => (i * 3) % experts);
+      const ids = graph.input('ids', GgmlType.I32, [slots, tokens], chosen);
+      const factors = normals(slots * tokens, 8);
+      const weights = graph.input('weights', GgmlType.F32, [1, slots, tokens], factors);
+      const residual = graph.input('residual', GgmlType.F32, [n, tokens], normals(n * tokens, 4));
+      return [graph.add(residual, graph.mixedExperts(gate, x, ids, weights))];
+    });
+    assert.equal(fused, 3); // one quantisation, the products, the sum
+  });
+
   test('a norm in front and a sum behind are done in the same pass', async () => {
     for (const rows of [1, 5, 64]) {
       const build = (graph: Graph, [a, b]: readonly Weight[]) => {
