@@ -91,9 +91,23 @@ PL_API void pl_op_moe(void*, int ith, int nth, void* params);
 PL_STRUCT(pl_expert_sum, PL_EXPERT_SUM_FIELDS)
 PL_API void pl_op_expert_sum(void*, int ith, int nth, void* params);
 
+// RMS norm of rows that others than products read: dst = x weight / sqrt(mean(x^2) + eps), and the residual.
+#define PL_RMS_NORM_FIELDS(P, I, F, S) \
+  P(x)            /* f32 [K, rows] */ \
+  I(x_stride)     /* bytes between rows */ \
+  I(k) I(rows) \
+  P(weight)       /* f32 [K] */ \
+  F(eps) \
+  P(residual)     /* f32 added to dst, or null */ \
+  I(residual_stride) \
+  P(dst)          /* f32 [K, rows] */
+PL_STRUCT(pl_rms_norm, PL_RMS_NORM_FIELDS)
+PL_API void pl_op_rms_norm(void*, int ith, int nth, void* params);
+
 #define PL_LINEAR_STRUCTS(X)             \
   X(pl_quantize, PL_QUANTIZE_FIELDS)     \
   X(pl_linear, PL_LINEAR_FIELDS)         \
   X(pl_get_rows, PL_GET_ROWS_FIELDS)     \
   X(pl_moe, PL_MOE_FIELDS)               \
-  X(pl_expert_sum, PL_EXPERT_SUM_FIELDS)
+  X(pl_expert_sum, PL_EXPERT_SUM_FIELDS) \
+  X(pl_rms_norm, PL_RMS_NORM_FIELDS)

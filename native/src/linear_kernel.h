@@ -497,6 +497,7 @@ const LinearPath* make_path() {
   p.quantize = quantize_row<A>;
   p.finish = finish<A>;
   p.weighted_sum = weighted_sum<A>;
+  p.norm = norm<A>;
   return &p;
 }
 

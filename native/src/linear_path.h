@@ -54,6 +54,9 @@ struct LinearPath {
   // out[i] = sum over s < slots of weights[s] parts[s stride + i], plus residual[i] when not null.
   void (*weighted_sum)(const float* parts, int64_t stride, int64_t slots, const float* weights,
                        const float* residual, float* out, int64_t count);
+  // out[i] = x[i] weight[i] / rms(x), plus residual[i] when not null.
+  void (*norm)(const float* x, int64_t k, const float* weight, float eps, const float* residual,
+               float* out);
 };
 
 const LinearPath* linear_amx();

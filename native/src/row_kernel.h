@@ -93,7 +93,7 @@ void finish(int epilogue, const float* a, const float* b, const uint8_t* residua
   }
 }
 
-// Up to W elements of the sum, so that a shorter piece at the end is added like the others.
+// Up to W elements, so that a shorter piece at the end of a row is treated like the others.
 template <class A>
 PL_INLINE typename A::V load_some(const float* p, int64_t count) {
   if (count >= A::W) return A::load_f32(p);
@@ -101,25 +101,37 @@ PL_INLINE typename A::V load_some(const float* p, int64_t count) {
   memcpy(lanes, p, static_cast<size_t>(count) * sizeof(float));
   return A::load_f32(lanes);
 }
+template <class A>
+PL_INLINE void store_some(float* p, typename A::V v, int64_t count) {
+  if (count >= A::W) return A::store(p, v);
+  float lanes[A::W];
+  A::store(lanes, v);
+  memcpy(p, lanes, static_cast<size_t>(count) * sizeof(float));
+}
 
 template <class A>
 void weighted_sum(const float* parts, int64_t stride, int64_t slots, const float* weights,
                   const float* residual, float* out, int64_t count) {
-  constexpr int W = A::W;
-  for (int64_t i = 0; i < count; i += W) {
+  for (int64_t i = 0; i < count; i += A::W) {
     const int64_t left = count - i;
     auto v = A::mul(load_some<A>(parts + i, left), A::splat(weights[0]));
     for (int64_t s = 1; s < slots; ++s) {
       v = A::fma(load_some<A>(parts + s * stride + i, left), A::splat(weights[s]), v);
     }
     if (residual != nullptr) v = A::add(v, load_some<A>(residual + i, left));
-    if (left >= W) {
-      A::store(out + i, v);
-    } else {
-      float lanes[W];
-      A::store(lanes, v);
-      memcpy(out + i, lanes, static_cast<size_t>(left) * sizeof(float));
-    }
+    store_some<A>(out + i, v, left);
+  }
+}
+
+template <class A>
+void norm(const float* x, int64_t k, const float* weight, float eps, const float* residual,
+          float* out) {
+  const auto factor = A::splat(rms_factor<A>(x, k, eps));
+  for (int64_t i = 0; i < k; i += A::W) {
+    const int64_t left = k - i;
+    auto v = A::mul(A::mul(load_some<A>(x + i, left), factor), load_some<A>(weight + i, left));
+    if (residual != nullptr) v = A::add(v, load_some<A>(residual + i, left));
+    store_some<A>(out + i, v, left);
   }
 }
 

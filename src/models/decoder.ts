@@ -4,7 +4,7 @@
  */
 import type { Graph } from '../ggml/graph.js';
 import type { Tensor } from '../ggml/tensor.js';
-import { declareLinear, type Linear, linear, Stream } from './layers.js';
+import { declareLinear, type Linear, linear, rmsNorm, Stream } from './layers.js';
 import { type Metadata, readHyperparameters } from './metadata.js';
 import type {
   Blueprint,
@@ -57,10 +57,10 @@ export function decoder<H extends Hyperparameters, B>(a: Architecture<H, B>): De
       }
       // The norm of the outputs' rows goes into the head's own pass, whoever else wants hidden rows.
       const rows = stream.finish(x); // [embedding, outputs]
-      const wanted = graph.rmsNorm(rows, norm.tensor, epsilon);
+      const wanted = rmsNorm(graph, rows, norm, epsilon);
       const z = linear(graph, head, wanted); // [vocabulary, outputs]
       const more = batch.hiddenRows !== undefined && batch.hiddenRows !== 'outputs';
-      const hidden = more && rows !== x ? graph.rmsNorm(x, norm.tensor, epsilon) : wanted;
+      const hidden = more && rows !== x ? rmsNorm(graph, x, norm, epsilon) : wanted;
       return { logits: a.logits?.(graph, h, z) ?? z, hidden, taps: stream.taps };
     }
 

@@ -125,9 +125,10 @@ export async function loadDflashModel(
 
   const allocations = await loader.load({ ...options, layouts: preferredLayouts() });
   const rotated = (graph: Graph, part: Tensor, weight: Weight, positions: Tensor) => {
-    const normed = graph.rmsNorm(
+    const normed = layers.rmsNorm(
+      graph,
       layers.splitHeads(graph, part, h.headDim),
-      weight.tensor,
+      weight,
       h.epsilon,
     );
     return graph.rope(normed, positions, h.rope);
@@ -145,7 +146,7 @@ export async function loadDflashModel(
 
     inject(graph, { features, positions, slice }) {
       graph.onlyOnce(); // rows are copied to where the cache ends now
-      const fused = graph.rmsNorm(graph.linear(fuse, features), contextNorm.tensor, h.epsilon);
+      const fused = layers.rmsNorm(graph, graph.linear(fuse, features), contextNorm, h.epsilon);
       for (const [layer, { qkv, kNorm }] of blocks.entries()) {
         const { k, v } = layers.project(graph, qkv, fused, h, layer);
         const keys = rotated(graph, k, kNorm, positions);
@@ -163,7 +164,7 @@ export async function loadDflashModel(
       let x = graph.rows(table, tokens); // [embedding, B]
       if (embeddingScale !== 1) x = graph.scale(x, embeddingScale);
       for (const [layer, b] of blocks.entries()) {
-        const normed = graph.rmsNorm(x, b.attentionNorm.tensor, h.epsilon);
+        const normed = layers.rmsNorm(graph, x, b.attentionNorm, h.epsilon);
         const { q, k, v } = layers.project(graph, b.qkv, normed, h, layer);
         const options = {
           scale,
@@ -178,11 +179,11 @@ export async function loadDflashModel(
           options,
         );
         const sum = graph.add(x, layers.linear(graph, b.output, seen));
-        const inner = graph.rmsNorm(sum, b.networkNorm.tensor, h.epsilon);
+        const inner = layers.rmsNorm(graph, sum, b.networkNorm, h.epsilon);
         x = graph.add(sum, qwen3Block.network(graph, b, inner));
       }
       const rows = graph.getRows(x, outputs);
-      let z = layers.linear(graph, head, graph.rmsNorm(rows, norm.tensor, h.epsilon));
+      let z = layers.linear(graph, head, layers.rmsNorm(graph, rows, norm, h.epsilon));
       if (logitScale !== 1) z = graph.scale(z, logitScale);
       if (softcap > 0) z = graph.scale(graph.tanh(graph.scale(z, 1 / softcap)), softcap);
       return z;

@@ -102,7 +102,7 @@ function network(graph: Graph, b: Block, x: Tensor): Tensor {
 
 function block(stream: layers.Stream, h: Gemma3, b: Block, x: Tensor, layer: number): Tensor {
   const { graph, batch } = stream;
-  const norm = (y: Tensor, weight: Weight) => graph.rmsNorm(y, weight.tensor, h.epsilon);
+  const norm = (y: Tensor, weight: Weight) => layers.rmsNorm(graph, y, weight, h.epsilon);
   const attended = attention(graph, batch, h, b, norm(x, b.attentionNorm), layer);
   const kept = norm(stream.narrow(layer, attended), b.afterAttentionNorm);
   const sum = graph.add(stream.narrow(layer, x), kept);

@@ -4,10 +4,19 @@
  * rows whose logits are wanted. Shapes are in ggml's order; T is the number of rows of a batch.
  */
 import type { Graph } from '../ggml/graph.js';
+import { nativeKernels } from '../ggml/native/library.js';
+import { nativeNorm } from '../ggml/native/norm.js';
 import type { Tensor } from '../ggml/tensor.js';
 import type { Activation, Weight } from '../ggml/weight.js';
 import type { ForwardBatch, Hyperparameters, KeptRows } from './model.js';
 import type { WeightLoader } from './weights.js';
+
+/** x / sqrt(mean(x^2) + epsilon) * weight over the first axis of x [k, ...]. */
+export function rmsNorm(graph: Graph, x: Tensor, weight: Weight, epsilon: number): Tensor {
+  const { kernels } = nativeKernels();
+  const native = kernels && nativeNorm(kernels, graph, x, weight.tensor, epsilon);
+  return native ?? graph.rmsNorm(x, weight.tensor, epsilon);
+}
 
 /** A matrix with what may come after it. */
 export interface Linear {

@@ -9,7 +9,7 @@ import type { Backend } from '../ggml/backend.js';
 import type { Graph } from '../ggml/graph.js';
 import { preferredLayouts } from '../ggml/layouts.js';
 import type { Tensor } from '../ggml/tensor.js';
-import { type Linear, linear, Stream } from './layers.js';
+import { type Linear, linear, rmsNorm, Stream } from './layers.js';
 import type { ModelSource } from './load.js';
 import { Metadata, readHyperparameters } from './metadata.js';
 import type { CacheRows, LanguageModel, SequenceSlice } from './model.js';
@@ -104,13 +104,13 @@ export async function loadMtpModel(
     weightBytes: allocations.reduce((sum, { bytes }) => sum + bytes, 0),
     cacheLayout: () => [{ kRow: rows, vRow: rows }],
     forward(graph, { tokens, hidden, positions, sequence, outputs, window }) {
-      const e = graph.rmsNorm(graph.rows(table, tokens), tokenNorm.tensor, h.epsilon);
-      const before = graph.rmsNorm(hidden, hiddenNorm.tensor, h.epsilon);
+      const e = rmsNorm(graph, graph.rows(table, tokens), tokenNorm, h.epsilon);
+      const before = rmsNorm(graph, hidden, hiddenNorm, h.epsilon);
       const joined = graph.linear(join, graph.concat(e, before, 0)); // [embedding, T]
       const batch = { tokens, positions, sequences: [sequence], outputs };
       const stream = new Stream(graph, batch, 1);
       const x = qwen3Block.block(stream, { ...single, window }, block, joined, 0);
-      const normed = graph.rmsNorm(x, norm.tensor, h.epsilon);
+      const normed = rmsNorm(graph, x, norm, h.epsilon);
       return { logits: linear(graph, head, normed), hidden: normed };
     },
     dispose() {

@@ -68,7 +68,7 @@ function attention(
 ) {
   const { q, k, v } = layers.project(graph, b.qkv, x, h, layer); // [head * heads, T]
   // The norms span all heads, so they come first.
-  const normed = (part: Tensor, norm: Weight) => graph.rmsNorm(part, norm.tensor, h.epsilon);
+  const normed = (part: Tensor, norm: Weight) => layers.rmsNorm(graph, part, norm, h.epsilon);
   const heads = (part: Tensor) => layers.splitHeads(graph, part, h.headDim);
   const [queries, keys] = [heads(normed(q, b.qNorm)), heads(normed(k, b.kNorm))];
   const options = { scale: 1 / Math.sqrt(h.headDim), rope: h.rope };
@@ -82,10 +82,10 @@ function network(graph: Graph, b: Block, x: Tensor): Tensor {
 
 function block(stream: layers.Stream, h: Olmoe, b: Block, x: Tensor, layer: number): Tensor {
   const { graph, batch } = stream;
-  const normed = graph.rmsNorm(x, b.attentionNorm.tensor, h.epsilon);
+  const normed = layers.rmsNorm(graph, x, b.attentionNorm, h.epsilon);
   const attended = attention(graph, batch, h, b, normed, layer);
   const sum = graph.add(stream.narrow(layer, x), stream.narrow(layer, attended));
-  return graph.add(sum, network(graph, b, graph.rmsNorm(sum, b.networkNorm.tensor, h.epsilon)));
+  return graph.add(sum, network(graph, b, layers.rmsNorm(graph, sum, b.networkNorm, h.epsilon)));
 }
 
 export const olmoe: Decoder = decoder({ hyperparameters, weights, block, tied: false });

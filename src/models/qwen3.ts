@@ -106,10 +106,10 @@ function network(graph: Graph, b: Block, x: Tensor): Tensor {
 
 function block(stream: layers.Stream, h: Qwen3, b: Block, x: Tensor, layer: number): Tensor {
   const { graph, batch } = stream;
-  const normed = graph.rmsNorm(x, b.attentionNorm.tensor, h.epsilon);
+  const normed = layers.rmsNorm(graph, x, b.attentionNorm, h.epsilon);
   const attended = attention(graph, batch, h, b, normed, layer);
   const sum = graph.add(stream.narrow(layer, x), stream.narrow(layer, attended));
-  return graph.add(sum, network(graph, b, graph.rmsNorm(sum, b.networkNorm.tensor, h.epsilon)));
+  return graph.add(sum, network(graph, b, layers.rmsNorm(graph, sum, b.networkNorm, h.epsilon)));
 }
 
 /** The block by itself, for draft models that are made of it. */

@@ -4,8 +4,12 @@
  */
 import type { CustomOperation, Graph } from '../graph.js';
 import type { Tensor } from '../tensor.js';
+import type { GgmlType } from '../types.js';
 import type { NativeKernels } from './library.js';
-import { reserveParameters } from './parameters.js';
+import { type Parameters, reserveParameters } from './parameters.js';
+
+/** Elements from which on simple work on rows is shared among threads: some microseconds of it. */
+export const worthSharing = 1 << 13;
 
 /** `Graph.custom` for a function with the signature of `pl_op_*` and its parameter struct. */
 export function nativeOperation(
@@ -22,4 +26,33 @@ export function nativeOperation(
     function: kernels.address('pl_op_pooled'),
     userdata: pooled.address,
   });
+}
+
+export interface CustomShape {
+  readonly type: GgmlType;
+  readonly shape: readonly number[];
+  readonly sources: readonly Tensor[];
+  readonly tasks?: number;
+}
+
+/**
+ * The operation `pl_op_<name>` with the struct `pl_<name>`, whose values name the result as well;
+ * `tasks: 1` keeps it on the thread that walks the graph.
+ */
+export function customWith(
+  graph: Graph,
+  kernels: NativeKernels,
+  name: string,
+  options: CustomShape,
+  fill: (into: Parameters, result: Tensor) => void,
+): Tensor {
+  const reserved = reserveParameters(kernels, graph, `pl_${name}`);
+  const made = nativeOperation(kernels, graph, {
+    name,
+    ...options,
+    function: kernels.address(`pl_op_${name}`),
+    userdata: reserved.address,
+  });
+  fill(reserved, made);
+  return made;
 }

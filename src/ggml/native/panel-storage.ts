@@ -6,11 +6,12 @@ import { normOf, noteAdder } from '../fusion.js';
 import type { Graph } from '../graph.js';
 import { fail, requireType } from '../graph-core.js';
 import type { Tensor } from '../tensor.js';
-import { GgmlType, rowBytes } from '../types.js';
+import { GgmlType } from '../types.js';
 import type { Activation, Weight, WeightSpec, WeightStorage } from '../weight.js';
 import type { NativeKernels } from './library.js';
-import { nativeOperation } from './operation.js';
-import { type Parameters, reserveParameters } from './parameters.js';
+import { customWith, worthSharing } from './operation.js';
+import type { Parameters } from './parameters.js';
+import { addsEvenly, evenRows, residualOf, rowStride } from './rows.js';
 
 const epilogues: Readonly<Record<Activation, number>> = { silu: 1, gelu: 2 };
 
@@ -28,9 +29,6 @@ const fieldNames = Array.from({ length: mostTogether }, (_, index) => ({
   bytes: `bytes${index}`,
 }));
 type FieldNames = (typeof fieldNames)[number];
-
-/** Elements from which on quantising is shared among threads: some microseconds of work. */
-const worthSharing = 1 << 13;
 
 /** Key of a graph's quantised activations by source. */
 const quantized = Symbol('quantized');
@@ -300,53 +298,4 @@ export class PanelStorage implements WeightStorage {
     const { type = GgmlType.F32, ...rest } = options;
     return customWith(graph, this.kernels, name, { type, shape, sources, ...rest }, fill);
   }
-}
-
-interface CustomShape {
-  readonly type: GgmlType;
-  readonly shape: readonly number[];
-  readonly sources: readonly Tensor[];
-  readonly tasks?: number;
-}
-
-/** A native operation whose parameters name its own result. */
-function customWith(
-  graph: Graph,
-  kernels: NativeKernels,
-  name: string,
-  options: CustomShape,
-  fill: (into: Parameters, result: Tensor) => void,
-): Tensor {
-  const reserved = reserveParameters(kernels, graph, `pl_${name}`);
-  const made = nativeOperation(kernels, graph, {
-    name,
-    ...options,
-    function: kernels.address(`pl_op_${name}`),
-    userdata: reserved.address,
-  });
-  fill(reserved, made);
-  return made;
-}
-
-/** Whether a product's pass can add `other` to its result: the same shape, or one row for all. */
-function addsEvenly(other: Tensor, result: Tensor): boolean {
-  if (other.type !== GgmlType.F32 || !other.contiguousFrom(1)) return false;
-  const same = other.shape.every((extent, axis) => extent === result.shape[axis as 0]);
-  return same || (other.shape[0] === result.shape[0] && other.elements === other.shape[0]);
-}
-
-/** The fields for a tensor that is added to a result: its rows, or one row for all. */
-function residualOf(residual: Tensor) {
-  const one = residual.elements === residual.shape[0];
-  return { residual, residual_stride: one ? 0 : rowStride(residual) };
-}
-
-/** Rows at even distances, copied if need be. */
-function evenRows(graph: Graph, x: Tensor): Tensor {
-  return x.contiguousFrom(1) ? x : graph.cont(x);
-}
-
-/** Bytes from a row to the next, whatever axis it is on. */
-function rowStride(x: Tensor): number {
-  return x.shape[1] === 1 ? rowBytes(x.type, x.shape[0]) : x.strides[1];
 }

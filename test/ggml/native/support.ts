@@ -16,6 +16,7 @@ const signatures = {
   pl_op_get_rows: op,
   pl_op_moe: op,
   pl_op_expert_sum: op,
+  pl_op_rms_norm: op,
 } as const;
 export type OpName = keyof typeof signatures;
 
