@@ -34,7 +34,9 @@ namespace {
 constexpr int64_t kGroups = 4096;  // counters at the start of the scratch
 constexpr int64_t kCounterBytes = kGroups * 4;
 constexpr int64_t kMostStates = int64_t{32} << 20;  // bytes for states of chunks
-constexpr int64_t kFewRows = 32;  // query rows of a KV head that wait for memory rather than arithmetic
+constexpr int64_t kHeads = 4;     // KV heads of a unit with more than kFewRows query rows
+constexpr int64_t kUnits = 4;     // of a thread, where chunks are shared out
+constexpr int64_t kLeastRun = 4;  // chunks of a unit where heads are enough to share
 
 struct Shape {
   int group, tile_tokens, dim, v_dim, v_pad, state;
@@ -157,13 +159,15 @@ void finish_unit(const Ops& o, const pl_attention& p, const Shape& s, const Tile
 // How an operation is cut into units of work. It changes nothing but the time.
 struct Plan {
   int heads;       // KV heads of a unit (fewer in the last of a tile)
-  int64_t ranges;  // units of a tile or chunk
-  bool split;      // a unit is one chunk of a tile, else all of them
+  int64_t ranges;  // ranges of heads of a tile
+  int64_t run;     // chunks of a unit (fewer in the last of a tile): they come one after the other
+  bool split;      // whether units of a tile share out its chunks
 };
 
-// Few query rows wait for memory, which is read fastest whole row by whole row: then a unit has as
-// many heads as its work area holds, and threads share out chunks of positions. Many rows are bound
-// by arithmetic, and tiles are enough to share.
+int64_t parts_of(const Plan& plan, const Tile& t) { return (t.chunks + plan.run - 1) / plan.run; }
+
+// Memory is read fastest in long runs, whole rows of all heads, and what a unit asks for ahead is its
+// own. So units are as large as they can be while every thread gets some.
 Plan plan_of(const pl_attention& p, const Shape& s, int64_t threads) {
   int64_t tiles = 0, chunks = 0, all_chunks = 0, floats = 0;
   int tokens = 1;
@@ -177,21 +181,32 @@ Plan plan_of(const pl_attention& p, const Shape& s, int64_t threads) {
   }
   Plan plan;
   const int64_t rows = static_cast<int64_t>(tokens) * s.group;
-  const int64_t most = rows > kFewRows ? 1 : s.unit_rows / rows;
+  const int64_t fit = s.unit_rows / rows;
+  const int64_t most = rows > kFewRows && kHeads < fit ? kHeads : fit;
   plan.heads = static_cast<int>(most < p.kv_heads ? most : p.kv_heads);
   const auto cut = [&] { plan.ranges = (p.kv_heads + plan.heads - 1) / plan.heads; };
   cut();
-  plan.split = chunks > 1 && tiles * plan.ranges < 16 * threads && tiles * p.kv_heads <= kGroups &&
-               kCounterBytes + 4 * (threads * s.thread_floats + floats) <= p.scratch_bytes;
-  while (plan.heads > 1 && threads > 1 &&
-         (plan.split ? all_chunks : tiles) * plan.ranges < 2 * threads) {
+  const bool can_split =
+      chunks > 1 && tiles * p.kv_heads <= kGroups &&
+      kCounterBytes + 4 * (threads * s.thread_floats + floats) <= p.scratch_bytes;
+  // Few rows wait for memory: threads share out chunks. More rows wait for arithmetic, and halves of
+  // the heads do as well.
+  const auto units = [&] { return (can_split && rows <= kFewRows ? all_chunks : tiles) * plan.ranges; };
+  while (plan.heads > 1 && threads > 1 && units() < 2 * threads) {
     plan.heads = (plan.heads + 1) / 2;
     cut();
   }
+  plan.run = chunks > 0 ? chunks : 1;
+  if (can_split && threads > 1) {
+    const int64_t run = all_chunks * plan.ranges / (kUnits * threads);
+    const int64_t least = tiles * plan.ranges < 2 * threads ? 1 : kLeastRun;
+    plan.run = run < least ? least : run < plan.run ? run : plan.run;
+  }
+  plan.split = plan.run < chunks;
   return plan;
 }
 
-// The last thread to finish a chunk of a tile x range of heads merges all its chunks in order.
+// The last thread to finish a run of chunks of a tile x range of heads merges all its chunks in order.
 void run(pl_attention& p, const Shape& s, const Plan& plan, float* partials, float* work) {
   const Ops& o = ops();
   auto* counters = reinterpret_cast<uint32_t*>(p.scratch);
@@ -208,7 +223,7 @@ void run(pl_attention& p, const Shape& s, const Plan& plan, float* partials, flo
         offset += t.chunks * p.kv_heads * t.tokens * s.group * s.state;
       }
       if (!tiles.next(&t)) return;
-      units = plan.ranges * (plan.split ? t.chunks : 1);
+      units = plan.ranges * parts_of(plan, t);
     }
     stop = stop || aborted(p.abort);
     const int64_t index = ticket - begin, range = index % plan.ranges;
@@ -216,12 +231,16 @@ void run(pl_attention& p, const Shape& s, const Plan& plan, float* partials, flo
     const int heads = static_cast<int>(left < plan.heads ? left : plan.heads);
     const int head_rows = t.tokens * s.group, rows = head_rows * heads;
     const int64_t size = static_cast<int64_t>(rows) * s.state;
-    const Unit u = unit_of(p, s, t, kv_head, heads);
+    const int64_t first = index / plan.ranges * plan.run;
+    const int64_t end = first + plan.run < t.chunks ? first + plan.run : t.chunks;
+    Unit u = unit_of(p, s, t, kv_head, heads);
+    u.first_chunk = t.first_chunk + first;
+    u.end_chunk = t.first_chunk + end;
     float* state = work;
     float* next = work + size;
     float* rest = work + 2 * size;
     if (!stop) o.prepare(u, rest);
-    if (!plan.split || t.chunks == 1) {
+    if (parts_of(plan, t) == 1) {
       for (int64_t c = 0; c < t.chunks && !stop; c++) {
         o.chunk(u, t.first_chunk + c, c == 0 ? state : next, rest);
         if (c > 0) o.merge(state, next, 0, 1, rows, s.v_pad);
@@ -231,10 +250,12 @@ void run(pl_attention& p, const Shape& s, const Plan& plan, float* partials, flo
       continue;
     }
     float* mine = partials + offset + kv_head * t.chunks * head_rows * s.state;
-    const int64_t c = index / plan.ranges;
-    if (!stop) o.chunk(u, t.first_chunk + c, mine + c * size, rest);
+    for (int64_t c = first; c < end && !stop; c++) {
+      o.chunk(u, t.first_chunk + c, mine + c * size, rest);
+      stop = aborted(p.abort);
+    }
     uint32_t* counter = counters + groups + range;
-    if (__atomic_add_fetch(counter, 1, __ATOMIC_ACQ_REL) < t.chunks) continue;
+    if (__atomic_add_fetch(counter, 1, __ATOMIC_ACQ_REL) < parts_of(plan, t)) continue;
     __atomic_store_n(counter, 0, __ATOMIC_RELAXED);
     if (stop) continue;
     o.merge(mine, mine + size, size, static_cast<int>(t.chunks - 1), rows, s.v_pad);

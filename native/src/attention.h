@@ -13,6 +13,8 @@ constexpr int kBlock = 64;
 constexpr int kChunk = 128;
 // Query rows (tokens x query heads of one KV head) that share one pass over K and V.
 constexpr int kRows = 96;
+// Query rows of a KV head up to which memory is what they wait for.
+constexpr int kFewRows = 8;
 // Query rows of all KV heads of a unit, where it has several.
 constexpr int kUnitRows = 256;
 
@@ -32,6 +34,7 @@ struct Unit {
   int64_t position;  // of the first token
   int64_t end;       // non-causal: every row sees [low, end); causal: 0
   int64_t window;    // 0: none
+  int64_t first_chunk, end_chunk;  // the chunks that will be run, in order
   int dim, v_dim, v_pad;
   float scale, softcap;
 };
@@ -64,10 +67,12 @@ inline size_t buffer_floats(int dim) {
   const size_t keys = 16 * ((static_cast<size_t>(dim) + 15) & ~static_cast<size_t>(15));
   return keys > 64 * kBlock ? keys : 64 * kBlock;
 }
+// Floats at the start of `work` that keep what was fetched, from chunk to chunk.
+constexpr size_t kFetchFloats = 48;
 // Floats of `work` that chunk() needs for query rows of all heads.
 inline size_t work_floats(int dim, int rows) {
   const size_t padded = (static_cast<size_t>(dim) + 15) & ~static_cast<size_t>(15);
-  return buffer_floats(dim) + static_cast<size_t>(rows) * (kBlock + padded + 1) + 16;
+  return kFetchFloats + buffer_floats(dim) + static_cast<size_t>(rows) * (kBlock + padded + 1) + 16;
 }
 
 const Ops& scalar_ops();

@@ -18,10 +18,11 @@ inline V load_half(const void* p) {
   const __m128i* h = static_cast<const __m128i*>(p);
   return {_mm256_cvtph_ps(_mm_loadu_si128(h)), _mm256_cvtph_ps(_mm_loadu_si128(h + 1))};
 }
-inline float half_value(const void* p) {
-  uint16_t h;
+inline V set1_half(const void* p) {
+  short h;
   std::memcpy(&h, p, 2);
-  return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(h)));
+  const __m256 x = _mm256_cvtph_ps(_mm_set1_epi16(h));
+  return {x, x};
 }
 inline V load_int8(const void* p) {
   const __m128i x = _mm_loadu_si128(static_cast<const __m128i*>(p));
@@ -53,19 +54,14 @@ inline V abs(V x) {
   const __m256 sign = _mm256_set1_ps(-0.0f);
   return {_mm256_andnot_ps(sign, x.a), _mm256_andnot_ps(sign, x.b)};
 }
-// Nearest integer, ties to even.
-inline V round(V x) {
-  constexpr int mode = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
-  return {_mm256_round_ps(x.a, mode), _mm256_round_ps(x.b, mode)};
-}
-// 2^n for whole n in [-127, 127]; -127 gives 0.
-inline V pow2(V n) {
-  const __m256i bias = _mm256_set1_epi32(127);
-  const auto one = [&](__m256 x) {
-    return _mm256_castsi256_ps(
-        _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(x), bias), 23));
+// p * 2^n for the whole number n in the lowest bits of `shifted`, as addition to the exponent. For p = 1
+// and n = -127 that is 0.
+inline V add_exponent(V p, V shifted) {
+  const auto one = [](__m256 a, __m256 n) {
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a),
+                                                _mm256_slli_epi32(_mm256_castps_si256(n), 23)));
   };
-  return {one(n.a), one(n.b)};
+  return {one(p.a, shifted.a), one(p.b, shifted.b)};
 }
 // Lanes in [low, high) of x, other lanes of y. Both limits may lie outside 0..16.
 inline V in_range(V x, V y, int low, int high) {
@@ -99,9 +95,7 @@ struct Part {
 constexpr int kParts = 2;
 inline Part part_zero() { return {_mm256_setzero_ps()}; }
 inline Part part_load(const float* p) { return {_mm256_loadu_ps(p)}; }
-inline Part part_load(const uint16_t* p) {
-  return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
-}
+inline Part part_of(V a, int part) { return {part ? a.b : a.a}; }
 inline Part part_fma(Part a, Part b, Part c) { return {_mm256_fmadd_ps(a.x, b.x, c.x)}; }
 // sum() of four vectors.
 inline void fold4(const Part (&t)[2][4], float* out) {

@@ -14,10 +14,10 @@ inline void store(float* p, V a) { _mm512_storeu_ps(p, a.x); }
 inline V load_half(const void* p) {
   return {_mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p)))};
 }
-inline float half_value(const void* p) {
-  uint16_t h;
+inline V set1_half(const void* p) {
+  short h;
   std::memcpy(&h, p, 2);
-  return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(h)));
+  return {_mm512_cvtph_ps(_mm256_set1_epi16(h))};
 }
 inline V load_int8(const void* p) {
   return {_mm512_cvtepi32_ps(
@@ -39,14 +39,11 @@ inline V fma(V a, V b, V c) { return {_mm512_fmadd_ps(a.x, b.x, c.x)}; }
 inline V max(V a, V b) { return {_mm512_max_ps(a.x, b.x)}; }
 inline V min(V a, V b) { return {_mm512_min_ps(a.x, b.x)}; }
 inline V abs(V a) { return {_mm512_abs_ps(a.x)}; }
-// Nearest integer, ties to even.
-inline V round(V a) {
-  return {_mm512_roundscale_ps(a.x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
-}
-// 2^n for whole n in [-127, 127]; -127 gives 0.
-inline V pow2(V n) {
-  return {_mm512_castsi512_ps(
-      _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n.x), _mm512_set1_epi32(127)), 23))};
+// p * 2^n for the whole number n in the lowest bits of `shifted`, as addition to the exponent. For p = 1
+// and n = -127 that is 0.
+inline V add_exponent(V p, V shifted) {
+  return {_mm512_castsi512_ps(_mm512_add_epi32(
+      _mm512_castps_si512(p.x), _mm512_slli_epi32(_mm512_castps_si512(shifted.x), 23)))};
 }
 // Lanes in [low, high) of a, other lanes of b. Both limits may lie outside 0..16.
 inline V in_range(V a, V b, int low, int high) {
@@ -76,7 +73,7 @@ using Part = V;
 constexpr int kParts = 1;
 inline Part part_zero() { return zero(); }
 inline Part part_load(const float* p) { return load(p); }
-inline Part part_load(const uint16_t* p) { return load_half(p); }
+inline Part part_of(V a, int) { return a; }
 inline Part part_fma(Part a, Part b, Part c) { return fma(a, b, c); }
 // sum() of four vectors.
 inline void fold4(const Part (&t)[1][4], float* out) {
@@ -90,67 +87,6 @@ inline void fold4(const Part (&t)[1][4], float* out) {
   const __m512i first = _mm512_castsi128_si512(_mm_setr_epi32(0, 4, 8, 12));
   _mm_storeu_ps(out, _mm512_castps512_ps128(_mm512_permutexvar_ps(first, c)));
 }
-// Keys that many rows of queries share are kept four at a time: of every 16 dimensions, four vectors
-// with a quarter of each key. So chains fold into sums of quarters without moving lanes.
-#define PL_PACKED_KEYS
-inline void pack_keys(const V (&keys)[4], float* out) {
-  const auto pick = [](__m512 a, __m512 b, auto half) {
-    return _mm512_shuffle_f32x4(a, b, decltype(half)::value);
-  };
-  using Low = std::integral_constant<int, 0x44>;
-  using High = std::integral_constant<int, 0xee>;
-  using Even = std::integral_constant<int, 0x88>;
-  using Odd = std::integral_constant<int, 0xdd>;
-  const __m512 a = pick(keys[0].x, keys[1].x, Low()), b = pick(keys[2].x, keys[3].x, Low());
-  const __m512 c = pick(keys[0].x, keys[1].x, High()), d = pick(keys[2].x, keys[3].x, High());
-  _mm512_storeu_ps(out, pick(a, b, Even()));
-  _mm512_storeu_ps(out + 16, pick(a, b, Odd()));
-  _mm512_storeu_ps(out + 32, pick(c, d, Even()));
-  _mm512_storeu_ps(out + 48, pick(c, d, Odd()));
-}
-// scores[r][0..7] with two groups of packed keys, in the order of score_tile.
-template <int R>
-inline void packed_tile(const float* q, int dim, const float* keys, float* scores, int scores_stride) {
-  const float* second = keys + 4 * dim;
-  __m512 sums[R][2];
-#pragma GCC unroll 2
-  for (int quarter = 0; quarter < 2; quarter++) {
-    __m512 low[R][2], high[R][2];
-#pragma GCC unroll 8
-    for (int r = 0; r < R; r++)
-      low[r][0] = low[r][1] = high[r][0] = high[r][1] = _mm512_setzero_ps();
-    for (int d = 0; d < dim; d += 16) {
-      const float *k0 = keys + 4 * d + 16 * quarter, *k1 = second + 4 * d + 16 * quarter;
-      const __m512 a = _mm512_loadu_ps(k0), b = _mm512_loadu_ps(k1);
-      const __m512 c = _mm512_loadu_ps(k0 + 32), e = _mm512_loadu_ps(k1 + 32);
-#pragma GCC unroll 8
-      for (int r = 0; r < R; r++) {
-        const float* own = q + r * dim + d + 4 * quarter;
-        const __m512 x = _mm512_broadcast_f32x4(_mm_loadu_ps(own));
-        low[r][0] = _mm512_fmadd_ps(x, a, low[r][0]);
-        low[r][1] = _mm512_fmadd_ps(x, b, low[r][1]);
-        const __m512 y = _mm512_broadcast_f32x4(_mm_loadu_ps(own + 8));
-        high[r][0] = _mm512_fmadd_ps(y, c, high[r][0]);
-        high[r][1] = _mm512_fmadd_ps(y, e, high[r][1]);
-      }
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < R; r++)
-#pragma GCC unroll 2
-      for (int g = 0; g < 2; g++) {
-        const __m512 half = _mm512_add_ps(low[r][g], high[r][g]);
-        sums[r][g] = quarter == 0 ? half : _mm512_add_ps(sums[r][g], half);
-      }
-  }
-  const __m512i order = _mm512_castsi256_si512(_mm256_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13));
-#pragma GCC unroll 8
-  for (int r = 0; r < R; r++) {
-    const __m512 pairs = _mm512_add_ps(_mm512_shuffle_ps(sums[r][0], sums[r][1], 0x44),
-                                       _mm512_shuffle_ps(sums[r][0], sums[r][1], 0xee));
-    const __m512 all = _mm512_add_ps(_mm512_shuffle_ps(pairs, pairs, 0x88),
-                                     _mm512_shuffle_ps(pairs, pairs, 0xdd));
-    _mm256_storeu_ps(scores + r * scores_stride,
-                     _mm512_castps512_ps256(_mm512_permutexvar_ps(order, all)));
-  }
-}
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
+// Keys that many rows share are packed, see attention_vec_avx512_keys.h.
+#define PL_PACKED_KEYS

@@ -23,10 +23,11 @@ inline V load_half(const void* p) {
   PL_EACH r.x[i] = vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(b + 8 * i)));
   return r;
 }
-inline float half_value(const void* p) {
+inline V set1_half(const void* p) {
   uint16_t h;
   std::memcpy(&h, p, 2);
-  return vgetq_lane_f32(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(h))), 0);
+  const float32x4_t x = vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(h)));
+  return {{x, x, x, x}};
 }
 inline V load_int8(const void* p) {
   const int8x16_t b = vld1q_s8(static_cast<const int8_t*>(p));
@@ -77,16 +78,12 @@ inline V abs(V a) {
   PL_EACH a.x[i] = vabsq_f32(a.x[i]);
   return a;
 }
-// Nearest integer, ties to even.
-inline V round(V a) {
-  PL_EACH a.x[i] = vrndnq_f32(a.x[i]);
-  return a;
-}
-// 2^n for whole n in [-127, 127]; -127 gives 0.
-inline V pow2(V n) {
-  PL_EACH n.x[i] = vreinterpretq_f32_s32(
-      vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n.x[i]), vdupq_n_s32(127)), 23));
-  return n;
+// p * 2^n for the whole number n in the lowest bits of `shifted`, as addition to the exponent. For p = 1
+// and n = -127 that is 0.
+inline V add_exponent(V p, V shifted) {
+  PL_EACH p.x[i] = vreinterpretq_f32_s32(
+      vaddq_s32(vreinterpretq_s32_f32(p.x[i]), vshlq_n_s32(vreinterpretq_s32_f32(shifted.x[i]), 23)));
+  return p;
 }
 // Lanes in [low, high) of a, other lanes of b. Both limits may lie outside 0..16.
 inline V in_range(V a, V b, int low, int high) {
@@ -116,9 +113,7 @@ struct Part {
 constexpr int kParts = 4;
 inline Part part_zero() { return {vdupq_n_f32(0.0f)}; }
 inline Part part_load(const float* p) { return {vld1q_f32(p)}; }
-inline Part part_load(const uint16_t* p) {
-  return {vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)))};
-}
+inline Part part_of(V a, int part) { return {a.x[part]}; }
 inline Part part_fma(Part a, Part b, Part c) { return {vfmaq_f32(c.x, a.x, b.x)}; }
 // sum() of four vectors.
 inline void fold4(const Part (&t)[4][4], float* out) {

@@ -55,10 +55,10 @@ inline uint16_t float_to_half(float f) {
   std::memcpy(&r, &m, 4);
   return static_cast<uint16_t>(sign | (r - 0x3f000000u));
 }
-inline float half_value(const void* p) {
+inline V set1_half(const void* p) {
   uint16_t h;
   std::memcpy(&h, p, 2);
-  return half_to_float(h);
+  return set1(half_to_float(h));
 }
 inline V load_half(const void* p) {
   uint16_t h[16];
@@ -114,24 +114,22 @@ inline V abs(V a) {
   PL_EACH a.x[i] = a.x[i] < 0 ? -a.x[i] : a.x[i];
   return a;
 }
-inline V round(V a) {
-  // |a| < 2^22: adding 1.5 * 2^23 leaves the nearest whole number, ties to even.
-  PL_EACH a.x[i] = (a.x[i] + 12582912.0f) - 12582912.0f;
-  return a;
-}
 inline void store_int8(void* p, V a) {
-  a = round(a);
-  PL_EACH static_cast<int8_t*>(p)[i] = static_cast<int8_t>(a.x[i]);
+  // |a| < 2^22: adding 1.5 * 2^23 leaves the nearest whole number, ties to even.
+  PL_EACH static_cast<int8_t*>(p)[i] =
+      static_cast<int8_t>((a.x[i] + 12582912.0f) - 12582912.0f);
 }
-inline V pow2(V n) {
+// p * 2^n for the whole number n in the lowest bits of `shifted`, as addition to the exponent. For p = 1
+// and n = -127 that is 0.
+inline V add_exponent(V p, V shifted) {
   PL_EACH {
-    const float shifted = n.x[i] + 12582912.0f;
-    uint32_t bits;
-    std::memcpy(&bits, &shifted, 4);
-    bits = (bits - 0x4b400000u + 127) << 23;
-    std::memcpy(&n.x[i], &bits, 4);
+    uint32_t bits, n;
+    std::memcpy(&bits, &p.x[i], 4);
+    std::memcpy(&n, &shifted.x[i], 4);
+    bits += n << 23;
+    std::memcpy(&p.x[i], &bits, 4);
   }
-  return n;
+  return p;
 }
 inline V in_range(V a, V b, int low, int high) {
   PL_EACH b.x[i] = i >= low && i < high ? a.x[i] : b.x[i];
@@ -151,7 +149,7 @@ using Part = V;
 constexpr int kParts = 1;
 inline Part part_zero() { return zero(); }
 inline Part part_load(const float* p) { return load(p); }
-inline Part part_load(const uint16_t* p) { return load_half(p); }
+inline Part part_of(V a, int) { return a; }
 inline Part part_fma(Part a, Part b, Part c) { return fma(a, b, c); }
 inline void fold4(const Part (&t)[1][4], float* out) {
   for (int i = 0; i < 4; i++) out[i] = sum(t[0][i]);
