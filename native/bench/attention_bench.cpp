@@ -75,27 +75,10 @@ double typical(std::vector<double> times) {
   return times[std::getenv("BENCH_MIN") ? 0 : times.size() / 2];
 }
 
-// Reads a part of memory as several streams in turn: a core reads a few streams faster than one.
-uint64_t read_part(const uint8_t* memory, size_t size, size_t streams) {
-  uint64_t sums[8] = {};  // as many as a line has, so that additions do not wait for each other
-  const size_t part = size / streams / 256 * 256;
-  for (size_t j = 0; j < part; j += 256)
-    for (size_t s = 0; s < streams; s++) {
-      const auto* p = reinterpret_cast<const uint64_t*>(memory + s * part + j);
-      for (size_t k = 0; k < 32; k += 8)
-        for (size_t i = 0; i < 8; i++) sums[i] += p[k + i];
-    }
-  uint64_t sum = 0;
-  for (const uint64_t x : sums) sum += x;
-  return sum;
-}
 // Reads memory on all threads.
-void read_all(Pool& pool, const uint8_t* memory, size_t size, size_t streams) {
-  static std::atomic<uint64_t> sink{0};
-  pool.run([&](int i, int n) {
-    const size_t own = size / static_cast<size_t>(n) / 256 * 256;
-    sink += read_part(memory + own * static_cast<size_t>(i), own, streams);
-  });
+void read_all(Pool& pool, const uint8_t* memory, int64_t size) {
+  static std::atomic<int64_t> sink{0};
+  pool.run([&](int i, int n) { sink += pl_read_memory(memory + size / n * i, size / n); });
 }
 
 int64_t row_bytes(int type, int64_t n) { return type == 0 ? 4 * n : type == 1 ? 2 * n : n / 32 * 34; }
@@ -156,13 +139,8 @@ double run(Pool& pool, int threads, int heads, int kv_heads, int dim, int type, 
   std::vector<double> times, reads;
   for (int i = 0; i < runs; i++) {
     times.push_back(timed(pass) / layers);
-    if (!read_time) continue;
-    double best = 1e9;
-    for (const size_t streams : {1, 4})
-      best = std::min(best, timed([&] {
-        read_all(pool, memory, static_cast<size_t>(2 * stride * positions * layers), streams);
-      }));
-    reads.push_back(best / layers);
+    if (read_time)
+      reads.push_back(timed([&] { read_all(pool, memory, 2 * stride * positions * layers); }) / layers);
   }
   const double time = typical(times);
   if (read_time) *read_time = typical(reads);
