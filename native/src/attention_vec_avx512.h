@@ -68,13 +68,7 @@ inline float maximum(V a) {
   q = _mm_max_ss(q, _mm_movehdup_ps(q));
   return _mm_cvtss_f32(q);
 }
-// A vector is one register here: scores take it whole.
-using Part = V;
-constexpr int kParts = 1;
-inline Part part_zero() { return zero(); }
-inline Part part_load(const float* p) { return load(p); }
-inline Part part_of(V a, int) { return a; }
-inline Part part_fma(Part a, Part b, Part c) { return fma(a, b, c); }
+#include "attention_vec_whole.h"
 // sum() of four vectors.
 inline void fold4(const Part (&t)[1][4], float* out) {
   const auto halves = [](__m512 a, __m512 b) {

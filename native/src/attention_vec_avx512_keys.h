@@ -73,6 +73,13 @@ __attribute__((always_inline)) inline void packed_set(const float* q, int dim, c
     }
   }
 }
+template <int R>
+__attribute__((always_inline)) inline void keep_set(const __m512 (&acc)[R][4], float (&to)[R][4][16]) {
+#pragma GCC unroll 8
+  for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+    for (int g = 0; g < 4; g++) _mm512_store_ps(to[r][g], acc[r][g]);
+}
 // scores[r][0..15] with packed keys, in the order of score_tile. ask() gives the lines that a set asks for.
 template <int R, class Ask>
 inline void packed_tile(const float* q, int dim, const float* keys, float* scores, int stride,
@@ -81,10 +88,7 @@ inline void packed_tile(const float* q, int dim, const float* keys, float* score
   alignas(64) float even[R][4][16], odd[R][4][16];
   const size_t part = 4 * static_cast<size_t>(dim);
   packed_set<R>(q, dim, keys, ask(), acc);
-#pragma GCC unroll 8
-  for (int r = 0; r < R; r++)
-#pragma GCC unroll 4
-    for (int g = 0; g < 4; g++) _mm512_store_ps(even[r][g], acc[r][g]);
+  keep_set<R>(acc, even);
   packed_set<R>(q + 8, dim, keys + 2 * part, ask(), acc);
 #pragma GCC unroll 8
   for (int r = 0; r < R; r++)
@@ -92,10 +96,7 @@ inline void packed_tile(const float* q, int dim, const float* keys, float* score
     for (int g = 0; g < 4; g++)
       _mm512_store_ps(even[r][g], _mm512_add_ps(acc[r][g], _mm512_load_ps(even[r][g])));
   packed_set<R>(q + 4, dim, keys + part, ask(), acc);
-#pragma GCC unroll 8
-  for (int r = 0; r < R; r++)
-#pragma GCC unroll 4
-    for (int g = 0; g < 4; g++) _mm512_store_ps(odd[r][g], acc[r][g]);
+  keep_set<R>(acc, odd);
   packed_set<R>(q + 12, dim, keys + 3 * part, ask(), acc);
 #pragma GCC unroll 8
   for (int r = 0; r < R; r++) {

@@ -145,12 +145,7 @@ inline float maximum(V a) {
     for (int i = 0; i < half; i++) a.x[i] = a.x[i] > a.x[i + half] ? a.x[i] : a.x[i + half];
   return a.x[0];
 }
-using Part = V;
-constexpr int kParts = 1;
-inline Part part_zero() { return zero(); }
-inline Part part_load(const float* p) { return load(p); }
-inline Part part_of(V a, int) { return a; }
-inline Part part_fma(Part a, Part b, Part c) { return fma(a, b, c); }
+#include "attention_vec_whole.h"
 inline void fold4(const Part (&t)[1][4], float* out) {
   for (int i = 0; i < 4; i++) out[i] = sum(t[0][i]);
 }

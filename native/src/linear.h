@@ -62,5 +62,9 @@ template <class T>
 T* pointer(uint64_t address) {
   return reinterpret_cast<T*>(static_cast<uintptr_t>(address));
 }
+// Row `row` of f32 at an address; null stays null.
+inline const float* row_at(uint64_t address, int64_t row, int64_t stride) {
+  return address == 0 ? nullptr : pointer<const float>(address + static_cast<uint64_t>(row * stride));
+}
 
 }  // namespace pl

@@ -62,22 +62,16 @@ struct Weights {
   Scales<Amx> scales[8];
 
   void unpack(const uint8_t* panel, const Group& g, int blocks) {
-    Amx::V head = Amx::zero(), head_min = Amx::zero();
-    if constexpr (f.header_bytes() >= 2) head = Amx::load_f16(panel);
-    if constexpr (f.header_bytes() == 4) head_min = Amx::load_f16(panel + 2 * width);
-    const uint8_t *scale = panel + g.scales, *low = panel + g.low, *high = panel + g.high;
+    Blocks<Amx, F> own;
+    own.begin(panel, g);
     for (int b = 0; b < blocks; ++b) {
-      Ahead<Amx, F>{scale, low, high}.ask_all();
+      own.ahead().ask_all();
       Amx::I w[8];
-      Units<Amx, F>::load(low, high, w);
+      scales[b] = own.next(w);
       for (int c = 0; c < 8; ++c) {
         if constexpr (bias_of<Amx>(f) != 0) w[c] = _mm512_sub_epi8(w[c], Amx::bytes(bias_of<Amx>(f)));
         _mm512_store_si512(units[b] + c * 64, w[c]);
       }
-      scales[b] = block_scales<Amx, F>(scale, head, head_min);
-      low += 4 * width * f.low;
-      high += 4 * width * f.high;
-      scale += width * f.scale_bytes();
     }
   }
 };

@@ -270,8 +270,8 @@ PL_INLINE void rows_of_block(const typename A::I* w, const Scales<A>& s, const i
 }
 
 // Goes through a panel block by block.
-template <class A, int F, int NT>
-struct Reader {
+template <class A, int F>
+struct Blocks {
   static constexpr const Format& f = formats[F];
   const uint8_t *scales, *low, *high;
   typename A::V head, head_min;
@@ -282,28 +282,36 @@ struct Reader {
     if constexpr (f.header_bytes() == 4) head_min = A::load_f16(panel + 2 * A::W);
     scales = panel + g.scales, low = panel + g.low, high = panel + g.high;
   }
-  // total += the next block times NT rows.
-  PL_INLINE void multiply(const int8_t* q, const float* d, const int32_t* bias, const float* minima,
-                          typename A::V* total) {
-    constexpr int G = together<A, NT>;
-    const Ahead<A, F> ahead{scales, low, high};
-    typename A::I w[8];
+  PL_INLINE Ahead<A, F> ahead() const { return {scales, low, high}; }
+  // The units of the next block, and its scales.
+  PL_INLINE Scales<A> next(typename A::I* w) {
     Units<A, F>::load(low, high, w);
     const Scales<A> s = block_scales<A, F>(scales, head, head_min);
-    PL_UNROLL
-    for (int t = 0; t + G <= NT; t += G) {
-      rows_of_block<A, F, NT, G>(w, s, q + t * 32, d + t, bias + t, minima + t,
-                                 t == 0 ? &ahead : nullptr, total + t);
-    }
-    if constexpr (NT % G != 0) {
-      constexpr int t = NT / G * G;
-      rows_of_block<A, F, NT, NT % G>(w, s, q + t * 32, d + t, bias + t, minima + t, nullptr, total + t);
-    }
     low += 4 * A::W * f.low;
     high += 4 * A::W * f.high;
     scales += A::W * f.scale_bytes();
+    return s;
   }
 };
+
+// total += the next block times NT rows.
+template <class A, int F, int NT>
+PL_INLINE void multiply_block(Blocks<A, F>& blocks, const int8_t* q, const float* d,
+                              const int32_t* bias, const float* minima, typename A::V* total) {
+  constexpr int G = together<A, NT>;
+  const Ahead<A, F> ahead = blocks.ahead();
+  typename A::I w[8];
+  const Scales<A> s = blocks.next(w);
+  PL_UNROLL
+  for (int t = 0; t + G <= NT; t += G) {
+    rows_of_block<A, F, NT, G>(w, s, q + t * 32, d + t, bias + t, minima + t,
+                               t == 0 ? &ahead : nullptr, total + t);
+  }
+  if constexpr (NT % G != 0) {
+    constexpr int t = NT / G * G;
+    rows_of_block<A, F, NT, NT % G>(w, s, q + t * 32, d + t, bias + t, minima + t, nullptr, total + t);
+  }
+}
 
 // P panels at once, `step` bytes apart, with their results `out_step` floats apart.
 template <class A, int F, int NT, int P>
@@ -320,15 +328,15 @@ void tile(const uint8_t* panel, int64_t step, const int8_t* q, const float* d, c
     PL_UNROLL
     for (int t = 0; t < NT; ++t) total[p][t] = A::zero();
   }
-  Reader<A, F, NT> readers[P];
+  Blocks<A, F> panels[P];
   for (; blocks > 0; blocks -= 8) {
     const int here = blocks < 8 ? static_cast<int>(blocks) : 8;
     const Group g = here == 8 ? whole : group_layout(f, W, here);
     PL_UNROLL
-    for (int p = 0; p < P; ++p) readers[p].begin(panel + p * step, g);
+    for (int p = 0; p < P; ++p) panels[p].begin(panel + p * step, g);
     for (int b = 0; b < here; ++b) {
       PL_UNROLL
-      for (int p = 0; p < P; ++p) readers[p].multiply(q, d, bias, minima, total[p]);
+      for (int p = 0; p < P; ++p) multiply_block<A, F, NT>(panels[p], q, d, bias, minima, total[p]);
       q += NT * 32;
       d += NT;
       bias += NT * parts;
@@ -429,19 +437,15 @@ void real_tile(const uint8_t* panel, const float* x, int64_t stride, int64_t k, 
   }
 }
 
-template <int N>
-struct Rows {
-  static constexpr int value = N;
-};
+template <class A, int F, int NT>
+constexpr TileFn two_panels() {
+  if constexpr (NT <= A::streamed_rows) return tile<A, F, NT, 2>;
+  return nullptr;
+}
 
 template <class A, int F, int... NT>
-void fill_tiles(LinearPath& p) {
-  const auto two = [](auto rows) -> TileFn {
-    constexpr int N = decltype(rows)::value;
-    if constexpr (N <= A::streamed_rows) return tile<A, F, N, 2>;
-    return nullptr;
-  };
-  ((p.tile[F][NT] = tile<A, F, NT, 1>, p.two[F][NT] = two(Rows<NT>())), ...);
+void fill_sizes(LinearPath& p) {
+  ((p.tile[F][NT] = tile<A, F, NT, 1>, p.two[F][NT] = two_panels<A, F, NT>()), ...);
 }
 
 template <class A, int F>
@@ -452,9 +456,9 @@ void fill_format(LinearPath& p) {
   } else {
     p.aux_bytes[F] = (f.has_min() || bias_of<A>(f)) ? (f.pair() ? 8 : 4) : 0;
     p.make_aux[F] = make_aux<A, F>;
-    fill_tiles<A, F, 1, 2, 4>(p);
-    if constexpr (A::tile_rows >= 8) fill_tiles<A, F, 3, 6, 8>(p);
-    if constexpr (A::tile_rows == 16) fill_tiles<A, F, 12, 16>(p);
+    fill_sizes<A, F, 1, 2, 4>(p);
+    if constexpr (A::tile_rows >= 8) fill_sizes<A, F, 3, 6, 8>(p);
+    if constexpr (A::tile_rows == 16) fill_sizes<A, F, 12, 16>(p);
   }
   if constexpr (F + 1 < format_count) fill_format<A, F + 1>(p);
 }

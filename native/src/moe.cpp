@@ -192,10 +192,8 @@ PL_API void pl_op_expert_sum(void*, int ith, int nth, void* params) {
     const int64_t token = i / pieces, first = i % pieces * piece;
     const int64_t count = e.n - first < piece ? e.n - first : piece;
     if (count <= 0) continue;
-    const float* residual = nullptr;
-    if (e.residual) {
-      residual = pointer<const float>(e.residual + static_cast<uint64_t>(token * e.residual_stride)) + first;
-    }
+    const float* residual = row_at(e.residual, token, e.residual_stride);
+    if (residual != nullptr) residual += first;
     linear_path().weighted_sum(pointer<const float>(e.parts) + token * e.slots * e.n + first, e.n, e.slots,
                                pointer<const float>(e.weights) + token * e.slots, residual,
                                pointer<float>(e.dst) + token * e.n + first, count);

@@ -7,12 +7,8 @@ using namespace pl;
 PL_API void pl_op_rms_norm(void*, int ith, int nth, void* params) {
   const pl_rms_norm& n = *static_cast<const pl_rms_norm*>(params);
   for (int64_t row = n.rows * ith / nth; row < n.rows * (ith + 1) / nth; ++row) {
-    const float* residual = nullptr;
-    if (n.residual) {
-      residual = pointer<const float>(n.residual + static_cast<uint64_t>(row * n.residual_stride));
-    }
-    linear_path().norm(pointer<const float>(n.x + static_cast<uint64_t>(row * n.x_stride)), n.k,
-                       pointer<const float>(n.weight), static_cast<float>(n.eps), residual,
+    linear_path().norm(row_at(n.x, row, n.x_stride), n.k, pointer<const float>(n.weight),
+                       static_cast<float>(n.eps), row_at(n.residual, row, n.residual_stride),
                        pointer<float>(n.dst) + row * n.k);
   }
 }

@@ -72,27 +72,6 @@ inline typename A::V activate(int epilogue, typename A::V a, typename A::V b) {
   return A::mul(gated<A>(a, A::mul(inner, A::splat(1.59576912160573071f))), b);
 }
 
-template <class A>
-void finish(int epilogue, const float* a, const float* b, const uint8_t* residual,
-            int64_t residual_stride, uint8_t* dst, int64_t stride, int rows, int width) {
-  constexpr int W = A::W;
-  for (int t = 0; t < rows; ++t, a += W, b += W, dst += stride) {
-    auto v = A::load_f32(a);
-    if (epilogue != 0) v = activate<A>(epilogue, v, A::load_f32(b));
-    if (width == W) {
-      if (residual != nullptr) v = A::add(v, A::load_f32(residual));
-      A::store(reinterpret_cast<float*>(dst), v);
-    } else {
-      float lanes[W], more[W] = {};
-      A::store(lanes, v);
-      if (residual != nullptr) memcpy(more, residual, static_cast<size_t>(width) * sizeof(float));
-      for (int l = 0; l < width && residual != nullptr; ++l) lanes[l] += more[l];
-      memcpy(dst, lanes, static_cast<size_t>(width) * sizeof(float));
-    }
-    if (residual != nullptr) residual += residual_stride;
-  }
-}
-
 // Up to W elements, so that a shorter piece at the end of a row is treated like the others.
 template <class A>
 PL_INLINE typename A::V load_some(const float* p, int64_t count) {
@@ -107,6 +86,20 @@ PL_INLINE void store_some(float* p, typename A::V v, int64_t count) {
   float lanes[A::W];
   A::store(lanes, v);
   memcpy(p, lanes, static_cast<size_t>(count) * sizeof(float));
+}
+
+template <class A>
+void finish(int epilogue, const float* a, const float* b, const uint8_t* residual,
+            int64_t residual_stride, uint8_t* dst, int64_t stride, int rows, int width) {
+  for (int t = 0; t < rows; ++t, a += A::W, b += A::W, dst += stride) {
+    auto v = A::load_f32(a);
+    if (epilogue != 0) v = activate<A>(epilogue, v, A::load_f32(b));
+    if (residual != nullptr) {
+      v = A::add(v, load_some<A>(reinterpret_cast<const float*>(residual), width));
+      residual += residual_stride;
+    }
+    store_some<A>(reinterpret_cast<float*>(dst), v, width);
+  }
 }
 
 template <class A>
