@@ -83,14 +83,16 @@ Matrix make_matrix(uint64_t panels, int64_t type, int64_t k, int64_t n) {
           panel_bytes(formats[format], w, k)};
 }
 
-int64_t least_panels(int64_t bytes, int64_t rows) {
+int64_t least_panels(const Matrix& m, int64_t bytes, int64_t rows) {
+  const LinearPath& p = linear_path();
   const int64_t fit = (int64_t{16} << 10) / bytes / rows;
-  return fit < 1 ? 1 : fit;
+  const int64_t least = p.two_tiles[m.format] != nullptr && rows >= least_tiles * p.tile_rows ? 2 : 1;
+  return fit < least ? least : fit;
 }
 
 int64_t panels_together(int64_t rows, int64_t in_chunk, int64_t in_matrix) {
   const LinearPath& p = linear_path();
-  const int64_t most = rows > p.tile_rows ? 2 : out_floats / (p.padded[rows] * p.width);
+  const int64_t most = rows > p.tile_rows ? 2 : run_floats / (p.padded[rows] * p.width);
   const int64_t left = in_chunk < in_matrix ? in_chunk : in_matrix;
   return most < left ? most : left;
 }
@@ -98,11 +100,12 @@ int64_t panels_together(int64_t rows, int64_t in_chunk, int64_t in_matrix) {
 int rows_at_once(const Matrix* m, int matrices, int64_t panels, int64_t left) {
   const LinearPath& p = linear_path();
   if (left < p.tile_rows) return static_cast<int>(left);
-  int64_t tiles = out_floats / (panels * p.tile_rows * p.width);
+  int64_t tiles = panels == 2 ? out_floats / (panels * p.tile_rows * p.width) : 1;
   if (left / p.tile_rows < tiles) tiles = left / p.tile_rows;
   for (int i = 0; i < matrices; ++i) {
-    if (p.tiles[m[i].format] == nullptr) tiles = 1;
+    if (p.two_tiles[m[i].format] == nullptr) tiles = 1;
   }
+  if (tiles < least_tiles) tiles = 1;
   return static_cast<int>(tiles) * p.tile_rows;
 }
 
@@ -116,10 +119,9 @@ void multiply_panels(const Matrix& m, int64_t first, int64_t count, int64_t k, c
       p.real[m.format](panel + i * m.bytes, tile.x, tile.x_stride, k, tile.rows, out + i * out_size);
     return;
   }
-  if (tile.rows >= p.tile_rows && p.tiles[m.format] != nullptr) {
-    for (int64_t i = 0; i < count; ++i)
-      p.tiles[m.format](panel + i * m.bytes, tile.act.q, tile.act.d, tile.aux, blocks,
-                        tile.rows / p.tile_rows, out + i * out_size);
+  if (tile.rows > p.tile_rows) {
+    p.two_tiles[m.format](panel, m.bytes, tile.act.q, tile.act.d, tile.aux, blocks, tile.rows / p.tile_rows,
+                          out, out_size);
     return;
   }
   const int padded = p.padded[tile.rows];
@@ -246,7 +248,7 @@ PL_API void pl_op_linear(void*, int ith, int nth, void* params) {
   // Units of work: the panels of all outputs, side by side, for the rows of each pass.
   int64_t in_pass = 0;
   for (int i = 0; i < outputs; ++i) in_pass += m[i].count;
-  const int64_t least = least_panels(m[0].bytes + (parts > 1 ? m[1].bytes : 0), l.rows);
+  const int64_t least = least_panels(m[0], m[0].bytes + (parts > 1 ? m[1].bytes : 0), l.rows);
   Chunks work(&l.next, &l.finished, in_pass * passes, least, nth);
   int64_t aux_first[4] = {-1, -1, -1, -1};  // the pass that a matrix's aux was made for
   uint8_t* aux[4] = {};

@@ -6,6 +6,7 @@
 
 namespace pl {
 
+// The chosen path. The first call for a path fills its tables: no other thread may call meanwhile.
 const LinearPath& linear_path();
 
 struct ActLayout {
@@ -27,7 +28,7 @@ struct Matrix {
 Matrix make_matrix(uint64_t panels, int64_t type, int64_t k, int64_t n);
 
 // The fewest panels of that many bytes that are worth a thread's while, for so many rows.
-int64_t least_panels(int64_t bytes, int64_t rows);
+int64_t least_panels(const Matrix& m, int64_t bytes, int64_t rows);
 
 // Asks for the beginning of a run of panels; the kernels ask for the rest as they go.
 inline void prefetch_panels(const Matrix& m, int64_t panel) {
@@ -52,10 +53,11 @@ void multiply_panels(const Matrix& m, int64_t first, int64_t count, int64_t k, c
 // How many panels of a matrix are multiplied before what comes next reads their results: the other matrix
 // of an epilogue, whose panels lie elsewhere, or the next tile. Few rows are bound by the memory, which is
 // read fastest in long runs; of many rows, a tile and two panels fit the first level cache.
-constexpr int64_t out_floats = 2048;  // results of that many panels
+constexpr int64_t run_floats = 2048, out_floats = 8192;  // results of a tile; of several tiles of two panels
+constexpr int64_t least_tiles = 4;  // of fewer, unpacking two panels' weights costs more than it saves
 int64_t panels_together(int64_t rows, int64_t in_chunk, int64_t in_matrix);
-// How many of the rows that are left one multiply_tile() takes for these matrices: a tile's, or, where the
-// path has a kernel for that, those of as many full tiles as there is room for the results of `panels`.
+// How many of the rows that are left one multiply_panels() takes for these matrices: a tile's, or, where the
+// path has a kernel for two panels, those of as many full tiles as there is room for the results.
 int rows_at_once(const Matrix* m, int matrices, int64_t panels, int64_t left);
 
 template <class T>

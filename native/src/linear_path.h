@@ -23,9 +23,9 @@ constexpr int max_tile_rows = 16;
 // One or two panels, `step` bytes apart, their results `out_step` floats apart.
 using TileFn = void (*)(const uint8_t* panel, int64_t step, const int8_t* q, const float* d,
                         const void* aux, int64_t blocks, float* out, int64_t out_step);
-// The same for `count` tiles of tile_rows rows, one behind the other: out[count][tile_rows][W].
-using TilesFn = void (*)(const uint8_t* panel, const int8_t* q, const float* d, const void* aux,
-                         int64_t blocks, int count, float* out);
+// Two panels and `count` tiles of tile_rows rows, one behind the other: out[count][tile_rows][W] of each.
+using TilesFn = void (*)(const uint8_t* panel, int64_t step, const int8_t* q, const float* d,
+                         const void* aux, int64_t blocks, int count, float* out, int64_t out_step);
 // The same for f32 activations; `rows` up to max_tile_rows, `stride` in floats.
 using RealTileFn = void (*)(const uint8_t* panel, const float* x, int64_t stride, int64_t k,
                             int rows, float* out);
@@ -36,7 +36,7 @@ struct LinearPath {
   const int* padded;  // [max_tile_rows + 1]: rows of the kernel that serves n rows
   TileFn tile[format_count][max_tile_rows + 1];  // null where there is none
   TileFn two[format_count][max_tile_rows + 1];   // two panels at once; null where that does not pay
-  TilesFn tiles[format_count];  // for full tiles, with the same results; null: one after the other
+  TilesFn two_tiles[format_count];  // with the same results; null: one after the other
   RealTileFn real[format_count];
   // What a tile kernel needs beside quants and scales, made from the sums: see linear_kernel.h.
   // Bytes per row and block; 0: nothing.

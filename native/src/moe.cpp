@@ -128,7 +128,7 @@ PL_API void pl_op_moe(void*, int ith, int nth, void* params) {
                   static_cast<size_t>(m.n0) * 4);
     }
   }
-  const int64_t least = least_panels(first.bytes + (parts > 1 ? second.bytes : 0), 1);
+  const int64_t least = least_panels(first, first.bytes + (parts > 1 ? second.bytes : 0), 1);
   Chunks work(&m.next, &m.finished, groups.count * first.count, least, nth);
   int64_t held = -1;  // the expert whose rows are gathered
   Gathered rows{};

@@ -4,6 +4,7 @@
 
 #include "../include/paceline.h"
 #include "cpu.h"
+#include "linear.h"
 #include "threads.h"
 
 namespace pl {
@@ -35,6 +36,7 @@ PL_API int pl_init(const char* forced) {
     if (forced && *forced && std::strcmp(forced, path_name(p)) != 0) continue;
     if (supports(p)) {
       chosen = p;
+      linear_path();  // filled while there is one thread
       error_text[0] = 0;
       return 0;
     }

@@ -5,7 +5,8 @@
 namespace pl {
 
 // Hands out [0, total) in runs to the threads of one op: long ones first, since memory is read fastest
-// in long runs, and short ones at the end, so that the threads finish together. The two counters live
+// in long runs, and short ones at the end, so that the threads finish together; all but the last are
+// multiples of `least`. The two counters live
 // in the op's parameters, are zero before the op, and are zero again when the last thread leaves.
 class Chunks {
  public:
@@ -30,7 +31,7 @@ class Chunks {
     do {
       if (begin >= total_) return false;
       const int64_t share = (total_ - begin) * 3 / (4 * threads_);
-      end = begin + (share < least_ ? least_ : share);
+      end = begin + (share < least_ ? least_ : share - share % least_);
       if (end > total_) end = total_;
     } while (!__atomic_compare_exchange_n(next_, &begin, end, true, __ATOMIC_RELAXED,
                                           __ATOMIC_RELAXED));

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "../src/cpu.h"
+#include "../src/linear.h"
 #include "amx_emulator.h"
 #include "weights.h"
 
@@ -242,14 +243,25 @@ bool same(const std::vector<float>& a, const std::vector<float>& b) {
   return std::memcmp(a.data(), b.data(), a.size() * 4) == 0;
 }
 
+// It multiplies four tiles and two panels or more; how threads share out panels decides about the rest.
+enum class Used { no, yes, maybe };
+Used expected_use(bool by_unit, int64_t rows, int64_t n, int threads) {
+  return !by_unit || rows < 64 || n <= 16 ? Used::no : threads == 1 ? Used::yes : Used::maybe;
+}
+bool by_unit(const Type& t) {
+  const pl::Format& f = pl::formats[pl::format_index(t.id)];
+  return !f.real() && !f.pair();
+}
+
 // Both paths; whether the matrix unit was at work must be as expected (only the emulator can tell).
 template <class Product>
-void compare(const char* what, const Type& t, size_t size, bool used, Product product) {
+void compare(const char* what, const Type& t, size_t size, Used used, Product product) {
   const auto expected = on(pl::Path::avx512, size, product);
   amx::start({});
   const auto found = on(pl::Path::amx, size, product);
   check(same(found, expected), what, t.name);
-  if (!hardware) check((amx::products > 0) == used, "products by the matrix unit", what, amx::products);
+  if (hardware || used == Used::maybe) return;
+  check((amx::products > 0) == (used == Used::yes), "products by the matrix unit", what, amx::products);
 }
 
 int64_t random_columns(const Type& t) { return t.block == 256 ? 256 * pick(1, 3) : 32 * pick(1, 20); }
@@ -264,7 +276,9 @@ void test_linear(const Type& t, int64_t k, int64_t n, int64_t rows) {
   // A pair with a gate where both have tiles; else one beside the other.
   const bool gated = b.type.block > 1 && pick(0, 1) == 1;
   const int threads = static_cast<int>(pick(1, 3));
-  compare(gated ? "gated" : "linear", t, static_cast<size_t>(2 * n * rows), rows >= 16, [&](float* y) {
+  const bool unit = gated ? by_unit(t) && by_unit(b.type) : by_unit(t) || by_unit(b.type);
+  const Used used = expected_use(unit, rows, n, threads);
+  compare(gated ? "gated" : "linear", t, static_cast<size_t>(2 * n * rows), used, [&](float* y) {
     pl_linear l{};
     l.act = address(input.act.data), l.x = address(input.x.data()), l.x_stride = k * 4;
     l.k = k, l.rows = rows, l.count = 2, l.epilogue = gated ? 1 + rows % 2 : 0;
@@ -287,7 +301,7 @@ void test_experts(const Type& t, int64_t tokens) {
     ids.push_back(static_cast<int32_t>(first + pick(1, experts - 1 - first)));
   }
   const int threads = static_cast<int>(pick(1, 3));
-  compare("experts", t, static_cast<size_t>(n * slots * tokens), tokens >= 32, [&](float* y) {
+  compare("experts", t, static_cast<size_t>(n * slots * tokens), !by_unit(t) || tokens < 64 ? Used::no : Used::maybe, [&](float* y) {
     pl_moe m{};
     m.act = address(input.act.data), m.k = k, m.tokens = m.act_rows = tokens, m.slots = slots;
     m.ids = address(ids.data()), m.ids_stride = slots * 4, m.experts = experts;
@@ -301,8 +315,8 @@ void test_experts(const Type& t, int64_t tokens) {
 
 // Defects in single instructions: every one has to change the result.
 void test_defects(const Type& t) {
-  if (hardware) return;
-  const int64_t k = 512, n = 16, rows = 32;
+  if (hardware || !by_unit(t)) return;
+  const int64_t k = 512, n = 32, rows = 64;
   const Matrix a(t, k, n);
   const Activations input(k, rows);
   const auto product = [&](float* y) {
@@ -327,16 +341,20 @@ void test_defects(const Type& t) {
 int main() {
   hardware = pl::supports(pl::Path::amx);
   if (!pl::supports(pl::Path::avx512)) return std::printf("needs AVX-512\n"), 1;
+  for (pl::Path path : {pl::Path::amx, pl::Path::avx512}) {
+    pl::chosen = path;
+    pl::linear_path();  // filled while there is one thread
+  }
   if (!hardware) amx::install();
   test_emulator();
   test_refusals();
   test_handler_ends();
   for (const Type& t : types) {
     if (t.block == 1) continue;
-    for (int64_t rows : {1, 7, 15, 16, 17, 33}) test_linear(t, random_columns(t), pick(1, 50), rows);
+    for (int64_t rows : {1, 7, 16, 33, 64, 65, 272}) test_linear(t, random_columns(t), pick(1, 50), rows);
     for (int i = 0; i < 2; i++) test_linear(t, random_columns(t), pick(1, 50), pick(48, 200));
     test_experts(t, pick(1, 15));
-    test_experts(t, pick(32, 90));
+    test_experts(t, pick(100, 200));
     test_defects(t);
   }
   test_linear(types[3], 8192, 20, 150);  // in several passes
