@@ -18,7 +18,7 @@ namespace pl {
 namespace {
 
 struct Amx : Avx512 {
-  static constexpr bool signed_products = true;
+  static constexpr bool signed_products = true, float_sums = false;
 };
 
 constexpr int width = Amx::W, tall = Amx::tile_rows, panels = 2;
@@ -52,7 +52,7 @@ struct Work {
   }
   static PL_INLINE Scales<Amx> scales_at(const float (*from)[width]) {
     Scales<Amx> s;
-    s.s1 = s.m0 = s.m1 = Amx::zero();
+    s.s1 = s.m0 = s.m1 = s.first = Amx::zero();
     s.s0 = Amx::load_f32(from[0]);
     if constexpr (f.has_min()) s.m0 = Amx::load_f32(from[1]);
     return s;

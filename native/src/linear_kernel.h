@@ -23,6 +23,15 @@ constexpr int bias_of(const Format& f) {
   return full_range(f) ? (A::signed_products ? 0 : 128) : f.table == Table::fp4 ? 12 : f.bias;
 }
 
+// Sums that start at the bits of 1.5 * 2^23 are floats that much too large, without a conversion. It is
+// taken away where they are scaled, exactly: the product of it and a scale of up to 22 bits fits a float.
+constexpr int first_bits = 0x4b400000;
+constexpr float first_value = 12582912.0f;
+template <class A>
+constexpr bool float_sums(const Format& f) {
+  return A::float_sums && !f.real() && !f.pair() && f.scale != Scale::e8m0;
+}
+
 alignas(16) constexpr int8_t fp4_shifted[16] = {12, 13, 14, 15, 16, 18, 20, 24,
                                                 12, 11, 10, 9,  8,  6,  4,  0};
 alignas(16) constexpr int8_t iq4nl_signed[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
@@ -191,10 +200,10 @@ PL_INLINE void dots(const typename A::I* w, const int8_t* q, const Ahead<A, F>* 
   }
 }
 
-// Scales of a block: one or two (pair), and the minima.
+// Scales of a block: one or two (pair), and the minima; what float sums have too much, scaled.
 template <class A>
 struct Scales {
-  typename A::V s0, s1, m0, m1;
+  typename A::V s0, s1, m0, m1, first;
 };
 
 template <class A, int F>
@@ -202,7 +211,7 @@ PL_INLINE Scales<A> block_scales(const uint8_t* p, typename A::V d, typename A::
   constexpr Format f = formats[F];
   constexpr int W = A::W;
   Scales<A> r;
-  r.s0 = r.s1 = r.m0 = r.m1 = A::zero();
+  r.s0 = r.s1 = r.m0 = r.m1 = r.first = A::zero();
   if constexpr (f.scale == Scale::f16) {
     r.s0 = A::load_f16(p);
   } else if constexpr (f.scale == Scale::f16_min) {
@@ -224,22 +233,24 @@ PL_INLINE Scales<A> block_scales(const uint8_t* p, typename A::V d, typename A::
   } else {
     r.s0 = A::load_e8m0(p);
   }
+  if constexpr (float_sums<A>(f)) r.first = A::mul(r.s0, A::splat(first_value));
   return r;
 }
 
-// total += the sums of one row and block (two of them in a pair format), scaled by the weights' scales
-// and the row's own `d`, and the minima times `minima` (a second one stands `next` floats further).
+// total += the sums of one row and block (two of them in a pair format), scaled by the weights' scales and
+// then the row's own `d`, and the minima times `minima` (a second one stands `next` floats further).
 template <class A, int F>
 PL_INLINE void add_block(typename A::I sum, typename A::I second, const Scales<A>& s, const float* d,
                       const float* minima, int next, typename A::V& total) {
   constexpr Format f = formats[F];
-  const auto scale = A::repeat(d);
-  if constexpr (f.pair()) {
-    const auto x = A::fma(A::to_float(second), s.s1, A::mul(A::to_float(sum), s.s0));
-    total = A::fma(x, scale, total);
+  typename A::V x;
+  if constexpr (float_sums<A>(f)) {
+    x = A::fms(A::as_float(sum), s.s0, s.first);
   } else {
-    total = A::fma(A::to_float(sum), A::mul(s.s0, scale), total);
+    x = A::mul(A::to_float(sum), s.s0);
+    if constexpr (f.pair()) x = A::fma(A::to_float(second), s.s1, x);
   }
+  total = A::fma(x, A::repeat(d), total);
   if constexpr (f.scale == Scale::f16_min) {
     total = A::fma(s.m0, A::repeat(minima), total);
   } else if constexpr (f.has_min()) {
@@ -248,7 +259,8 @@ PL_INLINE void add_block(typename A::I sum, typename A::I second, const Scales<A
   }
 }
 
-// aux: with a bias, int32 [K/32][1 or 2][NT] = -bias * sum; with minima, f32 d * sum, the same shape.
+// aux: with a bias, int32 [K/32][1 or 2][NT] = what sums start with, -bias * sum; with minima, f32 d * sum,
+// the same shape.
 // `ahead`: what to ask for meanwhile, or null.
 template <class A, int F, int NT, int G>
 PL_INLINE void rows_of_block(const typename A::I* w, const Scales<A>& s, const int8_t* q,
@@ -259,6 +271,7 @@ PL_INLINE void rows_of_block(const typename A::I* w, const Scales<A>& s, const i
   PL_UNROLL
   for (int t = 0; t < G; ++t) {
     sum[t] = second[t] = bias_of<A>(f) ? A::repeat32(bias + t) : A::zeros();
+    if constexpr (float_sums<A>(f) && !bias_of<A>(f)) sum[t] = A::repeat32(&first_bits);
     if constexpr (f.pair() && bias_of<A>(f)) second[t] = A::repeat32(bias + NT + t);
   }
   dots<A, F, G>(w, q, ahead, sum, 0, f.pair() ? 4 : 8);
@@ -354,7 +367,7 @@ void tile(const uint8_t* panel, int64_t step, const int8_t* q, const float* d, c
 template <class A, int F>
 void make_aux(const float* d, const int16_t* s, int64_t blocks, int rows, void* aux) {
   constexpr Format f = formats[F];
-  constexpr int bias = bias_of<A>(f);
+  constexpr int bias = bias_of<A>(f), first = float_sums<A>(f) ? first_bits : 0;
   for (int64_t b = 0; b < blocks; ++b, d += rows, s += 2 * rows) {
     if constexpr (f.has_min()) {
       float* to = static_cast<float*>(aux) + b * rows * (f.pair() ? 2 : 1);
@@ -373,7 +386,7 @@ void make_aux(const float* d, const int16_t* s, int64_t blocks, int rows, void* 
           to[t] = -bias * s[t];
           to[rows + t] = -bias * s[rows + t];
         } else {
-          to[t] = -bias * (s[t] + s[rows + t]);
+          to[t] = first - bias * (s[t] + s[rows + t]);
         }
       }
     }

@@ -15,10 +15,10 @@ struct Avx2 {
   static constexpr int W = 8, tile_rows = 8, real_rows = 2, streamed_rows = 4;
 #if defined(__AVXVNNI__)
   static constexpr int chains = 8;
-  static constexpr bool signed_products = false, pairs_of_products = false;
+  static constexpr bool signed_products = false, pairs_of_products = false, float_sums = true;
 #else
   static constexpr int chains = 4;
-  static constexpr bool signed_products = true, pairs_of_products = true;
+  static constexpr bool signed_products = true, pairs_of_products = true, float_sums = true;
 #endif
 
   static I zeros() { return _mm256_setzero_si256(); }
@@ -83,6 +83,8 @@ struct Avx2 {
   static V max(V a, V b) { return _mm256_max_ps(a, b); }
   static V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
   static V fnma(V a, V b, V c) { return _mm256_fnmadd_ps(a, b, c); }
+  static V fms(V a, V b, V c) { return _mm256_fmsub_ps(a, b, c); }
+  static V as_float(I bits) { return _mm256_castsi256_ps(bits); }
   static void store(float* p, V v) { _mm256_storeu_ps(p, v); }
   static V load_f32(const void* p) { return _mm256_loadu_ps(static_cast<const float*>(p)); }
   static V load_f16(const void* p) {

@@ -11,7 +11,7 @@ struct Avx512 {
   using I = __m512i;
   using V = __m512;
   static constexpr int W = 16, chains = 12, tile_rows = 16, real_rows = 6, streamed_rows = 4;
-  static constexpr bool signed_products = false, pairs_of_products = false;
+  static constexpr bool signed_products = false, pairs_of_products = false, float_sums = true;
 
   static I zeros() { return _mm512_setzero_si512(); }
   static I load(const void* p) { return _mm512_loadu_si512(p); }
@@ -63,6 +63,8 @@ struct Avx512 {
   static V max(V a, V b) { return _mm512_max_ps(a, b); }
   static V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
   static V fnma(V a, V b, V c) { return _mm512_fnmadd_ps(a, b, c); }
+  static V fms(V a, V b, V c) { return _mm512_fmsub_ps(a, b, c); }
+  static V as_float(I bits) { return _mm512_castsi512_ps(bits); }
   static void store(float* p, V v) { _mm512_storeu_ps(p, v); }
   static V load_f32(const void* p) { return _mm512_loadu_ps(p); }
   static V load_f16(const void* p) {

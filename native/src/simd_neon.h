@@ -13,7 +13,7 @@ struct Neon {
   using I = int32x4_t;
   using V = float32x4_t;
   static constexpr int W = 4, chains = 4, tile_rows = 8, real_rows = 4, streamed_rows = 4;
-  static constexpr bool signed_products = true, pairs_of_products = false;
+  static constexpr bool signed_products = true, pairs_of_products = false, float_sums = false;
 
   static I zeros() { return vdupq_n_s32(0); }
   static I load(const void* p) {

@@ -16,7 +16,7 @@ struct Scalar {
   typedef int16_t H __attribute__((vector_size(16)));
   typedef uint16_t UH __attribute__((vector_size(16)));
   static constexpr int W = 4, chains = 2, tile_rows = 4, real_rows = 2, streamed_rows = 0;
-  static constexpr bool signed_products = true, pairs_of_products = false;
+  static constexpr bool signed_products = true, pairs_of_products = false, float_sums = false;
 
   static I zeros() { return I{0, 0, 0, 0}; }
   static I load(const void* p) {
