@@ -1,9 +1,9 @@
 // The instructions of the matrix unit, for files that are compiled for the amx path.
 //
 // What they cost on Emerald Rapids, in cycles of one core: 16 for a product of 16 rows, 8 to load a tile, 16
-// to store one, about 50 from a product to its sums; and 512-bit operations start one a cycle near them,
-// not two. Where the other thread of the core uses the unit as well, a load takes 27 and a product 40, and
-// little overlaps unless these instructions stand far apart among others.
+// to store one, about 50 from a product to its sums, so that a store right behind it holds all up. Near them
+// 512-bit operations start one a cycle, not two. Where the other thread of the core uses the unit as well, a
+// load takes 27, a product 40, and little overlaps.
 #pragma once
 #include <stdint.h>
 
