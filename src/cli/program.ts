@@ -15,7 +15,7 @@ import { packageVersion } from './package-version.js';
 export const environment: readonly (readonly [name: string, meaning: string])[] = [
   [
     'PACELINE_CPU',
-    'force one path of the native kernels: avx2, say, or avx512 where amx, tested on emulated instructions only, would run',
+    'force one path of the native kernels: amx, avx512, avxvnni, avx2, neon or scalar',
   ],
   ['PACELINE_DEBUG', 'print stacks of errors'],
   ['NO_COLOR', 'no colours'],
