@@ -11,19 +11,16 @@ namespace pl {
 namespace {
 
 // Rows and bytes of a row of tiles 0 to 3 (C), 4 and 5 (A), 6 and 7 (B). The order of the fields is the
-// processor's. C is `tall` x 16 numbers, A `tall` x `bytes`, B `bytes / 4` x 64.
+// processor's. C is 16 x 16 numbers of 32 bits, A 16 rows of 32 bytes, B 32 columns, four in a number.
 struct Configuration {
   uint8_t palette = 1, start = 0, reserved[14] = {};
   uint16_t row_bytes[16] = {};
   uint8_t rows[16] = {};
-  Configuration(int tall, int bytes) {
-    for (int i = 0; i < 4; ++i) set(i, tall, 64);
-    for (int i = 4; i < 6; ++i) set(i, tall, bytes);
-    for (int i = 6; i < 8; ++i) set(i, bytes / 4, 64);
-  }
-  void set(int tile, int tall, int bytes) {
-    rows[tile] = static_cast<uint8_t>(tall);
-    row_bytes[tile] = static_cast<uint16_t>(bytes);
+  Configuration() {
+    for (int i = 0; i < 8; ++i) {
+      rows[i] = i < 6 ? 16 : 8;
+      row_bytes[i] = i == 4 || i == 5 ? 32 : 64;
+    }
   }
 };
 static_assert(sizeof(Configuration) == 64, "the operand of ldtilecfg");

@@ -83,10 +83,17 @@ Matrix make_matrix(uint64_t panels, int64_t type, int64_t k, int64_t n) {
           panel_bytes(formats[format], w, k)};
 }
 
-int64_t least_panels(const Matrix& m, int64_t bytes, int64_t rows) {
+namespace {
+// Whether the path has a kernel for several tiles of the matrix, and so many rows are worth it: of fewer than
+// four tiles, unpacking two panels' weights costs what it saves.
+bool several_tiles(const Matrix& m, int64_t rows) {
   const LinearPath& p = linear_path();
-  const int64_t fit = (int64_t{16} << 10) / bytes / rows;
-  const int64_t least = p.two_tiles[m.format] != nullptr && rows >= least_tiles * p.tile_rows ? 2 : 1;
+  return p.two_tiles[m.format] != nullptr && rows >= 4 * p.tile_rows;
+}
+}  // namespace
+
+int64_t least_panels(const Matrix& m, int64_t bytes, int64_t rows) {
+  const int64_t fit = (int64_t{16} << 10) / bytes / rows, least = several_tiles(m, rows) ? 2 : 1;
   return fit < least ? least : fit;
 }
 
@@ -100,13 +107,11 @@ int64_t panels_together(int64_t rows, int64_t in_chunk, int64_t in_matrix) {
 int rows_at_once(const Matrix* m, int matrices, int64_t panels, int64_t left) {
   const LinearPath& p = linear_path();
   if (left < p.tile_rows) return static_cast<int>(left);
-  int64_t tiles = panels == 2 ? out_floats / (panels * p.tile_rows * p.width) : 1;
-  if (left / p.tile_rows < tiles) tiles = left / p.tile_rows;
-  for (int i = 0; i < matrices; ++i) {
-    if (p.two_tiles[m[i].format] == nullptr) tiles = 1;
-  }
-  if (tiles < least_tiles) tiles = 1;
-  return static_cast<int>(tiles) * p.tile_rows;
+  bool several = panels == 2;
+  for (int i = 0; i < matrices; ++i) several = several && several_tiles(m[i], left);
+  if (!several) return p.tile_rows;
+  const int64_t room = out_floats / (2 * p.tile_rows * p.width), tiles = left / p.tile_rows & ~int64_t{1};
+  return static_cast<int>(tiles < room ? tiles : room) * p.tile_rows;
 }
 
 void multiply_panels(const Matrix& m, int64_t first, int64_t count, int64_t k, const Tile& tile,

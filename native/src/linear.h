@@ -54,10 +54,9 @@ void multiply_panels(const Matrix& m, int64_t first, int64_t count, int64_t k, c
 // of an epilogue, whose panels lie elsewhere, or the next tile. Few rows are bound by the memory, which is
 // read fastest in long runs; of many rows, a tile and two panels fit the first level cache.
 constexpr int64_t run_floats = 2048, out_floats = 8192;  // results of a tile; of several tiles of two panels
-constexpr int64_t least_tiles = 4;  // that kernel takes; fewer are not worth unpacking two panels for
 int64_t panels_together(int64_t rows, int64_t in_chunk, int64_t in_matrix);
 // How many of the rows that are left one multiply_panels() takes for these matrices: a tile's, or, where the
-// path has a kernel for two panels, those of as many full tiles as there is room for the results.
+// path has a kernel for two panels, those of as many pairs of full tiles as there is room for the results.
 int rows_at_once(const Matrix* m, int matrices, int64_t panels, int64_t left);
 
 template <class T>

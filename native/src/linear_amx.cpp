@@ -8,8 +8,8 @@
 // to the avx512 path: half a block a product is slower than without.
 //
 // Unpacking, products and adding up are phases of 16 products each, as the vector units work at half their rate
-// near matrix instructions. Two panels share a load of A, and two tiles one of B. Up to three tiles are left to
-// the avx512 path: unpacking two panels for them costs what the unit saves.
+// near matrix instructions. Two panels share a load of A, and two tiles one of B. Up to three tiles, and an
+// odd one, are left to the avx512 path: unpacking two panels for them costs what the unit saves.
 #include "amx_tiles.h"
 #include "linear_kernel.h"
 #include "simd_avx512.h"
@@ -50,40 +50,10 @@ struct Work {
   }
 };
 
-// A block of a tile and of both panels, by the tiles C and C + 1. The sums of the block before, made by the
-// other two, are stored meanwhile.
-template <int F, int C>
-PL_INLINE void multiply_block_of_one(Work<F>& w, const int8_t* q, int b) {
-  constexpr int A = 4 + C / 2, other = 2 - C;
-  load_tile<A>(q + b * tall * 32, 32);
-  load_tile<6>(w.units[b][0], 64);
-  multiply_bytes<C, A, 6>();
-  if (b > 0) store_tile<other>(w.sums[2 * b - 2], 64);
-  load_tile<7>(w.units[b][1], 64);
-  multiply_bytes<C + 1, A, 7>();
-  if (b > 0) store_tile<other + 1>(w.sums[2 * b - 1], 64);
-}
-// The sums of a tile and blocks [0, blocks) of both panels, to sums[2 b + p].
-template <int F>
-void multiply_one(Work<F>& w, const int8_t* q, int blocks) {
-  for (int b = 0; b < blocks; b += 2) {
-    multiply_block_of_one<F, 0>(w, q, b);
-    if (b + 1 < blocks) multiply_block_of_one<F, 2>(w, q, b + 1);
-  }
-  auto* last = w.sums + 2 * (blocks - 1);
-  if (blocks % 2 == 1) {
-    store_tile<0>(last[0], 64);
-    store_tile<1>(last[1], 64);
-  } else {
-    store_tile<2>(last[0], 64);
-    store_tile<3>(last[1], 64);
-  }
-}
-
 // The sums of two tiles, the second one's quants `step` bytes behind, and up to four blocks from `first` on,
 // to sums[4 b + 2 t + p].
 template <int F>
-void multiply_two(Work<F>& w, const int8_t* q, int64_t step, int first, int blocks) {
+void multiply(Work<F>& w, const int8_t* q, int64_t step, int first, int blocks) {
   for (int b = 0; b < blocks; ++b, q += tall * 32) {
     auto* before = w.sums + 4 * (b - 1);
     load_tile<4>(q, 32);
@@ -106,10 +76,10 @@ void multiply_two(Work<F>& w, const int8_t* q, int64_t step, int first, int bloc
   store_tile<3>(last[3], 64);
 }
 
-// out[16][16] += the sums of a tile and some blocks of a panel, which lie `step` apart from `sums` on.
+// out[16][16] += the sums of a tile and some blocks of a panel, every fourth from `sums` on.
 // `ahead`: where to ask for as many blocks meanwhile, or null.
 template <int F>
-void add_sums(const int32_t (*sums)[tall * width], int step, int blocks,
+void add_sums(const int32_t (*sums)[tall * width], int blocks,
               const float (*scales)[Work<F>::scale_vectors][width], const float* d, const float* minima,
               const uint8_t* ahead, float* out) {
   constexpr Format f = formats[F];
@@ -117,7 +87,7 @@ void add_sums(const int32_t (*sums)[tall * width], int step, int blocks,
   Amx::V total[tall];
   PL_UNROLL
   for (int t = 0; t < tall; ++t) total[t] = Amx::load_f32(out + t * width);
-  for (int b = 0; b < blocks; ++b, sums += step, ++scales, d += tall, minima += tall) {
+  for (int b = 0; b < blocks; ++b, sums += 4, ++scales, d += tall, minima += tall) {
     if (ahead != nullptr) {
       PL_UNROLL
       for (int i = 0; i < lines; ++i) __builtin_prefetch(ahead + i * 64, 0, 3);
@@ -136,8 +106,8 @@ void add_sums(const int32_t (*sums)[tall * width], int step, int blocks,
   for (int t = 0; t < tall; ++t) Amx::store(out + t * width, total[t]);
 }
 
-// Two panels, `panel_step` bytes apart, times `count` tiles, one behind the other: results in
-// out[count][16][16], and those of the second panel `out_step` floats behind.
+// Two panels, `panel_step` bytes apart, times an even `count` of tiles, one behind the other: results
+// in out[count][16][16], and those of the second panel `out_step` floats behind.
 template <int F>
 void two_tiles(const uint8_t* panel, int64_t panel_step, const int8_t* q, const float* d, const void* aux,
                int64_t blocks, int count, float* out, int64_t out_step) {
@@ -149,7 +119,7 @@ void two_tiles(const uint8_t* panel, int64_t panel_step, const int8_t* q, const 
   for (int p = 0; p < panels; ++p) {
     memset(out + p * out_step, 0, static_cast<size_t>(count) * tall * width * sizeof(float));
   }
-  configure(Configuration(tall, 32));
+  configure(Configuration());
   const auto unpack = [&](const uint8_t* from, int64_t left, int parity) {
     const int n = left < group_blocks ? static_cast<int>(left) : group_blocks;
     const Group g = n == group_blocks ? whole : group_layout(formats[F], width, n);
@@ -158,32 +128,25 @@ void two_tiles(const uint8_t* panel, int64_t panel_step, const int8_t* q, const 
   unpack(panel, blocks, 0);
   for (int parity = 0; blocks > 0; parity ^= 1) {
     const int here = blocks < group_blocks ? static_cast<int>(blocks) : group_blocks;
-    const auto add = [&](int tile, int sum, int step, int p, int first, int n) {
+    const auto add = [&](int tile, int sum, int p, int first, int n) {
       const uint8_t* ahead = panel + p * panel_step + Ahead<Amx, F>::distance + first * whole.bytes / group_blocks;
       const int64_t at = tile * d_tile + first * tall;
-      add_sums<F>(work.sums + sum, step, n, work.scales[parity][p] + first, d + at, minima + at,
+      add_sums<F>(work.sums + sum, n, work.scales[parity][p] + first, d + at, minima + at,
                   tile == 0 ? ahead : nullptr, out + p * out_step + tile * tall * width);
     };
-    // Behind the last products of a group, so that its weights can go, and well before the next ones, as
-    // tiles cannot be loaded from stores that are under way.
-    const auto unpack_next = [&] {
-      if (blocks > here) unpack(panel + whole.bytes, blocks - here, parity ^ 1);
-    };
-    int t = 0;
-    for (; t + 2 <= count; t += 2) {
+    for (int t = 0; t < count; t += 2) {
       for (int first = 0; first < here; first += half) {
         const int n = here - first < half ? here - first : half;
-        multiply_two<F>(work, q + t * q_tile + first * tall * 32, q_tile, first, n);
-        if (t + 2 == count && first + n == here) unpack_next();
+        multiply<F>(work, q + t * q_tile + first * tall * 32, q_tile, first, n);
+        // Behind the last products of a group, so that its weights can go, and well before the next ones, as
+        // tiles cannot be loaded from stores that are under way.
+        if (t + 2 == count && first + n == here && blocks > here) {
+          unpack(panel + whole.bytes, blocks - here, parity ^ 1);
+        }
         for (int i = 0; i < 2; ++i) {
-          for (int p = 0; p < panels; ++p) add(t + i, 2 * i + p, 4, p, first, n);
+          for (int p = 0; p < panels; ++p) add(t + i, 2 * i + p, p, first, n);
         }
       }
-    }
-    if (t < count) {
-      multiply_one<F>(work, q + t * q_tile, here);
-      unpack_next();
-      for (int p = 0; p < panels; ++p) add(t, p, 2, p, 0, here);
     }
     panel += whole.bytes;
     blocks -= here;

@@ -117,10 +117,6 @@ struct Ahead {
       __builtin_prefetch(line + distance, 0, 3);
     }
   }
-  PL_INLINE void ask_all() const {
-    PL_UNROLL
-    for (int i = 0; i < 8; ++i) ask(i);
-  }
 };
 
 // Rows of a tile whose integer sums are made together: all, or half of them where registers run out.

@@ -23,7 +23,8 @@ constexpr int max_tile_rows = 16;
 // One or two panels, `step` bytes apart, their results `out_step` floats apart.
 using TileFn = void (*)(const uint8_t* panel, int64_t step, const int8_t* q, const float* d,
                         const void* aux, int64_t blocks, float* out, int64_t out_step);
-// Two panels and `count` tiles of tile_rows rows, one behind the other: out[count][tile_rows][W] of each.
+// Two panels and an even `count` of tiles of tile_rows rows, one behind the other: out[count][tile_rows][W]
+// of each.
 using TilesFn = void (*)(const uint8_t* panel, int64_t step, const int8_t* q, const float* d,
                          const void* aux, int64_t blocks, int count, float* out, int64_t out_step);
 // The same for f32 activations; `rows` up to max_tile_rows, `stride` in floats.

@@ -6,8 +6,8 @@ namespace pl {
 
 // Hands out [0, total) in runs to the threads of one op: long ones first, since memory is read fastest
 // in long runs, and short ones at the end, so that the threads finish together; all but the last are
-// multiples of `least`. The two counters live
-// in the op's parameters, are zero before the op, and are zero again when the last thread leaves.
+// multiples of `least`. The two counters live in the op's parameters, are zero before the op, and are
+// zero again when the last thread leaves.
 class Chunks {
  public:
   Chunks(int64_t* next, int64_t* finished, int64_t total, int64_t least, int threads)

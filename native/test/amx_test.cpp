@@ -301,7 +301,8 @@ void test_experts(const Type& t, int64_t tokens) {
     ids.push_back(static_cast<int32_t>(first + pick(1, experts - 1 - first)));
   }
   const int threads = static_cast<int>(pick(1, 3));
-  compare("experts", t, static_cast<size_t>(n * slots * tokens), !by_unit(t) || tokens < 64 ? Used::no : Used::maybe, [&](float* y) {
+  const Used used = !by_unit(t) || tokens < 64 ? Used::no : Used::maybe;
+  compare("experts", t, static_cast<size_t>(n * slots * tokens), used, [&](float* y) {
     pl_moe m{};
     m.act = address(input.act.data), m.k = k, m.tokens = m.act_rows = tokens, m.slots = slots;
     m.ids = address(ids.data()), m.ids_stride = slots * 4, m.experts = experts;
