@@ -81,7 +81,7 @@ void read_all(Pool& pool, const uint8_t* memory, int64_t size) {
   pool.run([&](int i, int n) { sink += pl_read_memory(memory + size / n * i, size / n); });
 }
 
-int64_t row_bytes(int type, int64_t n) { return type == 0 ? 4 * n : type == 1 ? 2 * n : n / 32 * 34; }
+int64_t row_bytes(int type, int64_t n) { return type == 0 ? 4 * n : type == 1 || type == PL_CACHE_I16 ? 2 * n : n / 32 * 34; }
 
 struct Setup {
   pl_attention p{};
@@ -92,7 +92,8 @@ struct Setup {
 
 double run(Pool& pool, int threads, int heads, int kv_heads, int dim, int type, int past, int rows, int layers,
            int runs, double* bytes, double* read_time = nullptr) {
-  const int64_t stride = row_bytes(type, kv_heads * dim), positions = past + rows;
+  const int64_t v_stride = row_bytes(type, kv_heads * dim), positions = past + rows;
+  const int64_t stride = v_stride + (type == PL_CACHE_I16 ? (8 * kv_heads + 63) / 64 * 64 : 0);
   std::vector<Setup> all(static_cast<size_t>(layers));
   const int64_t size = (2 * stride * positions * layers + 4095) & ~4095;
   auto* memory = static_cast<uint8_t*>(std::getenv("BENCH_SMALL_PAGES") ? std::aligned_alloc(4096, static_cast<size_t>(size))
@@ -104,12 +105,19 @@ double run(Pool& pool, int threads, int heads, int kv_heads, int dim, int type, 
     const uint16_t h = static_cast<uint16_t>(0x3400 + (seed >> 20 & 0x7ff));
     std::memcpy(memory + i, &h, 2);
   }
+  if (type == PL_CACHE_I16)
+    for (int64_t i = 0; i < positions * layers; i++)
+      for (int h = 0; h < 2 * kv_heads; h++) {
+        const float scale = 1e-5f;
+        uint8_t* row = memory + i / positions * 2 * stride * positions + i % positions * stride;
+        std::memcpy(row + 2 * kv_heads * dim + 4 * h, &scale, 4);
+      }
   for (int l = 0; l < layers; l++) {
     Setup& s = all[static_cast<size_t>(l)];
     s.q.assign(static_cast<size_t>(rows) * heads * dim, 0.01f);
     s.out.resize(s.q.size());
     const auto base = reinterpret_cast<uint64_t>(memory) + 2 * static_cast<uint64_t>(stride * positions) * l;
-    s.slices.push_back({base, base + static_cast<uint64_t>(stride * positions), stride, stride, 0, rows, past});
+    s.slices.push_back({base, base + static_cast<uint64_t>(stride * positions), stride, v_stride, 0, rows, past});
     auto& p = s.p;
     p.q = reinterpret_cast<uint64_t>(s.q.data());
     p.q_head_stride = 4 * dim;
@@ -144,7 +152,7 @@ double run(Pool& pool, int threads, int heads, int kv_heads, int dim, int type, 
   }
   const double time = typical(times);
   if (read_time) *read_time = typical(reads);
-  if (bytes) *bytes = 2.0 * static_cast<double>(stride * positions);
+  if (bytes) *bytes = static_cast<double>((stride + v_stride) * positions);
   pl_free(memory, size);
   std::free(all[0].scratch);
   return time;
@@ -161,7 +169,7 @@ int main(int argc, char** argv) {
   const auto measure = [&](int rows, int context, int heads, int kv, int dim, int type) {
     char name[80];
     std::snprintf(name, sizeof name, "%d at %d, %d/%d x %d %s", rows, context, heads, kv, dim,
-                  type == 1 ? "f16" : type == 8 ? "q8_0" : "f32");
+                  type == 1 ? "f16" : type == PL_CACHE_I16 ? "i16" : type == 8 ? "q8_0" : "f32");
     if (!std::strstr(name, only)) return;
     double bytes, read;
     const int64_t layer = 2 * row_bytes(type, kv * dim) * context;
@@ -173,9 +181,11 @@ int main(int argc, char** argv) {
     if (few) std::printf("  %5.1f GB/s  %3.0f%% of %.1f GB/s", bytes / t * 1e-9, 100 * read / t, bytes / read * 1e-9);
     std::printf("\n");
   };
-  for (const int rows : {1, 8, 16})
-    for (const int context : {512, 2048, 8192, 32768}) measure(rows, context, 16, 8, 128, 1);
-  for (const int context : {512, 2048, 8192}) measure(512, context, 16, 8, 128, 1);
+  for (const int type : {PL_CACHE_F16, PL_CACHE_I16}) {
+    for (const int rows : {1, 8, 16})
+      for (const int context : {512, 2048, 8192, 32768}) measure(rows, context, 16, 8, 128, type);
+    for (const int context : {512, 2048, 8192}) measure(512, context, 16, 8, 128, type);
+  }
   for (const int type : {8, 0}) measure(1, 8192, 16, 8, 128, type);
   measure(8, 8192, 16, 8, 128, 8);
   measure(1, 8192, 16, 16, 128, 1);

@@ -10,6 +10,9 @@
 #define PL_CACHE_F32 0
 #define PL_CACHE_F16 1
 #define PL_CACHE_Q8_0 8
+// Two bytes an element and a scale a head, see src/attention_integers.h: keys and values both or neither, heads of
+// 64, 128, 192 or 256 elements; rows of keys have 8 bytes a head behind them for scales, and lie at whole floats.
+#define PL_CACHE_I16 25
 
 #define PL_CACHE_SLICE_FIELDS(P, I, F, S) \
   P(k)            /* row of position 0 */ \
@@ -65,7 +68,8 @@ PL_API int64_t pl_attention_scratch(const void* params, int64_t rows, int64_t po
   I(v_width) \
   I(v_type) \
   P(slices)       /* pl_cache_slice [slice_count] */ \
-  I(slice_count)
+  I(slice_count) \
+  I(kv_heads)     /* heads of a row, for types with a scale a head */
 PL_STRUCT(pl_cache_store, PL_CACHE_STORE_FIELDS)
 PL_API void pl_op_cache_store(void*, int ith, int nth, void* params);
 

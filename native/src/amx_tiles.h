@@ -10,17 +10,14 @@
 namespace pl {
 namespace {
 
-// Rows and bytes of a row of tiles 0 to 3 (C), 4 and 5 (A), 6 and 7 (B). The order of the fields is the
-// processor's. C is 16 x 16 numbers of 32 bits, A 16 rows of 32 bytes, B 32 columns, four in a number.
+// Rows and bytes of a row of the tiles. The order of the fields is the processor's.
 struct Configuration {
   uint8_t palette = 1, start = 0, reserved[14] = {};
   uint16_t row_bytes[16] = {};
   uint8_t rows[16] = {};
-  Configuration() {
-    for (int i = 0; i < 8; ++i) {
-      rows[i] = i < 6 ? 16 : 8;
-      row_bytes[i] = i == 4 || i == 5 ? 32 : 64;
-    }
+  void set(int tile, int count, int bytes) {
+    rows[tile] = static_cast<uint8_t>(count);
+    row_bytes[tile] = static_cast<uint16_t>(bytes);
   }
 };
 static_assert(sizeof(Configuration) == 64, "the operand of ldtilecfg");
@@ -42,6 +39,19 @@ inline void multiply_bytes() {
   __asm__ volatile("tilezero %%tmm%c0\n\ttdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0"
                    :
                    : "i"(C), "i"(A), "i"(B));
+}
+template <int C>
+inline void zero_tile() {
+  __asm__ volatile("tilezero %%tmm%c0" : : "i"(C));
+}
+// C += A B, of bytes without and with a sign.
+template <int C, int A, int B>
+inline void multiply_unsigned_signed() {
+  __asm__ volatile("tdpbusd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(C), "i"(A), "i"(B));
+}
+template <int C, int A, int B>
+inline void multiply_signed_unsigned() {
+  __asm__ volatile("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(C), "i"(A), "i"(B));
 }
 
 }  // namespace

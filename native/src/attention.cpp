@@ -1,10 +1,11 @@
-// Attention and cache stores: checks, splitting over threads, choice of the CPU path.
+// Attention: checks, splitting over threads, choice of the CPU path.
 #include "attention.h"
 
 #include <atomic>
 #include <cmath>
 
 #include "../include/paceline.h"
+#include "attention_types.h"
 #include "cpu.h"
 #include "threads.h"
 
@@ -13,8 +14,11 @@ namespace attention {
 
 const Ops& ops() {
   switch (path()) {
-#if defined(__x86_64__)
+#if defined(PL_AMX)
     case Path::amx:
+      return amx_ops();
+#endif
+#if defined(__x86_64__)
     case Path::avx512:
       return avx512_ops();
     case Path::avxvnni:
@@ -44,14 +48,10 @@ struct Shape {
   int64_t thread_floats;  // two states and the kernel's work area
 };
 
-bool type_fits(int64_t type, int64_t dim) {
-  return type == PL_CACHE_F32 || type == PL_CACHE_F16 || (type == PL_CACHE_Q8_0 && dim % 32 == 0);
-}
-
 bool shape_of(const pl_attention& p, Shape* s) {
   if (p.heads <= 0 || p.kv_heads <= 0 || p.heads % p.kv_heads != 0 || p.heads > 65536) return false;
   if (p.head_dim <= 0 || p.head_dim > 4096 || p.v_dim <= 0 || p.v_dim > 4096) return false;
-  if (!type_fits(p.k_type, p.head_dim) || !type_fits(p.v_type, p.v_dim)) return false;
+  if (!types_fit(p.k_type, p.head_dim, p.v_type, p.v_dim)) return false;
   s->group = static_cast<int>(p.heads / p.kv_heads);
   s->tile_tokens = s->group < kRows ? kRows / s->group : 1;
   s->dim = static_cast<int>(p.head_dim);
@@ -60,8 +60,10 @@ bool shape_of(const pl_attention& p, Shape* s) {
   s->state = state_floats(s->v_pad);
   const int rows = s->tile_tokens * s->group;
   s->unit_rows = rows > kUnitRows ? rows : kUnitRows;
-  const size_t floats =
-      2 * static_cast<size_t>(s->unit_rows) * s->state + work_floats(s->dim, s->unit_rows);
+  const size_t work = p.k_type == PL_CACHE_I16
+                          ? integer_floats(s->dim, s->v_dim, s->unit_rows, p.kv_heads)
+                          : work_floats(s->dim, s->unit_rows);
+  const size_t floats = 2 * static_cast<size_t>(s->unit_rows) * s->state + work;
   s->thread_floats = static_cast<int64_t>((floats + 15) & ~static_cast<size_t>(15));
   return true;
 }
@@ -110,11 +112,6 @@ class Tiles {
   int64_t slice_ = 0, left_ = 0;
 };
 
-// Bytes of n elements of a cache row.
-int64_t bytes_of(int64_t type, int64_t n) {
-  return type == PL_CACHE_F32 ? 4 * n : type == PL_CACHE_F16 ? 2 * n : n / 32 * 34;
-}
-
 Unit unit_of(const pl_attention& p, const Shape& s, const Tile& t, int64_t kv_head, int heads) {
   Unit u;
   const int64_t row = t.slice->first + t.token;
@@ -126,6 +123,8 @@ Unit unit_of(const pl_attention& p, const Shape& s, const Tile& t, int64_t kv_he
   u.v_head_bytes = static_cast<size_t>(bytes_of(p.v_type, s.v_dim));
   u.k = reinterpret_cast<const uint8_t*>(t.slice->k) + kv_head * u.k_head_bytes;
   u.v = reinterpret_cast<const uint8_t*>(t.slice->v) + kv_head * u.v_head_bytes;
+  u.scales = reinterpret_cast<const uint8_t*>(t.slice->k) + p.kv_heads * 2 * s.dim + 4 * kv_head;
+  u.v_scales = p.kv_heads;
   u.k_stride = t.slice->k_stride;
   u.v_stride = t.slice->v_stride;
   u.k_type = static_cast<int>(p.k_type);
@@ -282,7 +281,9 @@ using namespace pl::attention;
 PL_API void pl_op_attention(void*, int ith, int nth, void* params) {
   auto& p = *static_cast<pl_attention*>(params);
   Shape s;
-  const bool good = shape_of(p, &s);
+  bool good = shape_of(p, &s);
+  const auto* slices = reinterpret_cast<const pl_cache_slice*>(p.slices);
+  for (int64_t i = 0; i < p.slice_count; i++) good = good && rows_fit(p.k_type, p.head_dim, p.kv_heads, slices[i]);
   const int64_t threads_fit =
       good ? (p.scratch_bytes - kCounterBytes) / (s.thread_floats * 4) : 0;
   if (threads_fit < 1) {
@@ -316,99 +317,4 @@ PL_API int64_t pl_attention_scratch(const void* params, int64_t rows, int64_t po
   const int64_t states = 4 * split_rows * p.heads * s.state * ((positions + kChunk - 1) / kChunk + 1);
   bytes += states < kMostStates ? states : kMostStates;
   return (bytes + 63) & ~static_cast<int64_t>(63);
-}
-
-PL_API void pl_op_cache_store(void*, int ith, int nth, void* params) {
-  const auto& p = *static_cast<const pl_cache_store*>(params);
-  const Ops& o = ops();
-  const auto* slices = reinterpret_cast<const pl_cache_slice*>(p.slices);
-  int64_t total = 0;
-  for (int64_t i = 0; i < p.slice_count; i++) total += slices[i].count > 0 ? 2 * slices[i].count : 0;
-  const int64_t begin = total * ith / nth, end = total * (ith + 1) / nth;
-  int64_t index = 0;
-  for (int64_t i = 0; i < p.slice_count; i++) {
-    const pl_cache_slice& c = slices[i];
-    for (int64_t r = 0; r < c.count; r++) {
-      if (index >= begin && index < end)
-        o.store(reinterpret_cast<const float*>(p.k + (c.first + r) * p.k_row_stride),
-                reinterpret_cast<uint8_t*>(c.k + (c.past + r) * c.k_stride), p.k_width,
-                static_cast<int>(p.k_type));
-      index++;
-      if (index >= begin && index < end)
-        o.store(reinterpret_cast<const float*>(p.v + (c.first + r) * p.v_row_stride),
-                reinterpret_cast<uint8_t*>(c.v + (c.past + r) * c.v_stride), p.v_width,
-                static_cast<int>(p.v_type));
-      index++;
-    }
-  }
-}
-
-PL_API void pl_op_rope_table(void*, int ith, int nth, void* params) {
-  const auto& p = *static_cast<const pl_rope_table*>(params);
-  const auto* positions = reinterpret_cast<const int32_t*>(p.positions);
-  const auto* factors = reinterpret_cast<const float*>(p.factors);
-  const int64_t half = p.dims / 2;
-  // In f32 and step by step, as ggml does it, so that long contexts turn by the same angles.
-  const float step = powf(static_cast<float>(p.base), -2.0f / static_cast<float>(p.dims));
-  const float scale = static_cast<float>(p.scale), yarn = static_cast<float>(p.yarn);
-  const float low = static_cast<float>(p.low), high = static_cast<float>(p.high);
-  float magnitude = static_cast<float>(p.magnitude);
-  if (yarn != 0.0f) magnitude *= 1.0f + 0.1f * logf(1.0f / scale);
-  for (int64_t r = p.rows * ith / nth; r < p.rows * (ith + 1) / nth; r++) {
-    float* cosine = reinterpret_cast<float*>(p.out) + r * p.dims;
-    float* sine = cosine + half;
-    float theta = static_cast<float>(positions[r]);
-    for (int64_t i = 0; i < half; i++, theta *= step) {
-      const float own = factors ? theta / factors[i] : theta;
-      float angle = scale * own;
-      if (yarn != 0.0f) {
-        const float width = high - low > 0.001f ? high - low : 0.001f;
-        float ramp = (static_cast<float>(i) - low) / width;
-        ramp = 1.0f - (ramp < 0.0f ? 0.0f : ramp > 1.0f ? 1.0f : ramp);
-        ramp *= yarn;
-        angle = angle * (1.0f - ramp) + own * ramp;
-      }
-      cosine[i] = cosf(angle) * magnitude;
-      sine[i] = sinf(angle) * magnitude;
-    }
-  }
-}
-
-PL_API void pl_op_rotate_store(void*, int ith, int nth, void* params) {
-  const auto& p = *static_cast<const pl_rotate_store*>(params);
-  const Ops& o = ops();
-  const auto* slices = reinterpret_cast<const pl_cache_slice*>(p.slices);
-  const auto* q_norm = reinterpret_cast<const float*>(p.q_norm);
-  const auto* k_norm = reinterpret_cast<const float*>(p.k_norm);
-  const int dim = static_cast<int>(p.head_dim);
-  if (dim <= 0 || dim > 4096) return;
-  const int rotated = p.table ? static_cast<int>(p.dims) : 0;
-  const auto eps = static_cast<float>(p.eps);
-  const int k_type = static_cast<int>(p.k_type), v_type = static_cast<int>(p.v_type);
-  const int64_t head_bytes = bytes_of(k_type, p.head_dim);
-  int64_t total = 0;
-  for (int64_t i = 0; i < p.slice_count; i++) total += slices[i].count > 0 ? slices[i].count : 0;
-  const int64_t begin = total * ith / nth, end = total * (ith + 1) / nth;
-  alignas(64) float head[4096];
-  int64_t index = 0;
-  for (int64_t i = 0; i < p.slice_count; i++) {
-    const pl_cache_slice& c = slices[i];
-    for (int64_t r = 0; r < c.count; r++, index++) {
-      if (index < begin || index >= end) continue;
-      const int64_t row = c.first + r, position = c.past + r;
-      const float* table = reinterpret_cast<const float*>(p.table) + (p.table ? row * p.dims : 0);
-      const float* q = reinterpret_cast<const float*>(p.q + row * p.q_stride);
-      float* q_out = reinterpret_cast<float*>(p.q_out) + row * p.heads * p.head_dim;
-      for (int64_t h = 0; h < p.heads; h++)
-        o.rotate(q + h * dim, q_norm, eps, table, dim, rotated, p.halves != 0, q_out + h * dim);
-      const float* k = reinterpret_cast<const float*>(p.k + row * p.k_row_stride);
-      auto* to = reinterpret_cast<uint8_t*>(c.k + position * c.k_stride);
-      for (int64_t h = 0; h < p.kv_heads; h++) {
-        o.rotate(k + h * dim, k_norm, eps, table, dim, rotated, p.halves != 0, head);
-        o.store(head, to + h * head_bytes, dim, k_type);
-      }
-      o.store(reinterpret_cast<const float*>(p.v + row * p.v_row_stride),
-              reinterpret_cast<uint8_t*>(c.v + position * c.v_stride), p.v_width, v_type);
-    }
-  }
 }

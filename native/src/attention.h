@@ -27,6 +27,8 @@ struct Unit {
   const uint8_t* v;
   int64_t k_stride, v_stride;        // bytes between positions
   size_t k_head_bytes, v_head_bytes;  // bytes between KV heads
+  const uint8_t* scales;  // of integer keys: position 0, the first KV head, k_stride bytes between positions
+  int64_t v_scales;       // floats from them to those of values
   int k_type, v_type;
   int heads;         // KV heads
   int tokens;        // tokens in this tile
@@ -55,8 +57,8 @@ struct Ops {
   // out rows = values / sum, of one KV head; sink: per query head a logit, or null.
   void (*finish)(const float* state, int tokens, int group, int v_dim, int v_pad, const float* sink,
                  float* out, int64_t out_stride);
-  // n floats into cache elements of a type.
-  void (*store)(const float* x, uint8_t* out, int64_t n, int type);
+  // n floats into cache elements of a type; `scale`: where a head's scale goes, with integers.
+  void (*store)(const float* x, uint8_t* out, int64_t n, int type, uint8_t* scale);
   // One head: RMS norm unless `weight` is null, rotation of `rotated` dimensions unless 0.
   void (*rotate)(const float* x, const float* weight, float eps, const float* table, int dim,
                  int rotated, bool halves, float* out);
@@ -75,10 +77,21 @@ inline size_t work_floats(int dim, int rows) {
   return kFetchFloats + buffer_floats(dim) + static_cast<size_t>(rows) * (kBlock + padded + 1) + 16;
 }
 
+// The same with a cache of integers (attention_integers*.h), where rows of a head take whole tiles.
+inline size_t integer_floats(int dim, int v_dim, int rows, int64_t kv_heads) {
+  const size_t most = kv_heads < rows ? static_cast<size_t>(kv_heads) : static_cast<size_t>(rows);
+  const size_t padded = 2 * static_cast<size_t>(rows) + 16 * most;
+  const size_t few = kFewRows * most, sums = few > 16 ? few : 16;
+  const size_t bytes = padded * (2 * static_cast<size_t>(dim) + 24 + 6 * kChunk) +
+                       sums * 12 * static_cast<size_t>(v_dim) + 128 * kChunk + 1024;
+  return bytes / 4;
+}
+
 const Ops& scalar_ops();
 #if defined(__x86_64__)
 const Ops& avx2_ops();
 const Ops& avx512_ops();
+const Ops& amx_ops();  // only where AMX is compiled (PL_AMX)
 #elif defined(__aarch64__)
 const Ops& neon_ops();
 #endif

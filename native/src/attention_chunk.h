@@ -2,6 +2,7 @@
 
 // Queries, and the start of what is fetched: the rows that the unit's chunks see.
 void prepare(const Unit& u, float* work) {
+  if (u.k_type == PL_CACHE_I16) return Integers(u, work).prepare();
   const Work w(u, nullptr, work);
   w.prepare();
   const int64_t begin = u.first_chunk * kChunk, end = u.end_chunk * kChunk;
@@ -22,7 +23,9 @@ void blocks(const Way& w, int64_t index) {
 }
 
 void chunk(const Unit& u, int64_t index, float* state, float* work) {
-  if (u.tokens * u.group <= attention::kFewRows && u.dim % 16 == 0 && u.v_dim % 16 == 0)
+  if (u.k_type == PL_CACHE_I16)
+    Integers(u, work).chunk(index, state);
+  else if (u.tokens * u.group <= attention::kFewRows && u.dim % 16 == 0 && u.v_dim % 16 == 0)
     blocks(FewRows(u, state, work), index);
   else
     blocks(ManyRows(u, state, work), index);

@@ -6,6 +6,8 @@
 // positions; sums of probabilities have 16 lanes (position mod 16), folded at the end. A position
 // that a row does not see has probability exactly 0 and so changes nothing.
 //
+// With a cache of integers sums of products are exact, and have no order (attention_integers.h).
+//
 // Memory is what decode waits for, and it is read fast only in the order in which it lies. So a unit
 // of few query rows goes through all its KV heads position by position and multiplies right out of
 // the cache. With more query rows a unit goes head by head, and rows are converted to f32 once for all
@@ -17,6 +19,7 @@ using attention::kEmpty;
 using attention::Unit;
 
 #include "attention_read.h"
+#include "attention_exp.h"
 #include "attention_softmax.h"
 #include "attention_products.h"
 #ifdef PL_PACKED_KEYS
@@ -25,6 +28,15 @@ using attention::Unit;
 #include "attention_work.h"
 #include "attention_few.h"
 #include "attention_many.h"
+#include "attention_integers.h"
+#ifdef PL_BYTE_PRODUCTS
+#include "attention_integers_avx512.h"
+#include "attention_integers_work.h"
+#include "attention_integers_products.h"
+#include "attention_integers_order.h"
+#else
+#include "attention_integers_portable.h"
+#endif
 #include "attention_chunk.h"
 #include "attention_rows.h"
 

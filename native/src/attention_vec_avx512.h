@@ -84,3 +84,5 @@ inline void fold4(const Part (&t)[1][4], float* out) {
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 // Keys that many rows share are packed, see attention_vec_avx512_keys.h.
 #define PL_PACKED_KEYS
+// Products with integers have instructions of their own, see attention_integers_avx512.h.
+#define PL_BYTE_PRODUCTS

@@ -1,15 +1,7 @@
 // One unit in work on one chunk: where its parts lie, and what both ways of going through a block share.
 // Included by attention_kernel.h.
 
-// What a token's rows see: positions [low, high).
-struct Span {
-  int64_t low, high;
-};
-inline Span visible(const Unit& u, int token) {
-  const int64_t own = u.position + token;
-  const int64_t low = u.window > 0 && own - u.window + 1 > 0 ? own - u.window + 1 : 0;
-  return {low, u.end > 0 ? u.end : own + 1};
-}
+#include "attention_span.h"
 
 struct Work {
   const Unit& u;

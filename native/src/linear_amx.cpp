@@ -24,6 +24,14 @@ struct Amx : Avx512 {
 constexpr int width = Amx::W, tall = Amx::tile_rows, panels = 2, group_blocks = 8;
 static_assert(width == 16 && tall == 16, "a tile has 16 rows of 16 numbers of 32 bits");
 
+// Tiles 0 to 3 are C, 16 x 16 numbers of 32 bits; 4 and 5 A, 16 rows of 32 bytes; 6 and 7 B, 32 columns, four
+// in a number.
+Configuration configuration() {
+  Configuration c;
+  for (int i = 0; i < 8; ++i) c.set(i, i < 6 ? 16 : 8, i == 4 || i == 5 ? 32 : 64);
+  return c;
+}
+
 // A group of two panels, unpacked, and the sums of a phase.
 template <int F>
 struct Work {
@@ -119,7 +127,7 @@ void two_tiles(const uint8_t* panel, int64_t panel_step, const int8_t* q, const 
   for (int p = 0; p < panels; ++p) {
     memset(out + p * out_step, 0, static_cast<size_t>(count) * tall * width * sizeof(float));
   }
-  configure(Configuration());
+  configure(configuration());
   const auto unpack = [&](const uint8_t* from, int64_t left, int parity) {
     const int n = left < group_blocks ? static_cast<int>(left) : group_blocks;
     const Group g = n == group_blocks ? whole : group_layout(formats[F], width, n);

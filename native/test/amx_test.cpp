@@ -314,6 +314,69 @@ void test_experts(const Type& t, int64_t tokens) {
   });
 }
 
+// Attention over a cache of integers: `rows` tokens of one sequence behind `past` others.
+struct Attention {
+  int64_t dim, kv_heads, group, past, rows, window, k_stride, width;
+  std::vector<float> q, k, v;
+  Memory keys, values;
+  pl_cache_slice slice{};
+  Attention(int64_t d, int64_t heads, int64_t queries, int64_t before, int64_t count, int64_t limit)
+      : dim(d), kv_heads(heads), group(queries), past(before), rows(count), window(limit),
+        k_stride(2 * d * heads + (8 * heads + 63) / 64 * 64), width(d * heads),
+        q(static_cast<size_t>(rows * group * width)), k(static_cast<size_t>((past + rows) * width)), v(k.size()),
+        keys((past + rows) * k_stride), values((past + rows) * 2 * width) {
+    for (auto* list : {&q, &k, &v})
+      for (auto& x : *list) x = normal();
+    slice = {address(keys.data), address(values.data), k_stride, 2 * width, 0, past + rows, 0};
+    pl_cache_store p{};
+    p.k = address(k.data()), p.v = address(v.data()), p.k_width = p.v_width = width, p.k_row_stride = p.v_row_stride = 4 * width;
+    p.k_type = p.v_type = PL_CACHE_I16, p.kv_heads = kv_heads;
+    p.slices = address(&slice), p.slice_count = 1;
+    pl_op_cache_store(nullptr, 0, 1, &p);
+    slice.count = rows, slice.past = past;
+  }
+  size_t size() const { return q.size(); }
+  void operator()(float* out, int threads) {
+    pl_attention p{};
+    p.q = address(q.data()), p.q_stride = 4 * width * group, p.q_head_stride = 4 * dim;
+    p.out = address(out), p.out_stride = p.q_stride;
+    p.slices = address(&slice), p.slice_count = 1;
+    p.heads = kv_heads * group, p.kv_heads = kv_heads, p.head_dim = p.v_dim = dim;
+    p.k_type = p.v_type = PL_CACHE_I16, p.scale = 0.1, p.causal = 1, p.window = window;
+    p.scratch_bytes = pl_attention_scratch(&p, rows, past + rows, threads);
+    Memory scratch(p.scratch_bytes);
+    std::memset(scratch.data, 0, static_cast<size_t>(p.scratch_bytes));
+    p.scratch = address(scratch.data);
+    run(pl_op_attention, &p, threads);
+  }
+};
+
+void test_attention() {
+  const Type integers{"i16", PL_CACHE_I16, 64, 128, {}};
+  for (int64_t dim : {64, 128, 192, 256}) {
+    for (int64_t rows : {1, 3, 16, 40}) {
+      const int64_t heads = pick(1, 3), queries = pick(1, 3), before = pick(0, 300);
+      const int64_t limit = pick(1, 400), window = limit > 200 ? 0 : limit;
+      const int threads = static_cast<int>(pick(1, 3));
+      Attention a(dim, heads, queries, before, rows, window);
+      const Used used = rows * a.group > 2 ? Used::yes : Used::no;
+      compare("attention", integers, a.size(), used, [&](float* y) { a(y, threads); });
+    }
+  }
+  if (hardware) return;
+  Attention a(128, 1, 2, 100, 8, 0);
+  const auto once = [&](float* y) { a(y, 1); };
+  const auto expected = on(pl::Path::avx512, a.size(), once);
+  for (auto defect : {amx::Defect::operand, amx::Defect::byte, amx::Defect::sign, amx::Defect::row}) {
+    for (int64_t at : {0, 5, 17}) {
+      amx::start({defect, at});
+      check(!same(on(pl::Path::amx, a.size(), once), expected), "a defect of attention is seen", "",
+            static_cast<int64_t>(defect) * 100 + at);
+    }
+  }
+  amx::start({});
+}
+
 // Defects in single instructions: every one has to change the result.
 void test_defects(const Type& t) {
   if (hardware || !by_unit(t)) return;
@@ -359,6 +422,7 @@ int main() {
     test_defects(t);
   }
   test_linear(types[3], 8192, 20, 150);  // in several passes
+  test_attention();
   if (failures == 0) std::printf("ok %s\n", hardware ? "hardware" : "emulated");
   return failures ? 1 : 0;
 }

@@ -1,0 +1,150 @@
+// A unit in work on a chunk of a cache of integers: where its parts lie, and its probabilities. Included by
+// attention_kernel.h.
+
+struct IntegerWork {
+  const Unit& u;
+  int rows, stride;
+  bool few;
+  Span all;
+  mutable NextHead ahead;
+  int8_t* queries;    // [head][row][2][dim], upper bytes first; tiles of many rows lie otherwise
+  RowFacts* q_facts;  // [head][row]
+  // Of all heads' rows where rows are few, otherwise of those of the head in work.
+  RowFacts* p_facts;
+  int8_t* chances;  // probabilities, [row][2][kChunk]
+  float* scores;    // [row][kChunk]
+  int32_t* sums;    // [row][v_dim / 64][3][4][16]; of 16 rows where rows are many
+  uint8_t* buffer;  // values of 64 elements, [kChunk / 64][2][4][16][64], see interleave()
+
+  IntegerWork(const Unit& unit, float* work, int few_rows)
+      : u(unit),
+        rows(u.tokens * u.group),
+        stride(attention::state_floats(u.v_pad)),
+        few(rows <= few_rows),
+        all{visible(u, 0).low, visible(u, u.tokens - 1).high} {
+    Area area(work);
+    const size_t padded = (static_cast<size_t>(rows) + 15) & ~size_t{15};
+    const size_t every = u.heads * (few ? static_cast<size_t>(rows) : padded), some = few ? every : padded;
+    queries = area.take<int8_t>(every * 2 * u.dim);
+    q_facts = area.take<RowFacts>(every);
+    p_facts = area.take<RowFacts>(some);
+    chances = area.take<int8_t>(some * 2 * kChunk);
+    scores = area.take<float>(some * kChunk);
+    sums = area.take<int32_t>((few ? some : 16) * 3 * u.v_dim);
+    buffer = area.take<uint8_t>(128 * kChunk);
+  }
+
+  void prepare() const {
+    const float factor = factor_of(u);
+    int8_t* to = queries;
+    for (int head = 0; head < u.heads; head++)
+      for (int r = 0; r < rows; r++, to += 2 * u.dim) {
+        const float* from = query_of(u, head, r);
+        const float scale = scale_of(from, u.dim, kMost);
+        const __m512 inverse = _mm512_set1_ps(inverse_of(scale));
+        for (int d = 0; d < u.dim; d += 64) {
+          __m512i x[4];
+          PL_UNROLL for (int i = 0; i < 4; i++)
+            x[i] = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(from + d + 16 * i), inverse));
+          split(x, to + d, to + u.dim + d);
+        }
+        q_facts[head * rows + r] = {scale * factor, bias_of(to, u.dim), bias_of(to + u.dim, u.dim)};
+      }
+  }
+
+  // Scores of R rows of a head become probabilities times the scales of values, as integers; states get
+  // their sums and maxima. Vectors are folded four at a time, whether there are as many rows or not.
+  template <int R>
+  void soften(int head, int row, int64_t b, const float* scales, float* state) const {
+    const int first = few ? head * rows + row : row;
+    float* s = scores + first * kChunk;
+    Range seen[R];
+    int from = kChunk, to = 0;
+    PL_UNROLL for (int r = 0; r < R; r++) {
+      seen[r] = seen_of(u, row + r, b);
+      if (seen[r].low < from) from = seen[r].low;
+      if (seen[r].high > to) to = seen[r].high;
+    }
+    const int v0 = from / 16, v1 = (to + 15) / 16;
+    __m512 top[4];
+    PL_UNROLL for (int r = 0; r < 4; r++) top[r] = set1(kEmpty).x;
+    for (int v = v0; v < v1; v++) {
+      if (!few) ahead.step<3>();
+      PL_UNROLL for (int r = 0; r < R; r++) {
+        float* own = s + r * kChunk + 16 * v;
+        V a = load(own);
+        if (u.softcap > 0) store(own, a = capped(a, u.softcap));
+        if (!seen[r].has(v)) a = seen[r].cut(a, set1(kEmpty), v);
+        top[r] = _mm512_max_ps(top[r], a.x);
+      }
+    }
+    alignas(16) float tops[4], mosts[4];
+    _mm_store_ps(tops, fold_highest(top));
+    __m512 most[4];
+    __m512i sum[4];
+    __mmask16 bad[4] = {};
+    PL_UNROLL for (int r = 0; r < 4; r++) most[r] = _mm512_setzero_ps(), sum[r] = _mm512_setzero_si512();
+    for (int v = v0; v < v1; v++) {
+      if (!few) ahead.step<5>();
+      const V scale = load(scales + 16 * v);
+      PL_UNROLL for (int r = 0; r < R; r++) {
+        float* own = s + r * kChunk + 16 * v;
+        V x = exp2(sub(load(own), set1(tops[r])));
+        if (!seen[r].has(v)) x = seen[r].cut(x, zero(), v);
+        // The bits of 1 + x are those of 1 plus x in units of 2^-23.
+        const __m512i units = _mm512_castps_si512(add(x, set1(1.0f)).x);
+        sum[r] = _mm512_add_epi32(sum[r], _mm512_sub_epi32(units, _mm512_castps_si512(set1(1.0f).x)));
+        x = mul(x, scale);
+        if (!seen[r].has(v)) x = seen[r].cut(x, zero(), v);  // scales of what nobody sees are anything
+        bad[r] |= _mm512_cmp_ps_mask(x.x, x.x, _CMP_UNORD_Q);
+        most[r] = _mm512_max_ps(x.x, most[r]);
+        store(own, x);
+      }
+    }
+    _mm_store_ps(mosts, fold_highest(most));
+    alignas(16) int32_t shares[4], high[4], low[4];
+    _mm_store_si128(reinterpret_cast<__m128i*>(shares), fold_sums(sum));
+    __m512i h[4], l[4];
+    PL_UNROLL for (int r = 0; r < 4; r++) h[r] = l[r] = _mm512_setzero_si512();
+    PL_UNROLL for (int r = 0; r < R; r++) {
+      float scale = mosts[r] / kMost;
+      scale = bad[r] ? NAN : scale < kLeastChance ? 0.0f : scale;
+      const __m512 inverse = _mm512_set1_ps(inverse_of(scale));
+      p_facts[first + r].scale = scale;
+      int8_t* out = chances + (first + r) * 2 * kChunk;
+      for (int c = 0; c < kChunk / 64; c++) {
+        __m512i x[4];
+        PL_UNROLL for (int i = 0; i < 4; i++) {
+          const int v = 4 * c + i;
+          x[i] = _mm512_setzero_si512();
+          if (v >= v0 && v < v1)
+            x[i] = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_load_ps(s + r * kChunk + 16 * v), inverse));
+        }
+        split(x, out + 64 * c, out + kChunk + 64 * c);
+        h[r] = dot(h[r], _mm512_set1_epi8(-128), bytes_at(out + 64 * c));
+        l[r] = dot(l[r], _mm512_set1_epi8(-128), bytes_at(out + kChunk + 64 * c));
+      }
+    }
+    _mm_store_si128(reinterpret_cast<__m128i*>(high), fold_sums(h));
+    _mm_store_si128(reinterpret_cast<__m128i*>(low), fold_sums(l));
+    PL_UNROLL for (int r = 0; r < R; r++, state += stride) {
+      p_facts[first + r].high_bias = high[r];
+      p_facts[first + r].low_bias = low[r];
+      const float share = bad[r] ? NAN : static_cast<float>(shares[r]) * 0x1p-23f;
+      store(state + u.v_pad, {_mm512_maskz_mov_ps(1, set1(share).x)});
+      state[u.v_pad + 16] = tops[r];
+    }
+  }
+  void soften_head(int head, int64_t b, int low, int high, float* state) const {
+    alignas(64) float scales[kChunk];
+    const float* from = scales_at(u, b) + u.v_scales + head;
+    const int64_t step = u.k_stride / 4;
+    for (int j = low & ~15; j < low; j++) scales[j] = 0.0f;
+    for (int j = low; j < high; j++) scales[j] = from[j * step];
+    for (int j = high; j < ((high + 15) & ~15); j++) scales[j] = 0.0f;
+    int r = 0;
+    for (; r + 4 <= rows; r += 4, state += 4 * stride) soften<4>(head, r, b, scales, state);
+    for (; r + 2 <= rows; r += 2, state += 2 * stride) soften<2>(head, r, b, scales, state);
+    if (r < rows) soften<1>(head, r, b, scales, state);
+  }
+};
