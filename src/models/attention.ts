@@ -61,6 +61,7 @@ export function attend(
     const native = rotatedAttention(kernels, graph, [q, k, v], rotation, slices, options);
     if (native !== undefined) return native;
   }
+  requireOwnFormat(slices[0]);
   const turned = (part: Tensor, norm: Weight | undefined) => {
     const normed = norms && norm ? graph.rmsNorm(part, norm.tensor, norms.epsilon) : part;
     return graph.rope(normed, batch.positions, rope, factors);
@@ -99,6 +100,15 @@ function overflow(needed: number, capacity: number): PacelineError {
     `${needed} tokens do not fit into a cache of ${capacity}`,
     { hint: 'Use a larger context or a shorter prompt.' },
   );
+}
+
+/** ggml has no operations for rows of integers with scales: to it they would be other numbers. */
+function requireOwnFormat(cache: LayerCache | undefined): void {
+  if (cache?.k.type !== GgmlType.I16) return;
+  throw new PacelineError('platform', 'Attention over an i16 KV cache needs the native kernels', {
+    hint: 'Use the f16 KV cache (--kv f16).',
+    details: { kernels: nativeKernels().kernels?.path, shape: cache.k.shape },
+  });
 }
 
 /** Writes the keys and values of a slice behind what the cache has. */
@@ -147,6 +157,7 @@ export function attendBlock(
   const native =
     kernels && cachedAttention(kernels, graph, q, k, v, [{ ...slice, ...cache }], options);
   if (native !== undefined) return native;
+  requireOwnFormat(cache);
   graph.onlyOnce();
   append(graph, slice, cache, k, v);
   const { count, past } = slice;

@@ -6,6 +6,7 @@
 import koffi from 'koffi';
 import { PacelineError } from '../../base/errors.js';
 import type { Backend } from '../backend.js';
+import { storedRows } from '../cache-rows.js';
 import type { Graph, RopeOptions } from '../graph.js';
 import { fail, requireType } from '../graph-core.js';
 import type { Tensor } from '../tensor.js';
@@ -17,7 +18,7 @@ import { ropeTable } from './rope-table.js';
 
 /** Batch rows [start, start + count) of one sequence; row i has the position past + i. */
 export interface CacheSlice {
-  /** [head * kvHeads, capacity], F16, F32 or Q8_0. */
+  /** [head * kvHeads, capacity], F16, F32 or Q8_0; I16 with the scales behind (`storedRows`). */
   readonly k: Tensor;
   /** [valueHead * kvHeads, capacity]. */
   readonly v: Tensor;
@@ -237,13 +238,21 @@ function checkShapes(q: Tensor, k: Tensor, v: Tensor, slices: readonly CacheSlic
   if (k.shape[0] !== q.shape[0] || v.shape[1] !== k.shape[1] || q.shape[1] % k.shape[1] !== 0) {
     fail('attention', 'the heads do not fit', q, k, v);
   }
+  const rows = {
+    ...{ heads: k.shape[1], kRow: k.shape[0] * k.shape[1], vRow: v.shape[0] * v.shape[1] },
+  };
   for (const { k: keys, v: values, start, count, past } of slices) {
     if (keys.type !== slices[0]?.k.type || values.type !== slices[0]?.v.type) {
       fail('attention', 'the caches are of different types', keys, values);
     }
+    // The scales of values lie behind the keys.
+    if ((keys.type === GgmlType.I16) !== (values.type === GgmlType.I16)) {
+      fail('attention', 'integers stand beside another type', keys, values);
+    }
+    const stored = storedRows(keys.type, rows);
     if (
-      keys.shape[0] !== k.shape[0] * k.shape[1] ||
-      values.shape[0] !== v.shape[0] * v.shape[1] ||
+      keys.shape[0] !== stored.keys ||
+      values.shape[0] !== stored.values ||
       !keys.contiguousFrom(1) ||
       !values.contiguousFrom(1)
     ) {
@@ -289,6 +298,7 @@ function store(
     v_type: plan.valueType,
     slices: plan.list,
     slice_count: slices.length,
+    kv_heads: k.shape[1],
   });
   return result;
 }

@@ -1,0 +1,55 @@
+/**
+ * How the rows of a KV cache lie in memory, by element type: the one place that knows what a type
+ * adds to the elements that a model asks for. Pure arithmetic; knows neither models nor caches.
+ */
+import { GgmlType, rowBytes, typeTraits } from './types.js';
+
+/** What one layer keeps of a position; all 0 where it keeps nothing. */
+export interface CacheRows {
+  /** Heads of keys and of values. */
+  readonly heads: number;
+  /** Elements of all heads' keys. */
+  readonly kRow: number;
+  /** Elements of all heads' values. */
+  readonly vRow: number;
+}
+
+/** Bytes of the scales of keys and values, a line of memory for eight heads. */
+const scaleLine = 64;
+/** The kernels take heads of integers in whole tiles, and no longer ones. */
+const integerStep = 64;
+const longestIntegerHead = 256;
+
+/**
+ * Elements that a position takes in the tensors of keys and of values. Rows of 16-bit integers have
+ * the scales behind the keys: an F32 for each head's keys, then one for each head's values, padded to
+ * lines of memory.
+ */
+export function storedRows(
+  type: GgmlType,
+  { heads, kRow, vRow }: CacheRows,
+): { readonly keys: number; readonly values: number } {
+  if (type !== GgmlType.I16) return { keys: kRow, values: vRow };
+  const scales = Math.ceil((2 * 4 * heads) / scaleLine) * scaleLine;
+  return { keys: kRow + scales / 2, values: vRow };
+}
+
+/**
+ * Bytes of one position in all layers.
+ * @throws {RangeError} where rows do not fit the type (`rowsFit`).
+ */
+export function positionBytes(type: GgmlType, layout: readonly CacheRows[]): number {
+  return layout.reduce((sum, rows) => {
+    const { keys, values } = storedRows(type, rows);
+    return sum + rowBytes(type, keys) + rowBytes(type, values);
+  }, 0);
+}
+
+/** Whether a type can hold rows: whole blocks, and as integers only heads that the kernels take. */
+export function rowsFit(type: GgmlType, { heads, kRow, vRow }: CacheRows): boolean {
+  const { blockSize } = typeTraits(type);
+  if (type !== GgmlType.I16) return kRow % blockSize === 0 && vRow % blockSize === 0;
+  return [kRow, vRow].every(
+    (row) => row === 0 || (row % (heads * integerStep) === 0 && row <= heads * longestIntegerHead),
+  );
+}
