@@ -9,15 +9,10 @@
 import { PacelineError } from '../base/errors.js';
 import { Allocation, readTensorBytes, type TensorSpec, writeTensor } from '../ggml/allocation.js';
 import type { Backend } from '../ggml/backend.js';
+import { type CacheRows, rowsFit, storedRows } from '../ggml/cache-rows.js';
 import type { Tensor } from '../ggml/tensor.js';
-import { type GgmlType, rowBytes, GgmlType as Type, typeTraits } from '../ggml/types.js';
+import { type GgmlType, rowBytes, typeName } from '../ggml/types.js';
 import type { SequenceState } from './state.js';
-
-/** Elements of a key row and of a value row of one layer. */
-export interface CacheRows {
-  readonly kRow: number;
-  readonly vRow: number;
-}
 
 export interface KvCacheOptions {
   readonly backend: Backend;
@@ -29,7 +24,7 @@ export interface KvCacheOptions {
 }
 
 interface CachedLayer {
-  /** [kRow, capacity]. */
+  /** [kRow and what the type adds, capacity]. */
   readonly k: Tensor;
   /** [vRow, capacity]. */
   readonly v: Tensor;
@@ -47,21 +42,27 @@ export class KvCache implements SequenceState {
   readonly #layers: readonly CachedLayer[];
   #length = 0;
 
-  /** @throws {PacelineError} `memory`; `usage` when rows don't fit the type's blocks. */
+  /** @throws {PacelineError} `memory`; `usage` when rows don't fit the type. */
   constructor(options: KvCacheOptions) {
     const { backend, layout, capacity, type } = options;
     this.#options = options;
     this.capacity = capacity;
-    const { blockSize, name } = typeTraits(type);
-    if (layout.some(({ kRow, vRow }) => kRow % blockSize !== 0 || vRow % blockSize !== 0)) {
-      throw new PacelineError('usage', `This model's KV rows can't be stored as ${name}`, {
-        hint: 'Use the f16 KV cache.',
-      });
+    if (!layout.every((rows) => rowsFit(type, rows))) {
+      throw new PacelineError(
+        'usage',
+        `This model's KV rows can't be stored as ${typeName(type)}`,
+        {
+          hint: 'Use the f16 KV cache.',
+        },
+      );
     }
-    const specs = layout.flatMap(({ kRow, vRow }, layer): TensorSpec[] => [
-      { name: `cache.${layer}.k`, type, shape: [kRow, capacity] },
-      { name: `cache.${layer}.v`, type, shape: [vRow, capacity] },
-    ]);
+    const specs = layout.flatMap((rows, layer): TensorSpec[] => {
+      const { keys, values } = storedRows(type, rows);
+      return [
+        { name: `cache.${layer}.k`, type, shape: [keys, capacity] },
+        { name: `cache.${layer}.v`, type, shape: [values, capacity] },
+      ];
+    });
     this.#allocation = new Allocation(backend, specs);
     const { tensors } = this.#allocation;
     this.#layers = layout.map((_, layer) => ({
@@ -208,9 +209,4 @@ function damaged(why: string): PacelineError {
   return new PacelineError('broken-file', `A KV cache snapshot cannot be restored: ${why}`, {
     hint: 'Discard the snapshot; the prompt is then computed again.',
   });
-}
-
-/** The element type for a name that users give. */
-export function cacheType(name: 'f16' | 'q8_0' | 'f32'): GgmlType {
-  return { f16: Type.F16, q8_0: Type.Q8_0, f32: Type.F32 }[name];
 }

@@ -3,7 +3,8 @@
  * guess depends on the last `window` positions and on nothing else, so the memory of a drafter is
  * bounded by the window, whatever the context is. Knows no draft model.
  */
-import { GgmlType, rowBytes } from '../ggml/types.js';
+import { type CacheRows, positionBytes } from '../ggml/cache-rows.js';
+import { GgmlType } from '../ggml/types.js';
 
 /** Positions that drafters look back on unless told otherwise: more would slow down the first token. */
 export const usualWindow = 512;
@@ -29,8 +30,8 @@ export interface DraftRows {
   readonly guesses: number;
   /** Floats of a hidden row. */
   readonly width: number;
-  /** Elements of a cache row, layer by layer. */
-  readonly layout: readonly { readonly kRow: number; readonly vRow: number }[];
+  /** What the cache keeps of a position, layer by layer. */
+  readonly layout: readonly CacheRows[];
 }
 
 /** Positions that the cache of a drafter has room for. */
@@ -47,9 +48,6 @@ export function keptRows(rows: Pick<DraftRows, 'contextLength' | 'window'>): num
 
 /** Bytes that a drafter holds for one sequence. */
 export function draftStateBytes(rows: DraftRows): number {
-  const cached = rows.layout.reduce(
-    (sum, { kRow, vRow }) => sum + rowBytes(draftCacheType, kRow) + rowBytes(draftCacheType, vRow),
-    0,
-  );
+  const cached = positionBytes(draftCacheType, rows.layout);
   return 4 * rows.width * keptRows(rows) + cached * draftCacheLength(rows);
 }

@@ -3,12 +3,12 @@
  * loads the weights and puts the runtime together.
  */
 import { PacelineError } from '../base/errors.js';
-import { cacheType } from '../cache/kv-cache.js';
+import { cacheType, chooseKvType } from '../cache/kv-type.js';
 import { Backend } from '../ggml/backend.js';
+import { positionBytes } from '../ggml/cache-rows.js';
 import { nativeKernels } from '../ggml/native/library.js';
-import { rowBytes } from '../ggml/types.js';
 import { type GgufFile, readGguf } from '../gguf/reader.js';
-import { loadLanguageModel } from '../models/load.js';
+import { cacheLayoutOf, loadLanguageModel } from '../models/load.js';
 import { createChatTemplate } from '../tokenizer/chat.js';
 import { createTokenizer } from '../tokenizer/tokenizer.js';
 import { draftMemory } from './draft-memory.js';
@@ -54,13 +54,15 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
     const draftNeeds = [gguf, ...drafts]
       .map((file) => draftMemory(file, { contextLength, window }))
       .filter((need) => need !== undefined);
-    const kvType = cacheType(options.kvType ?? 'f16');
+    const layout = cacheLayoutOf(gguf, contextLength);
+    const kvType = chooseKvType(options.kvType, layout, nativeKernels().kernels?.path);
+    const cached = cacheType(kvType);
     const language = await loadLanguageModel(gguf, {
       backend,
       signal,
       onProgress,
       contextLength,
-      cacheElementBytes: rowBytes(kvType, 32) / 32,
+      cacheType: cached,
       draftBytes: draftNeeds.reduce((sum, need) => sum + need.weightBytes + need.stateBytes, 0),
     });
     const { hyperparameters } = language;
@@ -79,7 +81,7 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       chatTemplate,
       contextLength,
       prefillChunk,
-      kvType,
+      kvType: cached,
     });
     return new Model(runtime, {
       path,
@@ -93,9 +95,8 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       trainedContextLength: hyperparameters.contextLength,
       contextLength,
       weightBytes: language.weightBytes,
-      kvBytesPerToken: language
-        .cacheLayout()
-        .reduce((sum, { kRow, vRow }) => sum + rowBytes(kvType, kRow) + rowBytes(kvType, vRow), 0),
+      kvType,
+      kvBytesPerToken: positionBytes(cached, layout),
       drafters: draftNeeds,
       threads: backend.threads,
       kernels: kernelNames(backend),

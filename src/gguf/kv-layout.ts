@@ -3,12 +3,15 @@
  * sliding windows, layers that share another's cache, and linear attention. An estimate for
  * `inspect` and for questions before loading; what a loaded model really holds is the cache's word.
  */
+import { type CacheRows, storedRows } from '../ggml/cache-rows.js';
 import { type GgmlType, GgmlType as Type, typeTraits } from '../ggml/types.js';
 import type { GgufMetadata } from './metadata.js';
 import { GgufValueType } from './types.js';
 
 /** What one layer keeps of a sequence. */
 export interface CacheLayer {
+  /** Heads of keys and values. */
+  readonly heads: number;
   /** Elements of keys and of values for each position; 0 where nothing is kept. */
   readonly keys: number;
   readonly values: number;
@@ -60,13 +63,20 @@ export function memoryNeed(
   const row = (elements: number) => Math.ceil(elements / blockSize) * blockBytes;
   let cacheBytes = 0;
   let wholeCacheBytes = 0;
-  for (const { keys, values, window = contextLength, stateBytes = 0 } of layers) {
+  for (const layer of layers) {
+    const { window = contextLength, stateBytes = 0 } = layer;
+    const { keys, values } = storedRows(kvType, cacheRowsOf(layer));
     const bytes = row(keys) + row(values);
     cacheBytes += bytes * Math.min(window, contextLength) + stateBytes;
     wholeCacheBytes += bytes * contextLength + stateBytes;
   }
   const totalBytes = weightBytes + wholeCacheBytes;
   return { contextLength, weightBytes, cacheBytes, wholeCacheBytes, totalBytes };
+}
+
+/** The same as the cache itself counts it. */
+export function cacheRowsOf({ heads, keys, values }: CacheLayer): CacheRows {
+  return { heads, kRow: keys, vRow: values };
 }
 
 /**
@@ -108,19 +118,19 @@ export function cacheLayers(
   const trunk = Math.max(0, count - (integer('nextn_predict_layers') ?? 0));
   if (which === 'nextn') {
     return kvHeads.slice(trunk).map((groups) => ({
-      ...{ keys: groups * keyLength, values: groups * valueLength },
+      ...{ heads: groups, keys: groups * keyLength, values: groups * valueLength },
     }));
   }
 
   return Array.from({ length: trunk }, (_, layer): CacheLayer => {
-    if (linear?.[layer]) return { keys: 0, values: 0, stateBytes };
+    if (linear?.[layer]) return { heads: 0, keys: 0, values: 0, stateBytes };
     // The last layers of some models read an earlier layer's cache and keep none.
-    if (layer >= trunk - shared) return { keys: 0, values: 0 };
-    const groups = kvHeads[layer] ?? 0;
+    if (layer >= trunk - shared) return { heads: 0, keys: 0, values: 0 };
+    const heads = kvHeads[layer] ?? 0;
     if (window > 0 && slides?.[layer]) {
-      return { keys: groups * windowKeyLength, values: groups * windowValueLength, window };
+      return { heads, keys: heads * windowKeyLength, values: heads * windowValueLength, window };
     }
-    return { keys: groups * keyLength, values: groups * valueLength };
+    return { heads, keys: heads * keyLength, values: heads * valueLength };
   });
 }
 

@@ -66,7 +66,7 @@ export function decoder<H extends Hyperparameters, B>(a: Architecture<H, B>): De
 
     function cacheLayout(): readonly CacheRows[] {
       return h.kvHeadCounts.map((heads, layer) => {
-        const rows = { kRow: heads * h.headDim, vRow: heads * h.headDim };
+        const rows = { heads, kRow: heads * h.headDim, vRow: heads * h.headDim };
         return a.cacheRows?.(h, layer, rows) ?? rows;
       });
     }

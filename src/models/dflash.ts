@@ -142,7 +142,9 @@ export async function loadDflashModel(
     targetVocabulary: vocabSize,
     weightBytes: allocations.reduce((sum, { bytes }) => sum + bytes, 0),
     cacheLayout: () =>
-      h.kvHeadCounts.map((heads) => ({ kRow: heads * h.headDim, vRow: heads * h.headDim })),
+      h.kvHeadCounts.map((heads) => ({
+        ...{ heads, kRow: heads * h.headDim, vRow: heads * h.headDim },
+      })),
 
     inject(graph, { features, positions, slice }) {
       graph.onlyOnce(); // rows are copied to where the cache ends now

@@ -5,13 +5,15 @@
 import { PacelineError } from '../base/errors.js';
 import type { OnProgress } from '../base/progress.js';
 import type { Backend } from '../ggml/backend.js';
+import { positionBytes } from '../ggml/cache-rows.js';
 import { type HostMemory, hostMemory } from '../ggml/host.js';
 import { preferredLayouts } from '../ggml/layouts.js';
+import { type GgmlType, GgmlType as Type } from '../ggml/types.js';
 import type { WeightLayout } from '../ggml/weight.js';
 import type { GgufMetadata } from '../gguf/metadata.js';
 import { isDraftOnly } from './draft-kind.js';
 import { Metadata } from './metadata.js';
-import type { Blueprint, LanguageModel } from './model.js';
+import type { Blueprint, CacheRows, LanguageModel } from './model.js';
 import { architectureOf } from './registry.js';
 import { type TensorSource, WeightLoader } from './weights.js';
 
@@ -22,8 +24,8 @@ export interface LoadModelOptions {
   readonly backend: Backend;
   /** The context to plan for, in tokens; default: the model's own, at most 4096. */
   readonly contextLength?: number | undefined;
-  /** Bytes of an element of the KV cache, for the estimate; default 2 (f16). */
-  readonly cacheElementBytes?: number | undefined;
+  /** Element type of the KV cache, for the estimate; default: F16. */
+  readonly cacheType?: GgmlType | undefined;
   /** Bytes that drafters will take, for the estimate: weights, and the state of one sequence. */
   readonly draftBytes?: number | undefined;
   /** How weights are stored, in order of preference; default: `preferredLayouts`. */
@@ -76,8 +78,20 @@ function declare(source: ModelSource, wanted: number | undefined): Declared {
 
 type EstimateOptions = Pick<
   LoadModelOptions,
-  'contextLength' | 'cacheElementBytes' | 'draftBytes' | 'layouts'
+  'contextLength' | 'cacheType' | 'draftBytes' | 'layouts'
 >;
+
+/**
+ * What a model caches of a position, layer by layer, from its file alone: the type of the cache is
+ * chosen by it before any weights are read.
+ * @throws {PacelineError} as `loadLanguageModel`.
+ */
+export function cacheLayoutOf(
+  source: ModelSource,
+  contextLength: number | undefined,
+): readonly CacheRows[] {
+  return declare(source, contextLength).blueprint.cacheLayout();
+}
 
 /**
  * What loading the model and filling its context would take. Checks the file's tensors on the way.
@@ -90,8 +104,7 @@ export function estimateMemory(source: ModelSource, options: EstimateOptions = {
 function estimate(declared: Declared, options: EstimateOptions): MemoryEstimate {
   const { blueprint, loader, contextLength } = declared;
   const weights = loader.bytes(options.layouts ?? preferredLayouts());
-  const elements = blueprint.cacheLayout().reduce((sum, { kRow, vRow }) => sum + kRow + vRow, 0);
-  const cachePerToken = elements * (options.cacheElementBytes ?? 2);
+  const cachePerToken = positionBytes(options.cacheType ?? Type.F16, blueprint.cacheLayout());
   const widest = loader.weights
     .filter(({ role }) => role === 'linear' || role === 'experts')
     .reduce((most, { shape }) => Math.max(most, shape[0] as number, shape[1] as number), 0);

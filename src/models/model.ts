@@ -3,11 +3,15 @@
  * batch of rows that belong to one or more sequences, and writes the keys and values of these rows
  * to the sequences' caches. It knows nothing of tokens' texts, sampling or scheduling.
  */
+import type { CacheRows as LayerRows } from '../ggml/cache-rows.js';
 import type { Graph } from '../ggml/graph.js';
 import type { Tensor } from '../ggml/tensor.js';
 import type { Weight } from '../ggml/weight.js';
 
-/** Cached keys and values of one layer, a row for each position: [headDim * kvHeads, capacity]. */
+/**
+ * Cached keys and values of one layer, a row for each position: [headDim * kvHeads, capacity], and
+ * behind the keys what the type adds (`storedRows`).
+ */
 export interface LayerCache {
   readonly k: Tensor;
   readonly v: Tensor;
@@ -80,10 +84,8 @@ export interface Hyperparameters {
   readonly epsilon: number;
 }
 
-/** Elements of a cache row of one layer; `window`: the layer looks back that far only. */
-export interface CacheRows {
-  readonly kRow: number;
-  readonly vRow: number;
+/** What a layer caches of a position; `window`: the layer looks back that far only. */
+export interface CacheRows extends LayerRows {
   readonly window?: number;
 }
 

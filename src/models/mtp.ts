@@ -97,12 +97,13 @@ export async function loadMtpModel(
     kvHeadCounts: only(h.kvHeadCounts),
     inner: only(h.inner),
   };
-  const rows = (single.kvHeadCounts[0] ?? 0) * single.headDim;
+  const heads = single.kvHeadCounts[0] ?? 0;
+  const rows = heads * single.headDim;
   return {
     embeddingLength,
     vocabSize,
     weightBytes: allocations.reduce((sum, { bytes }) => sum + bytes, 0),
-    cacheLayout: () => [{ kRow: rows, vRow: rows }],
+    cacheLayout: () => [{ heads, kRow: rows, vRow: rows }],
     forward(graph, { tokens, hidden, positions, sequence, outputs, window }) {
       const e = rmsNorm(graph, graph.rows(table, tokens), tokenNorm, h.epsilon);
       const before = rmsNorm(graph, hidden, hiddenNorm, h.epsilon);

@@ -3,12 +3,13 @@ import { after, describe, it } from 'node:test';
 import { KvCache } from '../../src/cache/kv-cache.js';
 import { readTensorBytes, writeTensor } from '../../src/ggml/allocation.js';
 import { Backend } from '../../src/ggml/backend.js';
+import { positionBytes } from '../../src/ggml/cache-rows.js';
 import { GgmlType } from '../../src/ggml/types.js';
 
 const backend = new Backend({ threads: 1 });
 const layout = [
-  { kRow: 64, vRow: 32 },
-  { kRow: 32, vRow: 96 },
+  { heads: 2, kRow: 64, vRow: 32 },
+  { heads: 2, kRow: 32, vRow: 96 },
 ];
 const create = (capacity = 16, type: GgmlType = GgmlType.F16) =>
   new KvCache({ backend, layout, capacity, type });
@@ -120,12 +121,106 @@ describe('KV cache', () => {
       () =>
         new KvCache({
           backend,
-          layout: [{ kRow: 40, vRow: 40 }],
+          layout: [{ heads: 1, kRow: 40, vRow: 40 }],
           capacity: 4,
           type: GgmlType.Q8_0,
         }),
       { code: 'usage' },
     );
+  });
+});
+
+describe('KV cache of 16-bit integers', () => {
+  const layout = [
+    { heads: 2, kRow: 128, vRow: 256 },
+    { heads: 9, kRow: 9 * 192, vRow: 9 * 64 },
+    { heads: 0, kRow: 0, vRow: 0 },
+  ];
+  /** Bytes of a position's keys, the scales included, and of its values. */
+  const rows = [
+    [2 * 128 + 64, 2 * 256],
+    [2 * 9 * 192 + 128, 2 * 9 * 64],
+    [0, 0],
+  ] as const;
+  const backend = new Backend({ threads: 1 });
+  after(() => backend.dispose());
+  const integers = (capacity = 16) =>
+    disposable(new KvCache({ backend, layout, capacity, type: GgmlType.I16 }));
+  const parts = (cache: KvCache) =>
+    rows.flatMap(([keys, values], layer) => {
+      const { k, v } = cache.layer(layer);
+      return [
+        { tensor: k, bytes: keys },
+        { tensor: v, bytes: values },
+      ];
+    });
+  /** Bytes that tell tensor, position and place, scales included. */
+  const written = (part: number, bytes: number, count: number, salt: number) =>
+    Uint8Array.from(
+      { length: count * bytes },
+      (_, at) => (at * 13 + (at >> 8) + part * 5 + salt) & 255,
+    );
+  function write(cache: KvCache, count: number, salt: number): void {
+    for (const [part, { tensor, bytes }] of parts(cache).entries()) {
+      if (bytes > 0) writeTensor(backend, tensor, written(part, bytes, count, salt));
+    }
+    cache.append(count);
+  }
+  /** Every byte of the cache's rows is that of the rows [first, first + length) as written. */
+  function assertRows(cache: KvCache, first: number, salt: number): void {
+    for (const [part, { tensor, bytes }] of parts(cache).entries()) {
+      const found = new Uint8Array(cache.length * bytes);
+      if (bytes > 0) readTensorBytes(backend, tensor, found);
+      const wanted = written(part, bytes, first + cache.length, salt).subarray(first * bytes);
+      assert.ok(Buffer.compare(found, wanted) === 0, `tensor ${part}`);
+    }
+  }
+
+  it('has lines of scales behind the keys of a position', () => {
+    using cache = integers();
+    for (const { tensor, bytes } of parts(cache.value)) {
+      assert.equal(tensor.strides[1], bytes);
+      assert.equal(tensor.shape[0], bytes / 2);
+    }
+    const sum = rows.reduce((total, [keys, values]) => total + keys + values, 0);
+    assert.equal(positionBytes(GgmlType.I16, layout), sum);
+    assert.ok(cache.value.bytes >= 16 * sum);
+  });
+
+  it('is snapshot, restored, forked, truncated and moved with its scales', () => {
+    using original = integers();
+    using copy = integers(9);
+    write(original.value, 7, 1);
+    const snapshot = original.value.snapshot();
+    copy.value.restore(snapshot);
+    assertRows(copy.value, 0, 1);
+    using fork = disposable(original.value.fork());
+    original.value.truncate(0);
+    write(original.value, 7, 50);
+    assertRows(fork.value, 0, 1);
+    fork.value.truncate(5);
+    assertRows(fork.value, 0, 1);
+    original.value.dropFirst(3);
+    assertRows(original.value, 3, 50);
+  });
+
+  it('takes no snapshot of another type', () => {
+    using cache = integers();
+    using halves = disposable(new KvCache({ backend, layout, capacity: 16, type: GgmlType.F16 }));
+    write(cache.value, 3, 2);
+    halves.value.append(3);
+    assert.throws(() => halves.value.restore(cache.value.snapshot()), { code: 'broken-file' });
+    assert.throws(() => cache.value.restore(halves.value.snapshot()), { code: 'broken-file' });
+    assertRows(cache.value, 0, 2);
+  });
+
+  it('refuses heads that the kernels do not take', () => {
+    for (const row of [32, 96, 320]) {
+      const layout = [{ heads: 2, kRow: 2 * row, vRow: 2 * row }];
+      assert.throws(() => new KvCache({ backend, layout, capacity: 4, type: GgmlType.I16 }), {
+        code: 'usage',
+      });
+    }
   });
 });
 

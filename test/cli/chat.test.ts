@@ -18,6 +18,7 @@ const info: ModelInfo = {
   trainedContextLength: 1,
   contextLength: 1,
   weightBytes: 1,
+  kvType: 'f16',
   kvBytesPerToken: 1,
   drafters: [],
   threads: 1,

@@ -90,6 +90,11 @@ test('grouped heads make the cache small: 128 KiB a token for an 8B Llama 3', as
     kvType: GgmlType.Q8_0,
   });
   assert.equal(quantised.cacheBytes, (need.cacheBytes / 2 / 32) * 34);
+  const integers = memoryNeed(cache, {
+    ...{ contextLength: 8192, weightBytes: 0, kvType: GgmlType.I16 },
+  });
+  // A line of scales for each of 32 layers.
+  assert.equal(integers.cacheBytes, need.cacheBytes + 8192 * 32 * 64);
 });
 
 test('without head_count_kv every head has its own', async () => {
@@ -140,10 +145,10 @@ test('lists by layer, window lengths of their own and shared layers are followed
   );
   assert.deepEqual(kvHeads, [2, 2, 1, 1]);
   assert.deepEqual(cache, [
-    { keys: 32, values: 16, window: 128 },
-    { keys: 64, values: 64 },
-    { keys: 16, values: 8, window: 128 },
-    { keys: 0, values: 0 },
+    { heads: 2, keys: 32, values: 16, window: 128 },
+    { heads: 2, keys: 64, values: 64 },
+    { heads: 1, keys: 16, values: 8, window: 128 },
+    { heads: 0, keys: 0, values: 0 },
   ]);
 });
 
@@ -162,8 +167,8 @@ test('linear attention has a state that does not grow', async () => {
   });
   assert.ok(cache);
   const stateBytes = 4 * (3 * (128 + 2 * 2 * 16) + 16 * 128);
-  assert.deepEqual(cache[0], { keys: 0, values: 0, stateBytes });
-  assert.deepEqual(cache[3], { keys: 32, values: 32 });
+  assert.deepEqual(cache[0], { heads: 0, keys: 0, values: 0, stateBytes });
+  assert.deepEqual(cache[3], { heads: 2, keys: 32, values: 32 });
   const need = memoryNeed(cache, { contextLength: 1000, weightBytes: 0 });
   assert.equal(need.cacheBytes, 6 * stateBytes + 2 * 1000 * 128);
 });
@@ -197,7 +202,9 @@ test('a real vocabulary without weights is summed up', async () => {
   assert.deepEqual(
     summary.cache,
     Array.from({ length: 30 }, (_, layer) =>
-      layer % 6 === 5 ? { keys: 1024, values: 1024 } : { keys: 2048, values: 2048, window: 1024 },
+      layer % 6 === 5
+        ? { heads: 2, keys: 1024, values: 1024 }
+        : { heads: 8, keys: 2048, values: 2048, window: 1024 },
     ),
   );
   const need = memoryNeed(summary.cache, { contextLength: 100_000, weightBytes: 0 });

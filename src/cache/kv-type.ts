@@ -1,0 +1,64 @@
+/**
+ * Element types of KV caches: their names, and which of them a model gets. Knows no model but by the
+ * rows that its layers keep.
+ */
+import { PacelineError } from '../base/errors.js';
+import { type CacheRows, rowsFit } from '../ggml/cache-rows.js';
+import { GgmlType } from '../ggml/types.js';
+
+/** `i16`: 16-bit integers with a scale for each head and position. */
+export const kvTypes = ['f16', 'q8_0', 'f32', 'i16'] as const;
+
+/** Element type of the KV cache. */
+export type KvType = (typeof kvTypes)[number];
+
+/** The element type for a name that users give. */
+export function cacheType(name: KvType): GgmlType {
+  const types = { f16: GgmlType.F16, q8_0: GgmlType.Q8_0, f32: GgmlType.F32, i16: GgmlType.I16 };
+  return types[name];
+}
+
+/**
+ * The type of a cache with these rows, one entry a layer, when nobody asks for one. Products with
+ * integers are exact, so that the matrix unit of the `amx` path can compute them and a row's result
+ * still has the same bytes in every batch; on other paths f16 is as fast, and rounds keys no more.
+ * @param path that of the native kernels; undefined where there are none.
+ */
+export function usualKvType(layout: readonly CacheRows[], path: string | undefined): KvType {
+  const kept = layout.some(({ kRow }) => kRow > 0);
+  return path === 'amx' && kept && layout.every((rows) => rowsFit(GgmlType.I16, rows))
+    ? 'i16'
+    : 'f16';
+}
+
+/**
+ * The type of a cache: what was asked for, or the usual one.
+ * @throws {PacelineError} `usage` when the rows or this machine cannot have what was asked for.
+ */
+export function chooseKvType(
+  wanted: KvType | undefined,
+  layout: readonly CacheRows[],
+  path: string | undefined,
+): KvType {
+  if (wanted === undefined) return usualKvType(layout, path);
+  const hint = 'Use the f16 KV cache (--kv f16).';
+  const misfit = layout.find((rows) => !rowsFit(cacheType(wanted), rows));
+  if (misfit !== undefined) {
+    const { heads, kRow, vRow } = misfit;
+    const why =
+      wanted === 'i16'
+        ? `its heads of ${kRow / heads} elements are not a multiple of 64 up to 256`
+        : `its rows of ${kRow} and ${vRow} elements are not whole blocks`;
+    throw new PacelineError('usage', `This model's KV cache can't be ${wanted}: ${why}`, {
+      hint,
+      details: { kvType: wanted, ...misfit },
+    });
+  }
+  if (wanted === 'i16' && path === undefined) {
+    throw new PacelineError('usage', 'A KV cache of i16 needs the native kernels', {
+      hint: `${hint} \`paceline devices\` says why there are none.`,
+      details: { kvType: wanted },
+    });
+  }
+  return wanted;
+}
