@@ -1,11 +1,11 @@
 /** The flags that load a model and shape a text, shared by every command that generates. */
 import { type Command, Option } from 'commander';
+import { kvTypes } from '../cache/kv-type.js';
 import { defaultSampling } from '../decode/settings.js';
 import type { DraftKind, GenerateOptions, KvType, LoadOptions } from '../engine/types.js';
 import { collect, integer, number } from './numbers.js';
 
 export const draftKinds = ['auto', 'none', 'ngram', 'mtp', 'dflash'] as const;
-const kvTypes = ['f16', 'q8_0', 'f32'] as const;
 
 /** Values of the flags of `addLoadFlags`. */
 export interface LoadFlags {
@@ -49,11 +49,15 @@ export function addLoadFlags(command: Command): Command {
         .argParser(integer(1, 1024))
         .helpGroup('Loading:'),
     )
-    .addOption(
-      new Option('--kv <type>', 'element type of the KV cache (default: f16)')
-        .choices(kvTypes)
-        .helpGroup('Loading:'),
-    );
+    .addOption(kvOption().helpGroup('Loading:'));
+}
+
+/** The flag that names the type of the KV cache. */
+export function kvOption(): Option {
+  return new Option(
+    '--kv <type>',
+    'element type of the KV cache (default: i16 on the amx path, where the heads fit; otherwise f16)',
+  ).choices(kvTypes);
 }
 
 /** Adds the flags that shape a text. */

@@ -1,9 +1,11 @@
 /** What `paceline inspect` prints: a summary of the header, and the memory that contexts need. */
 import { resolve } from 'node:path';
+import { cacheType, type KvType, usualKvType } from '../cache/kv-type.js';
 import { type DraftMemory, draftMemory } from '../engine/draft-memory.js';
 import { draftFilesOf } from '../engine/model-path.js';
+import { nativeKernels } from '../ggml/native/library.js';
 import { typeName } from '../ggml/types.js';
-import { type MemoryNeed, memoryNeed } from '../gguf/kv-layout.js';
+import { cacheRowsOf, type MemoryNeed, memoryNeed } from '../gguf/kv-layout.js';
 import type { GgufFile } from '../gguf/reader.js';
 import { type GgufSummary, type PerLayer, summarize } from '../gguf/summary.js';
 import { type GgufMetadataEntry, GgufValueType, valueTypeName } from '../gguf/types.js';
@@ -38,6 +40,8 @@ export async function inspectCommand(model: string, flags: InspectFlags): Promis
 
 /** What a context needs, with the drafters that are loaded with the model. */
 interface Need extends MemoryNeed {
+  /** What the cache would be without --kv. */
+  readonly kvType: KvType;
   readonly drafters: readonly DraftMemory[];
   /** Weights of drafters in files of their own, and the state that drafters keep of one sequence. */
   readonly draftBytes: number;
@@ -52,6 +56,7 @@ async function memoryNeeds(
   // A draft model alone has no cache but the drafter's own.
   const cache = isDraftOnly(file) ? [] : summary.cache;
   if (cache === undefined) return [];
+  const kvType = usualKvType(cache.map(cacheRowsOf), nativeKernels().kernels?.path);
   const trained = contextLength ?? 0;
   const usual = [...usualContexts.filter((length) => length < trained), trained];
   const contexts = flags.ctx === undefined ? usual.filter((length) => length > 0) : [flags.ctx];
@@ -61,7 +66,9 @@ async function memoryNeeds(
       drafts.push(await openModelFile(path));
     }
     return contexts.map((length) => {
-      const need = memoryNeed(cache, { contextLength: length, weightBytes });
+      const need = memoryNeed(cache, {
+        ...{ contextLength: length, weightBytes, kvType: cacheType(kvType) },
+      });
       const options = { contextLength: length, window: flags.draftWindow };
       const own = draftMemory(file, options);
       const others = drafts.map((draft) => draftMemory(draft, options));
@@ -71,7 +78,7 @@ async function memoryNeeds(
         (sum, drafter) => sum + drafter.stateBytes + (drafter === own ? 0 : drafter.weightBytes),
         0,
       );
-      return { ...need, drafters, draftBytes, totalBytes: need.totalBytes + draftBytes };
+      return { ...need, kvType, drafters, draftBytes, totalBytes: need.totalBytes + draftBytes };
     });
   } finally {
     for (const draft of drafts) await draft.close();
@@ -120,6 +127,7 @@ function inspectJson(
     memory: needs.map((need) => ({
       context: need.contextLength,
       weight_bytes: need.weightBytes,
+      kv_type: need.kvType,
       cache_bytes: need.wholeCacheBytes,
       windowed_cache_bytes: need.cacheBytes,
       draft_bytes: need.draftBytes,
@@ -239,7 +247,8 @@ async function printSummary(
       bytes(need.totalBytes),
     ]);
     const columns = ['context', 'weights', 'cache', ...(drafting ? ['drafters'] : []), 'together'];
-    await print(`\n${bold('Memory')} (with an f16 cache; buffers for computing come on top)\n`);
+    const cached = `with a cache of ${needs[0]?.kvType}`;
+    await print(`\n${bold('Memory')} (${cached}; buffers for computing come on top)\n`);
     await print(table(rows, columns));
   }
   if (!all) return;

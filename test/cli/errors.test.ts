@@ -148,6 +148,22 @@ test('not enough memory is found before loading', async () =>
     says: /needs about \d+ MiB.*available/,
   }));
 
+test('a KV cache of a type that the heads do not fit', async () =>
+  fails({
+    args: run(await tinyModel(), '--kv', 'i16'),
+    exit: 2,
+    code: 'usage',
+    says: /i16.* 16 .*multiple of 64.*--kv f16/s,
+  }));
+
+test('a KV cache of a type whose blocks the heads do not fill', async () =>
+  fails({
+    args: run(await tinyModel(), '--kv', 'q8_0'),
+    exit: 2,
+    code: 'usage',
+    says: /q8_0.*f16/s,
+  }));
+
 test('text on stdin that is not UTF-8', async () => {
   const args = ['tokenize', await tinyModel()];
   const result = await paceline(args, { input: new Uint8Array([0x61, 0xff, 0x62]) });

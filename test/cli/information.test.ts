@@ -121,6 +121,8 @@ test('bench measures prefill, decode and passes, and reports ratios', async () =
     '1,3',
     '--runs',
     '2',
+    '--kv',
+    'f32',
   ];
   const result = await paceline(['bench', ...flags, '--threads', '1', '--json'], {
     env: { XDG_CACHE_HOME: temporaryFile('cache') },
@@ -129,7 +131,9 @@ test('bench measures prefill, decode and passes, and reports ratios', async () =
   const report = jsonOf(result) as {
     rows: { measure: string; tokens: number; median: number; min: number; max: number }[];
     ratios: Record<string, number>;
+    kv_type: string;
   };
+  assert.equal(report.kv_type, 'f32');
   assert.deepEqual(
     report.rows.map(({ measure, tokens }) => `${measure} ${tokens}`),
     ['prefill 19', 'decode 4', 'pass 1', 'pass 3'],

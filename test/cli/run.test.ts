@@ -28,6 +28,15 @@ test('--json has the fields of the contract, and the text is what a stream print
   assert.deepEqual(Object.keys(draft).slice(0, 4), ['kind', 'steps', 'drafted', 'accepted']);
 });
 
+test('--json says which type the KV cache has', async () => {
+  const model = await tinyModel();
+  const typeWith = async (...flags: string[]): Promise<unknown> => {
+    const report = jsonOf(await paceline(['run', model, 'x', ...fast, '--json', ...flags]));
+    return (report.model as Record<string, unknown>).kv_type;
+  };
+  assert.deepEqual([await typeWith(), await typeWith('--kv', 'f32')], ['f16', 'f32']);
+});
+
 test('the same seed gives the same tokens, with other threads too; another seed others', async () => {
   const model = await tinyModel();
   const tokensOf = async (...flags: string[]): Promise<unknown> =>

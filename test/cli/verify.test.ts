@@ -38,6 +38,7 @@ test('the report for people names model, drafters and machine', async () => {
   assert.equal(code, 0);
   assert.match(stdout, /^sha256 +[0-9a-f]{64}$/m);
   assert.match(stdout, /^drafter +paceline-default-mtp\.gguf, [0-9a-f]{64}$/m);
+  assert.match(stdout, /^KV cache +(f16|i16)$/m);
   assert.match(stdout, /^versions +paceline \d/m);
   assert.match(stdout, /^identical: \d+ rows of logits, to the byte$/m);
 });

@@ -99,6 +99,7 @@ async function measureAll(job: Job): Promise<BenchReport> {
     contextLength: context,
     draftModels: job.draftModels,
     ...(flags.threads === undefined ? {} : { threads: flags.threads }),
+    ...(flags.kv === undefined ? {} : { kvType: flags.kv }),
     onProgress: bar.onProgress,
     signal,
   });
@@ -136,6 +137,7 @@ async function measureAll(job: Job): Promise<BenchReport> {
     },
     threads: info.threads,
     kernels: info.kernels,
+    kv_type: info.kvType,
     ...(peer === undefined ? {} : { peer: { name: 'node-llama-cpp', version: peerVersion } }),
     rows: [...rows, ...passes, ...texts],
     bandwidth,

@@ -39,6 +39,8 @@ export interface BenchReport {
   readonly machine: Record<string, unknown>;
   readonly threads: number;
   readonly kernels: string;
+  /** Element type of our KV cache; the peer has its own default. */
+  readonly kv_type: string;
   readonly peer?: { readonly name: string; readonly version: string };
   readonly rows: readonly BenchRow[];
   readonly bandwidth: BandwidthReport;
@@ -101,7 +103,7 @@ export async function printReport(report: BenchReport): Promise<void> {
   const size = bytes(Number(model.file_bytes));
   note(
     `${model.name ?? model.path}: ${count(Number(model.parameters))} parameters, ${size}\n` +
-      `${report.kernels}, ${report.threads} threads, ${report.machine.cpu}\n`,
+      `${report.kernels}, ${report.kv_type} cache, ${report.threads} threads, ${report.machine.cpu}\n`,
   );
   const cells = rows.map((row) => [
     row.engine,

@@ -1,8 +1,8 @@
 /** `paceline bench`: speed on this machine, alone or beside a peer. */
 import { type Command, InvalidArgumentError } from 'commander';
-import type { DraftKind } from '../../engine/types.js';
+import type { DraftKind, KvType } from '../../engine/types.js';
 import { type TextKind, textKinds, usualKinds } from '../bench/texts.js';
-import { draftKinds } from '../generation-flags.js';
+import { draftKinds, kvOption } from '../generation-flags.js';
 import { collect, integer, integers, number, words } from '../numbers.js';
 
 /** Values of the flags of `bench`. */
@@ -21,6 +21,7 @@ export interface BenchFlags {
   readonly type: string;
   readonly vs?: 'node-llama-cpp';
   readonly threads?: number;
+  readonly kv?: KvType;
   readonly profile?: boolean;
   readonly json?: boolean;
 }
@@ -75,6 +76,7 @@ export function defineBench(program: Command): void {
     )
     .option('--vs <peer>', `compare with: ${peers.join(', ')}`, peer)
     .option('--threads <count>', 'threads that compute', integer(1, 1024))
+    .addOption(kvOption())
     .option('--profile', 'print time per kind of operation and layer')
     .option('--json', 'one JSON object on stdout')
     .action(async (model: string | undefined, flags: BenchFlags) => {

@@ -97,6 +97,7 @@ export function runReport(generation: Generation, info: ModelInfo): Record<strin
       name: info.name,
       architecture: info.architecture,
       kernels: info.kernels,
+      kv_type: info.kvType,
       threads: info.threads,
     },
   };

@@ -1,7 +1,7 @@
 /** `paceline verify`: proof that nothing but model, prompt, settings and seed decides a text. */
 import type { Command } from 'commander';
-import type { DraftKind } from '../../engine/types.js';
-import { draftKinds } from '../generation-flags.js';
+import type { DraftKind, KvType } from '../../engine/types.js';
+import { draftKinds, kvOption } from '../generation-flags.js';
 import { collect, integer, integers, number, numbers, words } from '../numbers.js';
 
 /** Values of the flags of `verify`. */
@@ -17,6 +17,7 @@ export interface VerifyFlags {
   readonly prompt?: readonly string[];
   readonly tokensOnly?: boolean;
   readonly tolerance?: number;
+  readonly kv?: KvType;
   readonly json?: boolean;
 }
 
@@ -61,6 +62,7 @@ export function defineVerify(program: Command): void {
         'often they do, and where near-ties flip',
       number(0),
     )
+    .addOption(kvOption())
     .option('--json', 'one JSON object on stdout')
     .action(async (model: string, flags: VerifyFlags) => {
       const { verifyCommand } = await import('../verify/command.js');

@@ -44,6 +44,7 @@ interface Circumstances {
   };
   readonly versions: { readonly paceline: string; readonly ggml: string; readonly node: string };
   readonly kernels: string;
+  readonly kv_type: string;
   readonly settings: {
     readonly tokens_each: number;
     readonly temperatures: readonly number[];
@@ -69,6 +70,7 @@ export async function verifyCommand(model: string, flags: VerifyFlags): Promise<
         contextLength: 1024 + flags.gen,
         draftModels,
         ...(count === undefined ? {} : { threads: count }),
+        ...(flags.kv === undefined ? {} : { kvType: flags.kv }),
         onProgress: bar.onProgress,
         signal,
       });
@@ -133,6 +135,7 @@ async function describe(check: {
     },
     versions: { paceline: packageVersion(), ggml: ggmlVersion, node: process.versions.node },
     kernels: info?.kernels ?? '',
+    kv_type: info?.kvType ?? '',
     settings: {
       tokens_each: flags.gen,
       temperatures: flags.temps,
@@ -164,6 +167,7 @@ export function renderVerify(outcome: VerifyOutcome, about: Circumstances): stri
     ]),
     ['machine', `${machine.cpu ?? 'unknown CPU'}, ${machine.cores} cores, ${machine.platform}`],
     ['kernels', about.kernels],
+    ['KV cache', about.kv_type],
     ['versions', `paceline ${versions.paceline}, ggml ${versions.ggml}, node ${versions.node}`],
     [
       'texts',
