@@ -48,7 +48,7 @@ export function chooseKvType(
     const why =
       wanted === 'i16'
         ? `its heads of ${kRow / heads} elements are not a multiple of 64 up to 256`
-        : `its rows of ${kRow} and ${vRow} elements are not whole blocks`;
+        : `its heads of ${kRow / heads} and ${vRow / heads} elements are not whole blocks`;
     throw new PacelineError('usage', `This model's KV cache can't be ${wanted}: ${why}`, {
       hint,
       details: { kvType: wanted, ...misfit },

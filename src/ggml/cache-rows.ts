@@ -45,11 +45,15 @@ export function positionBytes(type: GgmlType, layout: readonly CacheRows[]): num
   }, 0);
 }
 
-/** Whether a type can hold rows: whole blocks, and as integers only heads that the kernels take. */
+/**
+ * Whether a type can hold rows: each head in whole blocks of its own, and as integers only heads that
+ * the kernels take.
+ */
 export function rowsFit(type: GgmlType, { heads, kRow, vRow }: CacheRows): boolean {
-  const { blockSize } = typeTraits(type);
-  if (type !== GgmlType.I16) return kRow % blockSize === 0 && vRow % blockSize === 0;
+  const integers = type === GgmlType.I16;
+  const step = integers ? integerStep : typeTraits(type).blockSize;
+  const longest = integers ? longestIntegerHead : Number.POSITIVE_INFINITY;
   return [kRow, vRow].every(
-    (row) => row === 0 || (row % (heads * integerStep) === 0 && row <= heads * longestIntegerHead),
+    (row) => row === 0 || (row % (heads * step) === 0 && row / heads <= longest),
   );
 }

@@ -8,8 +8,8 @@ import { GgmlType } from '../../src/ggml/types.js';
 
 const backend = new Backend({ threads: 1 });
 const layout = [
-  { heads: 2, kRow: 64, vRow: 32 },
-  { heads: 2, kRow: 32, vRow: 96 },
+  { heads: 1, kRow: 64, vRow: 32 },
+  { heads: 1, kRow: 32, vRow: 96 },
 ];
 const create = (capacity = 16, type: GgmlType = GgmlType.F16) =>
   new KvCache({ backend, layout, capacity, type });

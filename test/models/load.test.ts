@@ -197,4 +197,13 @@ describe('the estimate of memory', () => {
     assert.equal(estimate.cache, 100 * estimate.cachePerToken);
     assert.equal(estimate.total, weights + estimate.cache + estimate.compute);
   });
+
+  it('counts what the type of the cache takes', async () => {
+    const file = await open(randomModel({ ...small, headDim: 64 }));
+    const perToken = (cacheType: GgmlType) => estimateMemory(file, { cacheType }).cachePerToken;
+    assert.equal(perToken(GgmlType.F32), 2 * (64 + 64) * 4);
+    assert.equal(perToken(GgmlType.Q8_0), 2 * (64 + 64) * (34 / 32));
+    // A line of scales a layer.
+    assert.equal(perToken(GgmlType.I16), 2 * ((64 + 64) * 2 + 64));
+  });
 });

@@ -238,16 +238,13 @@ function checkShapes(q: Tensor, k: Tensor, v: Tensor, slices: readonly CacheSlic
   if (k.shape[0] !== q.shape[0] || v.shape[1] !== k.shape[1] || q.shape[1] % k.shape[1] !== 0) {
     fail('attention', 'the heads do not fit', q, k, v);
   }
-  const rows = {
-    ...{ heads: k.shape[1], kRow: k.shape[0] * k.shape[1], vRow: v.shape[0] * v.shape[1] },
-  };
+  const rows = { heads: k.shape[1], kRow: k.shape[0] * k.shape[1], vRow: v.shape[0] * v.shape[1] };
   for (const { k: keys, v: values, start, count, past } of slices) {
     if (keys.type !== slices[0]?.k.type || values.type !== slices[0]?.v.type) {
       fail('attention', 'the caches are of different types', keys, values);
     }
-    // The scales of values lie behind the keys.
     if ((keys.type === GgmlType.I16) !== (values.type === GgmlType.I16)) {
-      fail('attention', 'integers stand beside another type', keys, values);
+      fail('attention', 'scales of integer values lie behind integer keys', keys, values);
     }
     const stored = storedRows(keys.type, rows);
     if (
