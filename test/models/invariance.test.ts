@@ -1,7 +1,8 @@
 /**
  * Batch invariance of whole models, bit for bit: a token's logits are the same bytes whatever is
  * computed beside it, in whatever chunks, by one thread or two, and after truncating. Every
- * architecture, in each common type of weights, on the native kernels.
+ * architecture, in each common type of weights, on the native kernels; with a cache of halves, and in
+ * some types also with one of integers.
  */
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
@@ -26,6 +27,12 @@ const types = [
   GgmlType.Q4_0,
   GgmlType.Q4_K,
   GgmlType.Q6_K,
+];
+/** What the cache holds has little to do with the type of the weights. */
+const integerTypes = [GgmlType.F32, GgmlType.Q4_0];
+const cases = [
+  ...types.map((type) => ({ type, cacheType: GgmlType.F16 })),
+  ...integerTypes.map((type) => ({ type, cacheType: GgmlType.I16 })),
 ];
 const length = 150;
 /** Sizes of the chunks in which the same tokens are run, over and over until they are used up. */
@@ -64,12 +71,12 @@ describe('batch invariance', () => {
   });
 
   for (const architecture of architectures) {
-    for (const type of types) {
-      it(`${architecture} in ${typeName(type)}`, async () => {
+    for (const { type, cacheType } of cases) {
+      it(`${architecture} in ${typeName(type)}, cache ${typeName(cacheType)}`, async () => {
         await withRandomModel({ architecture, type, layers: 2, seed: 5 }, async (path) => {
           let expected: Float32Array[] = [];
           {
-            using runner = await Runner.open(path);
+            using runner = await Runner.open(path, { cacheType });
             expected = await runner.decode(tokens);
             for (const sizes of chunkings) {
               runner.cache.truncate(0);
@@ -79,7 +86,7 @@ describe('batch invariance', () => {
             const again = await runner.decode(tokens.slice(40));
             assertSameBytes(again, expected.slice(40), 'after truncating to 40');
           }
-          using two = await Runner.open(path, { threads: 2 });
+          using two = await Runner.open(path, { cacheType, threads: 2 });
           assertSameBytes(await two.decode(tokens), expected, 'two threads');
           two.cache.truncate(100);
           assertSameBytes(

@@ -18,7 +18,7 @@ import { f32, text, u32 } from '../support/random-model.js';
 import { Oracle } from './libllama.js';
 import { argmax, differences, Runner, withRandomModel, worstDifference } from './runner.js';
 
-const { F32, Q4_K, Q6_K } = GgmlType;
+const { F32, F16, Q4_K, Q6_K } = GgmlType;
 
 /** Sizes by how many elements must divide a row: 1, 32 or 256. */
 const shapes: Record<RandomArchitecture, readonly Omit<RandomModelOptions, 'architecture'>[]> = {
@@ -73,15 +73,34 @@ const prompt = Array.from({ length: 100 }, (_, at) => tokenAt(at));
 const steps = Array.from({ length: 32 }, (_, at) => tokenAt(at + 1000));
 
 /** The differences from libllama over prefill and steps, a number a token, the worst first. */
-function distances(options: RandomModelOptions): Promise<number[]> {
+function distances(options: RandomModelOptions, cacheType: GgmlType = F16): Promise<number[]> {
   return withRandomModel(options, async (path) => {
-    using ours = await Runner.open(path);
+    using ours = await Runner.open(path, { cacheType });
     using theirs = new Oracle(path);
     const found = differences(await ours.decode(prompt), theirs.decode(prompt));
     for (const token of steps) {
       found.push(...differences(await ours.decode([token]), theirs.decode([token])));
     }
     return found.sort((a, b) => b - a);
+  });
+}
+
+/**
+ * Declares the tests of caches of 16-bit integers, on the shapes whose heads they take. The oracle's
+ * cache is F16, which is farther from exact arithmetic than ours.
+ */
+export function describeIntegerCaches(): void {
+  describe('with a cache of 16-bit integers', () => {
+    for (const [architecture, sizes] of Object.entries(shapes)) {
+      const fitting = sizes.filter(({ headDim = 64 }) => headDim % 64 === 0);
+      for (const size of fitting) {
+        const options = { vocab: 331, ...size, architecture: architecture as RandomArchitecture };
+        it(`${architecture} with heads of ${size.headDim} gives the logits of libllama`, async () => {
+          const [worst = Infinity] = await distances({ ...options, seed: 2 }, GgmlType.I16);
+          assert.ok(worst < 1e-3, `${worst} of the range`);
+        });
+      }
+    }
   });
 }
 

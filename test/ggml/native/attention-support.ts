@@ -1,6 +1,7 @@
 /** Attention through graphs on a real backend, step by step over caches, and a double reference. */
-import { Allocation } from '../../../src/ggml/allocation.js';
+import { Allocation, type TensorSpec } from '../../../src/ggml/allocation.js';
 import type { Backend } from '../../../src/ggml/backend.js';
+import { storedRows } from '../../../src/ggml/cache-rows.js';
 import type { Graph, RopeOptions } from '../../../src/ggml/graph.js';
 import { cachedAttention, rotatedAttention } from '../../../src/ggml/native/attention.js';
 import type { Tensor } from '../../../src/ggml/tensor.js';
@@ -45,6 +46,16 @@ export function rowsOf(shape: AttentionCase, sequence: number, length: number): 
   };
 }
 
+/** The tensors of a sequence's cache. */
+export function cacheSpecs(shape: AttentionCase, length: number): TensorSpec[] {
+  const { kvHeads: heads, headDim, valueDim, type } = shape;
+  const stored = storedRows(type, { heads, kRow: headDim * heads, vRow: valueDim * heads });
+  return [
+    { name: 'k', type, shape: [stored.keys, length] },
+    { name: 'v', type, shape: [stored.values, length] },
+  ];
+}
+
 /**
  * Runs the calls, each a batch of runs of sequences, on one set of caches. Returns, for each
  * sequence, the result rows [valueDim * heads] of all positions; what is computed twice must be
@@ -56,17 +67,14 @@ export async function attendInCalls(
   lengths: readonly number[],
   calls: readonly (readonly Run[])[],
 ): Promise<readonly Float32Array[]> {
-  const { heads, kvHeads, headDim, valueDim, type } = shape;
+  const { heads, kvHeads, headDim, valueDim } = shape;
   const width = heads * valueDim;
   const rows = lengths.map((length, sequence) => rowsOf(shape, sequence, length));
   const results = lengths.map((length) => new Float32Array(length * width));
   const known = lengths.map(() => 0);
   using caches = new Allocation(
     backend,
-    lengths.flatMap((length) => [
-      { name: 'k', type, shape: [headDim * kvHeads, length] },
-      { name: 'v', type, shape: [valueDim * kvHeads, length] },
-    ]),
+    lengths.flatMap((length) => cacheSpecs(shape, length)),
   );
   using workspace = new Workspace(backend, { capacity: 64 });
   for (const call of calls) {
@@ -167,14 +175,11 @@ export async function rotateInSteps(
   length: number,
   sizes: readonly number[],
 ): Promise<Float32Array> {
-  const { heads, kvHeads, headDim, valueDim, type } = shape;
+  const { heads, valueDim } = shape;
   const rows = rowsOf(shape, 0, length);
   const width = heads * valueDim;
   const results = new Float32Array(length * width);
-  using caches = new Allocation(backend, [
-    { name: 'k', type, shape: [headDim * kvHeads, length] },
-    { name: 'v', type, shape: [valueDim * kvHeads, length] },
-  ]);
+  using caches = new Allocation(backend, cacheSpecs(shape, length));
   const [k, v] = caches.tensors;
   if (k === undefined || v === undefined) throw new Error('no caches');
   using workspace = new Workspace(backend, { capacity: 64 });
@@ -207,11 +212,7 @@ export async function rotateBothWays(
   normed: boolean,
   length: number,
 ): Promise<readonly [Float32Array, Float32Array]> {
-  const { kvHeads, headDim, valueDim, type } = shape;
-  using caches = new Allocation(backend, [
-    { name: 'k', type, shape: [headDim * kvHeads, length] },
-    { name: 'v', type, shape: [valueDim * kvHeads, length] },
-  ]);
+  using caches = new Allocation(backend, cacheSpecs(shape, length));
   const [k, v] = caches.tensors;
   if (k === undefined || v === undefined) throw new Error('no caches');
   using workspace = new Workspace(backend, { capacity: 64 });

@@ -5,9 +5,13 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { Allocation, type TensorSpec } from '../../../src/ggml/allocation.js';
 import { Backend } from '../../../src/ggml/backend.js';
 import type { RopeOptions } from '../../../src/ggml/graph.js';
+import { cachedAttention } from '../../../src/ggml/native/attention.js';
+import type { Tensor } from '../../../src/ggml/tensor.js';
 import { GgmlType } from '../../../src/ggml/types.js';
+import { Workspace } from '../../../src/ggml/workspace.js';
 import {
   type AttentionCase,
   attendInCalls,
@@ -35,6 +39,11 @@ const rotations: readonly (readonly [string, RopeOptions, boolean])[] = [
   ['a part of the head', { ...plain, dimensions: 24, base: 1e6 }, true],
   ['YaRN', { ...plain, yarn: 1, scale: 0.25 }, false],
 ];
+
+/** A tensor of rows of so many elements. */
+function spec(type: GgmlType, row: number): TensorSpec {
+  return { name: 'cache', type, shape: [row, 8] };
+}
 
 function shape(
   given: Pick<AttentionCase, 'heads' | 'kvHeads' | 'headDim'> & Partial<AttentionCase>,
@@ -107,7 +116,71 @@ describe('native attention', () => {
     assert.ok(worst < 5e-6, String(worst));
   });
 
-  for (const type of [GgmlType.F16, GgmlType.Q8_0, GgmlType.F32]) {
+  for (const given of [
+    shape({ heads: 4, kvHeads: 2, headDim: 64, type: GgmlType.I16 }),
+    shape({ heads: 18, kvHeads: 9, headDim: 128, window: 50, type: GgmlType.I16 }),
+    shape({ heads: 4, kvHeads: 1, headDim: 256, valueDim: 64, softcap: 5, type: GgmlType.I16 }),
+  ]) {
+    it(`agrees with double precision from integers: heads of ${given.headDim}`, async () => {
+      const length = 150;
+      const exact = reference(given, 0, length);
+      const largest = exact.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+      for (const path of kernels.paths) {
+        forcePath(kernels, path);
+        const [result] = await attendInCalls(backend(1), given, [length], steps(length, [70, 3]));
+        const worst = exact.reduce(
+          (most, x, i) => Math.max(most, Math.abs(x - (result?.[i] ?? NaN))),
+          0,
+        );
+        // Halves are off by some 1e-3.
+        assert.ok(worst < 2e-4 * largest, `${path}: ${worst}`);
+      }
+      forcePath(kernels, usual);
+    });
+  }
+
+  it('gives the same bytes from integers on every path that fuses multiply and add', async () => {
+    const given = shape({ heads: 8, kvHeads: 2, headDim: 64, type: GgmlType.I16, softcap: 20 });
+    const results: Float32Array[] = [];
+    for (const path of kernels.paths.filter((name) => name !== 'scalar')) {
+      forcePath(kernels, path);
+      const [rows] = await attendInCalls(backend(2), given, [600], steps(600, [590, 1, 8]));
+      if (rows) results.push(rows);
+    }
+    forcePath(kernels, usual);
+    for (const other of results) assertSameBytes(results[0], other, 'the path');
+  });
+
+  it('refuses caches of integers without room for scales, or beside another type', async () => {
+    const given = shape({ heads: 4, kvHeads: 2, headDim: 64, type: GgmlType.I16 });
+    const { I16, F16 } = GgmlType;
+    const wrong: readonly (readonly [TensorSpec, TensorSpec])[] = [
+      [spec(I16, 128), spec(I16, 128)],
+      [spec(I16, 128 + 64), spec(I16, 128)],
+      [spec(I16, 128 + 32), spec(I16, 128 + 32)],
+      [spec(I16, 128 + 32), spec(F16, 128)],
+      [spec(F16, 128), spec(I16, 128)],
+    ];
+    for (const specs of wrong) {
+      using caches = new Allocation(backend(1), specs);
+      using workspace = new Workspace(backend(1));
+      const graph = workspace.begin();
+      const input = (name: string, heads: number) =>
+        graph.input(name, GgmlType.F32, [64, heads, 1], new Float32Array(64 * heads));
+      const [k, v] = caches.tensors as [Tensor, Tensor];
+      const slice = { k, v, start: 0, count: 1, past: 0 };
+      assert.throws(
+        () =>
+          cachedAttention(
+            ...([kernels, graph, input('q', 4), input('k', 2), input('v', 2)] as const),
+            ...([[slice], given] as const),
+          ),
+        { code: 'graph' },
+      );
+    }
+  });
+
+  for (const type of [GgmlType.F16, GgmlType.Q8_0, GgmlType.F32, GgmlType.I16]) {
     it(`gives the same bytes for every batch size, in type ${type}`, async () => {
       const given = shape({ heads: 4, kvHeads: 2, headDim: 64, type });
       const length = 560; // two chunks
@@ -178,6 +251,19 @@ describe('native attention', () => {
         const parts = await rotateInSteps(backend(threads), given, rope, normed, 37, [1, 7, 2]);
         assertSameBytes(ours, parts, 'steps');
       }
+    });
+
+    it(`stores integers of what it normalised and rotated: ${name}`, async () => {
+      const given = shape({ heads: 4, kvHeads: 2, headDim: 64, type: GgmlType.I16 });
+      const [ours, theirs] = await rotateBothWays(backend(2), given, rope, normed, 37);
+      const worst = theirs.reduce(
+        (most, x, i) => Math.max(most, Math.abs(x - (ours[i] ?? NaN))),
+        0,
+      );
+      // Where the rotations differ in a bit, an integer may be the next one.
+      assert.ok(worst < 1e-3, String(worst));
+      const parts = await rotateInSteps(backend(1), given, rope, normed, 37, [1, 7, 2]);
+      assertSameBytes(ours, parts, 'steps');
     });
   }
 });
