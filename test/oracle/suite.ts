@@ -93,7 +93,8 @@ export function describeIntegerCaches(): void {
   describe('with a cache of 16-bit integers', () => {
     for (const [architecture, sizes] of Object.entries(shapes)) {
       const fitting = sizes.filter(({ headDim = 64 }) => headDim % 64 === 0);
-      for (const size of fitting) {
+      // Those of llama are for odd heads.
+      for (const size of fitting.length > 0 ? fitting : [{ headDim: 64 }]) {
         const options = { vocab: 331, ...size, architecture: architecture as RandomArchitecture };
         it(`${architecture} with heads of ${size.headDim} gives the logits of libllama`, async () => {
           const [worst = Infinity] = await distances({ ...options, seed: 2 }, GgmlType.I16);
