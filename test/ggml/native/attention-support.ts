@@ -130,6 +130,33 @@ export async function attendInCalls(
   return results;
 }
 
+/** The last position's row by ggml's flash attention over an F16 cache, as llama.cpp has it. */
+export async function attendByGgml(
+  backend: Backend,
+  shape: AttentionCase,
+  length: number,
+): Promise<Float32Array> {
+  const { heads, kvHeads, headDim, valueDim } = shape;
+  const { q, k, v } = rowsOf(shape, 0, length);
+  using workspace = new Workspace(backend, { capacity: 64 });
+  const graph = workspace.begin();
+  const cache = (name: string, size: number, data: Float32Array) => {
+    const rows = graph.input(name, GgmlType.F32, [size, kvHeads, length], data);
+    return graph.cast(graph.cont(graph.permute(rows, [0, 2, 1, 3])), GgmlType.F16);
+  };
+  const query = q.subarray(-heads * headDim);
+  const result = graph.flashAttention(
+    graph.input('q', GgmlType.F32, [headDim, 1, heads], query),
+    cache('k', headDim, k),
+    cache('v', valueDim, v),
+    undefined,
+    { scale: shape.scale, softcap: shape.softcap },
+  );
+  graph.output(result);
+  await graph.compute();
+  return graph.read(result);
+}
+
 /** The same in double precision, for an F32 cache. */
 export function reference(shape: AttentionCase, sequence: number, length: number): Float64Array {
   const { heads, kvHeads, headDim, valueDim, scale, window = 0, softcap = 0 } = shape;

@@ -14,6 +14,7 @@ import { GgmlType } from '../../../src/ggml/types.js';
 import { Workspace } from '../../../src/ggml/workspace.js';
 import {
   type AttentionCase,
+  attendByGgml,
   attendInCalls,
   type Run,
   reference,
@@ -116,6 +117,18 @@ describe('native attention', () => {
     assert.ok(worst < 5e-6, String(worst));
   });
 
+  it('rounds less with integers than ggml does with halves', async () => {
+    const length = 256;
+    const given = shape({ heads: 4, kvHeads: 2, headDim: 128, type: GgmlType.I16 });
+    const last = (x: ArrayLike<number>) => Array.from(x).slice(-given.heads * given.valueDim);
+    const exact = last(reference(given, 0, length));
+    const error = (x: readonly number[]) => Math.hypot(...exact.map((y, at) => y - (x[at] ?? NaN)));
+    const [integers] = await attendInCalls(backend(1), given, [length], steps(length, [length]));
+    const halves = await attendByGgml(backend(1), given, length);
+    const [ours, ggml] = [error(last(integers ?? [])), error(last(halves))];
+    assert.ok(ours < ggml / 4, `${ours} and ${ggml}`);
+  });
+
   for (const given of [
     shape({ heads: 4, kvHeads: 2, headDim: 64, type: GgmlType.I16 }),
     shape({ heads: 18, kvHeads: 9, headDim: 128, window: 50, type: GgmlType.I16 }),
@@ -132,7 +145,6 @@ describe('native attention', () => {
           (most, x, i) => Math.max(most, Math.abs(x - (result?.[i] ?? NaN))),
           0,
         );
-        // Halves are off by 5e-4 of it.
         assert.ok(worst < 2e-4 * largest, `${path}: ${worst}`);
       }
       forcePath(kernels, usual);
