@@ -21,7 +21,8 @@ export function cacheType(name: KvType): GgmlType {
 /**
  * The type of a cache with these rows, one entry a layer, when nobody asks for one. Products with
  * integers are exact, so that the matrix unit of the `amx` path can compute them and a row's result
- * still has the same bytes in every batch; on other paths f16 is as fast, and rounds keys no more.
+ * still has the same bytes in every batch. On other paths f16 is faster. Integers take the memory of
+ * f16 and round less, unless one element of a head is far larger than the others.
  * @param path that of the native kernels; undefined where there are none.
  */
 export function usualKvType(layout: readonly CacheRows[], path: string | undefined): KvType {
