@@ -82,7 +82,7 @@ inline size_t integer_floats(int dim, int v_dim, int rows, int64_t kv_heads) {
   const size_t most = kv_heads < rows ? static_cast<size_t>(kv_heads) : static_cast<size_t>(rows);
   const size_t padded = 2 * static_cast<size_t>(rows) + 16 * most;
   const size_t few = kFewRows * most, sums = few > 16 ? few : 16;
-  const size_t bytes = padded * (2 * static_cast<size_t>(dim) + 24 + 6 * kChunk) +
+  const size_t bytes = padded * (2 * static_cast<size_t>(dim) + 36 + 6 * kChunk) +
                        sums * 12 * static_cast<size_t>(v_dim) + 128 * kChunk + 1024;
   return bytes / 4;
 }

@@ -31,7 +31,13 @@ void prepare_tiles(const Unit& u, float* work) {
 }
 void chunk_tiles(const Unit& u, int64_t index, float* state, float* work) {
   if (u.k_type != PL_CACHE_I16) return attention::avx512_ops().chunk(u, index, state, work);
-  TileIntegers(u, work, kFew).chunk(index, state);
+  const TileIntegers way(u, work, kFew);
+  if (way.few) return integer_chunk(way, index, state);
+  Configuration whole;
+  for (int i = 0; i < 8; i++) whole.set(i, 16, 64);
+  configure(whole);
+  integer_chunk(way, index, state);
+  release();
 }
 const attention::Ops kTileOps = {prepare_tiles, chunk_tiles, merge, finish, store_row, rotate};
 }  // namespace

@@ -1,11 +1,12 @@
 // The functions of scores that probabilities are made of. Included inside an anonymous namespace, over the
 // vector V of a path.
 
+constexpr float kMagic = 12582912.0f;  // added to a number below 2^22, it leaves a whole one in the lowest bits
+
 // 2^x for x <= 127; exactly 1 at 0 and exactly 0 below -127. Relative error under 1e-7.
 inline V exp2(V x) {
   x = max(set1(-127.0f), x);
-  // Adding 1.5 * 2^23 leaves the nearest whole number in the lowest bits.
-  const V shifted = add(x, set1(12582912.0f)), f = sub(x, sub(shifted, set1(12582912.0f)));
+  const V shifted = add(x, set1(kMagic)), f = sub(x, sub(shifted, set1(kMagic)));
   V p = set1(0x1.41fbbcp-13f);
   p = fma(p, f, set1(0x1.5f3e52p-10f));
   p = fma(p, f, set1(0x1.3b2d4cp-7f));

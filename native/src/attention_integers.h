@@ -8,15 +8,20 @@
 // where 128 is taken from every k_high. These sums are exact, in any order: whatever instructions make them,
 // and for however many rows at once, a result has the same bytes.
 
-constexpr float kMost = 32639.0f;      // the largest integer of two signed bytes
+constexpr float kMost = 32639.0f;  // the largest integer of two signed bytes
 // Scales below which all elements are as good as 0, of rows and of probabilities times scales of values.
 constexpr float kLeast = 0x1p-100f, kLeastChance = 0x1p-120f;
-constexpr float kMagic = 12582912.0f;  // added to a number below 2^22, it leaves a whole one in the lowest bits
 
 // What belongs to a row's two signed bytes an element.
 struct RowFacts {
   float scale;
   int high_bias, low_bias;  // 128 times the sum of the upper and of the lower bytes
+};
+
+// The same of 16 rows, as a tile of sums has them side by side.
+struct LaneFacts {
+  alignas(64) float scale[16];
+  alignas(64) int high_bias[16], low_bias[16];
 };
 
 // x to the nearest whole numbers, |x| < 2^22.
@@ -44,17 +49,7 @@ inline float inverse_of(float scale) { return scale != 0.0f ? 1.0f / scale : 0.0
 inline int byte_of(int d) { return d + (d & ~63); }
 
 // Positions of the chunk at b that a row sees.
-inline Range seen_of(const Unit& u, int row, int64_t b) {
-  const Span own = visible(u, row / u.group);
-  const int64_t low = own.low - b, high = own.high - b;
-  return {static_cast<int>(low < 0 ? 0 : low > kChunk ? kChunk : low),
-          static_cast<int>(high < 0 ? 0 : high > kChunk ? kChunk : high)};
-}
-inline const float* query_of(const Unit& u, int head, int row) {
-  return u.q + (row / u.group) * u.q_stride + (head * u.group + row % u.group) * u.q_head_stride;
-}
-// Factor of scores, which are in units of log2 unless they are capped later on.
-inline float factor_of(const Unit& u) { return u.softcap > 0 ? u.scale : u.scale * kLog2e; }
+inline Range seen_of(const Unit& u, int row, int64_t b) { return within(visible(u, row / u.group), b, kChunk); }
 // Scales of a position's keys, the unit's first KV head first; those of its values lie `u.v_scales` behind.
 inline const float* scales_at(const Unit& u, int64_t position) {
   return reinterpret_cast<const float*>(u.scales + position * u.k_stride);

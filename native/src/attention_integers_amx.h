@@ -1,7 +1,7 @@
 // The same with products of many rows on the matrix unit. Included by attention_amx.cpp.
 #include "attention_transpose.h"
 
-// Tiles 0 to 2 are sums by significance, 3 is in work, 4 to 7 stay.
+// Tiles 0 to 2 are sums by significance, 3 is in work, 4 to 7 stay. Its products take the place of those by vectors.
 struct TileIntegers : Integers {
   static constexpr int kRows = 16;
   int tiles;
@@ -21,6 +21,14 @@ struct TileIntegers : Integers {
       for (int t = tiles - 1; t >= 0; t--) {
         const int count = rows - t * kRows < kRows ? rows - t * kRows : kRows;
         std::memcpy(buffer, queries + (head * rows + t * kRows) * bytes, count * bytes);
+        LaneFacts& lanes = q_lanes[head * tiles + t];
+        lanes = {};
+        for (int r = 0; r < count; r++) {
+          const RowFacts& own = q_facts[head * rows + t * kRows + r];
+          lanes.scale[r] = own.scale;
+          lanes.high_bias[r] = own.high_bias;
+          lanes.low_bias[r] = own.low_bias;
+        }
         int8_t* to = queries + static_cast<size_t>(head * tiles + t) * kRows * bytes;
         for (int d = 0; d < u.dim; d += 64)
           for (int part = 0; part < 2; part++, to += 1024) {
@@ -53,6 +61,9 @@ struct TileIntegers : Integers {
     ahead.step();
     multiply_unsigned_signed<1, 3, B>();
   }
+  void scores_many(int head, int64_t b, int low, int high) const {
+    for (int j = low & ~15; j < high; j += 16) tile_scores(head, b, j, low, high);
+  }
   // Sixteen positions of a head, from the chunk's j on, times all rows.
   void tile_scores(int head, int64_t b, int j, int low, int high) const {
     const uint8_t* k = u.k + (b + j) * u.k_stride + head * u.k_head_bytes;
@@ -80,16 +91,9 @@ struct TileIntegers : Integers {
       store_tile<0>(s[0], 64);
       store_tile<2>(s[2], 64);
       store_tile<1>(s[1], 64);
-      const int first = head * rows + t * kRows, count = rows - t * kRows < kRows ? rows - t * kRows : kRows;
-      alignas(64) int32_t high_bias[16] = {}, low_bias[16] = {};
-      alignas(64) float q_scale[16] = {};
-      for (int r = 0; r < count; r++) {
-        high_bias[r] = q_facts[first + r].high_bias;
-        low_bias[r] = q_facts[first + r].low_bias;
-        q_scale[r] = q_facts[first + r].scale;
-      }
-      const __m512i hb = _mm512_load_si512(high_bias), lb = _mm512_load_si512(low_bias);
-      const __m512 qs = _mm512_load_ps(q_scale);
+      const LaneFacts& facts = q_lanes[head * tiles + t];
+      const __m512i hb = _mm512_load_si512(facts.high_bias), lb = _mm512_load_si512(facts.low_bias);
+      const __m512 qs = _mm512_load_ps(facts.scale);
       __m512i x[16];
 #pragma GCC unroll 16
       for (int i = 0; i < 16; i++) {
@@ -99,6 +103,7 @@ struct TileIntegers : Integers {
         x[i] = _mm512_castps_si512(_mm512_mul_ps(total(own, hb, lb), _mm512_mul_ps(_mm512_set1_ps(*scale[i]), qs)));
       }
       transpose(x);
+      const int count = rows - t * kRows < kRows ? rows - t * kRows : kRows;
       float* out = scores + t * kRows * kChunk + j;
       for (int r = 0; r < count; r++) _mm512_store_si512(out + r * kChunk, x[r]);
     }
@@ -126,7 +131,7 @@ struct TileIntegers : Integers {
     ahead.step();
     multiply_signed_unsigned<1, A, 3>();
   }
-  void tile_values(int d, int from, int to, float* state) const {
+  void values_many(int d, int from, int to, float* state) const {
     const bool first = from == 0, second = to > 64;
     for (int t = 0; t < tiles; t++) {
       const int8_t* p = chances + t * kRows * 2 * kChunk;
@@ -144,26 +149,5 @@ struct TileIntegers : Integers {
       for (int r = t * kRows; r < end; r++, ahead.step(), ahead.step())
         finish_values(sums + (r - t * kRows) * 192, p_facts[r], state + static_cast<size_t>(r) * stride + d);
     }
-  }
-  void many_rows(int64_t b, int low, int high, float* state) const {
-    const int from = low & ~63, to = (high + 63) & ~63;
-    Configuration whole;
-    for (int i = 0; i < 8; i++) whole.set(i, 16, 64);
-    configure(whole);
-    for (int head = 0; head < u.heads; head++, state += static_cast<size_t>(rows) * stride) {
-      look_ahead(head, b, low, high);
-      for (int j = low & ~15; j < high; j += 16) tile_scores(head, b, j, low, high);
-      soften_head(head, b, low, high, state);
-      for (int d = 0; d < u.v_dim; d += 64) {
-        interleave_head(head, b, d, low, high, from, to);
-        tile_values(d, from, to, state);
-      }
-    }
-    release();
-  }
-  void chunk(int64_t index, float* state) const {
-    const int64_t b = index * kChunk;
-    const Range r = limits(b);
-    few ? few_rows(b, r.low, r.high, state) : many_rows(b, r.low, r.high, state);
   }
 };

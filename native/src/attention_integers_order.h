@@ -7,6 +7,8 @@ struct Integers : IntegerProducts {
   Integers(const Unit& unit, float* work, int few_rows = attention::kFewRows)
       : IntegerProducts(unit, work, few_rows) {}
 
+  void chunk(int64_t index, float* state) const;
+
   // Position by position, in the order of memory, which is what few rows wait for.
   void few_rows(int64_t b, int low, int high, float* state) const {
     const uint8_t *k = u.k + b * u.k_stride, *v = u.v + b * u.v_stride;
@@ -67,7 +69,7 @@ struct Integers : IntegerProducts {
       }
     }
   }
-  void values_head(int d, int from, int to, float* state) const {
+  void values_many(int d, int from, int to, float* state) const {
     const auto get = [&](int i, int part, __m512i(&out)[4]) {
       const int j = from + 4 * i;
       const uint8_t* own = buffer + j / 64 * 8192 + j % 64 * 16 + part * 4096;
@@ -95,30 +97,34 @@ struct Integers : IntegerProducts {
                 u.v + from * u.v_stride + other * u.v_head_bytes, u.v_stride, u.v_head_bytes,
                 static_cast<int>(to - from));
   }
-  // Head by head.
-  void many_rows(int64_t b, int low, int high, float* state) const {
-    const int from = low & ~63, to = (high + 63) & ~63;
-    for (int head = 0; head < u.heads; head++, state += static_cast<size_t>(rows) * stride) {
-      look_ahead(head, b, low, high);
-      for (int j = low & ~3; j < high; j += 4) {
-        const uint8_t* four[4];
-        rows_at(u.k + b * u.k_stride, u.k_stride, j, low, high, four);
-        scores_head(head, four, j);
-      }
-      soften_head(head, b, low, high, state);
-      for (int d = 0; d < u.v_dim; d += 64) {
-        interleave_head(head, b, d, low, high, from, to);
-        values_head(d, from, to, state);
-      }
+  // All positions of a head times all rows of queries.
+  void scores_many(int head, int64_t b, int low, int high) const {
+    for (int j = low & ~3; j < high; j += 4) {
+      const uint8_t* four[4];
+      rows_at(u.k + b * u.k_stride, u.k_stride, j, low, high, four);
+      scores_head(head, four, j);
     }
   }
-  Range limits(int64_t b) const {
-    return {static_cast<int>(all.low < b ? 0 : all.low - b),
-            static_cast<int>(all.high - b < kChunk ? all.high - b : kChunk)};
-  }
-  void chunk(int64_t index, float* state) const {
-    const int64_t b = index * kChunk;
-    const Range r = limits(b);
-    few ? few_rows(b, r.low, r.high, state) : many_rows(b, r.low, r.high, state);
-  }
 };
+
+// Many rows, head by head; `way` has the products.
+template <class Way>
+void many_rows(const Way& way, int64_t b, int low, int high, float* state) {
+  const int from = low & ~63, to = (high + 63) & ~63;
+  for (int head = 0; head < way.u.heads; head++, state += static_cast<size_t>(way.rows) * way.stride) {
+    way.look_ahead(head, b, low, high);
+    way.scores_many(head, b, low, high);
+    way.soften_head(head, b, low, high, state);
+    for (int d = 0; d < way.u.v_dim; d += 64) {
+      way.interleave_head(head, b, d, low, high, from, to);
+      way.values_many(d, from, to, state);
+    }
+  }
+}
+template <class Way>
+void integer_chunk(const Way& way, int64_t index, float* state) {
+  const int64_t b = index * kChunk;
+  const Range seen = within(way.all, b, kChunk);
+  way.few ? way.few_rows(b, seen.low, seen.high, state) : many_rows(way, b, seen.low, seen.high, state);
+}
+inline void Integers::chunk(int64_t index, float* state) const { integer_chunk(*this, index, state); }

@@ -104,16 +104,11 @@ struct IntegerProducts : IntegerWork {
   static void finish_values(const int32_t* s, const RowFacts& facts, float* out) {
     const __m512i high_bias = _mm512_set1_epi32(facts.high_bias), low_bias = _mm512_set1_epi32(facts.low_bias);
     const __m512 scale = _mm512_set1_ps(facts.scale);
-    __m512 t[4];
-    PL_UNROLL for (int m = 0; m < 4; m++, s += 16)
-      t[m] = _mm512_mul_ps(total({_mm512_load_si512(s), _mm512_load_si512(s + 64), _mm512_load_si512(s + 128)},
-                                 high_bias, low_bias),
-                           scale);
-    const __m512 a = _mm512_shuffle_f32x4(t[0], t[1], 0x44), b = _mm512_shuffle_f32x4(t[0], t[1], 0xee);
-    const __m512 c = _mm512_shuffle_f32x4(t[2], t[3], 0x44), d = _mm512_shuffle_f32x4(t[2], t[3], 0xee);
-    _mm512_storeu_ps(out, _mm512_shuffle_f32x4(a, c, 0x88));
-    _mm512_storeu_ps(out + 16, _mm512_shuffle_f32x4(a, c, 0xdd));
-    _mm512_storeu_ps(out + 32, _mm512_shuffle_f32x4(b, d, 0x88));
-    _mm512_storeu_ps(out + 48, _mm512_shuffle_f32x4(b, d, 0xdd));
+    V t[4];
+    PL_UNROLL for (int m = 0; m < 4; m++, s += 16) {
+      const Sums own = {_mm512_load_si512(s), _mm512_load_si512(s + 64), _mm512_load_si512(s + 128)};
+      t[m].x = _mm512_mul_ps(total(own, high_bias, low_bias), scale);
+    }
+    pack_vectors(t, out, 16);
   }
 };

@@ -9,6 +9,7 @@ struct IntegerWork {
   mutable NextHead ahead;
   int8_t* queries;    // [head][row][2][dim], upper bytes first; tiles of many rows lie otherwise
   RowFacts* q_facts;  // [head][row]
+  LaneFacts* q_lanes;  // the same for tiles, [head][row / 16]
   // Of all heads' rows where rows are few, otherwise of those of the head in work.
   RowFacts* p_facts;
   int8_t* chances;  // probabilities, [row][2][kChunk]
@@ -27,6 +28,7 @@ struct IntegerWork {
     const size_t every = u.heads * (few ? static_cast<size_t>(rows) : padded), some = few ? every : padded;
     queries = area.take<int8_t>(every * 2 * u.dim);
     q_facts = area.take<RowFacts>(every);
+    q_lanes = area.take<LaneFacts>(few ? 0 : every / 16);
     p_facts = area.take<RowFacts>(some);
     chances = area.take<int8_t>(some * 2 * kChunk);
     scores = area.take<float>(some * kChunk);

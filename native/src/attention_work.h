@@ -1,7 +1,25 @@
 // One unit in work on one chunk: where its parts lie, and what both ways of going through a block share.
 // Included by attention_kernel.h.
 
-#include "attention_span.h"
+// What a token's rows see: positions [low, high).
+struct Span {
+  int64_t low, high;
+};
+inline Span visible(const Unit& u, int token) {
+  const int64_t own = u.position + token;
+  const int64_t low = u.window > 0 && own - u.window + 1 > 0 ? own - u.window + 1 : 0;
+  return {low, u.end > 0 ? u.end : own + 1};
+}
+// The part of a span in the `size` positions from b on, counted from b.
+inline Range within(const Span& s, int64_t b, int size) {
+  const auto cut = [&](int64_t x) { return static_cast<int>(x < b ? 0 : x - b > size ? size : x - b); };
+  return {cut(s.low), cut(s.high)};
+}
+inline const float* query_of(const Unit& u, int head, int row) {
+  return u.q + (row / u.group) * u.q_stride + (head * u.group + row % u.group) * u.q_head_stride;
+}
+// Factor of scores, which are in units of log2 unless they are capped later on.
+inline float factor_of(const Unit& u) { return u.softcap > 0 ? u.scale : u.scale * kLog2e; }
 
 struct Work {
   const Unit& u;
@@ -31,10 +49,9 @@ struct Work {
   int token_of(int r) const { return static_cast<int>(static_cast<int64_t>(r) * inverse >> 20); }
   // Positions [low, high) that some of rows [r, r + count) sees, within the block at b.
   void seen(int r, int count, int64_t b, int* low, int* high) const {
-    const int64_t l = visible(u, token_of(r)).low - b;
-    const int64_t h = visible(u, token_of(r + count - 1)).high - b;
-    *low = static_cast<int>(l < 0 ? 0 : l > kBlock ? kBlock : l);
-    *high = static_cast<int>(h < 0 ? 0 : h > kBlock ? kBlock : h);
+    const Range own = within({visible(u, token_of(r)).low, visible(u, token_of(r + count - 1)).high}, b, kBlock);
+    *low = own.low;
+    *high = own.high;
   }
   // The same inside [from, to).
   void seen_in(int r, int count, int64_t b, int from, int to, int* low, int* high) const {
@@ -46,12 +63,11 @@ struct Work {
   // Queries are scaled so that scores come out in units of log2 (softcap works on natural units
   // first), and padded with zeros.
   void prepare() const {
-    const float scale = u.softcap > 0 ? u.scale : u.scale * kLog2e;
+    const float scale = factor_of(u);
     float* to = q;
     for (int head = 0; head < u.heads; head++)
       for (int r = 0; r < rows; r++, to += padded) {
-        const float* from = u.q + (r / u.group) * u.q_stride +
-                            (head * u.group + r % u.group) * u.q_head_stride;
+        const float* from = query_of(u, head, r);
         for (int d = 0; d < u.dim; d++) to[d] = from[d] * scale;
         for (int d = u.dim; d < padded; d++) to[d] = 0.0f;
       }
