@@ -64,6 +64,11 @@ function steps(length: number, sizes: readonly number[], sequence = 0, start = 0
   return calls;
 }
 
+/** The largest distance of a result from the exact one. */
+function worstOf(exact: Float64Array, result: Float32Array | undefined): number {
+  return exact.reduce((most, x, i) => Math.max(most, Math.abs(x - (result?.[i] ?? NaN))), 0);
+}
+
 function assertSameBytes(a: Float32Array | undefined, b: Float32Array | undefined, what: string) {
   assert.ok(a !== undefined && b !== undefined && a.length === b.length);
   const same = Buffer.from(a.buffer, a.byteOffset, a.byteLength).equals(
@@ -92,10 +97,7 @@ describe('native attention', () => {
       for (const path of kernels.paths) {
         forcePath(kernels, path);
         const [result] = await attendInCalls(backend(1), given, [length], steps(length, [70, 3]));
-        const worst = exact.reduce(
-          (most, x, i) => Math.max(most, Math.abs(x - (result?.[i] ?? NaN))),
-          0,
-        );
+        const worst = worstOf(exact, result);
         assert.ok(worst < 5e-6, `${path}: ${worst}`);
       }
       forcePath(kernels, usual);
@@ -110,10 +112,7 @@ describe('native attention', () => {
       [40],
       [[{ sequence: 0, from: 0, to: 40 }]],
     );
-    const worst = reference(given, 0, 40).reduce(
-      (most, x, i) => Math.max(most, Math.abs(x - (result?.[i] ?? NaN))),
-      0,
-    );
+    const worst = worstOf(reference(given, 0, 40), result);
     assert.ok(worst < 5e-6, String(worst));
   });
 
@@ -141,27 +140,12 @@ describe('native attention', () => {
       for (const path of kernels.paths) {
         forcePath(kernels, path);
         const [result] = await attendInCalls(backend(1), given, [length], steps(length, [70, 3]));
-        const worst = exact.reduce(
-          (most, x, i) => Math.max(most, Math.abs(x - (result?.[i] ?? NaN))),
-          0,
-        );
+        const worst = worstOf(exact, result);
         assert.ok(worst < 2e-4 * largest, `${path}: ${worst}`);
       }
       forcePath(kernels, usual);
     });
   }
-
-  it('gives the same bytes from integers on every path that fuses multiply and add', async () => {
-    const given = shape({ heads: 8, kvHeads: 2, headDim: 64, type: GgmlType.I16, softcap: 20 });
-    const results: Float32Array[] = [];
-    for (const path of kernels.paths.filter((name) => name !== 'scalar')) {
-      forcePath(kernels, path);
-      const [rows] = await attendInCalls(backend(2), given, [600], steps(600, [590, 1, 8]));
-      if (rows) results.push(rows);
-    }
-    forcePath(kernels, usual);
-    for (const other of results) assertSameBytes(results[0], other, 'the path');
-  });
 
   it('refuses caches of integers without room for scales, or beside another type', async () => {
     const given = shape({ heads: 4, kvHeads: 2, headDim: 64, type: GgmlType.I16 });
@@ -238,17 +222,21 @@ describe('native attention', () => {
     }
   });
 
-  it('gives the same bytes on every path that fuses multiply and add', async () => {
-    const given = shape({ heads: 8, kvHeads: 1, headDim: 96, type: GgmlType.F16, softcap: 20 });
-    const results: Float32Array[] = [];
-    for (const path of kernels.paths.filter((name) => name !== 'scalar')) {
-      forcePath(kernels, path);
-      const [rows] = await attendInCalls(backend(2), given, [600], steps(600, [590, 1, 8]));
-      if (rows) results.push(rows);
-    }
-    forcePath(kernels, usual);
-    for (const other of results) assertSameBytes(results[0], other, 'the path');
-  });
+  for (const given of [
+    shape({ heads: 8, kvHeads: 1, headDim: 96, type: GgmlType.F16, softcap: 20 }),
+    shape({ heads: 8, kvHeads: 2, headDim: 64, type: GgmlType.I16, softcap: 20 }),
+  ]) {
+    it(`gives the same bytes on every path that fuses multiply and add, in type ${given.type}`, async () => {
+      const results: Float32Array[] = [];
+      for (const path of kernels.paths.filter((name) => name !== 'scalar')) {
+        forcePath(kernels, path);
+        const [rows] = await attendInCalls(backend(2), given, [600], steps(600, [590, 1, 8]));
+        if (rows) results.push(rows);
+      }
+      forcePath(kernels, usual);
+      for (const other of results) assertSameBytes(results[0], other, 'the path');
+    });
+  }
 
   for (const [name, rope, normed] of rotations) {
     it(`normalises, rotates and stores as ggml does: ${name}`, async () => {
