@@ -92,8 +92,8 @@ struct Setup {
 
 double run(Pool& pool, int threads, int heads, int kv_heads, int dim, int type, int past, int rows, int layers,
            int runs, double* bytes, double* read_time = nullptr) {
-  const int64_t v_stride = row_bytes(type, kv_heads * dim), positions = past + rows;
-  const int64_t stride = v_stride + (type == PL_CACHE_I16 ? (8 * kv_heads + 63) / 64 * 64 : 0);
+  const int64_t v_stride = row_bytes(type, kv_heads * dim), positions = (past + rows + 63) / 64 * 64;
+  const int64_t stride = v_stride + (type == PL_CACHE_I16 ? 8 * kv_heads : 0);
   std::vector<Setup> all(static_cast<size_t>(layers));
   const int64_t size = (2 * stride * positions * layers + 4095) & ~4095;
   auto* memory = static_cast<uint8_t*>(std::getenv("BENCH_SMALL_PAGES") ? std::aligned_alloc(4096, static_cast<size_t>(size))
@@ -105,13 +105,13 @@ double run(Pool& pool, int threads, int heads, int kv_heads, int dim, int type, 
     const uint16_t h = static_cast<uint16_t>(0x3400 + (seed >> 20 & 0x7ff));
     std::memcpy(memory + i, &h, 2);
   }
+  // Behind the keys of a head in a block of 64 positions are scales.
   if (type == PL_CACHE_I16)
-    for (int64_t i = 0; i < positions * layers; i++)
-      for (int h = 0; h < 2 * kv_heads; h++) {
-        const float scale = 1e-5f;
-        uint8_t* row = memory + i / positions * 2 * stride * positions + i % positions * stride;
-        std::memcpy(row + 2 * kv_heads * dim + 4 * h, &scale, 4);
-      }
+    for (int64_t i = 0; i < layers * positions / 64 * kv_heads; i++) {
+      uint8_t* layer = memory + i / (positions / 64 * kv_heads) * 2 * stride * positions;
+      auto* scales = reinterpret_cast<float*>(layer + (i % (positions / 64 * kv_heads) + 1) * (128 * dim + 512) - 512);
+      std::fill(scales, scales + 128, 1e-5f);
+    }
   for (int l = 0; l < layers; l++) {
     Setup& s = all[static_cast<size_t>(l)];
     s.q.assign(static_cast<size_t>(rows) * heads * dim, 0.01f);
@@ -132,7 +132,7 @@ double run(Pool& pool, int threads, int heads, int kv_heads, int dim, int type, 
     p.k_type = p.v_type = type;
     p.scale = 0.1;
     p.causal = 1;
-    p.scratch_bytes = pl_attention_scratch(&p, rows, positions, threads);
+    p.scratch_bytes = pl_attention_scratch(&p, rows, past + rows, threads);
     if (l == 0) {
       s.scratch = static_cast<uint8_t*>(std::aligned_alloc(64, static_cast<size_t>(p.scratch_bytes)));
       std::memset(s.scratch, 0, static_cast<size_t>(p.scratch_bytes));
@@ -152,7 +152,7 @@ double run(Pool& pool, int threads, int heads, int kv_heads, int dim, int type, 
   }
   const double time = typical(times);
   if (read_time) *read_time = typical(reads);
-  if (bytes) *bytes = static_cast<double>((stride + v_stride) * positions);
+  if (bytes) *bytes = static_cast<double>((stride + v_stride) * (past + rows));
   pl_free(memory, size);
   std::free(all[0].scratch);
   return time;

@@ -10,8 +10,10 @@
 #define PL_CACHE_F32 0
 #define PL_CACHE_F16 1
 #define PL_CACHE_Q8_0 8
-// Two bytes an element and a scale a head, see src/attention_integers.h: keys and values both or neither, heads of
-// 64, 128, 192 or 256 elements; rows of keys have 8 bytes a head behind them for scales, and lie at whole floats.
+// Two bytes an element and a scale a head, see src/attention_block.h: keys and values both or neither, heads of 64, 128,
+// 192 or 256 elements. Positions lie in blocks of 64, so that a cache has whole ones, 64 strides each; a stride has two
+// bytes an element, that of keys 8 bytes a head more for scales, and is a multiple of 4. Of the last block all bytes may be read,
+// and mean nothing where no position was stored.
 #define PL_CACHE_I16 25
 
 #define PL_CACHE_SLICE_FIELDS(P, I, F, S) \

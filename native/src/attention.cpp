@@ -61,7 +61,7 @@ bool shape_of(const pl_attention& p, Shape* s) {
   const int rows = s->tile_tokens * s->group;
   s->unit_rows = rows > kUnitRows ? rows : kUnitRows;
   const size_t work = p.k_type == PL_CACHE_I16
-                          ? integer_floats(s->dim, s->v_dim, s->unit_rows, p.kv_heads)
+                          ? integer_floats(s->dim, s->unit_rows)
                           : work_floats(s->dim, s->unit_rows);
   const size_t floats = 2 * static_cast<size_t>(s->unit_rows) * s->state + work;
   s->thread_floats = static_cast<int64_t>((floats + 15) & ~static_cast<size_t>(15));
@@ -119,12 +119,11 @@ Unit unit_of(const pl_attention& p, const Shape& s, const Tile& t, int64_t kv_he
   u.q_head_stride = p.q_head_stride / 4;
   u.q = reinterpret_cast<const float*>(p.q) + row * u.q_stride +
         kv_head * s.group * u.q_head_stride;
-  u.k_head_bytes = static_cast<size_t>(bytes_of(p.k_type, s.dim));
-  u.v_head_bytes = static_cast<size_t>(bytes_of(p.v_type, s.v_dim));
+  const bool blocks = p.k_type == PL_CACHE_I16;
+  u.k_head_bytes = static_cast<size_t>(blocks ? key_block_bytes(s.dim) : bytes_of(p.k_type, s.dim));
+  u.v_head_bytes = static_cast<size_t>(blocks ? value_block_bytes(s.v_dim) : bytes_of(p.v_type, s.v_dim));
   u.k = reinterpret_cast<const uint8_t*>(t.slice->k) + kv_head * u.k_head_bytes;
   u.v = reinterpret_cast<const uint8_t*>(t.slice->v) + kv_head * u.v_head_bytes;
-  u.scales = reinterpret_cast<const uint8_t*>(t.slice->k) + p.kv_heads * 2 * s.dim + 4 * kv_head;
-  u.v_scales = p.kv_heads;
   u.k_stride = t.slice->k_stride;
   u.v_stride = t.slice->v_stride;
   u.k_type = static_cast<int>(p.k_type);
@@ -283,7 +282,7 @@ PL_API void pl_op_attention(void*, int ith, int nth, void* params) {
   Shape s;
   bool good = shape_of(p, &s);
   const auto* slices = reinterpret_cast<const pl_cache_slice*>(p.slices);
-  for (int64_t i = 0; i < p.slice_count; i++) good = good && rows_fit(p.k_type, p.head_dim, p.kv_heads, slices[i]);
+  for (int64_t i = 0; i < p.slice_count; i++) good = good && rows_fit(p.k_type, p.head_dim, p.v_dim, p.kv_heads, slices[i]);
   const int64_t threads_fit =
       good ? (p.scratch_bytes - kCounterBytes) / (s.thread_floats * 4) : 0;
   if (threads_fit < 1) {

@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "attention_block.h"
+
 namespace pl {
 namespace attention {
 
@@ -10,6 +12,7 @@ namespace attention {
 // one online softmax runs over the blocks in order; chunks are merged in order. Both numbers are
 // part of the result's bits: changing them changes logits.
 constexpr int kBlock = 64;
+static_assert(kBlock == kTilePositions, "integers lie in whole blocks");
 constexpr int kChunk = 128;
 // Query rows (tokens x query heads of one KV head) that share one pass over K and V.
 constexpr int kRows = 96;
@@ -26,9 +29,7 @@ struct Unit {
   const uint8_t* k;       // position 0, already at the first KV head
   const uint8_t* v;
   int64_t k_stride, v_stride;        // bytes between positions
-  size_t k_head_bytes, v_head_bytes;  // bytes between KV heads
-  const uint8_t* scales;  // of integer keys: position 0, the first KV head, k_stride bytes between positions
-  int64_t v_scales;       // floats from them to those of values
+  size_t k_head_bytes, v_head_bytes;  // bytes between KV heads, of a position or of a block of integers
   int k_type, v_type;
   int heads;         // KV heads
   int tokens;        // tokens in this tile
@@ -57,8 +58,12 @@ struct Ops {
   // out rows = values / sum, of one KV head; sink: per query head a logit, or null.
   void (*finish)(const float* state, int tokens, int group, int v_dim, int v_pad, const float* sink,
                  float* out, int64_t out_stride);
-  // n floats into cache elements of a type; `scale`: where a head's scale goes, with integers.
-  void (*store)(const float* x, uint8_t* out, int64_t n, int type, uint8_t* scale);
+  // n floats into cache elements of a type other than integers.
+  void (*store)(const float* x, uint8_t* out, int64_t n, int type);
+  // Heads of `count` positions, rows of floats `step` apart, into a block of integers (attention_block.h) from position
+  // `at` on, all within 16, and their scales into those of the block.
+  void (*store_keys)(const float* x, int64_t step, int count, int dim, int at, uint8_t* block, float* scales);
+  void (*store_values)(const float* x, int64_t step, int count, int dim, int at, uint8_t* block, float* scales);
   // One head: RMS norm unless `weight` is null, rotation of `rotated` dimensions unless 0.
   void (*rotate)(const float* x, const float* weight, float eps, const float* table, int dim,
                  int rotated, bool halves, float* out);
@@ -78,13 +83,8 @@ inline size_t work_floats(int dim, int rows) {
 }
 
 // The same with a cache of integers (attention_integers*.h), where rows of a head take whole tiles.
-inline size_t integer_floats(int dim, int v_dim, int rows, int64_t kv_heads) {
-  const size_t most = kv_heads < rows ? static_cast<size_t>(kv_heads) : static_cast<size_t>(rows);
-  const size_t padded = 2 * static_cast<size_t>(rows) + 16 * most;
-  const size_t few = kFewRows * most, sums = few > 16 ? few : 16;
-  const size_t bytes = padded * (2 * static_cast<size_t>(dim) + 36 + 6 * kChunk) +
-                       sums * 12 * static_cast<size_t>(v_dim) + 128 * kChunk + 1024;
-  return bytes / 4;
+inline size_t integer_floats(int dim, int rows) {
+  return static_cast<size_t>(rows + 15) * (2 * static_cast<size_t>(dim) + 24 + 6 * kChunk) / 4 + 128;
 }
 
 const Ops& scalar_ops();

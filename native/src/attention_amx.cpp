@@ -23,23 +23,13 @@ namespace {
 #include "attention_kernel.h"
 #include "attention_integers_amx.h"
 
-constexpr int kFew = 2;  // query rows of a KV head that are better multiplied one by one
+constexpr int kFew = 2;  // query rows of a KV head that are better multiplied by vectors
 
-void prepare_tiles(const Unit& u, float* work) {
-  if (u.k_type != PL_CACHE_I16) return attention::avx512_ops().prepare(u, work);
-  TileIntegers(u, work, kFew).prepare();
-}
 void chunk_tiles(const Unit& u, int64_t index, float* state, float* work) {
-  if (u.k_type != PL_CACHE_I16) return attention::avx512_ops().chunk(u, index, state, work);
-  const TileIntegers way(u, work, kFew);
-  if (way.few) return integer_chunk(way, index, state);
-  Configuration whole;
-  for (int i = 0; i < 8; i++) whole.set(i, 16, 64);
-  configure(whole);
-  integer_chunk(way, index, state);
-  release();
+  if (u.k_type != PL_CACHE_I16 || u.tokens * u.group <= kFew) return attention::avx512_ops().chunk(u, index, state, work);
+  integer_chunk(TileIntegers(u, work), index, state);
 }
-const attention::Ops kTileOps = {prepare_tiles, chunk_tiles, merge, finish, store_row, rotate};
+const attention::Ops kTileOps = {prepare, chunk_tiles, merge, finish, store_row, store_keys, store_values, rotate};
 }  // namespace
 const attention::Ops& attention::amx_ops() { return kTileOps; }
 }  // namespace pl

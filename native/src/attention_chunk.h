@@ -24,7 +24,7 @@ void blocks(const Way& w, int64_t index) {
 
 void chunk(const Unit& u, int64_t index, float* state, float* work) {
   if (u.k_type == PL_CACHE_I16)
-    Integers(u, work).chunk(index, state);
+    integer_chunk(Integers(u, work), index, state);
   else if (u.tokens * u.group <= attention::kFewRows && u.dim % 16 == 0 && u.v_dim % 16 == 0)
     blocks(FewRows(u, state, work), index);
   else

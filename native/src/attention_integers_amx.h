@@ -1,153 +1,141 @@
 // The same with products of many rows on the matrix unit. Included by attention_amx.cpp.
-#include "attention_transpose.h"
 
 // Tiles 0 to 2 are sums by significance, 3 is in work, 4 to 7 stay. Its products take the place of those by vectors.
 struct TileIntegers : Integers {
   static constexpr int kRows = 16;
+  static constexpr int kAhead = 10;  // lines asked for with every tile that is loaded
+  using Numbers = int32_t[3][16 * 16];
   int tiles;
 
-  TileIntegers(const Unit& unit, float* work, int few_rows)
-      : Integers(unit, work, few_rows), tiles((rows + kRows - 1) / kRows) {}
-
-  void prepare() const {
-    Integers::prepare();
-    if (!few) tile_queries();
+  TileIntegers(const Unit& unit, float* work) : Integers(unit, work), tiles((rows + kRows - 1) / kRows) {
+    Configuration shape;
+    const int own = rows < kRows ? rows : kRows;
+    for (int i = 0; i < 8; i++) shape.set(i, i == 3 ? kRows : own, 64);
+    configure(shape);
   }
-  // Rows of queries to tiles [head][tile][dim / 64][2] of 16 numbers of four bytes in 16 columns. From the last
-  // one on, as tiles take more room than rows.
-  void tile_queries() const {
-    const size_t bytes = 2 * static_cast<size_t>(u.dim);
-    for (int head = u.heads - 1; head >= 0; head--)
-      for (int t = tiles - 1; t >= 0; t--) {
-        const int count = rows - t * kRows < kRows ? rows - t * kRows : kRows;
-        std::memcpy(buffer, queries + (head * rows + t * kRows) * bytes, count * bytes);
-        LaneFacts& lanes = q_lanes[head * tiles + t];
-        lanes = {};
-        for (int r = 0; r < count; r++) {
-          const RowFacts& own = q_facts[head * rows + t * kRows + r];
-          lanes.scale[r] = own.scale;
-          lanes.high_bias[r] = own.high_bias;
-          lanes.low_bias[r] = own.low_bias;
-        }
-        int8_t* to = queries + static_cast<size_t>(head * tiles + t) * kRows * bytes;
-        for (int d = 0; d < u.dim; d += 64)
-          for (int part = 0; part < 2; part++, to += 1024) {
-            __m512i x[16];
-            for (int r = 0; r < 16; r++)
-              x[r] = r < count ? bytes_at(buffer + r * bytes + part * u.dim + d) : _mm512_setzero_si512();
-            transpose(x);
-            for (int r = 0; r < 16; r++) _mm512_store_si512(to + 64 * r, x[r]);
-          }
-      }
-  }
+  ~TileIntegers() { release(); }
 
   static void clear_sums() {
     zero_tile<0>();
     zero_tile<1>();
     zero_tile<2>();
   }
-  // 64 dimensions of keys times those in tiles B and B + 1.
+  static void store_sums(Numbers& to) {
+    store_tile<0>(to[0], 64);
+    store_tile<2>(to[2], 64);
+    store_tile<1>(to[1], 64);
+  }
+  // Tile B and the next one: upper and lower bytes of 64 numbers of 16 rows, or of a tile's 16 columns.
   template <int B>
-  void multiply_keys(const uint8_t* k, int64_t step) const {
-    load_tile<3>(k, step);
-    ahead.step();
-    multiply_unsigned_signed<0, 3, B>();
-    ahead.step();
-    multiply_unsigned_signed<1, 3, B + 1>();
-    ahead.step();
-    load_tile<3>(k + 64, step);
-    ahead.step();
-    multiply_unsigned_signed<2, 3, B + 1>();
-    ahead.step();
-    multiply_unsigned_signed<1, 3, B>();
+  static void load_rows(const int8_t* row, int64_t low, int64_t step) {
+    load_tile<B>(row, step);
+    load_tile<B + 1>(row + low, step);
   }
-  void scores_many(int head, int64_t b, int low, int high) const {
-    for (int j = low & ~15; j < high; j += 16) tile_scores(head, b, j, low, high);
+  template <int B>
+  void load_columns(const uint8_t* tile) const {
+    load_tile<B>(tile, 64);
+    load_tile<B + 1>(tile + attention::kLower, 64);
   }
-  // Sixteen positions of a head, from the chunk's j on, times all rows.
-  void tile_scores(int head, int64_t b, int j, int low, int high) const {
-    const uint8_t* k = u.k + (b + j) * u.k_stride + head * u.k_head_bytes;
-    int64_t step = u.k_stride;
-    if (j < low || j + 16 > high) {
-      for (int i = 0; i < 16; i++)
-        std::memcpy(buffer + i * u.k_head_bytes, k + (nearest(j + i, low, high) - j) * u.k_stride, u.k_head_bytes);
-      k = buffer;
-      step = static_cast<int64_t>(u.k_head_bytes);
-    }
-    const float* scale[16];
-    for (int i = 0; i < 16; i++) scale[i] = scales_at(u, b + nearest(j + i, low, high)) + head;
-    for (int t = 0; t < tiles; t++) {
-      const int8_t* q = queries + static_cast<size_t>(head * tiles + t) * kRows * 2 * u.dim;
-      if (u.dim > 128 || tiles > 1 || j == (low & ~15)) load_queries(q, u.dim);
-      clear_sums();
-      multiply_keys<4>(k, step);
-      if (u.dim > 64) multiply_keys<6>(k + 128, step);
-      for (int d = 128; d < u.dim; d += 128) {
-        load_queries(q + d * 32, u.dim - d);
-        multiply_keys<4>(k + 2 * d, step);
-        if (u.dim > d + 64) multiply_keys<6>(k + 2 * d + 128, step);
-      }
-      alignas(64) int32_t s[3][256];
-      store_tile<0>(s[0], 64);
-      store_tile<2>(s[2], 64);
-      store_tile<1>(s[1], 64);
-      const LaneFacts& facts = q_lanes[head * tiles + t];
-      const __m512i hb = _mm512_load_si512(facts.high_bias), lb = _mm512_load_si512(facts.low_bias);
-      const __m512 qs = _mm512_load_ps(facts.scale);
-      __m512i x[16];
-#pragma GCC unroll 16
-      for (int i = 0; i < 16; i++) {
-        ahead.step();
-        const Sums own = {_mm512_load_si512(s[0] + 16 * i), _mm512_load_si512(s[1] + 16 * i),
-                          _mm512_load_si512(s[2] + 16 * i)};
-        x[i] = _mm512_castps_si512(_mm512_mul_ps(total(own, hb, lb), _mm512_mul_ps(_mm512_set1_ps(*scale[i]), qs)));
-      }
-      transpose(x);
-      const int count = rows - t * kRows < kRows ? rows - t * kRows : kRows;
-      float* out = scores + t * kRows * kChunk + j;
-      for (int r = 0; r < count; r++) _mm512_store_si512(out + r * kChunk, x[r]);
-    }
+  // Rows in tiles B and B + 1, which stay, times columns.
+  template <int B>
+  void multiply_columns(const uint8_t* tile) const {
+    load_tile<3>(tile, 64);
+    ahead.step<kAhead>();
+    multiply_signed_unsigned<0, B, 3>();
+    multiply_signed_unsigned<1, B + 1, 3>();
+    load_tile<3>(tile + attention::kLower, 64);
+    ahead.step<kAhead>();
+    multiply_signed_unsigned<2, B + 1, 3>();
+    multiply_signed_unsigned<1, B, 3>();
   }
-  static void load_queries(const int8_t* q, int left) {
-    load_tile<4>(q, 64);
-    load_tile<5>(q + 1024, 64);
-    if (left <= 64) return;
-    load_tile<6>(q + 2048, 64);
-    load_tile<7>(q + 3072, 64);
+  // Rows times columns in tiles B and B + 1, which stay.
+  template <int B>
+  void multiply_rows(const int8_t* row, int64_t low, int64_t step) const {
+    load_tile<3>(row, step);
+    ahead.step();
+    multiply_signed_unsigned<0, 3, B>();
+    multiply_signed_unsigned<1, 3, B + 1>();
+    load_tile<3>(row + low, step);
+    ahead.step();
+    multiply_signed_unsigned<2, 3, B + 1>();
+    multiply_signed_unsigned<1, 3, B>();
   }
 
-  // 64 positions of 16 elements times the probabilities in tiles A and A + 1.
-  template <int A>
-  void multiply_values(const uint8_t* v) const {
-    load_tile<3>(v, 64);
-    ahead.step();
-    multiply_signed_unsigned<0, A, 3>();
-    ahead.step();
-    multiply_signed_unsigned<1, A + 1, 3>();
-    ahead.step();
-    load_tile<3>(v + 4096, 64);
-    ahead.step();
-    multiply_signed_unsigned<2, A + 1, 3>();
-    ahead.step();
-    multiply_signed_unsigned<1, A, 3>();
+  // Sums of the tile t of rows become scores of positions from j on.
+  void finish_scores(const Numbers& s, int head, int64_t b, int j, int t) const {
+    const uint8_t* block = keys_at(u, head, b + (j & kBlock));
+    const __m512 scales = _mm512_loadu_ps(block + attention::scales_of_keys(u.dim) + 4 * (j % kBlock));
+    const int end = rows < (t + 1) * kRows ? rows : (t + 1) * kRows;
+    const RowFacts* facts = q_facts + head * rows;
+    for (int r = t * kRows, at = 0; r < end; r++, at += 16)
+      _mm512_store_ps(scores + r * kChunk + j, _mm512_mul_ps(total(sums_at(s, at), facts[r]),
+                                                             _mm512_mul_ps(scales, _mm512_set1_ps(facts[r].scale))));
   }
-  void values_many(int d, int from, int to, float* state) const {
-    const bool first = from == 0, second = to > 64;
+  static Sums sums_at(const Numbers& s, int at) {
+    return {_mm512_load_si512(s[0] + at), _mm512_load_si512(s[1] + at), _mm512_load_si512(s[2] + at)};
+  }
+  void finish_values(const Numbers& s, int t, int d, float* state) const {
+    const int end = rows < (t + 1) * kRows ? rows : (t + 1) * kRows;
+    for (int r = t * kRows, at = 0; r < end; r++, at += 16)
+      _mm512_storeu_ps(state + static_cast<size_t>(r) * stride + d,
+                       _mm512_mul_ps(total(sums_at(s, at), p_facts[r]), _mm512_set1_ps(p_facts[r].scale)));
+  }
+
+  void scores_head(int head, int64_t b, const Range& seen) const {
+    const int8_t* q = queries + static_cast<size_t>(head) * rows * 2 * u.dim;
+    alignas(64) Numbers s[2];
+    int step = 0, last_j = 0, last_t = 0;
+    for (int j = seen.low & ~15; j < seen.high; j += 16) {
+      const uint8_t* k = keys_at(u, head, b + (j & kBlock)) + attention::tile_of_keys(u.dim, j % kBlock, 0);
+      for (int t = 0; t < tiles; t++, step++) {
+        clear_sums();
+        tiles == 1 ? rows_stay(q, k, step == 0) : columns_stay(q + t * kRows * 2 * u.dim, k, t == 0);
+        if (step > 0) finish_scores(s[(step - 1) & 1], head, b, last_j, last_t);
+        store_sums(s[step & 1]);
+        last_j = j, last_t = t;
+      }
+    }
+    if (step > 0) finish_scores(s[(step - 1) & 1], head, b, last_j, last_t);
+  }
+  void rows_stay(const int8_t* q, const uint8_t* k, bool first) const {
+    for (int d = 0; d < u.dim; d += 128) {
+      if (first || u.dim > 128) {
+        load_rows<4>(q + d, u.dim, 2 * u.dim);
+        if (d + 64 < u.dim) load_rows<6>(q + d + 64, u.dim, 2 * u.dim);
+      }
+      multiply_columns<4>(k + d / 64 * attention::kTile);
+      if (d + 64 < u.dim) multiply_columns<6>(k + (d / 64 + 1) * attention::kTile);
+    }
+  }
+  void columns_stay(const int8_t* q, const uint8_t* k, bool first) const {
+    for (int d = 0; d < u.dim; d += 128) {
+      if (first || u.dim > 128) {
+        load_columns<4>(k + d / 64 * attention::kTile);
+        if (d + 64 < u.dim) load_columns<6>(k + (d / 64 + 1) * attention::kTile);
+      }
+      multiply_rows<4>(q + d, u.dim, 2 * u.dim);
+      if (d + 64 < u.dim) multiply_rows<6>(q + d + 64, u.dim, 2 * u.dim);
+    }
+  }
+
+  void values_head(int head, int64_t b, const Range& seen, float* state) const {
+    const bool first = seen.low < kBlock, second = seen.high > kBlock;
+    const uint8_t* const v[2] = {values_at(u, head, b), values_at(u, head, b + kBlock)};
+    alignas(64) Numbers s[2];
+    int step = 0, last_d = 0, last_t = 0;
     for (int t = 0; t < tiles; t++) {
       const int8_t* p = chances + t * kRows * 2 * kChunk;
-      if (first) load_tile<4>(p, 2 * kChunk), load_tile<5>(p + kChunk, 2 * kChunk);
-      if (second) load_tile<6>(p + 64, 2 * kChunk), load_tile<7>(p + kChunk + 64, 2 * kChunk);
-      for (int m = 0; m < 4; m++) {
+      if (first) load_rows<4>(p, kChunk, 2 * kChunk);
+      if (second) load_rows<6>(p + kBlock, kChunk, 2 * kChunk);
+      for (int d = 0; d < u.v_dim; d += 16, step++) {
         clear_sums();
-        if (first) multiply_values<4>(buffer + m * 1024);
-        if (second) multiply_values<6>(buffer + 8192 + m * 1024);
-        store_tile<0>(sums + m * 16, 768);
-        store_tile<2>(sums + 128 + m * 16, 768);
-        store_tile<1>(sums + 64 + m * 16, 768);
+        if (first) multiply_columns<4>(v[0] + attention::tile_of_values(d));
+        if (second) multiply_columns<6>(v[1] + attention::tile_of_values(d));
+        if (step > 0) finish_values(s[(step - 1) & 1], last_t, last_d, state);
+        store_sums(s[step & 1]);
+        last_d = d, last_t = t;
       }
-      const int end = rows < (t + 1) * kRows ? rows : (t + 1) * kRows;
-      for (int r = t * kRows; r < end; r++, ahead.step(), ahead.step())
-        finish_values(sums + (r - t * kRows) * 192, p_facts[r], state + static_cast<size_t>(r) * stride + d);
     }
+    if (step > 0) finish_values(s[(step - 1) & 1], last_t, last_d, state);
   }
 };

@@ -5,18 +5,16 @@
 struct Sums {
   __m512i high, middle, low;
 };
-inline Sums no_sums() { return {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()}; }
 // The compiler's own function makes a copy of most sums.
 inline __m512i dot(__m512i sum, __m512i bytes, __m512i other) {
   __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(bytes), "v"(other));
   return sum;
 }
 inline __m512i bytes_at(const void* p) { return _mm512_loadu_si512(p); }
-inline __m512 total(const Sums& s, __m512i high_bias, __m512i low_bias) {
-  const __m512 high = _mm512_cvtepi32_ps(_mm512_sub_epi32(s.high, high_bias));
-  const __m512 middle = _mm512_cvtepi32_ps(_mm512_sub_epi32(s.middle, low_bias));
-  return _mm512_fmadd_ps(high, _mm512_set1_ps(65536.0f),
-                         _mm512_fmadd_ps(middle, _mm512_set1_ps(256.0f), _mm512_cvtepi32_ps(s.low)));
+inline __m512 total(const Sums& s, const RowFacts& facts) {
+  const __m512i sum = _mm512_add_epi32(_mm512_slli_epi32(s.high, 8), s.middle);
+  const __m512 upper = _mm512_cvtepi32_ps(_mm512_sub_epi32(sum, _mm512_set1_epi32(facts.bias)));
+  return _mm512_fmadd_ps(upper, _mm512_set1_ps(256.0f), _mm512_cvtepi32_ps(s.low));
 }
 // Four vectors to one in which op over the lanes of each is in lanes 0 to 3.
 template <class Op>
@@ -47,61 +45,45 @@ inline void split(const __m512i (&x)[4], int8_t* high, int8_t* low) {
   PL_UNROLL for (int i = 0; i < 2; i++) {
     const __m512i words = _mm512_packs_epi32(x[2 * i], x[2 * i + 1]);
     h[i] = _mm512_srai_epi16(_mm512_add_epi16(words, _mm512_set1_epi16(128)), 8);
-    l[i] = _mm512_srai_epi16(_mm512_slli_epi16(words, 8), 8);
+    l[i] = _mm512_and_si512(words, _mm512_set1_epi16(255));
   }
   _mm512_store_si512(high, _mm512_permutexvar_epi32(order, _mm512_packs_epi16(h[0], h[1])));
-  _mm512_store_si512(low, _mm512_permutexvar_epi32(order, _mm512_packs_epi16(l[0], l[1])));
+  _mm512_store_si512(low, _mm512_permutexvar_epi32(order, _mm512_packus_epi16(l[0], l[1])));
 }
-// Elements of a head into its part of a row; returns their scale.
-inline float store_integers(const float* x, uint8_t* out, int dim) {
-  const float scale = scale_of(x, dim, 32767.0f);
-  const __m512 inverse = _mm512_set1_ps(inverse_of(scale));
-  for (int d = 0; d < dim; d += 16) {
-    const __m512i n = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + d), inverse));
-    const __m512i own = _mm512_add_epi32(n, _mm512_set1_epi32(32768));
-    auto* to = reinterpret_cast<__m128i*>(out + byte_of(d));
-    _mm_storeu_si128(to, _mm512_cvtepi32_epi8(_mm512_srli_epi32(own, 8)));
-    _mm_storeu_si128(to + 4, _mm512_cvtepi32_epi8(n));
-  }
-  return scale;
-}
-inline int bias_of(const int8_t* bytes, int n) {
+// The sum of n signed bytes.
+inline int sum_of(const int8_t* bytes, int n) {
   __m512i s = _mm512_setzero_si512();
-  for (int i = 0; i < n; i += 64) s = dot(s, _mm512_set1_epi8(-128), bytes_at(bytes + i));
+  for (int i = 0; i < n; i += 64) s = dot(s, _mm512_set1_epi8(1), bytes_at(bytes + i));
   return _mm512_reduce_add_epi32(s);
 }
 
-// Asks for the rows of a head, a line in every step, while those of another one are in work: the keys, then the
-// values. What is further ahead would have to stay in a cache for longer.
+// Asks for the parts of a head, a line in every step, while those of another one are in work: its keys, then its values.
 class NextHead {
  public:
-  void start(const uint8_t* k, int64_t k_step, size_t k_bytes, const uint8_t* v, int64_t v_step, size_t v_bytes,
-             int count) {
-    next_ = {v, v_step, static_cast<int>(v_bytes / 64), count};
-    now_ = {k, k_step, static_cast<int>(k_bytes / 64), count};
-    line_ = 0;
+  // `count` pieces of some lines, `step` bytes apart.
+  void add(const uint8_t* first, int64_t step, int lines, int count) {
+    if (lines > 0) parts_[end_++] = {first, step, lines, count};
   }
-  void stop() { now_.rows = next_.rows = 0; }
+  void clear() { at_ = end_ = line_ = 0; }
   template <int N = 1>
   void step() {
     PL_UNROLL for (int i = 0; i < N; i++) {
-      if (now_.rows == 0) return;
-      prefetch(now_.row + 64 * line_);
-      if (++line_ < now_.lines) continue;
+      if (at_ == end_) return;
+      Part& now = parts_[at_];
+      prefetch(now.piece + 64 * line_);
+      if (++line_ < now.lines) continue;
       line_ = 0;
-      now_.row += now_.step;
-      if (--now_.rows > 0) continue;
-      now_ = next_;
-      next_.rows = 0;
+      now.piece += now.step;
+      if (--now.count == 0) at_++;
     }
   }
 
  private:
   struct Part {
-    const uint8_t* row;
+    const uint8_t* piece;
     int64_t step;
-    int lines, rows;
+    int lines, count;
   };
-  Part now_{}, next_{};
-  int line_ = 0;
+  Part parts_[6];
+  int at_ = 0, end_ = 0, line_ = 0;
 };

@@ -7,28 +7,70 @@ inline void split(int32_t x, int8_t* high, int8_t* low) {
   *high = static_cast<int8_t>((x - *low) >> 8);
 }
 
-// Elements of a head into its part of a row; returns their scale.
-inline float store_integers(const float* x, uint8_t* out, int dim) {
+// Stores of one position; out(d) is where the upper byte of element d goes.
+template <class Out>
+inline float store_integers(const float* x, int dim, Out out) {
   const float scale = scale_of(x, dim, 32767.0f);
   const V inverse = set1(inverse_of(scale));
   for (int d = 0; d < dim; d += 16) {
     alignas(64) int32_t n[16];
     whole_numbers(mul(load(x + d), inverse), n);
     for (int i = 0; i < 16; i++) {
-      uint8_t* own = out + byte_of(d + i);
-      own[0] = static_cast<uint8_t>((n[i] + 32768) >> 8);
-      own[64] = static_cast<uint8_t>(n[i]);
+      uint8_t* to = out(d + i);
+      to[0] = static_cast<uint8_t>((n[i] + 32768) >> 8);
+      to[attention::kLower] = static_cast<uint8_t>(n[i]);
     }
   }
   return scale;
+}
+void store_keys(const float* x, int64_t step, int count, int dim, int at, uint8_t* block, float* scales) {
+  for (int j = at; j < at + count; j++, x += step)
+    scales[j] = store_integers(
+        x, dim, [&](int d) { return block + attention::tile_of_keys(dim, j, d) + attention::tile_byte(j % 16, d % 64); });
+}
+void store_values(const float* x, int64_t step, int count, int dim, int at, uint8_t* block, float* scales) {
+  for (int j = at; j < at + count; j++, x += step)
+    scales[j] = store_integers(
+        x, dim, [&](int d) { return block + attention::tile_of_values(d) + attention::tile_byte(d % 16, j); });
+}
+
+// Sums of a row and the columns of tiles, by significance.
+struct TileSums {
+  int32_t high[16] = {}, middle[16] = {}, low[16] = {};
+
+  // Adds products with numbers [4 from, 4 to) of the depth. 
+  void add(const uint8_t* tile, const int8_t* upper, const int8_t* lower, int from, int to) {
+    for (int i = from; i < to; i++)
+      for (int c = 0; c < 16; c++)
+        for (int e = 0; e < 4; e++) {
+          const uint8_t* own = tile + 64 * i + 4 * c + e;
+          high[c] += own[0] * upper[4 * i + e];
+          middle[c] += own[0] * lower[4 * i + e] + own[attention::kLower] * upper[4 * i + e];
+          low[c] += own[attention::kLower] * lower[4 * i + e];
+        }
+  }
+  V total(int bias) const {
+    alignas(64) float a[16], b[16];
+    for (int c = 0; c < 16; c++) {
+      const uint32_t whole = 256u * static_cast<uint32_t>(high[c]) + static_cast<uint32_t>(middle[c] - bias);
+      a[c] = static_cast<float>(static_cast<int32_t>(whole));
+      b[c] = static_cast<float>(low[c]);
+    }
+    return fma(load(a), set1(256.0f), load(b));
+  }
+};
+// Of a row of n elements, upper bytes first.
+inline int bias_of(const int8_t* row, int n) {
+  int high = 0, low = 0;
+  for (int i = 0; i < n; i++) high += row[i], low += row[n + i];
+  return bias_of(high, low);
 }
 
 struct Integers {
   const Unit& u;
   int rows, stride;
   int8_t* queries;  // [head][row][2][dim]
-  float* q_scales;  // [head][row]
-  int32_t* sums;    // [3][v_dim]
+  RowFacts* facts;  // [head][row]
   int8_t* chances;  // [2][kChunk]
 
   Integers(const Unit& unit, float* work)
@@ -36,8 +78,7 @@ struct Integers {
     Area area(work);
     const size_t every = static_cast<size_t>(u.heads) * rows;
     queries = area.take<int8_t>(every * 2 * u.dim);
-    q_scales = area.take<float>(every);
-    sums = area.take<int32_t>(3 * static_cast<size_t>(u.v_dim));
+    facts = area.take<RowFacts>(every);
     chances = area.take<int8_t>(2 * kChunk);
   }
 
@@ -52,43 +93,29 @@ struct Integers {
         whole_numbers(mul(load(from + d), inverse), n);
         for (int i = 0; i < 16; i++) split(n[i], to + d + i, to + u.dim + d + i);
       }
-      q_scales[row] = scale * factor_of(u);
+      facts[row] = {scale * factor_of(u), bias_of(to, u.dim)};
     }
   }
 
-  static V total(const float* high, const float* middle, const float* low) {
-    return fma(load(high), set1(65536.0f), fma(load(middle), set1(256.0f), load(low)));
-  }
   void score(int head, int row, int64_t b, const Range& seen, float* scores) const {
     const int8_t* q = queries + static_cast<size_t>(head * rows + row) * 2 * u.dim;
-    alignas(64) float s[3][kChunk] = {}, scales[kChunk] = {};
-    for (int j = seen.low; j < seen.high; j++) {
-      const uint8_t* k = u.k + (b + j) * u.k_stride + head * u.k_head_bytes;
-      int32_t high = 0, middle = 0, low = 0;
-      for (int d = 0; d < u.dim; d++) {
-        const int32_t upper = k[byte_of(d)] - 128, lower = k[byte_of(d) + 64];
-        high += upper * q[d];
-        middle += upper * q[u.dim + d] + lower * q[d];
-        low += lower * q[u.dim + d];
-      }
-      s[0][j] = static_cast<float>(high);
-      s[1][j] = static_cast<float>(middle);
-      s[2][j] = static_cast<float>(low);
-      scales[j] = scales_at(u, b + j)[head];
+    const RowFacts& own = facts[head * rows + row];
+    for (int j = seen.low & ~15; j < seen.high; j += 16) {
+      const uint8_t* block = keys_at(u, head, b + (j & kBlock));
+      TileSums sums;
+      for (int d = 0; d < u.dim; d += 64)
+        sums.add(block + attention::tile_of_keys(u.dim, j % kBlock, d), q + d, q + u.dim + d, 0, 16);
+      const auto* scales = reinterpret_cast<const float*>(block + attention::scales_of_keys(u.dim)) + j % kBlock;
+      store(scores + j, mul(sums.total(own.bias), mul(load(scales), set1(own.scale))));
     }
-    const V q_scale = set1(q_scales[head * rows + row]);
-    for (int j = 0; j < kChunk; j += 16)
-      store(scores + j, mul(total(s[0] + j, s[1] + j, s[2] + j), mul(load(scales + j), q_scale)));
   }
   // Scores become probabilities times the scales of values, as integers; returns their scale.
   float soften(int head, int64_t b, const Range& seen, float* scores, float* state) const {
-    alignas(64) float scales[kChunk] = {};
-    for (int j = seen.low; j < seen.high; j++) scales[j] = scales_at(u, b + j)[u.v_scales + head];
     const int v0 = seen.low / 16, v1 = (seen.high + 15) / 16;
     const float top = highest(scores, seen, v0, v1, u.softcap);
     uint32_t shares = 0;
     float poison = 0.0f;
-    for (int v = 0; v < kChunk / 16; v++) {
+    for (int v = v0; v < v1; v++) {
       V x = exp2(sub(load(scores + 16 * v), set1(top)));
       if (!seen.has(v)) x = seen.cut(x, zero(), v);
       // The bits of 1 + x are those of 1 plus x in units of 2^-23.
@@ -96,7 +123,9 @@ struct Integers {
       uint32_t bits[16];
       store(more, add(x, set1(1.0f)));
       std::memcpy(bits, more, sizeof bits);
-      x = mul(x, load(scales + 16 * v));
+      const uint8_t* block = keys_at(u, head, b + (16 * v & kBlock));
+      x = mul(x, load(reinterpret_cast<const float*>(block + attention::scales_of_values(u.dim)) + 16 * v % kBlock));
+      if (!seen.has(v)) x = seen.cut(x, zero(), v);
       store(scores + 16 * v, x);
       for (int i = 0; i < 16; i++) {
         shares += bits[i] - 0x3f800000u;
@@ -119,38 +148,34 @@ struct Integers {
     return scale;
   }
   void weigh(int head, int64_t b, const Range& seen, float scale, float* values) const {
-    int32_t* const s = sums;
-    std::memset(s, 0, 3 * static_cast<size_t>(u.v_dim) * 4);
-    for (int j = seen.low; j < seen.high; j++) {
-      const uint8_t* v = u.v + (b + j) * u.v_stride + head * u.v_head_bytes;
-      const int32_t high = chances[j], low = chances[kChunk + j];
-      for (int d = 0; d < u.v_dim; d++) {
-        const int32_t upper = v[byte_of(d)] - 128, lower = v[byte_of(d) + 64];
-        s[d] += upper * high;
-        s[u.v_dim + d] += upper * low + lower * high;
-        s[2 * u.v_dim + d] += lower * low;
-      }
-    }
+    const int bias = bias_of(chances, kChunk);
     for (int d = 0; d < u.v_dim; d += 16) {
-      alignas(64) float t[3][16];
-      for (int k = 0; k < 3; k++)
-        for (int i = 0; i < 16; i++) t[k][i] = static_cast<float>(s[k * u.v_dim + d + i]);
-      store(values + d, mul(total(t[0], t[1], t[2]), set1(scale)));
-    }
-  }
-  void chunk(int64_t index, float* state) const {
-    const int64_t b = index * kChunk;
-    alignas(64) float scores[kChunk];
-    for (int row = 0; row < u.heads * rows; row++, state += stride) {
-      const int head = row / rows;
-      const Range seen = seen_of(u, row % rows, b);
-      if (seen.low >= seen.high) {
-        for (int d = 0; d < u.v_pad + 16; d += 16) store(state + d, zero());
-        state[u.v_pad + 16] = kEmpty;
-        continue;
+      TileSums sums;
+      for (int c = 0; c < kChunk; c += kBlock) {
+        const int low = seen.low > c ? seen.low - c : 0, high = seen.high < c + kBlock ? seen.high - c : kBlock;
+        if (low < high)
+          sums.add(values_at(u, head, b + c) + attention::tile_of_values(d), chances + c, chances + kChunk + c, low / 4,
+                   (high + 3) / 4);
       }
-      score(head, row % rows, b, seen, scores);
-      weigh(head, b, seen, soften(head, b, seen, scores, state + u.v_pad), state);
+      store(values + d, mul(sums.total(bias), set1(scale)));
     }
   }
 };
+
+inline void integer_chunk(const Integers& way, int64_t index, float* state) {
+  const Unit& u = way.u;
+  const int rows = way.rows;
+  const int64_t b = index * kChunk;
+  for (int row = 0; row < u.heads * rows; row++, state += way.stride) {
+    const int head = row / rows;
+    const Range seen = seen_of(u, row % rows, b);
+    if (seen.low >= seen.high) {
+      for (int d = 0; d < u.v_pad + 16; d += 16) store(state + d, zero());
+      state[u.v_pad + 16] = kEmpty;
+      continue;
+    }
+    alignas(64) float scores[kChunk] = {};
+    way.score(head, row % rows, b, seen, scores);
+    way.weigh(head, b, seen, way.soften(head, b, seen, scores, state + u.v_pad), state);
+  }
+}

@@ -1,114 +1,122 @@
 // The products with integers, by vectors: scores of keys, weighted sums of values. Included by attention_kernel.h.
 
-struct IntegerProducts : IntegerWork {
+inline __m512i four_bytes(const int8_t* p) {
+  int32_t x;
+  std::memcpy(&x, p, 4);
+  return _mm512_set1_epi32(x);
+}
+
+// Sums of R rows and the columns of tiles, by significance; `other` is the second half of the middle.
+template <int R>
+struct TileSums {
+  Sums of[R];
+  __m512i other[R];
+
+  TileSums() {
+    const __m512i none = _mm512_setzero_si512();
+    PL_UNROLL for (int r = 0; r < R; r++) of[r] = {none, none, none}, other[r] = none;
+  }
+  // Adds products with numbers [4 from, 4 to) of the depth. The rows' upper bytes lie at `row`, their lower ones
+  // `low` bytes behind, those of the next row `step` bytes behind.
+  template <class Ahead>
+  void add(const uint8_t* tile, const int8_t* row, int64_t low, int64_t step, int from, int to, Ahead ahead) {
+    for (int i = from; i < to; i++) {
+      ahead();
+      const __m512i x = bytes_at(tile + 64 * i), y = bytes_at(tile + attention::kLower + 64 * i);
+      PL_UNROLL for (int r = 0; r < R; r++) {
+        const __m512i h = four_bytes(row + r * step + 4 * i), l = four_bytes(row + r * step + low + 4 * i);
+        of[r].high = dot(of[r].high, x, h);
+        of[r].middle = dot(of[r].middle, x, l);
+        of[r].low = dot(of[r].low, y, l);
+        other[r] = dot(other[r], y, h);
+      }
+    }
+  }
+  Sums all(int r) const { return {of[r].high, _mm512_add_epi32(of[r].middle, other[r]), of[r].low}; }
+};
+
+struct Integers : IntegerWork {
   using IntegerWork::IntegerWork;
 
-  // Four positions times R rows of a head.
+  // Positions [j, j + 16) of the chunk at b, times R rows of a head.
   template <int R>
-  void score_four(int head, int r, const uint8_t* const (&keys)[4], __m128 scale, int j) const {
-    const int8_t* q = queries + static_cast<size_t>(head * rows + r) * 2 * u.dim;
-    Sums s[R][4];
-    PL_UNROLL for (int i = 0; i < R; i++)
-      PL_UNROLL for (int k = 0; k < 4; k++) s[i][k] = no_sums();
-    for (int d = 0; d < u.dim; d += 64) {
-      __m512i high[R], low[R];
-      PL_UNROLL for (int i = 0; i < R; i++) {
-        high[i] = bytes_at(q + 2 * i * u.dim + d);
-        low[i] = bytes_at(q + 2 * i * u.dim + u.dim + d);
-      }
-      PL_UNROLL for (int k = 0; k < 4; k++) {
-        const __m512i x = bytes_at(keys[k] + 2 * d), y = bytes_at(keys[k] + 2 * d + 64);
-        PL_UNROLL for (int i = 0; i < R; i++) {
-          s[i][k].high = dot(s[i][k].high, x, high[i]);
-          s[i][k].middle = dot(s[i][k].middle, x, low[i]);
-          s[i][k].low = dot(s[i][k].low, y, low[i]);
-          s[i][k].middle = dot(s[i][k].middle, y, high[i]);
-        }
-      }
-    }
-    float* out = scores + ((few ? head * rows : 0) + r) * kChunk + j;
-    PL_UNROLL for (int i = 0; i < R; i++, out += kChunk) {
-      const RowFacts& facts = q_facts[head * rows + r + i];
-      const auto folded = [](__m512i a, __m512i b, __m512i c, __m512i d) {
-        const __m512i x[4] = {a, b, c, d};
-        return _mm512_castsi128_si512(fold_sums(x));
-      };
-      const __m512 t = total({folded(s[i][0].high, s[i][1].high, s[i][2].high, s[i][3].high),
-                              folded(s[i][0].middle, s[i][1].middle, s[i][2].middle, s[i][3].middle),
-                              folded(s[i][0].low, s[i][1].low, s[i][2].low, s[i][3].low)},
-                             _mm512_set1_epi32(facts.high_bias), _mm512_set1_epi32(facts.low_bias));
-      _mm_storeu_ps(out, _mm_mul_ps(_mm512_castps512_ps128(t), _mm_mul_ps(scale, _mm_set1_ps(facts.scale))));
+  void score(int head, int64_t b, int j, int row) const {
+    const uint8_t* block = keys_at(u, head, b + (j & kBlock));
+    const int8_t* q = queries + static_cast<size_t>(head * rows + row) * 2 * u.dim;
+    TileSums<R> sums;
+    for (int d = 0; d < u.dim; d += 64)
+      sums.add(block + attention::tile_of_keys(u.dim, j % kBlock, d), q + d, u.dim, 2 * u.dim, 0, 16, [&] {
+        if (row == 0) ahead.step<2>();
+      });
+    const __m512 scales = _mm512_loadu_ps(block + attention::scales_of_keys(u.dim) + 4 * (j % kBlock));
+    PL_UNROLL for (int r = 0; r < R; r++) {
+      const RowFacts& facts = q_facts[head * rows + row + r];
+      _mm512_store_ps(scores + (row + r) * kChunk + j,
+                      _mm512_mul_ps(total(sums.all(r), facts), _mm512_mul_ps(scales, _mm512_set1_ps(facts.scale))));
     }
   }
-  // A position that nobody sees is one that is there instead.
-  static int nearest(int j, int low, int high) { return j < low ? low : j < high ? j : high - 1; }
-  // Cache rows of N positions from j on.
-  template <int N>
-  static void rows_at(const uint8_t* base, int64_t step, int j, int low, int high, const uint8_t* (&out)[N]) {
-    for (int i = 0; i < N; i++) out[i] = base + nearest(j + i, low, high) * step;
+  // Elements [d, d + 16) of R rows' values.
+  template <int R>
+  void weigh(int head, int64_t b, int d, int row, const Range& seen, float* state) const {
+    TileSums<R> sums;
+    for (int c = 0; c < kChunk; c += kBlock) {
+      const Range own = {seen.low > c ? seen.low - c : 0, seen.high < c + kBlock ? seen.high - c : kBlock};
+      if (own.low >= own.high) continue;
+      sums.add(values_at(u, head, b + c) + attention::tile_of_values(d), chances + row * 2 * kChunk + c, kChunk, 2 * kChunk,
+               own.low / 4, (own.high + 3) / 4, [&] {
+                 if (row == 0) ahead.step<2>();
+               });
+    }
+    PL_UNROLL for (int r = 0; r < R; r++, state += stride)
+      _mm512_storeu_ps(state + d, _mm512_mul_ps(total(sums.all(r), p_facts[row + r]), _mm512_set1_ps(p_facts[row + r].scale)));
   }
-  // Four positions of a head, whose rows lie at `four`, times all rows of queries.
-  void scores_head(int head, const uint8_t* const (&four)[4], int j) const {
-    const uint8_t* keys[4];
-    for (int i = 0; i < 4; i++) keys[i] = four[i] + head * u.k_head_bytes;
-    const int64_t to_scale = u.scales - u.k + 4 * head;
-    const auto scale = [&](int i) { return *reinterpret_cast<const float*>(four[i] + to_scale); };
-    const __m128 scales = _mm_setr_ps(scale(0), scale(1), scale(2), scale(3));
-    int r = 0;
-    for (; r + 2 <= rows; r += 2) score_four<2>(head, r, keys, scales, j);
-    if (r < rows) score_four<1>(head, r, keys, scales, j);
+  void scores_head(int head, int64_t b, const Range& seen) const {
+    for (int j = seen.low & ~15; j < seen.high; j += 16)
+      by_rows(rows, [&](auto count, int r) { score<decltype(count)::value>(head, b, j, r); });
+  }
+  void values_head(int head, int64_t b, const Range& seen, float* state) const {
+    for (int d = 0; d < u.v_dim; d += 16)
+      by_rows(rows, [&](auto count, int r) {
+        weigh<decltype(count)::value>(head, b, d, r, seen, state + static_cast<size_t>(r) * stride);
+      });
   }
 
-  // 64 elements of four positions, from a byte of their rows on: lane 4 i + e of vector m has the four bytes of
-  // element 16 i + 4 m + e.
-  static void interleave(const uint8_t* const* v, int64_t d, __m512i (&out)[4]) {
-    const __m512i a = bytes_at(v[0] + d), b = bytes_at(v[1] + d), c = bytes_at(v[2] + d), e = bytes_at(v[3] + d);
-    const __m512i x = _mm512_unpacklo_epi8(a, b), y = _mm512_unpackhi_epi8(a, b);
-    const __m512i z = _mm512_unpacklo_epi8(c, e), w = _mm512_unpackhi_epi8(c, e);
-    out[0] = _mm512_unpacklo_epi16(x, z);
-    out[1] = _mm512_unpackhi_epi16(x, z);
-    out[2] = _mm512_unpacklo_epi16(y, w);
-    out[3] = _mm512_unpackhi_epi16(y, w);
-  }
-  static __m512i four_chances(const int8_t* p) {
-    int32_t x;
-    std::memcpy(&x, p, 4);
-    return _mm512_set1_epi32(x);
-  }
-  // Sums of 64 elements of R rows over `quads` times four positions; get(i, part, v) gives their values.
-  template <int R, class Get>
-  void value_sums(int32_t* to, int64_t step, const int8_t* p, int quads, bool begin, Get get) const {
-    __m512i s[R][3][4];
-    PL_UNROLL for (int r = 0; r < R; r++)
-      PL_UNROLL for (int k = 0; k < 3; k++)
-        PL_UNROLL for (int m = 0; m < 4; m++)
-          s[r][k][m] = begin ? _mm512_setzero_si512() : _mm512_load_si512(to + r * step + (4 * k + m) * 16);
-    for (int i = 0; i < quads; i++)
-      PL_UNROLL for (int part = 0; part < 2; part++) {
-        __m512i v[4];
-        get(i, part, v);
-        PL_UNROLL for (int r = 0; r < R; r++) {
-          const int8_t* own = p + 2 * r * kChunk + 4 * i;
-          const __m512i high = four_chances(own), low = four_chances(own + kChunk);
-          PL_UNROLL for (int m = 0; m < 4; m++) {
-            s[r][part][m] = dot(s[r][part][m], v[m], high);
-            s[r][part + 1][m] = dot(s[r][part + 1][m], v[m], low);
-          }
-        }
+  // Before a head: the next one's part of the chunk, or that of the next chunk's first one.
+  void look_ahead(int head, int64_t b, const Range& seen) const {
+    ahead.clear();
+    const bool same = head + 1 < u.heads;
+    if (!same && b + kChunk >= u.end_chunk * kChunk) return;
+    const int other = same ? head + 1 : 0;
+    if (!same) b += kChunk;
+    const Range own = same ? seen : within(all, b, kChunk);
+    const auto each = [&](auto add) {
+      for (int c = 0; c < kChunk; c += kBlock) {
+        const int low = own.low > c ? own.low - c : 0, high = own.high < c + kBlock ? own.high - c : kBlock;
+        if (low < high) add(b + c, low, high);
       }
-    PL_UNROLL for (int r = 0; r < R; r++)
-      PL_UNROLL for (int k = 0; k < 3; k++)
-        PL_UNROLL for (int m = 0; m < 4; m++) _mm512_store_si512(to + r * step + (4 * k + m) * 16, s[r][k][m]);
-  }
-  // 64 elements of a state's values, from their sums.
-  static void finish_values(const int32_t* s, const RowFacts& facts, float* out) {
-    const __m512i high_bias = _mm512_set1_epi32(facts.high_bias), low_bias = _mm512_set1_epi32(facts.low_bias);
-    const __m512 scale = _mm512_set1_ps(facts.scale);
-    V t[4];
-    PL_UNROLL for (int m = 0; m < 4; m++, s += 16) {
-      const Sums own = {_mm512_load_si512(s), _mm512_load_si512(s + 64), _mm512_load_si512(s + 128)};
-      t[m].x = _mm512_mul_ps(total(own, high_bias, low_bias), scale);
-    }
-    pack_vectors(t, out, 16);
+    };
+    each([&](int64_t block, int low, int high) {
+      const int64_t from = attention::tile_of_keys(u.dim, low, 0), to = attention::tile_of_keys(u.dim, high + 15, 0);
+      ahead.add(keys_at(u, other, block) + from, 0, static_cast<int>((to - from) / 64), 1);
+    });
+    each([&](int64_t block, int, int) {
+      ahead.add(keys_at(u, other, block) + attention::scales_of_keys(u.dim), 0, kBlock * 8 / 64, 1);
+    });
+    each([&](int64_t block, int low, int high) {
+      ahead.add(values_at(u, other, block) + low / 4 * 64, attention::kLower, (high + 3) / 4 - low / 4, u.v_dim / 8);
+    });
   }
 };
+
+// A chunk, head by head; `way` has the products.
+template <class Way>
+void integer_chunk(const Way& way, int64_t index, float* state) {
+  const int64_t b = index * kChunk;
+  const Range seen = within(way.all, b, kChunk);
+  for (int head = 0; head < way.u.heads; head++, state += static_cast<size_t>(way.rows) * way.stride) {
+    way.look_ahead(head, b, seen);
+    way.scores_head(head, b, seen);
+    way.soften_head(head, b, state);
+    way.values_head(head, b, seen, state);
+  }
+}

@@ -2,38 +2,31 @@
 // attention_kernel.h.
 
 struct IntegerWork {
+  static constexpr int kSoftenSteps = 8;  // lines asked for in every 16 positions of up to four rows
+
   const Unit& u;
   int rows, stride;
-  bool few;
   Span all;
   mutable NextHead ahead;
-  int8_t* queries;    // [head][row][2][dim], upper bytes first; tiles of many rows lie otherwise
+  int8_t* queries;    // [head][row][2][dim], upper bytes first; room for whole tiles of rows
   RowFacts* q_facts;  // [head][row]
-  LaneFacts* q_lanes;  // the same for tiles, [head][row / 16]
-  // Of all heads' rows where rows are few, otherwise of those of the head in work.
+  // Of the rows of the head in work.
   RowFacts* p_facts;
-  int8_t* chances;  // probabilities, [row][2][kChunk]
+  int8_t* chances;  // probabilities, [row][2][kChunk]; room for whole tiles of rows
   float* scores;    // [row][kChunk]
-  int32_t* sums;    // [row][v_dim / 64][3][4][16]; of 16 rows where rows are many
-  uint8_t* buffer;  // values of 64 elements, [kChunk / 64][2][4][16][64], see interleave()
 
-  IntegerWork(const Unit& unit, float* work, int few_rows)
+  IntegerWork(const Unit& unit, float* work)
       : u(unit),
         rows(u.tokens * u.group),
         stride(attention::state_floats(u.v_pad)),
-        few(rows <= few_rows),
         all{visible(u, 0).low, visible(u, u.tokens - 1).high} {
     Area area(work);
-    const size_t padded = (static_cast<size_t>(rows) + 15) & ~size_t{15};
-    const size_t every = u.heads * (few ? static_cast<size_t>(rows) : padded), some = few ? every : padded;
-    queries = area.take<int8_t>(every * 2 * u.dim);
+    const size_t own = static_cast<size_t>(rows), every = own * u.heads;
+    queries = area.take<int8_t>((every + 15) * 2 * u.dim);
     q_facts = area.take<RowFacts>(every);
-    q_lanes = area.take<LaneFacts>(few ? 0 : every / 16);
-    p_facts = area.take<RowFacts>(some);
-    chances = area.take<int8_t>(some * 2 * kChunk);
-    scores = area.take<float>(some * kChunk);
-    sums = area.take<int32_t>((few ? some : 16) * 3 * u.v_dim);
-    buffer = area.take<uint8_t>(128 * kChunk);
+    p_facts = area.take<RowFacts>(own);
+    chances = area.take<int8_t>((own + 15) * 2 * kChunk);
+    scores = area.take<float>(own * kChunk);
   }
 
   void prepare() const {
@@ -50,16 +43,15 @@ struct IntegerWork {
             x[i] = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(from + d + 16 * i), inverse));
           split(x, to + d, to + u.dim + d);
         }
-        q_facts[head * rows + r] = {scale * factor, bias_of(to, u.dim), bias_of(to + u.dim, u.dim)};
+        q_facts[head * rows + r] = {scale * factor, bias_of(sum_of(to, u.dim), sum_of(to + u.dim, u.dim))};
       }
   }
 
   // Scores of R rows of a head become probabilities times the scales of values, as integers; states get
   // their sums and maxima. Vectors are folded four at a time, whether there are as many rows or not.
   template <int R>
-  void soften(int head, int row, int64_t b, const float* scales, float* state) const {
-    const int first = few ? head * rows + row : row;
-    float* s = scores + first * kChunk;
+  void soften(int row, int64_t b, const float* const (&scales)[2], float* state) const {
+    float* s = scores + row * kChunk;
     Range seen[R];
     int from = kChunk, to = 0;
     PL_UNROLL for (int r = 0; r < R; r++) {
@@ -71,7 +63,7 @@ struct IntegerWork {
     __m512 top[4];
     PL_UNROLL for (int r = 0; r < 4; r++) top[r] = set1(kEmpty).x;
     for (int v = v0; v < v1; v++) {
-      if (!few) ahead.step<3>();
+      ahead.step<kSoftenSteps / 2>();
       PL_UNROLL for (int r = 0; r < R; r++) {
         float* own = s + r * kChunk + 16 * v;
         V a = load(own);
@@ -87,8 +79,8 @@ struct IntegerWork {
     __mmask16 bad[4] = {};
     PL_UNROLL for (int r = 0; r < 4; r++) most[r] = _mm512_setzero_ps(), sum[r] = _mm512_setzero_si512();
     for (int v = v0; v < v1; v++) {
-      if (!few) ahead.step<5>();
-      const V scale = load(scales + 16 * v);
+      ahead.step<kSoftenSteps / 2>();
+      const V scale = load(scales[v / 4] + v % 4 * 16);
       PL_UNROLL for (int r = 0; r < R; r++) {
         float* own = s + r * kChunk + 16 * v;
         V x = exp2(sub(load(own), set1(tops[r])));
@@ -112,8 +104,8 @@ struct IntegerWork {
       float scale = mosts[r] / kMost;
       scale = bad[r] ? NAN : scale < kLeastChance ? 0.0f : scale;
       const __m512 inverse = _mm512_set1_ps(inverse_of(scale));
-      p_facts[first + r].scale = scale;
-      int8_t* out = chances + (first + r) * 2 * kChunk;
+      p_facts[row + r].scale = scale;
+      int8_t* out = chances + (row + r) * 2 * kChunk;
       for (int c = 0; c < kChunk / 64; c++) {
         __m512i x[4];
         PL_UNROLL for (int i = 0; i < 4; i++) {
@@ -123,30 +115,28 @@ struct IntegerWork {
             x[i] = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_load_ps(s + r * kChunk + 16 * v), inverse));
         }
         split(x, out + 64 * c, out + kChunk + 64 * c);
-        h[r] = dot(h[r], _mm512_set1_epi8(-128), bytes_at(out + 64 * c));
-        l[r] = dot(l[r], _mm512_set1_epi8(-128), bytes_at(out + kChunk + 64 * c));
+        h[r] = dot(h[r], _mm512_set1_epi8(1), bytes_at(out + 64 * c));
+        l[r] = dot(l[r], _mm512_set1_epi8(1), bytes_at(out + kChunk + 64 * c));
       }
     }
     _mm_store_si128(reinterpret_cast<__m128i*>(high), fold_sums(h));
     _mm_store_si128(reinterpret_cast<__m128i*>(low), fold_sums(l));
     PL_UNROLL for (int r = 0; r < R; r++, state += stride) {
-      p_facts[first + r].high_bias = high[r];
-      p_facts[first + r].low_bias = low[r];
+      p_facts[row + r].bias = bias_of(high[r], low[r]);
       const float share = bad[r] ? NAN : static_cast<float>(shares[r]) * 0x1p-23f;
       store(state + u.v_pad, {_mm512_maskz_mov_ps(1, set1(share).x)});
       state[u.v_pad + 16] = tops[r];
     }
   }
-  void soften_head(int head, int64_t b, int low, int high, float* state) const {
-    alignas(64) float scales[kChunk];
-    const float* from = scales_at(u, b) + u.v_scales + head;
-    const int64_t step = u.k_stride / 4;
-    for (int j = low & ~15; j < low; j++) scales[j] = 0.0f;
-    for (int j = low; j < high; j++) scales[j] = from[j * step];
-    for (int j = high; j < ((high + 15) & ~15); j++) scales[j] = 0.0f;
+  void soften_head(int head, int64_t b, float* state) const {
+    const int64_t at = attention::scales_of_values(u.dim);
+    const auto scales_at = [&](int64_t block) {
+      return reinterpret_cast<const float*>(keys_at(u, head, block) + at);
+    };
+    const float* const scales[2] = {scales_at(b), scales_at(b + kBlock)};
     int r = 0;
-    for (; r + 4 <= rows; r += 4, state += 4 * stride) soften<4>(head, r, b, scales, state);
-    for (; r + 2 <= rows; r += 2, state += 2 * stride) soften<2>(head, r, b, scales, state);
-    if (r < rows) soften<1>(head, r, b, scales, state);
+    for (; r + 4 <= rows; r += 4, state += 4 * stride) soften<4>(r, b, scales, state);
+    for (; r + 2 <= rows; r += 2, state += 2 * stride) soften<2>(r, b, scales, state);
+    if (r < rows) soften<1>(r, b, scales, state);
   }
 };

@@ -31,13 +31,13 @@ using attention::Unit;
 #include "attention_integers.h"
 #ifdef PL_BYTE_PRODUCTS
 #include "attention_integers_avx512.h"
+#include "attention_integers_store.h"
 #include "attention_integers_work.h"
 #include "attention_integers_products.h"
-#include "attention_integers_order.h"
 #else
 #include "attention_integers_portable.h"
 #endif
 #include "attention_chunk.h"
 #include "attention_rows.h"
 
-const attention::Ops kOps = {prepare, chunk, merge, finish, store_row, rotate};
+const attention::Ops kOps = {prepare, chunk, merge, finish, store_row, store_keys, store_values, rotate};

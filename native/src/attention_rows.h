@@ -5,11 +5,8 @@
 // f16 saturates at its largest finite value instead of overflowing; NaN stays NaN.
 inline V saturate(V a) { return max(set1(-65504.0f), min(set1(65504.0f), a)); }
 
-void store_row(const float* x, uint8_t* out, int64_t n, int type, uint8_t* scale) {
-  if (type == PL_CACHE_I16) {
-    const float own = store_integers(x, out, static_cast<int>(n));
-    std::memcpy(scale, &own, 4);
-  } else if (type == PL_CACHE_F32) {
+void store_row(const float* x, uint8_t* out, int64_t n, int type) {
+  if (type == PL_CACHE_F32) {
     std::memcpy(out, x, static_cast<size_t>(n) * 4);
   } else if (type == PL_CACHE_F16) {
     int64_t i = 0;

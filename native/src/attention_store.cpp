@@ -1,5 +1,6 @@
 // Rows on their way into caches: stores, rotation before them, and its table.
 #include <cmath>
+#include <cstring>
 
 #include "../include/paceline.h"
 #include "attention.h"
@@ -9,22 +10,103 @@ namespace pl {
 namespace attention {
 namespace {
 
-// False where integers cannot be stored: then nothing is.
+// False where a row cannot be stored: then nothing is.
 bool storable(int64_t k_type, int64_t k_width, int64_t v_type, int64_t v_width, int64_t heads,
               const pl_cache_slice& slice) {
-  if (k_type != PL_CACHE_I16 && v_type != PL_CACHE_I16) return true;
   return heads > 0 && k_width % heads == 0 && v_width % heads == 0 &&
          types_fit(k_type, k_width / heads, v_type, v_width / heads) &&
-         rows_fit(k_type, k_width / heads, heads, slice);
+         rows_fit(k_type, k_width / heads, v_width / heads, heads, slice);
 }
-// A row of keys or values into its cache row, whose scales, if any, lie at `scales`.
-void store_heads(const Ops& o, const float* x, uint8_t* out, int64_t width, int64_t heads, int64_t type,
-                 uint8_t* scales) {
-  if (type != PL_CACHE_I16) return o.store(x, out, width, static_cast<int>(type), nullptr);
-  const int64_t dim = width / heads;
-  for (int64_t h = 0; h < heads; h++)
-    o.store(x + h * dim, out + 2 * h * dim, dim, PL_CACHE_I16, scales + 4 * h);
+
+// Positions [first, first + count) of a slice's rows, of one KV head.
+struct Part {
+  const pl_cache_slice* slice;
+  int64_t first, count, head;
+};
+
+// Calls ask(part), and a part later run(part), for a thread's share of all rows and KV heads. Integers of 16 positions
+// share lines of memory, which one thread has to write.
+template <class Ask, class Run>
+void share(uint64_t list, int64_t slice_count, int64_t heads, int64_t type, int ith, int nth, Ask ask, Run run) {
+  const auto* slices = reinterpret_cast<const pl_cache_slice*>(list);
+  const int64_t size = type == PL_CACHE_I16 ? kTileColumns : 1;
+  const auto runs = [&](const pl_cache_slice& s) {
+    return s.count > 0 ? (s.past + s.count - 1) / size - s.past / size + 1 : 0;
+  };
+  int64_t total = 0, index = 0;
+  for (int64_t i = 0; i < slice_count; i++) total += runs(slices[i]) * heads;
+  const int64_t begin = total * ith / nth, end = total * (ith + 1) / nth;
+  Part waiting{};
+  for (int64_t i = 0; i < slice_count; i++) {
+    const pl_cache_slice& s = slices[i];
+    for (int64_t r = 0; r < runs(s); r++) {
+      const int64_t from = (s.past / size + r) * size, to = from + size;
+      const int64_t first = from > s.past ? from - s.past : 0, last = to - s.past < s.count ? to - s.past : s.count;
+      for (int64_t head = 0; head < heads; head++, index++) {
+        if (index < begin || index >= end) continue;
+        const Part own{&s, first, last - first, head};
+        ask(own);
+        if (waiting.count > 0) run(waiting);
+        waiting = own;
+      }
+    }
+  }
+  if (waiting.count > 0) run(waiting);
 }
+
+// KV heads of positions on their way into a cache.
+struct HeadStore {
+  const Ops& o;
+  int64_t k_type, v_type, dim, v_dim;
+
+  // Asks for the lines of integers: each number of a position is in another one, and few are in a cache.
+  void ask(const Part& part) const {
+    if (k_type != PL_CACHE_I16) return;
+    const pl_cache_slice& c = *part.slice;
+    const int64_t at = (c.past + part.first) % kTilePositions, last = at + part.count - 1;
+    const uint8_t* keys = key_block(part);
+    const uint8_t* tiles = keys + tile_of_keys(dim, at, 0);
+    for (int64_t i = 0; i < kTileColumns * 2 * dim; i += 64) __builtin_prefetch(tiles + i, 1, 2);
+    __builtin_prefetch(keys + scales_of_keys(dim) + 4 * at, 1, 2);
+    __builtin_prefetch(keys + scales_of_values(dim) + 4 * at, 1, 2);
+    const uint8_t* values = value_block(part);
+    for (int64_t half = 0; half < 2 * v_dim / kTileColumns; half++)
+      for (int64_t quad = at / 4; quad <= last / 4; quad++)
+        __builtin_prefetch(values + half * kLower + quad * 64, 1, 2);
+  }
+  // The part's rows of keys and of values, some floats apart.
+  void put(const Part& part, const float* k, int64_t k_step, const float* v, int64_t v_step) const {
+    const pl_cache_slice& c = *part.slice;
+    if (k_type == PL_CACHE_I16) {
+      const int at = static_cast<int>((c.past + part.first) % kTilePositions), count = static_cast<int>(part.count);
+      uint8_t* keys = key_block(part);
+      auto* scales = reinterpret_cast<float*>(keys + scales_of_keys(dim));
+      o.store_keys(k, k_step, count, static_cast<int>(dim), at, keys, scales);
+      o.store_values(v, v_step, count, static_cast<int>(v_dim), at, value_block(part), scales + kTilePositions);
+      return;
+    }
+    const int64_t position = c.past + part.first;
+    auto* keys = reinterpret_cast<uint8_t*>(c.k) + position * c.k_stride + part.head * bytes_of(k_type, dim);
+    auto* values = reinterpret_cast<uint8_t*>(c.v) + position * c.v_stride + part.head * bytes_of(v_type, v_dim);
+    for (int64_t r = 0; r < part.count; r++) {
+      o.store(k + r * k_step, keys + r * c.k_stride, dim, static_cast<int>(k_type));
+      o.store(v + r * v_step, values + r * c.v_stride, v_dim, static_cast<int>(v_type));
+    }
+  }
+
+ private:
+  static int64_t block_of(const Part& part) {
+    return (part.slice->past + part.first) / kTilePositions * kTilePositions;
+  }
+  uint8_t* key_block(const Part& part) const {
+    const pl_cache_slice& c = *part.slice;
+    return reinterpret_cast<uint8_t*>(c.k) + block_of(part) * c.k_stride + part.head * key_block_bytes(dim);
+  }
+  uint8_t* value_block(const Part& part) const {
+    const pl_cache_slice& c = *part.slice;
+    return reinterpret_cast<uint8_t*>(c.v) + block_of(part) * c.v_stride + part.head * value_block_bytes(v_dim);
+  }
+};
 
 }  // namespace
 }  // namespace attention
@@ -35,29 +117,17 @@ using namespace pl::attention;
 
 PL_API void pl_op_cache_store(void*, int ith, int nth, void* params) {
   const auto& p = *static_cast<const pl_cache_store*>(params);
-  const Ops& o = ops();
   const auto* slices = reinterpret_cast<const pl_cache_slice*>(p.slices);
-  const auto at = [](uint64_t base, int64_t offset) { return reinterpret_cast<uint8_t*>(base + offset); };
-  int64_t total = 0;
-  for (int64_t i = 0; i < p.slice_count; i++) total += slices[i].count > 0 ? 2 * slices[i].count : 0;
-  const int64_t begin = total * ith / nth, end = total * (ith + 1) / nth;
-  int64_t index = 0;
-  for (int64_t i = 0; i < p.slice_count; i++) {
-    const pl_cache_slice& c = slices[i];
-    if (!storable(p.k_type, p.k_width, p.v_type, p.v_width, p.kv_heads, c)) return;
-    for (int64_t r = 0; r < c.count; r++) {
-      uint8_t* keys = at(c.k, (c.past + r) * c.k_stride);
-      uint8_t* scales = keys + 2 * p.k_width;
-      if (index >= begin && index < end)
-        store_heads(o, reinterpret_cast<const float*>(at(p.k, (c.first + r) * p.k_row_stride)), keys, p.k_width,
-                    p.kv_heads, p.k_type, scales);
-      index++;
-      if (index >= begin && index < end)
-        store_heads(o, reinterpret_cast<const float*>(at(p.v, (c.first + r) * p.v_row_stride)),
-                    at(c.v, (c.past + r) * c.v_stride), p.v_width, p.kv_heads, p.v_type, scales + 4 * p.kv_heads);
-      index++;
-    }
-  }
+  for (int64_t i = 0; i < p.slice_count; i++)
+    if (!storable(p.k_type, p.k_width, p.v_type, p.v_width, p.kv_heads, slices[i])) return;
+  const HeadStore to{ops(), p.k_type, p.v_type, p.k_width / p.kv_heads, p.v_width / p.kv_heads};
+  share(p.slices, p.slice_count, p.kv_heads, p.k_type, ith, nth, [&](const Part& part) { to.ask(part); },
+        [&](const Part& part) {
+          const int64_t row = part.slice->first + part.first;
+          const auto* k = reinterpret_cast<const float*>(p.k + row * p.k_row_stride) + part.head * to.dim;
+          const auto* v = reinterpret_cast<const float*>(p.v + row * p.v_row_stride) + part.head * to.v_dim;
+          to.put(part, k, p.k_row_stride / 4, v, p.v_row_stride / 4);
+        });
 }
 
 PL_API void pl_op_rope_table(void*, int ith, int nth, void* params) {
@@ -94,41 +164,39 @@ PL_API void pl_op_rope_table(void*, int ith, int nth, void* params) {
 PL_API void pl_op_rotate_store(void*, int ith, int nth, void* params) {
   const auto& p = *static_cast<const pl_rotate_store*>(params);
   const Ops& o = ops();
-  const auto* slices = reinterpret_cast<const pl_cache_slice*>(p.slices);
   const auto* q_norm = reinterpret_cast<const float*>(p.q_norm);
   const auto* k_norm = reinterpret_cast<const float*>(p.k_norm);
   const int dim = static_cast<int>(p.head_dim);
-  if (dim <= 0 || dim > 4096) return;
+  if (dim <= 0 || dim > 4096 || p.kv_heads <= 0 || p.heads % p.kv_heads != 0) return;
+  const auto* slices = reinterpret_cast<const pl_cache_slice*>(p.slices);
+  for (int64_t i = 0; i < p.slice_count; i++)
+    if (!storable(p.k_type, dim * p.kv_heads, p.v_type, p.v_width, p.kv_heads, slices[i])) return;
   const int rotated = p.table ? static_cast<int>(p.dims) : 0;
   const auto eps = static_cast<float>(p.eps);
-  const int k_type = static_cast<int>(p.k_type), v_type = static_cast<int>(p.v_type);
-  const int64_t head_bytes = bytes_of(k_type, p.head_dim);
-  int64_t total = 0;
-  for (int64_t i = 0; i < p.slice_count; i++) total += slices[i].count > 0 ? slices[i].count : 0;
-  const int64_t begin = total * ith / nth, end = total * (ith + 1) / nth;
-  alignas(64) float head[4096];
-  int64_t index = 0;
-  for (int64_t i = 0; i < p.slice_count; i++) {
-    const pl_cache_slice& c = slices[i];
-    if (!storable(k_type, p.head_dim * p.kv_heads, v_type, p.v_width, p.kv_heads, c)) return;
-    for (int64_t r = 0; r < c.count; r++, index++) {
-      if (index < begin || index >= end) continue;
-      const int64_t row = c.first + r, position = c.past + r;
-      const float* table = reinterpret_cast<const float*>(p.table) + (p.table ? row * p.dims : 0);
-      const float* q = reinterpret_cast<const float*>(p.q + row * p.q_stride);
-      float* q_out = reinterpret_cast<float*>(p.q_out) + row * p.heads * p.head_dim;
-      for (int64_t h = 0; h < p.heads; h++)
-        o.rotate(q + h * dim, q_norm, eps, table, dim, rotated, p.halves != 0, q_out + h * dim);
-      const float* k = reinterpret_cast<const float*>(p.k + row * p.k_row_stride);
-      auto* to = reinterpret_cast<uint8_t*>(c.k + position * c.k_stride);
-      uint8_t* scales = to + 2 * p.kv_heads * p.head_dim;
-      for (int64_t h = 0; h < p.kv_heads; h++) {
-        o.rotate(k + h * dim, k_norm, eps, table, dim, rotated, p.halves != 0, head);
-        o.store(head, to + h * head_bytes, dim, k_type, scales + 4 * h);
-      }
-      store_heads(o, reinterpret_cast<const float*>(p.v + row * p.v_row_stride),
-                  reinterpret_cast<uint8_t*>(c.v + position * c.v_stride), p.v_width, p.kv_heads, v_type,
-                  scales + 4 * p.kv_heads);
-    }
-  }
+  const int64_t group = p.heads / p.kv_heads;
+  const HeadStore to{o, p.k_type, p.v_type, dim, p.v_width / p.kv_heads};
+  share(p.slices, p.slice_count, p.kv_heads, p.k_type, ith, nth, [&](const Part& part) { to.ask(part); },
+        [&](const Part& part) {
+          alignas(64) float turned[4096];
+          const int64_t most = 4096 / dim;
+          const int64_t first = part.slice->first + part.first;
+          // As many rows at once as there is room for.
+          for (int64_t r = 0; r < part.count; r += most) {
+            const int64_t count = part.count - r < most ? part.count - r : most;
+            for (int64_t i = 0; i < count; i++) {
+              const int64_t row = first + r + i;
+              const float* table = reinterpret_cast<const float*>(p.table) + (p.table ? row * p.dims : 0);
+              const auto turn = [&](const float* x, const float* norm, float* out) {
+                o.rotate(x, norm, eps, table, dim, rotated, p.halves != 0, out);
+              };
+              const auto* q = reinterpret_cast<const float*>(p.q + row * p.q_stride);
+              auto* q_out = reinterpret_cast<float*>(p.q_out) + row * p.heads * dim;
+              for (int64_t h = part.head * group; h < (part.head + 1) * group; h++)
+                turn(q + h * dim, q_norm, q_out + h * dim);
+              turn(reinterpret_cast<const float*>(p.k + row * p.k_row_stride) + part.head * dim, k_norm, turned + i * dim);
+            }
+            const auto* v = reinterpret_cast<const float*>(p.v + (first + r) * p.v_row_stride) + part.head * to.v_dim;
+            to.put({part.slice, part.first + r, count, part.head}, turned, dim, v, p.v_row_stride / 4);
+          }
+        });
 }

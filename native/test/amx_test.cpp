@@ -322,9 +322,9 @@ struct Attention {
   pl_cache_slice slice{};
   Attention(int64_t d, int64_t heads, int64_t queries, int64_t before, int64_t count, int64_t limit)
       : dim(d), kv_heads(heads), group(queries), past(before), rows(count), window(limit),
-        k_stride(2 * d * heads + (8 * heads + 63) / 64 * 64), width(d * heads),
+        k_stride(2 * d * heads + 8 * heads), width(d * heads),
         q(static_cast<size_t>(rows * group * width)), k(static_cast<size_t>((past + rows) * width)), v(k.size()),
-        keys((past + rows) * k_stride), values((past + rows) * 2 * width) {
+        keys((past + rows + 63) / 64 * 64 * k_stride), values((past + rows + 63) / 64 * 64 * 2 * width) {
     for (auto* list : {&q, &k, &v})
       for (auto& x : *list) x = normal();
     slice = {address(keys.data), address(values.data), k_stride, 2 * width, 0, past + rows, 0};

@@ -60,24 +60,55 @@ void run(void (*op)(void*, int, int, void*), void* params, int threads) {
   for (auto& t : others) t.join();
 }
 
-// Integers: of each 64 elements of a head the upper bytes and the lower ones, and behind all keys the scales of keys
-// and of values.
-double whole_element(const uint8_t* row, const uint8_t* scale, int dim, int head, int d) {
+// Integers lie in blocks of 64 positions, head by head, in tiles of 64 by 16: [depth / 4][column][depth % 4], upper bytes
+// and 1024 bytes behind them lower ones. Keys have a column for a position, values one for an element.
+constexpr int kWhole = 64;
+int64_t whole_blocks(int64_t positions) { return (positions + kWhole - 1) / kWhole * kWhole; }
+int64_t tile_byte(int column, int depth) { return depth / 4 * 64 + column * 4 + depth % 4; }
+// Where an integer is in a sequence's memory: its upper byte, and its scale, which lies behind the keys.
+struct Place {
+  size_t byte, scale;
+};
+size_t key_block(const Case& c, int j, int head) {
+  return static_cast<size_t>(j / kWhole * kWhole * c.k_stride + head * kWhole * (2 * c.dim + 8));
+}
+Place key_place(const Case& c, int j, int head, int d) {
+  const size_t block = key_block(c, j, head);
+  const auto tile = static_cast<size_t>((j % kWhole / 16 * (c.dim / 64) + d / 64) * 2048 + tile_byte(j % 16, d % 64));
+  return {block + tile, block + static_cast<size_t>(kWhole * 2 * c.dim + j % kWhole * 4)};
+}
+Place value_place(const Case& c, int j, int head, int d) {
+  const int64_t block = j / kWhole * kWhole * c.v_stride + head * kWhole * 2 * c.v_dim;
+  const size_t scale = key_block(c, j, head) + static_cast<size_t>(kWhole * (2 * c.dim + 4) + j % kWhole * 4);
+  return {static_cast<size_t>(block + d / 16 * 2048 + tile_byte(d % 16, j % kWhole)), scale};
+}
+double whole_number(const std::vector<uint8_t>& memory, size_t byte, const uint8_t* scale) {
   float f;
-  std::memcpy(&f, scale + 4 * head, 4);
-  const uint8_t* own = row + 2 * head * dim;
-  return (own[d + d / 64 * 64] * 256 + own[d + d / 64 * 64 + 64] - 32768) * static_cast<double>(f);
+  std::memcpy(&f, scale, 4);
+  return (memory[byte] * 256 + memory[byte + 1024] - 32768) * static_cast<double>(f);
 }
 double key(const Case& c, const Sequence& s, int j, int head, int d) {
-  const uint8_t* row = s.k.data() + j * c.k_stride;
-  if (c.k_type != integers) return element(c.k_type, row, head * c.dim + d);
-  return whole_element(row, row + 2 * c.kv_heads * c.dim, c.dim, head, d);
+  if (c.k_type != integers) return element(c.k_type, s.k.data() + j * c.k_stride, head * c.dim + d);
+  const Place at = key_place(c, j, head, d);
+  return whole_number(s.k, at.byte, s.k.data() + at.scale);
 }
 double value(const Case& c, const Sequence& s, int j, int head, int d) {
-  const uint8_t* row = s.v.data() + j * c.v_stride;
-  if (c.v_type != integers) return element(c.v_type, row, head * c.v_dim + d);
-  const uint8_t* scales = s.k.data() + j * c.k_stride + 2 * c.kv_heads * c.dim + 4 * c.kv_heads;
-  return whole_element(row, scales, c.v_dim, head, d);
+  if (c.v_type != integers) return element(c.v_type, s.v.data() + j * c.v_stride, head * c.v_dim + d);
+  const Place at = value_place(c, j, head, d);
+  return whole_number(s.v, at.byte, s.k.data() + at.scale);
+}
+// Makes what the cache has of positions from `from` on NaN, or what nobody would store.
+void spoil(const Case& c, Sequence& s, int from) {
+  if (c.k_type != integers) return std::fill(s.k.begin() + from * c.k_stride, s.k.end(), 0xff);
+  const auto spoil_at = [&](std::vector<uint8_t>& memory, const Place& at) {
+    memory[at.byte] = memory[at.byte + 1024] = 0xff;
+    std::memset(s.k.data() + at.scale, 0xff, 4);
+  };
+  for (int j = from; j < whole_blocks(s.past + s.count); j++)
+    for (int head = 0; head < c.kv_heads; head++) {
+      for (int d = 0; d < c.dim; d++) spoil_at(s.k, key_place(c, j, head, d));
+      for (int d = 0; d < c.v_dim; d++) spoil_at(s.v, value_place(c, j, head, d));
+    }
 }
 
 std::vector<pl_cache_slice> slices_of(Case& c) {
@@ -158,14 +189,14 @@ Case make(bool big) {
   c.scale = (0.5 + below(100) / 50.0) / std::sqrt(static_cast<double>(c.dim));
   const int count = 1 + below(3);
   c.k_stride = row_bytes(c.k_type, c.kv_heads * c.dim);
-  if (c.k_type == integers) c.k_stride += (8 * c.kv_heads + 63) / 64 * 64;
+  if (c.k_type == integers) c.k_stride += (8 * c.kv_heads + 63) / 64 * 64;  // more than is needed
   c.v_stride = row_bytes(c.v_type, c.kv_heads * c.v_dim) + (below(2) ? 0 : 64);
   std::vector<float> row(static_cast<size_t>(c.kv_heads) * std::max(c.dim, c.v_dim));
   for (int i = 0; i < count; i++) {
     Sequence s;
     s.past = below(3) ? below(big ? 1800 : 200) : 0;
     s.count = below(3) ? 1 + below(16) : 1 + below(big ? 300 : 70);
-    const size_t capacity = static_cast<size_t>(s.past + s.count);
+    const auto capacity = static_cast<size_t>(whole_blocks(s.past + s.count));
     s.k.assign(capacity * static_cast<size_t>(c.k_stride), 0xff);  // NaN until stored
     s.v.assign(capacity * static_cast<size_t>(c.v_stride), 0xff);
     // Older rows go in by the store op too.

@@ -37,7 +37,7 @@ bool one(Case& c, double* worst, std::vector<float>& out) {
   // Every sequence alone, in calls of random sizes, stored and computed step by step.
   for (int style = 0; style < 3; style++) {
     std::fill(other.begin(), other.end(), 7.0f);
-    for (auto& s : c.sequences) std::fill(s.k.begin() + s.past * c.k_stride, s.k.end(), 0xff);
+    for (auto& s : c.sequences) spoil(c, s, s.past);
     for (const auto& whole : slices) {
       for (int64_t at = 0; at < whole.count;) {
         const int64_t n = std::min<int64_t>(whole.count - at, style == 0 ? 1 : 1 + below(style == 1 ? 8 : 130));

@@ -9,7 +9,7 @@
 import { PacelineError } from '../base/errors.js';
 import { Allocation, readTensorBytes, type TensorSpec, writeTensor } from '../ggml/allocation.js';
 import type { Backend } from '../ggml/backend.js';
-import { type CacheRows, rowsFit, storedRows } from '../ggml/cache-rows.js';
+import { type CacheRows, rowsFit, storedPositions, storedRows } from '../ggml/cache-rows.js';
 import type { Tensor } from '../ggml/tensor.js';
 import { type GgmlType, rowBytes, typeName } from '../ggml/types.js';
 import type { SequenceState } from './state.js';
@@ -24,15 +24,15 @@ export interface KvCacheOptions {
 }
 
 interface CachedLayer {
-  /** [kRow and what the type adds, capacity]. */
+  /** [kRow and what the type adds, capacity in whole blocks]. */
   readonly k: Tensor;
-  /** [vRow, capacity]. */
+  /** [vRow, capacity in whole blocks]. */
   readonly v: Tensor;
 }
 
 /** Snapshot header: magic, version, element type, layers, length; then (kRow, vRow) a layer. */
 const magic = 0x564b4c50;
-const version = 1;
+const version = 2;
 const headerWords = 5;
 
 export class KvCache implements SequenceState {
@@ -58,9 +58,10 @@ export class KvCache implements SequenceState {
     }
     const specs = layout.flatMap((rows, layer): TensorSpec[] => {
       const { keys, values } = storedRows(type, rows);
+      const positions = storedPositions(type, capacity);
       return [
-        { name: `cache.${layer}.k`, type, shape: [keys, capacity] },
-        { name: `cache.${layer}.v`, type, shape: [values, capacity] },
+        { name: `cache.${layer}.k`, type, shape: [keys, positions] },
+        { name: `cache.${layer}.v`, type, shape: [values, positions] },
       ];
     });
     this.#allocation = new Allocation(backend, specs);
@@ -109,9 +110,14 @@ export class KvCache implements SequenceState {
     return true;
   }
 
-  /** Forgets the first `count` positions: the rows behind them move to the front. */
+  /**
+   * Forgets the first `count` positions: the rows behind them move to the front.
+   * @throws {PacelineError} `internal` when there are fewer, or when rows lie in blocks and these are no
+   *   whole ones.
+   */
   dropFirst(count: number): void {
-    if (count < 0 || count > this.#length) {
+    const { type } = this.#options;
+    if (count < 0 || count > this.#length || storedPositions(type, count) !== count) {
       throw new PacelineError('internal', `${count} of ${this.#length} rows cannot be dropped`);
     }
     const left = this.#length - count;
@@ -184,11 +190,12 @@ export class KvCache implements SequenceState {
     this.#allocation.dispose();
   }
 
-  /** Every tensor with the bytes that its first `length` rows take. */
+  /** Every tensor with the bytes that its first `length` rows take, as whole blocks. */
   #rowTensors(length = this.#length): { readonly tensor: Tensor; readonly used: number }[] {
+    const positions = storedPositions(this.#options.type, length);
     return this.#layers
       .flatMap(({ k, v }) => [k, v])
-      .map((tensor) => ({ tensor, used: rowBytes(tensor.type, tensor.shape[0]) * length }));
+      .map((tensor) => ({ tensor, used: rowBytes(tensor.type, tensor.shape[0]) * positions }));
   }
 }
 

@@ -14,24 +14,30 @@ export interface CacheRows {
   readonly vRow: number;
 }
 
-/** Bytes of the scales of keys and values, a line of memory for eight heads. */
-const scaleLine = 64;
+/** Bytes of the scales of a head's keys and values. */
+const scaleBytes = 8;
+/** Positions whose integers lie together (see `native/src/attention_block.h`). */
+const integerBlock = 64;
 /** The kernels take heads of integers in whole tiles, and no longer ones. */
 const integerStep = 64;
 const longestIntegerHead = 256;
 
 /**
- * Elements that a position takes in the tensors of keys and of values. Rows of 16-bit integers have
- * the scales behind the keys: an F32 for each head's keys, then one for each head's values, padded to
- * lines of memory.
+ * Elements that a position takes in the tensors of keys and of values. With 16-bit integers the keys
+ * have room for an F32 scale of each head's keys and one of its values.
  */
 export function storedRows(
   type: GgmlType,
   { heads, kRow, vRow }: CacheRows,
 ): { readonly keys: number; readonly values: number } {
-  if (type !== GgmlType.I16) return { keys: kRow, values: vRow };
-  const scales = Math.ceil((2 * 4 * heads) / scaleLine) * scaleLine;
-  return { keys: kRow + scales / 2, values: vRow };
+  const scales = type === GgmlType.I16 ? (heads * scaleBytes) / rowBytes(type, 1) : 0;
+  return { keys: kRow + scales, values: vRow };
+}
+
+/** Positions that a tensor needs for `count` of them: 16-bit integers lie in blocks. */
+export function storedPositions(type: GgmlType, count: number): number {
+  const block = type === GgmlType.I16 ? integerBlock : 1;
+  return Math.ceil(count / block) * block;
 }
 
 /**

@@ -3,7 +3,7 @@
  * sliding windows, layers that share another's cache, and linear attention. An estimate for
  * `inspect` and for questions before loading; what a loaded model really holds is the cache's word.
  */
-import { type CacheRows, storedRows } from '../ggml/cache-rows.js';
+import { type CacheRows, storedPositions, storedRows } from '../ggml/cache-rows.js';
 import { type GgmlType, GgmlType as Type, typeTraits } from '../ggml/types.js';
 import type { GgufMetadata } from './metadata.js';
 import { GgufValueType } from './types.js';
@@ -67,8 +67,9 @@ export function memoryNeed(
     const { window = contextLength, stateBytes = 0 } = layer;
     const { keys, values } = storedRows(kvType, cacheRowsOf(layer));
     const bytes = row(keys) + row(values);
-    cacheBytes += bytes * Math.min(window, contextLength) + stateBytes;
-    wholeCacheBytes += bytes * contextLength + stateBytes;
+    const bytesOf = (positions: number) => bytes * storedPositions(kvType, positions);
+    cacheBytes += bytesOf(Math.min(window, contextLength)) + stateBytes;
+    wholeCacheBytes += bytesOf(contextLength) + stateBytes;
   }
   const totalBytes = weightBytes + wholeCacheBytes;
   return { contextLength, weightBytes, cacheBytes, wholeCacheBytes, totalBytes };

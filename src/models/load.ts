@@ -5,7 +5,7 @@
 import { PacelineError } from '../base/errors.js';
 import type { OnProgress } from '../base/progress.js';
 import type { Backend } from '../ggml/backend.js';
-import { positionBytes } from '../ggml/cache-rows.js';
+import { positionBytes, storedPositions } from '../ggml/cache-rows.js';
 import { type HostMemory, hostMemory } from '../ggml/host.js';
 import { preferredLayouts } from '../ggml/layouts.js';
 import { type GgmlType, GgmlType as Type } from '../ggml/types.js';
@@ -104,13 +104,14 @@ export function estimateMemory(source: ModelSource, options: EstimateOptions = {
 function estimate(declared: Declared, options: EstimateOptions): MemoryEstimate {
   const { blueprint, loader, contextLength } = declared;
   const weights = loader.bytes(options.layouts ?? preferredLayouts());
-  const cachePerToken = positionBytes(options.cacheType ?? Type.F16, blueprint.cacheLayout());
+  const cacheType = options.cacheType ?? Type.F16;
+  const cachePerToken = positionBytes(cacheType, blueprint.cacheLayout());
   const widest = loader.weights
     .filter(({ role }) => role === 'linear' || role === 'experts')
     .reduce((most, { shape }) => Math.max(most, shape[0] as number, shape[1] as number), 0);
   const rows = Math.min(assumedRows, contextLength);
   const compute = overhead + rows * 4 * (4 * widest);
-  const cache = cachePerToken * contextLength;
+  const cache = cachePerToken * storedPositions(cacheType, contextLength);
   const drafters = options.draftBytes ?? 0;
   const total = weights + cache + drafters + compute;
   return { weights, cache, cachePerToken, drafters, compute, total };

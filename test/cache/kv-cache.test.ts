@@ -3,7 +3,7 @@ import { after, describe, it } from 'node:test';
 import { KvCache } from '../../src/cache/kv-cache.js';
 import { readTensorBytes, writeTensor } from '../../src/ggml/allocation.js';
 import { Backend } from '../../src/ggml/backend.js';
-import { positionBytes } from '../../src/ggml/cache-rows.js';
+import { positionBytes, storedPositions } from '../../src/ggml/cache-rows.js';
 import { GgmlType } from '../../src/ggml/types.js';
 
 const backend = new Backend({ threads: 1 });
@@ -138,13 +138,13 @@ describe('KV cache of 16-bit integers', () => {
   ];
   /** Bytes of a position's keys, the scales included, and of its values. */
   const rows = [
-    [2 * 128 + 64, 2 * 256],
-    [2 * 9 * 192 + 128, 2 * 9 * 64],
+    [2 * 128 + 2 * 8, 2 * 256],
+    [2 * 9 * 192 + 9 * 8, 2 * 9 * 64],
     [0, 0],
   ] as const;
   const backend = new Backend({ threads: 1 });
   after(() => backend.dispose());
-  const integers = (capacity = 16) =>
+  const integers = (capacity = 200) =>
     disposable(new KvCache({ backend, layout, capacity, type: GgmlType.I16 }));
   const parts = (cache: KvCache) =>
     rows.flatMap(([keys, values], layer) => {
@@ -154,10 +154,11 @@ describe('KV cache of 16-bit integers', () => {
         { tensor: v, bytes: values },
       ];
     });
-  /** Bytes that tell tensor, position and place, scales included. */
+  const stored = (length: number) => storedPositions(GgmlType.I16, length);
+  /** Bytes that tell tensor and place, scales included, of the blocks of some positions. */
   const written = (part: number, bytes: number, count: number, salt: number) =>
     Uint8Array.from(
-      { length: count * bytes },
+      { length: stored(count) * bytes },
       (_, at) => (at * 13 + (at >> 8) + part * 5 + salt) & 255,
     );
   function write(cache: KvCache, count: number, salt: number): void {
@@ -166,42 +167,61 @@ describe('KV cache of 16-bit integers', () => {
     }
     cache.append(count);
   }
-  /** Every byte of the cache's rows is that of the rows [first, first + length) as written. */
+  /** Every byte of the cache's blocks is that of the blocks of [first, first + length) as written. */
   function assertRows(cache: KvCache, first: number, salt: number): void {
     for (const [part, { tensor, bytes }] of parts(cache).entries()) {
-      const found = new Uint8Array(cache.length * bytes);
+      const found = new Uint8Array(stored(cache.length) * bytes);
       if (bytes > 0) readTensorBytes(backend, tensor, found);
       const wanted = written(part, bytes, first + cache.length, salt).subarray(first * bytes);
       assert.ok(Buffer.compare(found, wanted) === 0, `tensor ${part}`);
     }
   }
 
-  it('has lines of scales behind the keys of a position', () => {
-    using cache = integers();
-    for (const { tensor, bytes } of parts(cache.value)) {
-      assert.equal(tensor.strides[1], bytes);
-      assert.equal(tensor.shape[0], bytes / 2);
+  it('has whole blocks of positions, with room for the scales of each', () => {
+    for (const [capacity, positions] of [
+      [1, 64],
+      [64, 64],
+      [65, 128],
+    ] as const) {
+      using cache = integers(capacity);
+      assert.equal(cache.value.capacity, capacity);
+      for (const { tensor, bytes } of parts(cache.value)) {
+        assert.equal(tensor.strides[1], bytes);
+        assert.deepEqual([...tensor.shape.slice(0, 2)], [bytes / 2, positions]);
+      }
+      const sum = rows.reduce((total, [keys, values]) => total + keys + values, 0);
+      assert.equal(positionBytes(GgmlType.I16, layout), sum);
+      assert.ok(cache.value.bytes >= positions * sum);
     }
-    const sum = rows.reduce((total, [keys, values]) => total + keys + values, 0);
-    assert.equal(positionBytes(GgmlType.I16, layout), sum);
-    assert.ok(cache.value.bytes >= 16 * sum);
   });
 
-  it('is snapshot, restored, forked, truncated and moved with its scales', () => {
-    using original = integers();
-    using copy = integers(9);
-    write(original.value, 7, 1);
-    const snapshot = original.value.snapshot();
-    copy.value.restore(snapshot);
-    assertRows(copy.value, 0, 1);
-    using fork = disposable(original.value.fork());
-    original.value.truncate(0);
-    write(original.value, 7, 50);
-    assertRows(fork.value, 0, 1);
-    fork.value.truncate(5);
-    assertRows(fork.value, 0, 1);
-    original.value.dropFirst(3);
-    assertRows(original.value, 3, 50);
+  it('is snapshot, restored, forked and truncated with its scales, block by block', () => {
+    for (const length of [7, 64, 70, 150]) {
+      using original = integers();
+      using copy = integers(length + 1);
+      write(original.value, length, 1);
+      const snapshot = original.value.snapshot();
+      copy.value.restore(snapshot);
+      assert.equal(copy.value.length, length);
+      assertRows(copy.value, 0, 1);
+      using fork = disposable(original.value.fork());
+      original.value.truncate(0);
+      write(original.value, length, 50);
+      assertRows(fork.value, 0, 1);
+      fork.value.truncate(length - 2);
+      assertRows(fork.value, 0, 1);
+    }
+  });
+
+  it('drops first positions in whole blocks only', () => {
+    using cache = integers();
+    write(cache.value, 150, 50);
+    for (const count of [1, 63, 65, 150]) {
+      assert.throws(() => cache.value.dropFirst(count), { code: 'internal' });
+    }
+    cache.value.dropFirst(64);
+    assertRows(cache.value, 64, 50);
+    assert.equal(cache.value.length, 86);
   });
 
   it('takes no snapshot of another type', () => {

@@ -6,7 +6,7 @@ import type { PassRequest, PassResult } from '../../src/engine/batcher.js';
 import { verifyPrompts } from '../../src/engine/verify/prompts.js';
 import { type VerifyOutcome, verifyModel } from '../../src/engine/verify/verify.js';
 import { writeTensor } from '../../src/ggml/allocation.js';
-import { loadModel, type Model } from '../../src/index.js';
+import { type KvType, loadModel, type Model } from '../../src/index.js';
 import { tinyModel } from '../support/tiny-model.js';
 
 /** Changes what a pass returns, or what it leaves behind. */
@@ -18,10 +18,11 @@ const prompts = [
 ];
 
 /** The check on the default model, with a fault put between the engine and its passes. */
-async function verifyWith(fault?: Fault): Promise<VerifyOutcome> {
+async function verifyWith(fault?: Fault, kvType?: KvType): Promise<VerifyOutcome> {
   return verifyModel({
     async open(threads) {
-      const model = await loadModel('default', { threads, contextLength: 128 });
+      const type = kvType === undefined ? {} : { kvType };
+      const model = await loadModel('default', { threads, contextLength: 128, ...type });
       const { batcher } = model.runtime;
       const run = batcher.run.bind(batcher);
       if (fault) batcher.run = async (request) => fault(request, await run(request), model);
@@ -185,15 +186,17 @@ describe('verify', () => {
   });
 
   it('finds a stale cache row', async () => {
-    // After a verification, the row of the last token is overwritten in one layer.
-    const outcome = await verifyWith((request, result, model) => {
+    // After a verification, the row of the last token is overwritten in one layer: in a cache whose
+    // positions lie one behind the other.
+    const overwrite: Fault = (request, result, model) => {
       if (request.outputs !== 'all' || request.tokens.length < 2) return result;
       const { k } = request.cache.layer(1);
       const row = new Uint8Array(k.strides[1]);
       const position = request.cache.length - request.tokens.length;
       writeTensor(model.runtime.backend, k, row, position * k.strides[1]);
       return result;
-    });
+    };
+    const outcome = await verifyWith(overwrite, 'f16');
     assert.equal(outcome.identical, false);
     assert.ok(failing(outcome).every((name) => name.includes('draft')));
     assert.ok(outcome.differences.every(({ position }) => position > 0));

@@ -93,8 +93,10 @@ test('grouped heads make the cache small: 128 KiB a token for an 8B Llama 3', as
   const integers = memoryNeed(cache, {
     ...{ contextLength: 8192, weightBytes: 0, kvType: GgmlType.I16 },
   });
-  // A line of scales for each of 32 layers.
-  assert.equal(integers.cacheBytes, need.cacheBytes + 8192 * 32 * 64);
+  // Two scales for each of 8 heads in each of 32 layers.
+  assert.equal(integers.cacheBytes, need.cacheBytes + 8192 * 32 * 8 * 8);
+  const odd = { contextLength: 100, weightBytes: 0, kvType: GgmlType.I16 };
+  assert.equal(memoryNeed(cache, odd).cacheBytes, (integers.cacheBytes / 8192) * 128);
 });
 
 test('without head_count_kv every head has its own', async () => {

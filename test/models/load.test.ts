@@ -203,7 +203,9 @@ describe('the estimate of memory', () => {
     const perToken = (cacheType: GgmlType) => estimateMemory(file, { cacheType }).cachePerToken;
     assert.equal(perToken(GgmlType.F32), 2 * (64 + 64) * 4);
     assert.equal(perToken(GgmlType.Q8_0), 2 * (64 + 64) * (34 / 32));
-    // A line of scales a layer.
-    assert.equal(perToken(GgmlType.I16), 2 * ((64 + 64) * 2 + 64));
+    // Two scales a layer and head, and whole blocks of positions.
+    assert.equal(perToken(GgmlType.I16), 2 * ((64 + 64) * 2 + 8));
+    const options = { cacheType: GgmlType.I16, contextLength: 100 };
+    assert.equal(estimateMemory(file, options).cache, 128 * perToken(GgmlType.I16));
   });
 });

@@ -6,7 +6,7 @@
 import koffi from 'koffi';
 import { PacelineError } from '../../base/errors.js';
 import type { Backend } from '../backend.js';
-import { storedRows } from '../cache-rows.js';
+import { storedPositions, storedRows } from '../cache-rows.js';
 import type { Graph, RopeOptions } from '../graph.js';
 import { fail, requireType } from '../graph-core.js';
 import type { Tensor } from '../tensor.js';
@@ -18,7 +18,10 @@ import { ropeTable } from './rope-table.js';
 
 /** Batch rows [start, start + count) of one sequence; row i has the position past + i. */
 export interface CacheSlice {
-  /** [head * kvHeads, capacity], F16, F32 or Q8_0; I16 with the scales behind (`storedRows`). */
+  /**
+   * [head * kvHeads, capacity], F16, F32 or Q8_0; I16 with room for scales, and in whole blocks
+   * (`storedRows`, `storedPositions`).
+   */
   readonly k: Tensor;
   /** [valueHead * kvHeads, capacity]. */
   readonly v: Tensor;
@@ -250,6 +253,8 @@ function checkShapes(q: Tensor, k: Tensor, v: Tensor, slices: readonly CacheSlic
     if (
       keys.shape[0] !== stored.keys ||
       values.shape[0] !== stored.values ||
+      keys.shape[1] !== storedPositions(keys.type, keys.shape[1]) ||
+      values.shape[1] !== storedPositions(values.type, values.shape[1]) ||
       !keys.contiguousFrom(1) ||
       !values.contiguousFrom(1)
     ) {

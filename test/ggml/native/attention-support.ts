@@ -1,7 +1,7 @@
 /** Attention through graphs on a real backend, step by step over caches, and a double reference. */
 import { Allocation, type TensorSpec } from '../../../src/ggml/allocation.js';
 import type { Backend } from '../../../src/ggml/backend.js';
-import { storedRows } from '../../../src/ggml/cache-rows.js';
+import { storedPositions, storedRows } from '../../../src/ggml/cache-rows.js';
 import type { Graph, RopeOptions } from '../../../src/ggml/graph.js';
 import { cachedAttention, rotatedAttention } from '../../../src/ggml/native/attention.js';
 import type { Tensor } from '../../../src/ggml/tensor.js';
@@ -51,8 +51,8 @@ export function cacheSpecs(shape: AttentionCase, length: number): TensorSpec[] {
   const { kvHeads: heads, headDim, valueDim, type } = shape;
   const stored = storedRows(type, { heads, kRow: headDim * heads, vRow: valueDim * heads });
   return [
-    { name: 'k', type, shape: [stored.keys, length] },
-    { name: 'v', type, shape: [stored.values, length] },
+    { name: 'k', type, shape: [stored.keys, storedPositions(type, length)] },
+    { name: 'v', type, shape: [stored.values, storedPositions(type, length)] },
   ];
 }
 

@@ -42,8 +42,8 @@ const rotations: readonly (readonly [string, RopeOptions, boolean])[] = [
 ];
 
 /** A tensor of rows of so many elements. */
-function spec(type: GgmlType, row: number): TensorSpec {
-  return { name: 'cache', type, shape: [row, 8] };
+function spec(type: GgmlType, row: number, positions = 64): TensorSpec {
+  return { name: 'cache', type, shape: [row, positions] };
 }
 
 function shape(
@@ -147,14 +147,16 @@ describe('native attention', () => {
     });
   }
 
-  it('refuses caches of integers without room for scales, or beside another type', async () => {
+  it('refuses caches of integers without room for scales or in half blocks, or beside another type', async () => {
     const given = shape({ heads: 4, kvHeads: 2, headDim: 64, type: GgmlType.I16 });
     const { I16, F16 } = GgmlType;
     const wrong: readonly (readonly [TensorSpec, TensorSpec])[] = [
       [spec(I16, 128), spec(I16, 128)],
       [spec(I16, 128 + 64), spec(I16, 128)],
-      [spec(I16, 128 + 32), spec(I16, 128 + 32)],
-      [spec(I16, 128 + 32), spec(F16, 128)],
+      [spec(I16, 128 + 8), spec(I16, 128 + 8)],
+      [spec(I16, 128 + 8, 32), spec(I16, 128)],
+      [spec(I16, 128 + 8), spec(I16, 128, 96)],
+      [spec(I16, 128 + 8), spec(F16, 128)],
       [spec(F16, 128), spec(I16, 128)],
     ];
     for (const specs of wrong) {
