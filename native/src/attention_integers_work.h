@@ -74,10 +74,13 @@ struct IntegerWork {
     }
     alignas(16) float tops[4], mosts[4];
     _mm_store_ps(tops, fold_highest(top));
-    __m512 most[4];
-    __m512i sum[4];
-    __mmask16 bad[4] = {};
-    PL_UNROLL for (int r = 0; r < 4; r++) most[r] = _mm512_setzero_ps(), sum[r] = _mm512_setzero_si512();
+    // Bits of numbers that are not negative are in their order, and NaN is above all.
+    const __m512i one = _mm512_castps_si512(set1(1.0f).x);
+    __m512i most[4], sum[4];
+    PL_UNROLL for (int r = 0; r < 4; r++) {
+      most[r] = _mm512_setzero_si512();
+      sum[r] = _mm512_mullo_epi32(one, _mm512_set1_epi32(v0 - v1));
+    }
     for (int v = v0; v < v1; v++) {
       ahead.step<kSoftenSteps / 2>();
       const V scale = load(scales[v / 4] + v % 4 * 16);
@@ -86,23 +89,20 @@ struct IntegerWork {
         V x = exp2(sub(load(own), set1(tops[r])));
         if (!seen[r].has(v)) x = seen[r].cut(x, zero(), v);
         // The bits of 1 + x are those of 1 plus x in units of 2^-23.
-        const __m512i units = _mm512_castps_si512(add(x, set1(1.0f)).x);
-        sum[r] = _mm512_add_epi32(sum[r], _mm512_sub_epi32(units, _mm512_castps_si512(set1(1.0f).x)));
+        sum[r] = _mm512_add_epi32(sum[r], _mm512_castps_si512(add(x, set1(1.0f)).x));
         x = mul(x, scale);
         if (!seen[r].has(v)) x = seen[r].cut(x, zero(), v);  // scales of what nobody sees are anything
-        bad[r] |= _mm512_cmp_ps_mask(x.x, x.x, _CMP_UNORD_Q);
-        most[r] = _mm512_max_ps(x.x, most[r]);
+        most[r] = _mm512_max_epu32(most[r], _mm512_castps_si512(x.x));
         store(own, x);
       }
     }
-    _mm_store_ps(mosts, fold_highest(most));
+    _mm_store_ps(mosts, _mm_castsi128_ps(fold(most, [](__m512i a, __m512i b) { return _mm512_max_epu32(a, b); })));
     alignas(16) int32_t shares[4], high[4], low[4];
     _mm_store_si128(reinterpret_cast<__m128i*>(shares), fold_sums(sum));
     __m512i h[4], l[4];
     PL_UNROLL for (int r = 0; r < 4; r++) h[r] = l[r] = _mm512_setzero_si512();
     PL_UNROLL for (int r = 0; r < R; r++) {
-      float scale = mosts[r] / kMost;
-      scale = bad[r] ? NAN : scale < kLeastChance ? 0.0f : scale;
+      const float scale = mosts[r] / kMost < kLeastChance ? 0.0f : mosts[r] / kMost;
       const __m512 inverse = _mm512_set1_ps(inverse_of(scale));
       p_facts[row + r].scale = scale;
       int8_t* out = chances + (row + r) * 2 * kChunk;
@@ -123,7 +123,7 @@ struct IntegerWork {
     _mm_store_si128(reinterpret_cast<__m128i*>(low), fold_sums(l));
     PL_UNROLL for (int r = 0; r < R; r++, state += stride) {
       p_facts[row + r].bias = bias_of(high[r], low[r]);
-      const float share = bad[r] ? NAN : static_cast<float>(shares[r]) * 0x1p-23f;
+      const float share = mosts[r] != mosts[r] ? NAN : static_cast<float>(shares[r]) * 0x1p-23f;
       store(state + u.v_pad, {_mm512_maskz_mov_ps(1, set1(share).x)});
       state[u.v_pad + 16] = tops[r];
     }
