@@ -185,12 +185,14 @@ int main(int argc, char** argv) {
     for (const int rows : {1, 8, 16})
       for (const int context : {512, 2048, 8192, 32768}) measure(rows, context, 16, 8, 128, type);
     for (const int context : {512, 2048, 8192}) measure(512, context, 16, 8, 128, type);
+    for (const int rows : {1, 8}) {
+      measure(rows, 8192, 16, 16, 128, type);
+      measure(rows, 8192, 32, 8, 128, type);
+      measure(rows, 8192, 8, 1, 256, type);
+      measure(rows, 8192, 32, 8, 64, type);
+    }
   }
   for (const int type : {8, 0}) measure(1, 8192, 16, 8, 128, type);
   measure(8, 8192, 16, 8, 128, 8);
-  measure(1, 8192, 16, 16, 128, 1);
-  measure(1, 8192, 32, 8, 128, 1);
-  measure(1, 8192, 8, 1, 256, 1);
-  measure(1, 8192, 32, 8, 64, 1);
   return 0;
 }

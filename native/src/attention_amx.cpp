@@ -23,7 +23,7 @@ namespace {
 #include "attention_kernel.h"
 #include "attention_integers_amx.h"
 
-constexpr int kFew = 2;  // query rows of a KV head that are better multiplied by vectors
+constexpr int kFew = 4;  // query rows of a KV head that are better multiplied by vectors
 
 void chunk_tiles(const Unit& u, int64_t index, float* state, float* work) {
   if (u.k_type != PL_CACHE_I16 || u.tokens * u.group <= kFew) return attention::avx512_ops().chunk(u, index, state, work);

@@ -359,7 +359,7 @@ void test_attention() {
       const int64_t limit = pick(1, 400), window = limit > 200 ? 0 : limit;
       const int threads = static_cast<int>(pick(1, 3));
       Attention a(dim, heads, queries, before, rows, window);
-      const Used used = rows * a.group > 2 ? Used::yes : Used::no;
+      const Used used = rows * a.group > 4 ? Used::yes : Used::no;
       compare("attention", integers, a.size(), used, [&](float* y) { a(y, threads); });
     }
   }

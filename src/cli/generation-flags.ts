@@ -56,7 +56,7 @@ export function addLoadFlags(command: Command): Command {
 export function kvOption(): Option {
   return new Option(
     '--kv <type>',
-    'element type of the KV cache (default: i16 on the amx path, where the heads fit; otherwise f16)',
+    'element type of the KV cache (default: i16 on the amx and avx512 paths, where the heads fit; otherwise f16)',
   ).choices(kvTypes);
 }
 
