@@ -32,7 +32,7 @@ struct TileIntegers : Integers {
     load_tile<B + 1>(row + low, step);
   }
   template <int B>
-  void load_columns(const uint8_t* tile) const {
+  static void load_columns(const uint8_t* tile) {
     load_tile<B>(tile, 64);
     load_tile<B + 1>(tile + attention::kLower, 64);
   }

@@ -79,7 +79,7 @@ struct IntegerWork {
     __m512i most[4], sum[4];
     PL_UNROLL for (int r = 0; r < 4; r++) {
       most[r] = _mm512_setzero_si512();
-      sum[r] = _mm512_mullo_epi32(one, _mm512_set1_epi32(v0 - v1));
+      sum[r] = _mm512_mullo_epi32(one, _mm512_set1_epi32(v0 < v1 ? v0 - v1 : 0));
     }
     for (int v = v0; v < v1; v++) {
       ahead.step<kSoftenSteps / 2>();

@@ -24,10 +24,10 @@ struct Part {
   int64_t first, count, head;
 };
 
-// Calls ask(part), and a part later run(part), for a thread's share of all rows and KV heads. Integers of 16 positions
-// share lines of memory, which one thread has to write.
-template <class Ask, class Run>
-void share(uint64_t list, int64_t slice_count, int64_t heads, int64_t type, int ith, int nth, Ask ask, Run run) {
+// Calls f for a thread's share of all rows and KV heads. Integers of 16 positions share lines of memory, which one thread
+// has to write: they are one part, other rows are parts of their own.
+template <class F>
+void share(uint64_t list, int64_t slice_count, int64_t heads, int64_t type, int ith, int nth, F f) {
   const auto* slices = reinterpret_cast<const pl_cache_slice*>(list);
   const int64_t size = type == PL_CACHE_I16 ? kTileColumns : 1;
   const auto runs = [&](const pl_cache_slice& s) {
@@ -36,22 +36,15 @@ void share(uint64_t list, int64_t slice_count, int64_t heads, int64_t type, int 
   int64_t total = 0, index = 0;
   for (int64_t i = 0; i < slice_count; i++) total += runs(slices[i]) * heads;
   const int64_t begin = total * ith / nth, end = total * (ith + 1) / nth;
-  Part waiting{};
   for (int64_t i = 0; i < slice_count; i++) {
     const pl_cache_slice& s = slices[i];
     for (int64_t r = 0; r < runs(s); r++) {
       const int64_t from = (s.past / size + r) * size, to = from + size;
       const int64_t first = from > s.past ? from - s.past : 0, last = to - s.past < s.count ? to - s.past : s.count;
-      for (int64_t head = 0; head < heads; head++, index++) {
-        if (index < begin || index >= end) continue;
-        const Part own{&s, first, last - first, head};
-        ask(own);
-        if (waiting.count > 0) run(waiting);
-        waiting = own;
-      }
+      for (int64_t head = 0; head < heads; head++, index++)
+        if (index >= begin && index < end) f(Part{&s, first, last - first, head});
     }
   }
-  if (waiting.count > 0) run(waiting);
 }
 
 // KV heads of positions on their way into a cache.
@@ -59,21 +52,6 @@ struct HeadStore {
   const Ops& o;
   int64_t k_type, v_type, dim, v_dim;
 
-  // Asks for the lines of integers: each number of a position is in another one, and few are in a cache.
-  void ask(const Part& part) const {
-    if (k_type != PL_CACHE_I16) return;
-    const pl_cache_slice& c = *part.slice;
-    const int64_t at = (c.past + part.first) % kTilePositions, last = at + part.count - 1;
-    const uint8_t* keys = key_block(part);
-    const uint8_t* tiles = keys + tile_of_keys(dim, at, 0);
-    for (int64_t i = 0; i < kTileColumns * 2 * dim; i += 64) __builtin_prefetch(tiles + i, 1, 2);
-    __builtin_prefetch(keys + scales_of_keys(dim) + 4 * at, 1, 2);
-    __builtin_prefetch(keys + scales_of_values(dim) + 4 * at, 1, 2);
-    const uint8_t* values = value_block(part);
-    for (int64_t half = 0; half < 2 * v_dim / kTileColumns; half++)
-      for (int64_t quad = at / 4; quad <= last / 4; quad++)
-        __builtin_prefetch(values + half * kLower + quad * 64, 1, 2);
-  }
   // The part's rows of keys and of values, some floats apart.
   void put(const Part& part, const float* k, int64_t k_step, const float* v, int64_t v_step) const {
     const pl_cache_slice& c = *part.slice;
@@ -121,7 +99,7 @@ PL_API void pl_op_cache_store(void*, int ith, int nth, void* params) {
   for (int64_t i = 0; i < p.slice_count; i++)
     if (!storable(p.k_type, p.k_width, p.v_type, p.v_width, p.kv_heads, slices[i])) return;
   const HeadStore to{ops(), p.k_type, p.v_type, p.k_width / p.kv_heads, p.v_width / p.kv_heads};
-  share(p.slices, p.slice_count, p.kv_heads, p.k_type, ith, nth, [&](const Part& part) { to.ask(part); },
+  share(p.slices, p.slice_count, p.kv_heads, p.k_type, ith, nth,
         [&](const Part& part) {
           const int64_t row = part.slice->first + part.first;
           const auto* k = reinterpret_cast<const float*>(p.k + row * p.k_row_stride) + part.head * to.dim;
@@ -175,28 +153,23 @@ PL_API void pl_op_rotate_store(void*, int ith, int nth, void* params) {
   const auto eps = static_cast<float>(p.eps);
   const int64_t group = p.heads / p.kv_heads;
   const HeadStore to{o, p.k_type, p.v_type, dim, p.v_width / p.kv_heads};
-  share(p.slices, p.slice_count, p.kv_heads, p.k_type, ith, nth, [&](const Part& part) { to.ask(part); },
+  share(p.slices, p.slice_count, p.kv_heads, p.k_type, ith, nth,
         [&](const Part& part) {
-          alignas(64) float turned[4096];
-          const int64_t most = 4096 / dim;
+          alignas(64) float turned[4096];  // one row of any length, or 16 of integers
           const int64_t first = part.slice->first + part.first;
-          // As many rows at once as there is room for.
-          for (int64_t r = 0; r < part.count; r += most) {
-            const int64_t count = part.count - r < most ? part.count - r : most;
-            for (int64_t i = 0; i < count; i++) {
-              const int64_t row = first + r + i;
-              const float* table = reinterpret_cast<const float*>(p.table) + (p.table ? row * p.dims : 0);
-              const auto turn = [&](const float* x, const float* norm, float* out) {
-                o.rotate(x, norm, eps, table, dim, rotated, p.halves != 0, out);
-              };
-              const auto* q = reinterpret_cast<const float*>(p.q + row * p.q_stride);
-              auto* q_out = reinterpret_cast<float*>(p.q_out) + row * p.heads * dim;
-              for (int64_t h = part.head * group; h < (part.head + 1) * group; h++)
-                turn(q + h * dim, q_norm, q_out + h * dim);
-              turn(reinterpret_cast<const float*>(p.k + row * p.k_row_stride) + part.head * dim, k_norm, turned + i * dim);
-            }
-            const auto* v = reinterpret_cast<const float*>(p.v + (first + r) * p.v_row_stride) + part.head * to.v_dim;
-            to.put({part.slice, part.first + r, count, part.head}, turned, dim, v, p.v_row_stride / 4);
+          for (int64_t i = 0; i < part.count; i++) {
+            const int64_t row = first + i;
+            const float* table = reinterpret_cast<const float*>(p.table) + (p.table ? row * p.dims : 0);
+            const auto turn = [&](const float* x, const float* norm, float* out) {
+              o.rotate(x, norm, eps, table, dim, rotated, p.halves != 0, out);
+            };
+            const auto* q = reinterpret_cast<const float*>(p.q + row * p.q_stride);
+            auto* q_out = reinterpret_cast<float*>(p.q_out) + row * p.heads * dim;
+            for (int64_t h = part.head * group; h < (part.head + 1) * group; h++)
+              turn(q + h * dim, q_norm, q_out + h * dim);
+            turn(reinterpret_cast<const float*>(p.k + row * p.k_row_stride) + part.head * dim, k_norm, turned + i * dim);
           }
+          const auto* v = reinterpret_cast<const float*>(p.v + first * p.v_row_stride) + part.head * to.v_dim;
+          to.put(part, turned, dim, v, p.v_row_stride / 4);
         });
 }
