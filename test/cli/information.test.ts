@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { stat, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { mixOf, shapeOf, tensorsOf } from '../../src/cli/bench/shapes.js';
 import { table } from '../../src/cli/table.js';
 import { GgufValueType } from '../../src/gguf/types.js';
 import { writeGguf } from '../../src/gguf/writer.js';
+import { mixOf, shapeOf, typedTensorsOf } from '../../src/synthetic/shapes.js';
 import { jsonOf, paceline } from '../support/cli.js';
 import { randomDflash, randomModelWithMtp } from '../support/random-drafters.js';
 import { sharedFile } from '../support/shared.js';
@@ -27,7 +27,7 @@ test('inspect --json says what the file holds and what a context needs', async (
   assert.deepEqual([result.code, result.stderr], [0, '']);
   const report = jsonOf(result) as unknown as InspectJson;
   const shape = shapeOf('tiny');
-  const plan = tensorsOf(shape, mixOf('q8_0', shape));
+  const plan = typedTensorsOf(shape, mixOf('q8_0', shape));
   const elements = plan.map((tensor) => tensor.shape.reduce((a, b) => a * b, 1));
   assert.equal(report.architecture, 'qwen3');
   assert.equal(

@@ -15,8 +15,8 @@ import { encodeGguf, type GgufContent, writeGguf } from '../../src/gguf/writer.j
 import { loadModel } from '../../src/index.js';
 import { loadDflashModel } from '../../src/models/dflash.js';
 import { loadMtpModel } from '../../src/models/mtp.js';
+import { randomModel } from '../../src/synthetic/random-model.js';
 import { randomDflash, randomMtp } from '../support/random-drafters.js';
-import { randomModel } from '../support/random-model.js';
 import { temporaryFile } from '../support/tiny-model.js';
 import { drafterConformance } from './drafter-conformance.js';
 import { fakeFeatures } from './fake-target.js';

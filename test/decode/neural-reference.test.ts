@@ -13,6 +13,7 @@ import { type GgufContent, writeGguf } from '../../src/gguf/writer.js';
 import { loadModel } from '../../src/index.js';
 import { loadDflashModel } from '../../src/models/dflash.js';
 import { loadMtpModel } from '../../src/models/mtp.js';
+import { type RandomModelOptions, randomModel } from '../../src/synthetic/random-model.js';
 import {
   type RandomDflashOptions,
   type RandomMtpOptions,
@@ -20,7 +21,6 @@ import {
   randomModelWithMtp,
   randomMtp,
 } from '../support/random-drafters.js';
-import { type RandomModelOptions, randomModel } from '../support/random-model.js';
 import { temporaryFile } from '../support/tiny-model.js';
 import { forcedRun, type Round } from './forced-run.js';
 import { dflashLogits, mtpLogits, type ReferenceInput, Tensors, targetRows } from './reference.js';

@@ -2,8 +2,8 @@
 import { after, before, describe } from 'node:test';
 import { writeGguf } from '../../src/gguf/writer.js';
 import { loadModel, type Model } from '../../src/index.js';
+import { type RandomModelOptions, randomModel } from '../../src/synthetic/random-model.js';
 import { randomDflash, randomMtp } from '../support/random-drafters.js';
-import { type RandomModelOptions, randomModel } from '../support/random-model.js';
 import { temporaryFile } from '../support/tiny-model.js';
 import { draftingConformance, sharedPassConformance } from './drafting-conformance.js';
 

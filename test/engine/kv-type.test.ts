@@ -5,7 +5,7 @@ import { usualKvType } from '../../src/cache/kv-type.js';
 import { nativeKernels } from '../../src/ggml/native/library.js';
 import { writeGguf } from '../../src/gguf/writer.js';
 import { type KvType, loadModel, PacelineError } from '../../src/index.js';
-import { randomModel } from '../support/random-model.js';
+import { randomModel } from '../../src/synthetic/random-model.js';
 import { temporaryFile } from '../support/tiny-model.js';
 
 const shape = { architecture: 'llama', layers: 2, embedding: 64, heads: 4, kvHeads: 2 } as const;

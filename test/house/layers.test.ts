@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { importsOf, layers, layerViolations } from '../support/layers.js';
+import { importCircles, importsOf, layers, layerViolations } from '../support/layers.js';
 import { readRepositoryFile, repositoryFiles } from '../support/repository.js';
 
 test('imports only point down', () => {
@@ -52,4 +52,28 @@ test('every folder of src/ is a layer', () => {
     [...folders].filter((folder) => !known.includes(folder)),
     [],
   );
+});
+
+/** One class over several files, whose parts name each other's types. */
+const knownCircles: readonly RegExp[] = [/^src\/ggml\//];
+
+test('imports never go in circles', () => {
+  const paths = repositoryFiles().filter((path) => /^src\/.*\.ts$/.test(path));
+  const circles = importCircles(new Map(paths.map((path) => [path, readRepositoryFile(path)])));
+  assert.deepEqual(
+    circles.filter((circle) => !circle.every((path) => knownCircles.some((k) => k.test(path)))),
+    [],
+  );
+});
+
+test('the check finds circles, also through other files and of types alone', () => {
+  const sources = new Map([
+    ['src/a/one.ts', "import { two } from './two.js';"],
+    ['src/a/two.ts', "import type { Three } from '../b/three.js';"],
+    ['src/b/three.ts', "import { one } from '../a/one.js';"],
+    ['src/b/four.ts', "import { one } from '../a/one.js'; import './five.js';"],
+    ['src/b/five.ts', "import { join } from 'node:path';"],
+  ]);
+  assert.deepEqual(importCircles(sources), [['src/a/one.ts', 'src/a/two.ts', 'src/b/three.ts']]);
+  assert.deepEqual(importCircles(new Map([['src/a.ts', "import './a.js';"]])), [['src/a.ts']]);
 });

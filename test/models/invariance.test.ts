@@ -8,17 +8,9 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { nativeKernels } from '../../src/ggml/native/library.js';
 import { GgmlType, typeName } from '../../src/ggml/types.js';
+import { supportedArchitectures } from '../../src/models/registry.js';
 import { Runner, withRandomModel } from '../oracle/runner.js';
-import type { RandomArchitecture } from '../support/random-model.js';
 
-const architectures: readonly RandomArchitecture[] = [
-  'llama',
-  'qwen2',
-  'qwen3',
-  'qwen3moe',
-  'olmoe',
-  'gemma3',
-];
 const types = [
   GgmlType.F32,
   GgmlType.F16,
@@ -70,7 +62,7 @@ describe('batch invariance', () => {
     assert.ok(nativeKernels().kernels, 'the native kernels are built (npm run setup)');
   });
 
-  for (const architecture of architectures) {
+  for (const architecture of supportedArchitectures) {
     for (const { type, cacheType } of cases) {
       it(`${architecture} in ${typeName(type)}, cache ${typeName(cacheType)}`, async () => {
         await withRandomModel({ architecture, type, layers: 2, seed: 5 }, async (path) => {

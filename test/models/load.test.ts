@@ -11,13 +11,12 @@ import { memorySource } from '../../src/gguf/source.js';
 import { encodeGguf, type GgufContent } from '../../src/gguf/writer.js';
 import { estimateMemory, type LoadModelOptions, loadLanguageModel } from '../../src/models/load.js';
 import { supportedArchitectures } from '../../src/models/registry.js';
+import { text, u32 } from '../../src/synthetic/entries.js';
 import {
   type RandomModelOptions,
   type RandomTensor,
   randomModel,
-  text,
-  u32,
-} from '../support/random-model.js';
+} from '../../src/synthetic/random-model.js';
 
 const backend = new Backend({ threads: 1 });
 after(() => backend.dispose());

@@ -11,7 +11,7 @@ import { readGguf } from '../../src/gguf/reader.js';
 import { writeGguf } from '../../src/gguf/writer.js';
 import { loadLanguageModel } from '../../src/models/load.js';
 import type { LanguageModel } from '../../src/models/model.js';
-import { type RandomModelOptions, randomModel } from '../support/random-model.js';
+import { type RandomModelOptions, randomModel } from '../../src/synthetic/random-model.js';
 
 export interface RunnerOptions {
   readonly cacheType?: GgmlType;

@@ -9,19 +9,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { GgmlType, isQuantized, typeName } from '../../src/ggml/types.js';
-import type {
-  RandomArchitecture,
-  RandomModelOptions,
-  RandomTensor,
-} from '../support/random-model.js';
-import { f32, text, u32 } from '../support/random-model.js';
+import { supportedArchitectures } from '../../src/models/registry.js';
+import { f32, text, u32 } from '../../src/synthetic/entries.js';
+import type { RandomModelOptions, RandomTensor } from '../../src/synthetic/random-model.js';
 import { Oracle } from './libllama.js';
 import { argmax, differences, Runner, withRandomModel, worstDifference } from './runner.js';
 
 const { F32, F16, Q4_K, Q6_K } = GgmlType;
 
 /** Sizes by how many elements must divide a row: 1, 32 or 256. */
-const shapes: Record<RandomArchitecture, readonly Omit<RandomModelOptions, 'architecture'>[]> = {
+const shapes: Readonly<Record<string, readonly Omit<RandomModelOptions, 'architecture'>[]>> = {
   llama: [
     {
       embedding: 110,
@@ -62,10 +59,12 @@ const shapes: Record<RandomArchitecture, readonly Omit<RandomModelOptions, 'arch
   ],
 };
 
-function sizesFor(architecture: RandomArchitecture, type: GgmlType): RandomModelOptions {
+function sizesFor(architecture: string, type: GgmlType): RandomModelOptions {
   const at = type === Q4_K || type === Q6_K ? 2 : isQuantized(type) ? 1 : 0;
   const vocab = 320 + 7 * at;
-  return { vocab, ...shapes[architecture][at], architecture, type, seed: type + 1 };
+  const sizes = shapes[architecture]?.[at];
+  assert.ok(sizes, `no sizes to compare ${architecture} in`);
+  return { vocab, ...sizes, architecture, type, seed: type + 1 };
 }
 
 const tokenAt = (at: number) => (at * 97 + (at >> 3) * 31 + 11) % 320;
@@ -95,7 +94,7 @@ export function describeIntegerCaches(): void {
       const fitting = sizes.filter(({ headDim = 64 }) => headDim % 64 === 0);
       // Those of llama are for odd heads.
       for (const size of fitting.length > 0 ? fitting : [{ headDim: 64 }]) {
-        const options = { vocab: 331, ...size, architecture: architecture as RandomArchitecture };
+        const options = { vocab: 331, ...size, architecture };
         it(`${architecture} with heads of ${size.headDim} gives the logits of libllama`, async () => {
           const [worst = Infinity] = await distances({ ...options, seed: 2 }, GgmlType.I16);
           assert.ok(worst < 1e-3, `${worst} of the range`);
@@ -107,7 +106,7 @@ export function describeIntegerCaches(): void {
 
 /** Declares the tests of all architectures in these types, and of F32 variants. */
 export function describeOracle(types: readonly GgmlType[]): void {
-  for (const architecture of Object.keys(shapes) as RandomArchitecture[]) {
+  for (const architecture of supportedArchitectures) {
     describe(architecture, () => {
       for (const type of types) {
         it(`gives the logits of libllama in ${typeName(type)}`, async (t) => {

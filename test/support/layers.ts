@@ -1,6 +1,6 @@
 /**
- * The rule that imports only point down, as a function over sources, so that the rule itself can be
- * tested.
+ * The rules that imports only point down, and never in circles, as functions over sources, so that the
+ * rules themselves can be tested.
  */
 import { dirname, posix } from 'node:path';
 
@@ -63,4 +63,42 @@ export function layerViolations(path: string, source: string): string[] {
     else if (layer < own) problems.push(`${path} imports ${target}, which is above it`);
   }
   return problems;
+}
+
+/**
+ * Circles of imports among files, each as the files that reach one another, sorted. Types count too:
+ * whoever reads one file of a circle has to read them all.
+ * @param sources of the files by path; imports of other files are ignored.
+ */
+export function importCircles(sources: ReadonlyMap<string, string>): string[][] {
+  const targets = new Map<string, string[]>();
+  for (const [path, source] of sources) {
+    const local = importsOf(source).filter((specifier) => specifier.startsWith('.'));
+    const paths = local.map((specifier) =>
+      posix.normalize(posix.join(dirname(path), specifier)).replace(/\.js$/, '.ts'),
+    );
+    targets.set(
+      path,
+      paths.filter((target) => sources.has(target)),
+    );
+  }
+  const reached = new Map([...targets.keys()].map((path) => [path, reachableFrom(path, targets)]));
+  const circles = new Map<string, string[]>();
+  for (const [path, others] of reached) {
+    if (!others.has(path)) continue;
+    const circle = [...others].filter((other) => reached.get(other)?.has(path)).sort();
+    circles.set(circle.join(), circle);
+  }
+  return [...circles.values()];
+}
+
+function reachableFrom(path: string, targets: ReadonlyMap<string, readonly string[]>): Set<string> {
+  const found = new Set<string>();
+  const open = [...(targets.get(path) ?? [])];
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    if (found.has(next)) continue;
+    found.add(next);
+    open.push(...(targets.get(next) ?? []));
+  }
+  return found;
 }

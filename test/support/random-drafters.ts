@@ -1,19 +1,17 @@
 /**
- * Small random draft models to go with `random-model.ts`: multi-token prediction blocks, behind a
+ * Small random draft models to go with `src/synthetic/random-model.ts`: multi-token prediction blocks, behind a
  * target or in a file of their own, and DFlash models. The same options give the same bytes.
  */
 import { GgmlType } from '../../src/ggml/types.js';
 import { type GgufMetadataEntry, GgufValueType } from '../../src/gguf/types.js';
 import type { GgufContent, GgufTensorToWrite } from '../../src/gguf/writer.js';
+import { f32, text, u32 } from '../../src/synthetic/entries.js';
 import {
   encodeValues,
-  f32,
   type RandomModelOptions,
   randomModel,
   randomNormal,
-  text,
-  u32,
-} from './random-model.js';
+} from '../../src/synthetic/random-model.js';
 
 /** What draft models share with the target: its width, its tokens, and here its heads too. */
 export type DraftShape = Omit<RandomModelOptions, 'architecture' | 'layers'>;

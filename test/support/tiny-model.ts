@@ -5,10 +5,10 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { writeRandomModel } from '../../src/cli/bench/random-model.js';
 import { type GgufFile, readGguf } from '../../src/gguf/reader.js';
 import type { GgufMetadataEntry, GgufTensorInfo } from '../../src/gguf/types.js';
 import { type GgufTensorToWrite, writeGguf } from '../../src/gguf/writer.js';
+import { writeShapeModel } from '../../src/synthetic/shape-model.js';
 
 let folder: string | undefined;
 
@@ -27,7 +27,7 @@ const made = new Map<string, Promise<string>>();
 /** Path of the model with matrices of this type: 2 layers, 512 tokens, context 512. */
 export function tinyModel(type = 'f32'): Promise<string> {
   const path = temporaryFile(`tiny-${type}.gguf`);
-  const pending = made.get(type) ?? writeRandomModel(path, 'tiny', type).then(() => path);
+  const pending = made.get(type) ?? writeShapeModel(path, 'tiny', type).then(() => path);
   made.set(type, pending);
   return pending;
 }

@@ -5,12 +5,12 @@
 import { createInterface, type Interface } from 'node:readline';
 import { PacelineError } from '../../base/errors.js';
 import type { ModelInfo } from '../../engine/types.js';
-import { summaryLine } from '../commands/run.js';
 import type { ModelLike } from '../engine.js';
 import { toPacelineError } from '../failure.js';
 import { dim } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
 import { printable } from '../table.js';
+import { summaryLine } from '../text-report.js';
 import { Conversation, type ConversationSettings } from './conversation.js';
 import { readHistory, writeHistory } from './history.js';
 import { KeyGate, type KeySource } from './key-gate.js';

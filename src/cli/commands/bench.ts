@@ -1,30 +1,9 @@
 /** `paceline bench`: speed on this machine, alone or beside a peer. */
 import { type Command, InvalidArgumentError } from 'commander';
-import type { DraftKind, KvType } from '../../engine/types.js';
-import { type TextKind, textKinds, usualKinds } from '../bench/texts.js';
+import { textKinds, usualKinds } from '../../bench/texts.js';
+import type { BenchFlags } from '../bench-command.js';
 import { draftKinds, kvOption } from '../generation-flags.js';
 import { collect, integer, integers, number, words } from '../numbers.js';
-
-/** Values of the flags of `bench`. */
-export interface BenchFlags {
-  readonly prompt: number;
-  readonly gen: number;
-  readonly batch?: readonly number[];
-  readonly draft?: readonly DraftKind[];
-  readonly draftModel?: readonly string[];
-  readonly text?: string;
-  readonly texts: readonly TextKind[];
-  readonly temp: number;
-  readonly pad?: string;
-  readonly runs: number;
-  readonly shape?: string;
-  readonly type: string;
-  readonly vs?: 'node-llama-cpp';
-  readonly threads?: number;
-  readonly kv?: KvType;
-  readonly profile?: boolean;
-  readonly json?: boolean;
-}
 
 const peers = ['node-llama-cpp'] as const;
 
@@ -80,7 +59,7 @@ export function defineBench(program: Command): void {
     .option('--profile', 'print time per kind of operation and layer')
     .option('--json', 'one JSON object on stdout')
     .action(async (model: string | undefined, flags: BenchFlags) => {
-      const { benchCommand } = await import('../bench/command.js');
+      const { benchCommand } = await import('../bench-command.js');
       await benchCommand(model, flags);
     });
 }

@@ -4,7 +4,7 @@
  */
 import type { Command } from 'commander';
 import { PacelineError } from '../../base/errors.js';
-import type { Generation, ModelInfo, StreamEvent } from '../../engine/types.js';
+import type { Generation, ModelInfo } from '../../engine/types.js';
 import type { ModelLike, SessionLike } from '../engine.js';
 import {
   addGenerationFlags,
@@ -16,9 +16,9 @@ import {
 } from '../generation-flags.js';
 import { readPrompt } from '../input.js';
 import { catchInterrupt } from '../interrupt.js';
-import { dim, note, print, printJson, snakeKeys } from '../output.js';
+import { dim, note, print, printJson } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
-import { rate } from '../table.js';
+import { runReport, startText, summaryLine } from '../text-report.js';
 
 interface RunFlags extends LoadFlags, GenerationFlags {
   readonly raw?: boolean;
@@ -71,60 +71,6 @@ export function answersAsChat(
   throw new PacelineError('usage', 'This model has no chat template', {
     hint: 'Leave out --chat and --system; the prompt is then continued as it is.',
   });
-}
-
-/** The JSON of the contract for a finished text. */
-export function runReport(generation: Generation, info: ModelInfo): Record<string, unknown> {
-  const { timings, draft } = generation;
-  return {
-    text: generation.text,
-    tokens: generation.tokens,
-    finish_reason: generation.finishReason,
-    prompt_tokens: generation.promptTokens,
-    cached_tokens: generation.cachedTokens,
-    seed: generation.seed,
-    timings: {
-      load_ms: info.loadMs,
-      prefill_ms: timings.prefillMs,
-      prefill_tps: timings.prefillTokensPerSecond,
-      decode_ms: timings.decodeMs,
-      decode_tps: timings.decodeTokensPerSecond,
-    },
-    draft: snakeKeys(draft),
-    ...(generation.logprobs === undefined ? {} : { logprobs: generation.logprobs }),
-    model: {
-      path: info.path,
-      name: info.name,
-      architecture: info.architecture,
-      kernels: info.kernels,
-      kv_type: info.kvType,
-      threads: info.threads,
-    },
-  };
-}
-
-/** One line about how fast a text was made. */
-export function summaryLine(generation: Generation): string {
-  const { timings, draft, tokens, promptTokens, cachedTokens } = generation;
-  const parts = [
-    `${tokens.length} tokens, ${rate(timings.decodeTokensPerSecond)} tok/s`,
-    `prompt ${promptTokens}${cachedTokens > 0 ? ` (${cachedTokens} cached)` : ''}`,
-  ];
-  if (draft.drafted > 0) parts.push(`${draft.accepted} of ${draft.drafted} drafts accepted`);
-  return parts.join(' · ');
-}
-
-/** Starts the text: a chat turn or a continuation. */
-export function startText(
-  session: SessionLike,
-  prompt: string,
-  chat: boolean,
-  system: string | undefined,
-  options: Parameters<SessionLike['streamChat']>[1],
-): AsyncIterable<StreamEvent> {
-  if (!chat) return session.stream(prompt, options);
-  const messages = system === undefined ? [] : [{ role: 'system' as const, content: system }];
-  return session.streamChat([...messages, { role: 'user', content: prompt }], options);
 }
 
 async function runCommand(

@@ -5,7 +5,7 @@ import { catchInterrupt } from '../interrupt.js';
 import { bold, dim, note, print } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
 import { count, printable } from '../table.js';
-import { startText, summaryLine } from './run.js';
+import { startText, summaryLine } from '../text-report.js';
 
 /** What the embedded model continues, always with the same seed: a first impression to come back to. */
 const startPrompt = 'export interface Options {\n';

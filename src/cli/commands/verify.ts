@@ -1,25 +1,8 @@
 /** `paceline verify`: proof that nothing but model, prompt, settings and seed decides a text. */
 import type { Command } from 'commander';
-import type { DraftKind, KvType } from '../../engine/types.js';
 import { draftKinds, kvOption } from '../generation-flags.js';
 import { collect, integer, integers, number, numbers, words } from '../numbers.js';
-
-/** Values of the flags of `verify`. */
-export interface VerifyFlags {
-  readonly gen: number;
-  readonly temps: readonly number[];
-  readonly seeds: readonly number[];
-  readonly threads?: readonly number[];
-  readonly chunks: readonly number[];
-  readonly draft?: readonly DraftKind[];
-  readonly draftModel?: readonly string[];
-  readonly prompts?: number;
-  readonly prompt?: readonly string[];
-  readonly tokensOnly?: boolean;
-  readonly tolerance?: number;
-  readonly kv?: KvType;
-  readonly json?: boolean;
-}
+import type { VerifyFlags } from '../verify-command.js';
 
 /** Declares the command. */
 export function defineVerify(program: Command): void {
@@ -65,7 +48,7 @@ export function defineVerify(program: Command): void {
     .addOption(kvOption())
     .option('--json', 'one JSON object on stdout')
     .action(async (model: string, flags: VerifyFlags) => {
-      const { verifyCommand } = await import('../verify/command.js');
+      const { verifyCommand } = await import('../verify-command.js');
       await verifyCommand(model, flags);
     });
 }

@@ -5,14 +5,14 @@
  * chosen: the passes and drafts are those of a model that would have said just that. The tokens must be
  * the same with every drafter; a difference is an error.
  */
-import { PacelineError } from '../../base/errors.js';
-import { Drafting } from '../../decode/drafting.js';
-import { resolveSampling } from '../../decode/settings.js';
-import { Finish } from '../../decode/stop.js';
-import { generate } from '../../engine/generation.js';
-import type { Model } from '../../engine/model.js';
-import { finished } from '../../engine/session.js';
-import type { DraftKind, Generation } from '../../engine/types.js';
+import { PacelineError } from '../base/errors.js';
+import { Drafting } from '../decode/drafting.js';
+import { resolveSampling } from '../decode/settings.js';
+import { Finish } from '../decode/stop.js';
+import { generate } from '../engine/generation.js';
+import type { Model } from '../engine/model.js';
+import { finished } from '../engine/session.js';
+import type { DraftKind, Generation } from '../engine/types.js';
 import type { BenchRow } from './report.js';
 import { median, spread } from './statistics.js';
 import type { BenchText } from './texts.js';

@@ -1,6 +1,6 @@
 /** Where the time of a pass goes: by kind of operation and by layer. */
-import type { Model } from '../../engine/model.js';
-import { GraphProfiler, type OperationTime } from '../../ggml/profiler.js';
+import type { Model } from '../engine/model.js';
+import { GraphProfiler, type OperationTime } from '../ggml/profiler.js';
 import { median } from './statistics.js';
 
 export interface ProfileReport {

@@ -2,9 +2,9 @@
  * What is measured of our own engine: prefill, greedy decode, and passes over several tokens at
  * once. Works below the sessions, so that no end token or stop string cuts a run short.
  */
-import { sampleToken } from '../../decode/sampler.js';
-import { resolveSampling } from '../../decode/settings.js';
-import type { Model } from '../../engine/model.js';
+import { sampleToken } from '../decode/sampler.js';
+import { resolveSampling } from '../decode/settings.js';
+import type { Model } from '../engine/model.js';
 
 export interface RunTimes {
   readonly prefillMs: number;

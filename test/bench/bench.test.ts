@@ -1,17 +1,17 @@
 /** What `bench` is built of: padded models, texts, ratios, and times of operations. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { measureDrafts, type PeerRunner, type TextRun } from '../../src/cli/bench/drafts.js';
-import { comparePadded } from '../../src/cli/bench/padded-model.js';
-import { writePadded } from '../../src/cli/bench/padding.js';
-import { type BenchRow, ratiosOf } from '../../src/cli/bench/report.js';
-import { unpredictable } from '../../src/cli/bench/texts.js';
+import { measureDrafts, type PeerRunner, type TextRun } from '../../src/bench/drafts.js';
+import { comparePadded } from '../../src/bench/padded-model.js';
+import { type BenchRow, ratiosOf } from '../../src/bench/report.js';
+import { unpredictable } from '../../src/bench/texts.js';
 import { Backend } from '../../src/ggml/backend.js';
 import { GraphProfiler } from '../../src/ggml/profiler.js';
 import { GgmlType } from '../../src/ggml/types.js';
 import { Workspace } from '../../src/ggml/workspace.js';
 import { readGguf } from '../../src/gguf/reader.js';
 import { loadModel } from '../../src/index.js';
+import { writePadded } from '../../src/synthetic/padding.js';
 import { changedModel, temporaryFile, tinyModel } from '../support/tiny-model.js';
 
 test('a padded model costs what the shape costs and says the same', async () => {

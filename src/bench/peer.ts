@@ -8,8 +8,7 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { PacelineError } from '../../base/errors.js';
-import { note } from '../output.js';
+import { PacelineError } from '../base/errors.js';
 import type { PeerAnswer } from './peer-program.js';
 
 /** The version that is measured against. */
@@ -36,10 +35,14 @@ function npm(): { command: string; args: string[]; shell: boolean } {
 
 /**
  * Installs the peer into `cacheFolder` unless it is there.
+ * @param options `onNote` hears once what is installed and where to.
  * @returns the path of its entry module.
  * @throws {PacelineError} `network` when npm fails, `platform` where it has no package.
  */
-export async function installPeer(cacheFolder: string, signal?: AbortSignal): Promise<string> {
+export async function installPeer(
+  cacheFolder: string,
+  { onNote, signal }: { readonly onNote: (text: string) => void; readonly signal?: AbortSignal },
+): Promise<string> {
   const folder = join(cacheFolder, 'peers', `node-llama-cpp-${peerVersion}`);
   const entry = join('node_modules', 'node-llama-cpp', 'dist', 'index.js');
   if (existsSync(join(folder, entry))) return join(folder, entry);
@@ -49,7 +52,7 @@ export async function installPeer(cacheFolder: string, signal?: AbortSignal): Pr
       hint: 'Leave out --vs.',
     });
   }
-  note(`installing node-llama-cpp ${peerVersion} into ${folder} ...`);
+  onNote(`installing node-llama-cpp ${peerVersion} into ${folder} ...`);
   const partial = `${folder}.${process.pid}`;
   await mkdir(partial, { recursive: true });
   await writeFile(join(partial, 'package.json'), '{"private": true}\n');

@@ -3,25 +3,41 @@ import { createHash } from 'node:crypto';
 import { createReadStream, statSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { basename } from 'node:path';
-import { errorCodes } from '../../base/errors.js';
-import { loadModel } from '../../engine/load.js';
-import { draftFilesOf, resolveModelPath } from '../../engine/model-path.js';
-import type { ModelInfo } from '../../engine/types.js';
-import { verifyPrompts } from '../../engine/verify/prompts.js';
+import { errorCodes } from '../base/errors.js';
+import { loadModel } from '../engine/load.js';
+import { draftFilesOf, resolveModelPath } from '../engine/model-path.js';
+import type { DraftKind, KvType, ModelInfo } from '../engine/types.js';
+import { verifyPrompts } from '../engine/verify/prompts.js';
 import {
   type NearTies,
   type VerifyDifference,
   type VerifyFlip,
   type VerifyOutcome,
   verifyModel,
-} from '../../engine/verify/verify.js';
-import { ggmlVersion } from '../../ggml/library.js';
-import type { VerifyFlags } from '../commands/verify.js';
-import { catchInterrupt } from '../interrupt.js';
-import { bold, print, printJson, snakeKeys } from '../output.js';
-import { packageVersion } from '../package-version.js';
-import { ProgressBar } from '../progress-bar.js';
-import { bytes, printable, table } from '../table.js';
+} from '../engine/verify/verify.js';
+import { ggmlVersion } from '../ggml/library.js';
+import { catchInterrupt } from './interrupt.js';
+import { bold, print, printJson, snakeKeys } from './output.js';
+import { packageVersion } from './package-version.js';
+import { ProgressBar } from './progress-bar.js';
+import { bytes, printable, table } from './table.js';
+
+/** Values of the flags of `verify`. */
+export interface VerifyFlags {
+  readonly gen: number;
+  readonly temps: readonly number[];
+  readonly seeds: readonly number[];
+  readonly threads?: readonly number[];
+  readonly chunks: readonly number[];
+  readonly draft?: readonly DraftKind[];
+  readonly draftModel?: readonly string[];
+  readonly prompts?: number;
+  readonly prompt?: readonly string[];
+  readonly tokensOnly?: boolean;
+  readonly tolerance?: number;
+  readonly kv?: KvType;
+  readonly json?: boolean;
+}
 
 interface HashedFile {
   readonly path: string;

@@ -5,8 +5,8 @@
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { packageRoot } from '../../base/paths.js';
-import type { Tokenizer } from '../../tokenizer/tokenizer.js';
+import { packageRoot } from '../base/paths.js';
+import type { Tokenizer } from '../tokenizer/tokenizer.js';
 
 /** Prompts of one kind. */
 export interface BenchText {

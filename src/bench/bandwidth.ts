@@ -1,6 +1,6 @@
 /** How fast decode reads weights and cache, beside what the memory can give at the same time. */
-import type { Model } from '../../engine/model.js';
-import { readGguf } from '../../gguf/reader.js';
+import type { Model } from '../engine/model.js';
+import { readGguf } from '../gguf/reader.js';
 import type { RunTimes } from './measure.js';
 import { median } from './statistics.js';
 
@@ -63,16 +63,4 @@ async function weightBytes(path: string): Promise<number> {
     sum += experts > 0 && name.includes('_exps.') ? (bytes * used) / experts : bytes;
   }
   return sum;
-}
-
-export function bandwidthText(found: BandwidthReport): string {
-  const read = `decode reads weights at ${found.decode_gb_s.toFixed(1)} GB/s`;
-  if (found.memory_gb_s === null || found.share === null || found.share_with_cache === null) {
-    return read;
-  }
-  const percent = (share: number) => `${(100 * share).toFixed(0)}%`;
-  return (
-    `${read}, ${percent(found.share)} of what memory gives (${found.memory_gb_s.toFixed(1)} GB/s); ` +
-    `with the KV cache ${percent(found.share_with_cache)}`
-  );
 }

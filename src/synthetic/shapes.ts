@@ -2,40 +2,23 @@
  * Shapes of well-known models, for speed alone: what a pass costs depends on shapes and types, not
  * on what the weights say. Says which tensors a model of a shape has and of which type.
  */
-import { PacelineError } from '../../base/errors.js';
-import { GgmlType } from '../../ggml/types.js';
+import { PacelineError } from '../base/errors.js';
+import { GgmlType } from '../ggml/types.js';
+import { type MatrixRole, type ModelShape, type TensorPlan, tensorsOf } from './architecture.js';
 
-export interface Shape {
+/** A shape by its name. */
+export interface Shape extends ModelShape {
   readonly name: string;
-  readonly architecture: 'qwen3' | 'olmoe';
-  readonly layers: number;
-  readonly embedding: number;
-  /** Width of the feed-forward network, or of each expert. */
-  readonly inner: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly headDim: number;
-  readonly vocabulary: number;
-  readonly context: number;
-  readonly ropeBase: number;
-  readonly epsilon: number;
-  /** Experts in all and for each token; 0 for a dense network. */
-  readonly experts: number;
-  readonly expertsUsed: number;
-  /** Whether the output uses the embedding's weights. */
-  readonly tied: boolean;
 }
 
 const qwen3 = {
   architecture: 'qwen3',
   kvHeads: 8,
   headDim: 128,
-  vocabulary: 151936,
+  vocab: 151936,
   context: 40960,
   ropeBase: 1e6,
   epsilon: 1e-6,
-  experts: 0,
-  expertsUsed: 0,
   tied: true,
 } as const;
 
@@ -52,12 +35,11 @@ const shapes: readonly Shape[] = [
     heads: 16,
     kvHeads: 16,
     headDim: 128,
-    vocabulary: 50304,
+    vocab: 50304,
     context: 4096,
     ropeBase: 1e4,
     epsilon: 1e-5,
-    experts: 64,
-    expertsUsed: 8,
+    experts: [64, 8],
     tied: false,
   },
   // Small enough for tests of everything around a model, and what to pad such a model to.
@@ -70,7 +52,7 @@ const shapes: readonly Shape[] = [
     heads: 4,
     kvHeads: 2,
     headDim: 16,
-    vocabulary: 512,
+    vocab: 512,
     context: 512,
   },
   {
@@ -82,7 +64,7 @@ const shapes: readonly Shape[] = [
     heads: 4,
     kvHeads: 2,
     headDim: 32,
-    vocabulary: 512,
+    vocab: 512,
     context: 512,
   },
 ];
@@ -101,10 +83,7 @@ export function shapeOf(name: string): Shape {
 }
 
 /** How a file is quantised: the type of its matrices, or a mix by role. */
-export type Mix = (
-  role: 'value' | 'down' | 'embedding' | 'output' | 'other',
-  layer: number,
-) => GgmlType;
+export type Mix = (role: MatrixRole, layer: number) => GgmlType;
 
 /** Types of the matrices by name: a plain type, or llama.cpp's mix `q4_k_m`. */
 export function mixOf(name: string, shape: Shape): Mix {
@@ -143,52 +122,15 @@ function q4KM(role: Parameters<Mix>[0], layer: number, shape: Shape): GgmlType {
   return GgmlType.Q4_K;
 }
 
-export interface TensorPlan {
-  readonly name: string;
-  readonly shape: readonly number[];
+/** A tensor and the type that it is stored as. */
+export interface TypedTensor extends TensorPlan {
   readonly type: GgmlType;
 }
 
 /** All tensors of a model of this shape, in the order of a file. */
-export function tensorsOf(shape: Shape, mix: Mix): TensorPlan[] {
-  const { embedding, inner, headDim, experts, vocabulary } = shape;
-  const queries = shape.heads * headDim;
-  const keys = shape.kvHeads * headDim;
-  const plan: TensorPlan[] = [];
-  const vector = (name: string, size: number): void => {
-    plan.push({ name, shape: [size], type: GgmlType.F32 });
-  };
-  const matrix = (name: string, extents: number[], role: Parameters<Mix>[0], layer = 0): void => {
-    plan.push({ name, shape: extents, type: mix(role, layer) });
-  };
-  matrix('token_embd.weight', [embedding, vocabulary], 'embedding');
-  for (let layer = 0; layer < shape.layers; layer++) {
-    const at = `blk.${layer}`;
-    vector(`${at}.attn_norm.weight`, embedding);
-    matrix(`${at}.attn_q.weight`, [embedding, queries], 'other', layer);
-    matrix(`${at}.attn_k.weight`, [embedding, keys], 'other', layer);
-    matrix(`${at}.attn_v.weight`, [embedding, keys], 'value', layer);
-    const whole = shape.architecture === 'olmoe';
-    vector(`${at}.attn_q_norm.weight`, whole ? queries : headDim);
-    vector(`${at}.attn_k_norm.weight`, whole ? keys : headDim);
-    matrix(`${at}.attn_output.weight`, [queries, embedding], 'other', layer);
-    vector(`${at}.ffn_norm.weight`, embedding);
-    if (experts === 0) {
-      matrix(`${at}.ffn_gate.weight`, [embedding, inner], 'other', layer);
-      matrix(`${at}.ffn_up.weight`, [embedding, inner], 'other', layer);
-      matrix(`${at}.ffn_down.weight`, [inner, embedding], 'down', layer);
-    } else {
-      plan.push({
-        name: `${at}.ffn_gate_inp.weight`,
-        shape: [embedding, experts],
-        type: GgmlType.F32,
-      });
-      matrix(`${at}.ffn_gate_exps.weight`, [embedding, inner, experts], 'other', layer);
-      matrix(`${at}.ffn_up_exps.weight`, [embedding, inner, experts], 'other', layer);
-      matrix(`${at}.ffn_down_exps.weight`, [inner, embedding, experts], 'down', layer);
-    }
-  }
-  vector('output_norm.weight', embedding);
-  if (!shape.tied) matrix('output.weight', [embedding, vocabulary], 'output');
-  return plan;
+export function typedTensorsOf(shape: ModelShape, mix: Mix): TypedTensor[] {
+  return [...tensorsOf(shape)].map((plan) => ({
+    ...plan,
+    type: plan.kind === 'matrix' ? mix(plan.role, plan.layer) : GgmlType.F32,
+  }));
 }

@@ -8,14 +8,14 @@
  * multiplications, the same cache for a token. The shape's output head is paid in blocks, since more
  * words would add logits.
  */
-import { PacelineError } from '../../base/errors.js';
-import type { OnProgress } from '../../base/progress.js';
-import { GgmlType, rowBytes, tensorBytes } from '../../ggml/types.js';
-import { type GgufFile, readGguf } from '../../gguf/reader.js';
-import { type GgufMetadataEntry, GgufValueType } from '../../gguf/types.js';
-import { type GgufTensorToWrite, writeGguf } from '../../gguf/writer.js';
-import { blockBytes, makePool, tensorData } from './random-model.js';
-import { mixOf, type Shape, shapeOf, tensorsOf } from './shapes.js';
+import { PacelineError } from '../base/errors.js';
+import type { OnProgress } from '../base/progress.js';
+import { GgmlType, rowBytes, tensorBytes } from '../ggml/types.js';
+import { type GgufFile, readGguf } from '../gguf/reader.js';
+import { type GgufMetadataEntry, GgufValueType } from '../gguf/types.js';
+import { type GgufTensorToWrite, writeGguf } from '../gguf/writer.js';
+import { blockBytes, makePool, tensorData } from './pools.js';
+import { mixOf, type Shape, shapeOf, typedTensorsOf } from './shapes.js';
 
 /** Costs of one token: bytes of weights, multiplications with them, values of the KV cache. */
 export interface TokenCost {
@@ -91,7 +91,7 @@ function costOf(
 
 function targetCost(shape: Shape): TokenCost {
   const cached = 2 * shape.layers * shape.kvHeads * shape.headDim;
-  return costOf(tensorsOf(shape, mixOf('q4_0', shape)), cached);
+  return costOf(typedTensorsOf(shape, mixOf('q4_0', shape)), cached);
 }
 
 interface PlannedTensor {

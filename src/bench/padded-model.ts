@@ -7,13 +7,13 @@ import { createReadStream, existsSync } from 'node:fs';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { PacelineError } from '../../base/errors.js';
-import type { OnProgress } from '../../base/progress.js';
-import { loadModel } from '../../engine/load.js';
-import type { Model } from '../../engine/model.js';
-import { verifyPrompts } from '../../engine/verify/prompts.js';
-import { readGguf } from '../../gguf/reader.js';
-import { type Padding, planPadding, writePadded } from './padding.js';
+import { PacelineError } from '../base/errors.js';
+import type { OnProgress } from '../base/progress.js';
+import { loadModel } from '../engine/load.js';
+import type { Model } from '../engine/model.js';
+import { verifyPrompts } from '../engine/verify/prompts.js';
+import { readGguf } from '../gguf/reader.js';
+import { type Padding, planPadding, writePadded } from '../synthetic/padding.js';
 
 /** Changes when the same model and shape would give other bytes. */
 const recipe = 1;

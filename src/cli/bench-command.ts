@@ -1,0 +1,83 @@
+/** Runs `paceline bench`: its flags as the options of a benchmark, and the report as asked for. */
+import { PacelineError } from '../base/errors.js';
+import { cacheFolder } from '../base/paths.js';
+import { runBench } from '../bench/bench.js';
+import type { TextKind } from '../bench/texts.js';
+import type { DraftKind, KvType } from '../engine/types.js';
+import { printBenchReport } from './bench-report.js';
+import { catchInterrupt } from './interrupt.js';
+import { note, printJson } from './output.js';
+import { ProgressBar } from './progress-bar.js';
+
+/** Values of the flags of `bench`. */
+export interface BenchFlags {
+  readonly prompt: number;
+  readonly gen: number;
+  readonly batch?: readonly number[];
+  readonly draft?: readonly DraftKind[];
+  readonly draftModel?: readonly string[];
+  readonly text?: string;
+  readonly texts: readonly TextKind[];
+  readonly temp: number;
+  readonly pad?: string;
+  readonly runs: number;
+  readonly shape?: string;
+  readonly type: string;
+  readonly vs?: 'node-llama-cpp';
+  readonly threads?: number;
+  readonly kv?: KvType;
+  readonly profile?: boolean;
+  readonly json?: boolean;
+}
+
+/** Runs the command. */
+export async function benchCommand(model: string | undefined, flags: BenchFlags): Promise<void> {
+  refuseContradictions(model, flags);
+  const { shape, type, draft } = flags;
+  const bar = new ProgressBar();
+  const interrupt = catchInterrupt();
+  try {
+    const report = await runBench({
+      model: shape === undefined ? (model ?? 'default') : { shape, type },
+      pad: flags.pad,
+      prompt: flags.prompt,
+      generate: flags.gen,
+      batches: flags.batch,
+      drafts: draft && {
+        kinds: draft,
+        models: flags.draftModel,
+        texts: flags.text === undefined ? flags.texts : { file: flags.text },
+        temperature: flags.temp,
+      },
+      rounds: flags.runs,
+      peer: flags.vs !== undefined,
+      threads: flags.threads,
+      kvType: flags.kv,
+      profile: flags.profile === true,
+      cacheFolder: cacheFolder(),
+      onNote: note,
+      onProgress: bar.onProgress,
+      signal: interrupt.signal,
+    });
+    bar.clear();
+    if (flags.json === true) await printJson(report);
+    else await printBenchReport(report);
+  } finally {
+    bar.clear();
+    interrupt.release();
+  }
+}
+
+function refuseContradictions(model: string | undefined, { shape, pad }: BenchFlags): void {
+  if (shape === undefined) return;
+  if (model !== undefined) {
+    throw new PacelineError('usage', 'Give a model or --shape, not both', {
+      hint: '--shape makes a model of its own.',
+    });
+  }
+  if (pad !== undefined) {
+    throw new PacelineError('usage', 'Give --pad or --shape, not both', {
+      hint: '--pad is for a model that says something, --shape for one that does not.',
+    });
+  }
+}

@@ -1,0 +1,249 @@
+/**
+ * What a model of some architecture and size consists of: its metadata, and its tensors with their
+ * shapes and the scales that make random values behave. Knows nothing of how a model computes: the
+ * layer of models is above, and refuses what does not fit it. A test compares the two lists of
+ * architectures.
+ */
+import { PacelineError } from '../base/errors.js';
+import type { GgufMetadataEntry } from '../gguf/types.js';
+import { f32, text, u32 } from './entries.js';
+
+/** Sizes of a model. Lengths count elements. */
+export interface ModelShape {
+  readonly architecture: string;
+  readonly layers: number;
+  readonly embedding: number;
+  /** Width of the feed-forward network, or of each expert. */
+  readonly inner: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly vocab: number;
+  readonly context: number;
+  readonly ropeBase: number;
+  readonly epsilon: number;
+  /** Whether the head uses the embedding's weights. */
+  readonly tied: boolean;
+  /** Experts and how many a token uses; llama only becomes a mixture with it. */
+  readonly experts?: readonly [count: number, used: number] | undefined;
+  /** q, k and v as one matrix. */
+  readonly fused?: boolean;
+  /** Biases on every projection that may have one (llama). */
+  readonly biases?: boolean;
+  /** Llama 3's tensor of frequency divisors, or the two of LongRoPE. */
+  readonly ropeFactors?: boolean | 'long and short';
+  /** Sliding window and its pattern (gemma3). */
+  readonly window?: readonly [size: number, pattern: number];
+}
+
+/** What tells an architecture's weights from another's. */
+export interface Traits {
+  /** Norms of queries and keys: none, over each head, or over all heads as one row. */
+  readonly queryNorms: 'none' | 'head' | 'whole';
+  /** Biases on q, k and v. */
+  readonly queryBiases: boolean;
+  /** Experts in place of the network. */
+  readonly mixture: boolean;
+  /** Norms behind attention and network as well. */
+  readonly postNorms: boolean;
+  /** A head of its own, always. */
+  readonly untied: boolean;
+}
+
+const plain: Traits = {
+  queryNorms: 'none',
+  queryBiases: false,
+  mixture: false,
+  postNorms: false,
+  untied: false,
+};
+
+const known: ReadonlyMap<string, Traits> = new Map<string, Traits>([
+  ['gemma3', { ...plain, queryNorms: 'head', postNorms: true }],
+  ['llama', plain],
+  ['olmoe', { ...plain, queryNorms: 'whole', mixture: true, untied: true }],
+  ['qwen2', { ...plain, queryBiases: true }],
+  ['qwen3', { ...plain, queryNorms: 'head' }],
+  ['qwen3moe', { ...plain, queryNorms: 'head', mixture: true }],
+]);
+
+/** Names of the architectures that can be made. */
+export const syntheticArchitectures: readonly string[] = [...known.keys()];
+
+/** @throws {PacelineError} `unsupported-architecture` for a name that is not in the list. */
+export function traitsOf(architecture: string): Traits {
+  const found = known.get(architecture);
+  if (found !== undefined) return found;
+  throw new PacelineError(
+    'unsupported-architecture',
+    `No model of ${architecture} can be made up`,
+    {
+      hint: 'Say in src/synthetic/architecture.ts what its weights are.',
+      details: { architecture },
+    },
+  );
+}
+
+/** What a matrix is for, as far as mixes of types go by it. */
+export type MatrixRole = 'value' | 'down' | 'embedding' | 'output' | 'other';
+
+/** A tensor to be made. */
+export interface TensorPlan {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** Matrices have the type that is asked for, all else is F32. */
+  readonly kind: 'matrix' | 'router' | 'norm' | 'bias' | 'divisors';
+  /** Of matrices; `other` elsewhere. */
+  readonly role: MatrixRole;
+  readonly layer: number;
+  /**
+   * Of matrices and routers: the standard deviation of values, times the root of a row's length. Of
+   * divisors: by how much each is larger than the one before.
+   */
+  readonly gain: number;
+}
+
+type Make = (
+  name: string,
+  shape: readonly number[],
+  gain?: number,
+  role?: MatrixRole,
+) => TensorPlan;
+
+/**
+ * All tensors of a model, in the order of a file. Gains are chosen so that attention is neither
+ * uniform nor one-hot and logits spread over several units.
+ * @throws {PacelineError} `unsupported-architecture`.
+ */
+export function* tensorsOf(shape: ModelShape): Generator<TensorPlan> {
+  const traits = traitsOf(shape.architecture);
+  const { embedding, vocab, headDim, tied } = shape;
+  const { matrix, norm, divisors } = makers(0);
+  // A tied table also is the head, which sets its scale; the branches then add little to it each, as
+  // in trained models, or else rounding would be amplified from layer to layer.
+  const tableGain = tied ? 3 : Math.sqrt(embedding) / 2;
+  yield matrix('token_embd.weight', [embedding, vocab], tableGain, 'embedding');
+  yield norm('output_norm.weight', [embedding]);
+  if (!tied) yield matrix('output.weight', [embedding, vocab], 3, 'output');
+  const half = [headDim / 2];
+  if (shape.ropeFactors === true) yield divisors('rope_freqs.weight', half, 1 / 8);
+  if (shape.ropeFactors === 'long and short') {
+    yield divisors('rope_factors_long.weight', half, 1 / 5);
+    yield divisors('rope_factors_short.weight', half, 1 / 50);
+  }
+  const branch = tied && !traits.postNorms ? 0.15 : 0.4;
+  for (let layer = 0; layer < shape.layers; layer++) {
+    yield* attentionTensors(shape, traits, layer, branch);
+    yield* networkTensors(shape, traits, layer, branch);
+  }
+}
+
+function makers(layer: number) {
+  const of =
+    (kind: TensorPlan['kind']): Make =>
+    (name, shape, gain = 1, role = 'other') => ({ name, shape, kind, role, layer, gain });
+  return {
+    matrix: of('matrix'),
+    router: of('router'),
+    norm: of('norm'),
+    bias: of('bias'),
+    divisors: of('divisors'),
+  };
+}
+
+function* attentionTensors(o: ModelShape, traits: Traits, layer: number, branch: number) {
+  const { matrix, norm, bias } = makers(layer);
+  const at = `blk.${layer}`;
+  const queries = o.heads * o.headDim;
+  const keys = o.kvHeads * o.headDim;
+  const withBias = o.biases === true || traits.queryBiases;
+  yield norm(`${at}.attn_norm.weight`, [o.embedding]);
+  if (o.fused) {
+    yield matrix(`${at}.attn_qkv.weight`, [o.embedding, queries + 2 * keys], 1.2);
+    if (withBias) yield bias(`${at}.attn_qkv.bias`, [queries + 2 * keys]);
+  } else {
+    yield matrix(`${at}.attn_q.weight`, [o.embedding, queries], 1.2);
+    yield matrix(`${at}.attn_k.weight`, [o.embedding, keys], 1.2);
+    yield matrix(`${at}.attn_v.weight`, [o.embedding, keys], 1, 'value');
+    if (withBias) {
+      yield bias(`${at}.attn_q.bias`, [queries]);
+      yield bias(`${at}.attn_k.bias`, [keys]);
+      yield bias(`${at}.attn_v.bias`, [keys]);
+    }
+  }
+  if (traits.queryNorms !== 'none') {
+    const whole = traits.queryNorms === 'whole';
+    yield norm(`${at}.attn_q_norm.weight`, [whole ? queries : o.headDim]);
+    yield norm(`${at}.attn_k_norm.weight`, [whole ? keys : o.headDim]);
+  }
+  yield matrix(`${at}.attn_output.weight`, [queries, o.embedding], branch);
+  if (o.biases) yield bias(`${at}.attn_output.bias`, [o.embedding]);
+}
+
+function* networkTensors(o: ModelShape, traits: Traits, layer: number, branch: number) {
+  const { matrix, router, norm, bias } = makers(layer);
+  const at = `blk.${layer}`;
+  const { embedding, inner } = o;
+  if (traits.postNorms) {
+    yield norm(`${at}.post_attention_norm.weight`, [embedding]);
+    yield norm(`${at}.post_ffw_norm.weight`, [embedding]);
+  }
+  yield norm(`${at}.ffn_norm.weight`, [embedding]);
+  if (o.experts === undefined) {
+    yield matrix(`${at}.ffn_gate.weight`, [embedding, inner], 1.5);
+    yield matrix(`${at}.ffn_up.weight`, [embedding, inner]);
+    yield matrix(`${at}.ffn_down.weight`, [inner, embedding], branch, 'down');
+    if (o.biases) {
+      yield bias(`${at}.ffn_gate.bias`, [inner]);
+      yield bias(`${at}.ffn_up.bias`, [inner]);
+      yield bias(`${at}.ffn_down.bias`, [embedding]);
+    }
+  } else {
+    const [experts] = o.experts;
+    yield router(`${at}.ffn_gate_inp.weight`, [embedding, experts], 2);
+    yield matrix(`${at}.ffn_gate_exps.weight`, [embedding, inner, experts], 1.5);
+    yield matrix(`${at}.ffn_up_exps.weight`, [embedding, inner, experts]);
+    yield matrix(`${at}.ffn_down_exps.weight`, [inner, embedding, experts], branch, 'down');
+  }
+}
+
+/** Metadata of a model, with a vocabulary and further or replacing entries without their prefixes. */
+export function metadataOf(
+  o: ModelShape,
+  name: string,
+  vocabulary: Readonly<Record<string, GgufMetadataEntry>>,
+  further: Readonly<Record<string, GgufMetadataEntry>> = {},
+): Map<string, GgufMetadataEntry> {
+  const own: Record<string, GgufMetadataEntry> = {
+    context_length: u32(o.context),
+    embedding_length: u32(o.embedding),
+    block_count: u32(o.layers),
+    feed_forward_length: u32(o.inner),
+    'attention.head_count': u32(o.heads),
+    'attention.head_count_kv': u32(o.kvHeads),
+    'attention.key_length': u32(o.headDim),
+    'attention.value_length': u32(o.headDim),
+    'attention.layer_norm_rms_epsilon': f32(o.epsilon),
+    'rope.freq_base': f32(o.ropeBase),
+    vocab_size: u32(o.vocab),
+  };
+  if (o.experts !== undefined) {
+    own.expert_count = u32(o.experts[0]);
+    own.expert_used_count = u32(o.experts[1]);
+    if (o.architecture === 'qwen3moe') own.expert_feed_forward_length = u32(o.inner);
+  }
+  if (o.window !== undefined) {
+    own['attention.sliding_window'] = u32(o.window[0]);
+    own['attention.sliding_window_pattern'] = u32(o.window[1]);
+  }
+  Object.assign(own, further);
+  const entries = new Map([
+    ['general.architecture', text(o.architecture)],
+    ['general.name', text(name)],
+  ]);
+  for (const [key, entry] of Object.entries(own)) entries.set(`${o.architecture}.${key}`, entry);
+  for (const [key, entry] of Object.entries(vocabulary)) {
+    entries.set(`tokenizer.ggml.${key}`, entry);
+  }
+  return entries;
+}

@@ -1,0 +1,140 @@
+/**
+ * Small GGUF models with random weights: any of the supported architectures in any size and type,
+ * every value drawn anew. The same options give the same bytes. For large ones see `shape-model.ts`.
+ */
+import { loadGgml } from '../ggml/library.js';
+import { GgmlType, isQuantized, tensorBytes, typeTraits } from '../ggml/types.js';
+import type { GgufMetadataEntry } from '../gguf/types.js';
+import type { GgufContent } from '../gguf/writer.js';
+import {
+  type ModelShape,
+  metadataOf,
+  type TensorPlan,
+  tensorsOf,
+  traitsOf,
+} from './architecture.js';
+import { sentencePieceVocabulary } from './vocabularies.js';
+
+/** Sizes have small defaults; `vocab` is at least 320. */
+export interface RandomModelOptions extends Partial<Omit<ModelShape, 'architecture'>> {
+  /** One of `syntheticArchitectures`. */
+  readonly architecture: string;
+  /** Type of the matrices; vectors and routers stay F32. Default F32. */
+  readonly type?: GgmlType;
+  /** Type of the token table, when it differs. */
+  readonly tableType?: GgmlType;
+  readonly seed?: number;
+  /** Further or replacing metadata, without the architecture's prefix. */
+  readonly metadata?: Readonly<Record<string, GgufMetadataEntry>>;
+  /** Changes or drops (undefined) a tensor before it is written. */
+  readonly change?: (tensor: RandomTensor) => RandomTensor | undefined;
+}
+
+export interface RandomTensor {
+  readonly name: string;
+  readonly type: GgmlType;
+  readonly shape: readonly number[];
+  readonly values: Float32Array;
+}
+
+/** Numbers with a normal distribution, from a small counter-based generator. */
+export function randomNormal(seed: number): () => number {
+  let state = seed >>> 0;
+  const uniform = () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+  return () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
+}
+
+/** Whole defaults of the sizes. */
+function shapeFor(o: RandomModelOptions): ModelShape {
+  const { untied, mixture, queryNorms } = traitsOf(o.architecture);
+  const heads = o.heads ?? 4;
+  return {
+    layers: 3,
+    embedding: 256,
+    inner: 512,
+    headDim: 64,
+    kvHeads: queryNorms === 'whole' ? heads : 2,
+    vocab: 331,
+    context: 512,
+    ropeBase: 10000,
+    epsilon: 1e-6,
+    experts: mixture ? [8, 3] : undefined,
+    ...o,
+    heads,
+    tied: !untied && (o.tied ?? true),
+  };
+}
+
+/**
+ * The model as content for the writer.
+ * @throws {PacelineError} `unsupported-architecture`.
+ */
+export function randomModel(options: RandomModelOptions): GgufContent {
+  const { architecture, seed = 1, type = GgmlType.F32, change = (tensor) => tensor } = options;
+  const shape = shapeFor(options);
+  const tensors = [...tensorsOf(shape)].map((plan, index) =>
+    change({
+      name: plan.name,
+      type: typeOf(plan, type, options.tableType),
+      shape: plan.shape,
+      values: valuesOf(plan, seed * 1000 + index),
+    }),
+  );
+  return {
+    metadata: metadataOf(
+      shape,
+      `random ${architecture}`,
+      sentencePieceVocabulary(shape.vocab),
+      options.metadata,
+    ),
+    tensors: tensors
+      .filter((tensor) => tensor !== undefined)
+      .map(({ name, type: stored, shape: extents, values }) => ({
+        name,
+        type: stored,
+        shape: extents,
+        data: encodeValues(stored, extents, values),
+      })),
+  };
+}
+
+function typeOf({ kind, role }: TensorPlan, type: GgmlType, tableType = type): GgmlType {
+  if (kind !== 'matrix') return GgmlType.F32;
+  return role === 'embedding' ? tableType : type;
+}
+
+function valuesOf({ kind, gain, shape }: TensorPlan, seed: number): Float32Array {
+  const random = randomNormal(seed);
+  const scale = gain / Math.sqrt(shape[0] ?? 1);
+  const value = {
+    matrix: () => random() * scale,
+    router: () => random() * scale,
+    norm: () => 1 + 0.2 * random(),
+    bias: () => 0.3 * random(),
+    divisors: (at: number) => 1 + at * gain,
+  }[kind];
+  const length = shape.reduce((a, b) => a * b, 1);
+  return Float32Array.from({ length }, (_, at) => value(at));
+}
+
+/** Values as bytes of a type, quantised by ggml. */
+export function encodeValues(
+  type: GgmlType,
+  shape: readonly number[],
+  values: Float32Array,
+): Uint8Array {
+  if (type === GgmlType.F32)
+    return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  const row = shape[0] as number;
+  if (isQuantized(type) && row % typeTraits(type).blockSize !== 0) {
+    throw new RangeError(`Rows of ${row} cannot be stored as ${typeTraits(type).name}`);
+  }
+  const bytes = new Uint8Array(tensorBytes(type, shape));
+  loadGgml().base.ggml_quantize_chunk(type, values, bytes, 0, values.length / row, row, 0);
+  return bytes;
+}

@@ -1,0 +1,77 @@
+/**
+ * Writes a model of a named shape with random weights: its text is noise, its speed is that of the
+ * real one. The same shape and type give the same bytes.
+ */
+import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { OnProgress } from '../base/progress.js';
+import { type GgmlType, tensorBytes } from '../ggml/types.js';
+import { writeGguf } from '../gguf/writer.js';
+import { metadataOf } from './architecture.js';
+import { text, u32 } from './entries.js';
+import { blockBytes, makePool, tensorData } from './pools.js';
+import { mixOf, shapeOf, typedTensorsOf } from './shapes.js';
+import { byteLevelVocabulary } from './vocabularies.js';
+
+/** Changes when the same shape and type would give other bytes. */
+const recipe = 2;
+
+export interface ShapeModelOptions {
+  readonly onProgress?: OnProgress;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Writes a random model to `path`.
+ * @throws {PacelineError} `usage` for unknown names, `io`, `aborted`.
+ */
+export async function writeShapeModel(
+  path: string,
+  shapeName: string,
+  typeName: string,
+  options: ShapeModelOptions = {},
+): Promise<void> {
+  const shape = shapeOf(shapeName);
+  const pools = new Map<GgmlType, Uint8Array>();
+  const poolOf = (type: GgmlType): Uint8Array => {
+    const pool = pools.get(type) ?? makePool(type);
+    pools.set(type, pool);
+    return pool;
+  };
+  const tensors = typedTensorsOf(shape, mixOf(typeName, shape)).map((tensor, index) => ({
+    name: tensor.name,
+    type: tensor.type,
+    shape: tensor.shape,
+    data: () =>
+      tensor.kind === 'norm'
+        ? new Uint8Array(new Float32Array(tensor.shape[0] ?? 0).fill(1).buffer)
+        : tensorData(
+            poolOf(tensor.type),
+            tensorBytes(tensor.type, tensor.shape),
+            blockBytes(tensor.type),
+            index + 1,
+          ),
+  }));
+  const name = `random ${shape.name} ${typeName}`;
+  const metadata = metadataOf(shape, name, byteLevelVocabulary(shape.vocab));
+  metadata.set('general.finetune', text('base'));
+  metadata.set('general.quantization_version', u32(2));
+  await writeGguf(path, { metadata, tensors }, options);
+}
+
+/** The random model of a shape and type in the cache folder, made when first needed. */
+export async function cachedShapeModel(
+  cacheFolder: string,
+  shapeName: string,
+  typeName: string,
+  options: ShapeModelOptions = {},
+): Promise<string> {
+  mixOf(typeName, shapeOf(shapeName));
+  const folder = join(cacheFolder, 'shapes');
+  const path = join(folder, `${shapeName}-${typeName}-${recipe}.gguf`);
+  if (existsSync(path)) return path;
+  await mkdir(folder, { recursive: true });
+  await writeShapeModel(path, shapeName, typeName, options);
+  return path;
+}

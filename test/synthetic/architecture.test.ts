@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { PacelineError } from '../../src/base/errors.js';
+import { GgmlType } from '../../src/ggml/types.js';
+import { encodeGguf } from '../../src/gguf/writer.js';
+import { supportedArchitectures } from '../../src/models/registry.js';
+import { syntheticArchitectures } from '../../src/synthetic/architecture.js';
+import { randomModel } from '../../src/synthetic/random-model.js';
+import { mixOf, shapeOf, typedTensorsOf } from '../../src/synthetic/shapes.js';
+
+test('every architecture that can be loaded can be made up, and no other', () => {
+  assert.deepEqual([...syntheticArchitectures].sort(), [...supportedArchitectures].sort());
+  assert.throws(
+    () => randomModel({ architecture: 'abacus' }),
+    (error) => PacelineError.is(error) && error.code === 'unsupported-architecture',
+  );
+});
+
+test('the same options give the same bytes, another seed gives others', async () => {
+  const sizes = { layers: 1, embedding: 64, inner: 64, heads: 2, headDim: 32 };
+  const bytes = (seed: number) =>
+    encodeGguf(randomModel({ architecture: 'qwen3moe', ...sizes, seed, type: GgmlType.Q8_0 }));
+  const first = await bytes(1);
+  assert.deepEqual(await bytes(1), first);
+  assert.notDeepEqual(await bytes(2), first);
+});
+
+test('mixes give types to matrices alone', () => {
+  const shape = shapeOf('olmoe-1b-7b');
+  const tensors = typedTensorsOf(shape, mixOf('q4_k_m', shape));
+  const typeOf = (name: string) => tensors.find((tensor) => tensor.name === name)?.type;
+  assert.equal(typeOf('output.weight'), GgmlType.Q6_K);
+  assert.equal(typeOf('blk.0.attn_v.weight'), GgmlType.Q6_K);
+  assert.equal(typeOf('blk.2.attn_v.weight'), GgmlType.Q4_K);
+  assert.equal(typeOf('blk.0.ffn_gate_inp.weight'), GgmlType.F32);
+  assert.equal(typeOf('blk.0.attn_q_norm.weight'), GgmlType.F32);
+});
