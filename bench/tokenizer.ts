@@ -1,12 +1,12 @@
 /**
  * Speed of a tokenizer, as JSON: building it, encoding prose, code and uniform texts, decoding.
- * Usage: tsx bench/tokenizer.ts [vocabulary.gguf]   (default: Qwen 2 of the reference material)
+ * Usage: tsx bench/tokenizer.ts [vocabulary.gguf]   (default: that of Qwen 2)
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { readGguf } from '../src/gguf/reader.js';
 import { StreamingDetokenizer } from '../src/tokenizer/detokenizer.js';
 import { createTokenizer, type Tokenizer } from '../src/tokenizer/tokenizer.js';
-import { sharedFile } from '../test/support/shared.js';
+import { vocabularyFile } from '../test/support/vocabularies.js';
 
 const megabyte = 1_000_000;
 
@@ -49,7 +49,7 @@ function speed(build: () => Tokenizer, text: string) {
   };
 }
 
-const path = process.argv[2] ?? sharedFile('vocab', 'ggml-vocab-qwen2.gguf');
+const path = process.argv[2] ?? vocabularyFile('qwen2');
 const start = performance.now();
 const file = await readGguf(path);
 const read = performance.now() - start;

@@ -7,8 +7,8 @@ import { writeGguf } from '../../src/gguf/writer.js';
 import { mixOf, shapeOf, typedTensorsOf } from '../../src/synthetic/shapes.js';
 import { jsonOf, paceline } from '../support/cli.js';
 import { randomDflash, randomModelWithMtp } from '../support/random-drafters.js';
-import { sharedFile } from '../support/shared.js';
 import { changedModel, temporaryFile, tinyModel } from '../support/tiny-model.js';
+import { vocabularyFile } from '../support/vocabularies.js';
 
 interface InspectJson {
   readonly architecture: string;
@@ -82,7 +82,7 @@ test('inspect --all lists metadata and tensors; a vocabulary alone is fine, too'
   assert.equal(metadata?.['qwen3.block_count'], 2);
   assert.deepEqual(metadata?.['tokenizer.ggml.tokens'], { type: 'string[]', length: 512 });
   assert.ok(tensor_list?.some(({ name }) => name === 'blk.1.ffn_down.weight'));
-  const vocabulary = await paceline(['inspect', sharedFile('vocab', 'ggml-vocab-llama-spm.gguf')]);
+  const vocabulary = await paceline(['inspect', vocabularyFile('llama-spm')]);
   assert.equal(vocabulary.code, 0);
   assert.match(vocabulary.stdout, /tokenizer +llama.* 32000 tokens/);
 });

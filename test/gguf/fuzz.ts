@@ -5,16 +5,14 @@
  * bytes, sees the same. Mutations are a function of the seed.
  */
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
 import { PacelineError } from '../../src/base/errors.js';
 import { type GgufFile, readGgufFrom } from '../../src/gguf/reader.js';
 import { type ByteSource, memorySource } from '../../src/gguf/source.js';
 import { type GgufMetadataEntry, GgufValueType } from '../../src/gguf/types.js';
 import { ggufValue } from '../../src/gguf/values.js';
 import { encodeGguf } from '../../src/gguf/writer.js';
-import { sharedFile } from '../support/shared.js';
+import { vocabularyFile, vocabularyNames } from '../support/vocabularies.js';
 import { readWithGgml } from './oracle.js';
 import {
   checkConsistent,
@@ -219,9 +217,8 @@ async function makeBases(): Promise<Base[]> {
   const second = await encodeGguf({ metadata: part(1), tensors: everyTensor });
   add('part of a split model', 15, second, new Map([['m-00001-of-00002.gguf', first]]));
 
-  const folder = dirname(sharedFile('vocab', 'ggml-vocab-gpt-2.gguf'));
-  for (const name of readdirSync(folder).filter((file) => file.endsWith('.gguf'))) {
-    const bytes = await readFile(join(folder, name));
+  for (const name of vocabularyNames) {
+    const bytes = await readFile(vocabularyFile(name));
     // Whole where that is quick, its beginning, and a version with short lists and with tensors.
     if (bytes.length < 2_000_000) add(name, 1, bytes);
     add(`${name}, first 4 KB`, 3, bytes.subarray(0, 4096));

@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
 import { mkdir, readFile, truncate, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { readGguf } from '../../src/gguf/reader.js';
 import { partPath } from '../../src/gguf/split.js';
 import { ggufValue } from '../../src/gguf/values.js';
 import { encodeGguf, writeGguf } from '../../src/gguf/writer.js';
-import { sharedFile } from '../support/shared.js';
+import { vocabularyFile, vocabularyNames } from '../support/vocabularies.js';
 import { entry, rawFile, tensor, u8, u32 } from './raw.js';
 import {
   checkConsistent,
@@ -145,18 +144,16 @@ test('getters give what was asked for or name key, finding and file', async () =
 });
 
 test('all reference vocabularies are read', async () => {
-  const folder = dirname(sharedFile('vocab', 'ggml-vocab-gpt-2.gguf'));
-  const names = readdirSync(folder).filter((name) => name.endsWith('.gguf'));
-  assert.ok(names.length >= 6);
-  for (const name of names) {
-    await using file = await readGguf(join(folder, name));
+  for (const name of vocabularyNames) {
+    const path = vocabularyFile(name);
+    await using file = await readGguf(path);
     const tokens = file.stringArray('tokenizer.ggml.tokens');
     assert.ok(tokens.length >= 32000 && tokens.every((token) => typeof token === 'string'), name);
     assert.equal(file.numberArray('tokenizer.ggml.token_type').length, tokens.length);
     // Read and written again, the bytes are those of the reference writer.
     const { metadata } = file;
     const again = await encodeGguf({ metadata, tensors: [] });
-    assert.ok(Buffer.from(again).equals(await readFile(join(folder, name))), name);
+    assert.ok(Buffer.from(again).equals(await readFile(path)), name);
   }
 });
 
@@ -281,8 +278,7 @@ test('a file that shrinks after it was opened is an error, as is reading after c
 
 test('an aborted read stops', async () => {
   const signal = AbortSignal.abort();
-  const path = sharedFile('vocab', 'ggml-vocab-gpt-2.gguf');
-  await assert.rejects(readGguf(path, { signal }), { code: 'aborted' });
+  await assert.rejects(readGguf(vocabularyFile('gpt-2'), { signal }), { code: 'aborted' });
 });
 
 test('a boolean key keeps its type through the raw bytes', async () => {

@@ -7,7 +7,7 @@ import { summarize } from '../../src/gguf/summary.js';
 import type { GgufMetadataEntry } from '../../src/gguf/types.js';
 import { ggufValue } from '../../src/gguf/values.js';
 import { encodeGguf } from '../../src/gguf/writer.js';
-import { sharedFile } from '../support/shared.js';
+import { vocabularyFile } from '../support/vocabularies.js';
 import { patterned, readBytes } from './support.js';
 
 /** A model's header: architecture, integers by short key, and further entries. */
@@ -189,7 +189,7 @@ test('what the header does not tell is undefined', async () => {
 });
 
 test('a real vocabulary without weights is summed up', async () => {
-  await using file = await readGguf(sharedFile('vocab', 'ggml-vocab-gemma-4.gguf'));
+  await using file = await readGguf(vocabularyFile('gemma-4'));
   const summary = summarize(file);
   assert.equal(summary.architecture, 'gemma4');
   assert.equal(summary.parameters, 0);

@@ -9,6 +9,7 @@ import { metadataFromRecord } from '../../src/tokenizer/metadata.js';
 import { strftime } from '../../src/tokenizer/strftime.js';
 import { createTokenizer } from '../../src/tokenizer/tokenizer.js';
 import { sharedFile } from '../support/shared.js';
+import { vocabularyFile } from '../support/vocabularies.js';
 import { randomNumbers, randomText } from './random-text.js';
 import { byteLevel, sentencePiece, tokenType } from './support.js';
 
@@ -203,7 +204,7 @@ test('dates are written as Python writes them in English', () => {
 });
 
 test('the template of a real file', async () => {
-  await using file = await readGguf(sharedFile('vocab', 'ggml-vocab-qwen2.gguf'));
+  await using file = await readGguf(vocabularyFile('qwen2'));
   const tokenizer = createTokenizer(file);
   const chat = createChatTemplate(file, tokenizer);
   assert.equal(chat.origin, 'model');

@@ -10,14 +10,12 @@ import { writeGguf } from '../../src/gguf/writer.js';
 import { preTokenizerNames } from '../../src/tokenizer/pre-tokenizers.js';
 import { createTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.js';
 import { wellFormed } from '../../src/tokenizer/unicode.js';
-import { sharedFile } from '../support/shared.js';
+import { vocabularyFile, vocabularyNames } from '../support/vocabularies.js';
 import { OracleVocabulary } from './libllama-vocabulary.js';
 import { randomNumbers, randomText } from './random-text.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'paceline-tokenizer-'));
 after(() => rmSync(folder, { recursive: true }));
-
-const vocabularyFile = (name: string) => sharedFile('vocab', `ggml-vocab-${name}.gguf`);
 
 /** Writes the file's metadata with some values changed; returns the new file's path. */
 async function rewrite(
@@ -65,13 +63,13 @@ function compareDecoding(tokenizer: Tokenizer, oracle: OracleVocabulary, ids: nu
 }
 
 describe('random texts in real vocabularies', () => {
-  for (const name of ['deepseek-llm', 'gemma-4', 'gpt-2', 'llama-bpe', 'llama-spm', 'qwen2']) {
+  for (const name of vocabularyNames) {
     test(name, () => compare(vocabularyFile(name), 250));
   }
 });
 
 describe('the tokens of real vocabularies', () => {
-  for (const name of ['deepseek-llm', 'gpt-2', 'llama-spm', 'qwen2']) {
+  for (const name of ['deepseek-llm', 'gpt-2', 'llama-spm', 'qwen2'] as const) {
     test(name, async () => {
       const path = vocabularyFile(name);
       await using file = await readGguf(path);
