@@ -9,9 +9,7 @@ import { PacelineError } from '../base/errors.js';
 import { Drafting } from '../decode/drafting.js';
 import { resolveSampling } from '../decode/settings.js';
 import { Finish } from '../decode/stop.js';
-import { generate } from '../engine/generation.js';
 import type { Model } from '../engine/model.js';
-import { finished } from '../engine/session.js';
 import type { DraftKind, Generation } from '../engine/types.js';
 import type { BenchRow } from './report.js';
 import { median, spread } from './statistics.js';
@@ -165,23 +163,26 @@ interface ContinueOptions {
   readonly signal: AbortSignal | undefined;
 }
 
-/** One text, from a sequence and drafters that know nothing yet. */
+/** One text, from a state and drafters that know nothing yet. */
 async function continueText(
   { runtime }: Model,
   prompt: readonly number[],
   { kind, written, tokens, temperature, signal }: ContinueOptions,
 ): Promise<Generation> {
-  const sequence = runtime.createSequence();
   // Only the drafters in question see the prompt: the others' features cost time too.
   const sources = runtime.drafterSources.filter(({ name }) => kind === 'auto' || name === kind);
-  const drafters = sources.map((source) => source.open({ state: sequence.cache }));
+  const text = runtime.createText({ drafterSources: sources });
   try {
-    const stream = generate({
-      sequence,
+    const job = runtime.generate({
+      text,
       prompt,
       settings: resolveSampling({ temperature, seed, topK: 0, topP: 1 }),
       finish: new Finish({ endTokens: new Set(), maxTokens: tokens, stop: [], toText: () => '' }),
-      drafting: new Drafting({ drafters, mode: kind, experience: runtime.draftExperience }),
+      drafting: new Drafting({
+        drafters: text.drafters,
+        mode: kind,
+        experience: runtime.draftExperience,
+      }),
       draftKind: kind,
       prefillChunk: runtime.prefillChunk,
       signal,
@@ -190,10 +191,9 @@ async function continueText(
         if (token !== undefined) logits[token] = peak;
       },
     });
-    return await finished(stream);
+    return await job.finish();
   } finally {
-    for (const drafter of drafters) drafter.dispose();
-    runtime.release(sequence);
+    runtime.release(text);
   }
 }
 

@@ -32,15 +32,14 @@ export async function measureRun(
   signal?: AbortSignal,
 ): Promise<RunTimes> {
   const { runtime } = model;
-  const sequence = runtime.createSequence();
+  const text = runtime.createText();
   try {
-    const pass = { chunk: runtime.prefillChunk, signal };
     const started = performance.now();
-    if (prompt.length > 1) await sequence.prefill(prompt.slice(0, -1), pass);
+    if (prompt.length > 1) await runtime.prefill(text, prompt.slice(0, -1), { signal });
     const prefilled = performance.now();
     const history = [...prompt];
     const step = async (): Promise<void> => {
-      const { logits } = await sequence.run(history.slice(-1), { signal });
+      const { logits } = await runtime.run(text, history.slice(-1), { signal });
       const context = { position: history.length, history, settings };
       history.push(sampleToken(logitsOf(logits), context).token);
     };
@@ -53,7 +52,7 @@ export async function measureRun(
       tokens: generate,
     };
   } finally {
-    sequence.dispose();
+    runtime.release(text);
   }
 }
 
@@ -73,23 +72,23 @@ export async function measureBatches(
   signal?: AbortSignal,
 ): Promise<number[][]> {
   const { runtime } = model;
-  const sequence = runtime.createSequence();
+  const text = runtime.createText();
   try {
-    await sequence.prefill(prompt, { chunk: runtime.prefillChunk, signal });
+    await runtime.prefill(text, prompt, { signal });
     const times: number[][] = batches.map(() => []);
     for (let round = 0; round < rounds; round++) {
       for (const [index, batch] of batches.entries()) {
         const tokens = Array.from({ length: batch }, (_, at) => prompt[at % prompt.length] ?? 0);
         for (let pass = 0; pass <= passesInTurn; pass++) {
           const started = performance.now();
-          await sequence.run(tokens, { outputs: 'all', signal });
+          await runtime.run(text, tokens, { outputs: 'all', signal });
           if (pass > 0) times[index]?.push(performance.now() - started);
-          sequence.truncate(prompt.length);
+          text.truncate(prompt.length);
         }
       }
     }
     return times;
   } finally {
-    sequence.dispose();
+    runtime.release(text);
   }
 }

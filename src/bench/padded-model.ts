@@ -178,14 +178,12 @@ async function answers(path: string, options: Options, threads: number | undefin
 }
 
 async function lastLogits({ runtime, tokenizer }: Model, prompt: string): Promise<Buffer> {
-  const sequence = runtime.createSequence();
+  const text = runtime.createText();
   try {
-    const { logits } = await sequence.prefill(tokenizer.encode(prompt), {
-      chunk: runtime.prefillChunk,
-    });
+    const { logits } = await runtime.prefill(text, tokenizer.encode(prompt));
     const row = logits.at(-1) ?? new Float32Array(0);
     return Buffer.from(new Uint8Array(row.buffer, row.byteOffset, row.byteLength));
   } finally {
-    runtime.release(sequence);
+    runtime.release(text);
   }
 }

@@ -29,23 +29,23 @@ export async function profilePass(
   const past = prompt.length;
   /** One round is not counted. */
   const passes = async (): Promise<number[]> => {
-    const sequence = runtime.createSequence();
+    const text = runtime.createText();
     try {
-      if (past > 0) await sequence.prefill(prompt, { chunk: runtime.prefillChunk, signal });
+      if (past > 0) await runtime.prefill(text, prompt, { signal });
       const times: number[] = [];
       for (let round = 0; round <= rounds; round++) {
-        const { passMs } = await sequence.run(tokens, { outputs: 'all', signal });
+        const { passMs } = await runtime.run(text, tokens, { outputs: 'all', signal });
         if (round > 0) times.push(passMs);
-        sequence.truncate(past);
+        text.truncate(past);
       }
       return times;
     } finally {
-      runtime.release(sequence);
+      runtime.release(text);
     }
   };
   try {
     const times = await passes();
-    // A new sequence has graphs of its own, which the profiler sees from the first tensor on.
+    // Graphs are made anew for a profiler, which sees them from the first tensor on.
     backend.profiler = profiler;
     await passes();
     const merged = mergeRuns(profiler.runs.slice(-rounds));

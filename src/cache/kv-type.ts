@@ -3,7 +3,7 @@
  * rows that its layers keep.
  */
 import { PacelineError } from '../base/errors.js';
-import { type CacheRows, rowsFit } from '../ggml/cache-rows.js';
+import { type RowShape, rowsFit } from '../ggml/cache-rows.js';
 import { GgmlType } from '../ggml/types.js';
 
 /** `i16`: 16-bit integers with a scale for each head and position. */
@@ -29,8 +29,8 @@ const integerPaths: readonly (string | undefined)[] = ['amx', 'avx512'];
  * f16 and round less, unless one element of a head is far larger than the others.
  * @param path that of the native kernels; undefined where there are none.
  */
-export function usualKvType(layout: readonly CacheRows[], path: string | undefined): KvType {
-  const kept = layout.some(({ kRow }) => kRow > 0);
+export function usualKvType(layout: readonly RowShape[], path: string | undefined): KvType {
+  const kept = layout.some(({ keys }) => keys > 0);
   return integerPaths.includes(path) && kept && layout.every((rows) => rowsFit(GgmlType.I16, rows))
     ? 'i16'
     : 'f16';
@@ -42,18 +42,18 @@ export function usualKvType(layout: readonly CacheRows[], path: string | undefin
  */
 export function chooseKvType(
   wanted: KvType | undefined,
-  layout: readonly CacheRows[],
+  layout: readonly RowShape[],
   path: string | undefined,
 ): KvType {
   if (wanted === undefined) return usualKvType(layout, path);
   const hint = 'Use the f16 KV cache (--kv f16).';
   const misfit = layout.find((rows) => !rowsFit(cacheType(wanted), rows));
   if (misfit !== undefined) {
-    const { heads, kRow, vRow } = misfit;
+    const { heads, keys, values } = misfit;
     const why =
       wanted === 'i16'
-        ? `its heads of ${kRow / heads} elements are not a multiple of 64 up to 256`
-        : `its heads of ${kRow / heads} and ${vRow / heads} elements are not whole blocks`;
+        ? `its heads of ${keys / heads} elements are not a multiple of 64 up to 256`
+        : `its heads of ${keys / heads} and ${values / heads} elements are not whole blocks`;
     throw new PacelineError('usage', `This model's KV cache can't be ${wanted}: ${why}`, {
       hint,
       details: { kvType: wanted, ...misfit },

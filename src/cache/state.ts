@@ -1,27 +1,65 @@
 /**
- * The one protocol that every kind of per-sequence state follows: attention rows, and later sliding
- * windows, recurrent state, compressed rows and what a drafter keeps. The engine moves sequences
- * around through it and never asks what kind it holds.
+ * The one protocol that every kind of per-sequence state follows: attention rows, sliding windows,
+ * recurrent state, compressed rows. The engine moves texts around through it and never asks what
+ * kind it holds.
+ *
+ * The course of a pass: `begin` makes room for its rows, the graph writes them, `commit` says how
+ * many of them belong to the text. Whatever cannot be undone is kept apart until then.
  */
-export interface SequenceState {
+import type { SequenceTensors } from '../models/model.js';
+
+export interface SequenceState extends SequenceTensors, Disposable {
   /** Tokens that the state has seen; the next one gets this position. */
   readonly length: number;
+  /** Positions that fit. */
+  readonly capacity: number;
   /** Memory held, in bytes. */
   readonly bytes: number;
-  /** Makes room for `count` more tokens. @throws {PacelineError} `context-overflow`, `memory`. */
-  reserve(count: number): void;
-  /** Counts `count` tokens, whose rows a pass has just written, as seen. */
-  append(count: number): void;
+  /** Whether every length up to the present one can be gone back to. */
+  readonly canGoBack: boolean;
   /**
-   * Forgets every token at position `length` and after. Returns false, and changes nothing, when
-   * this kind of state can't go back that far; the caller then starts over.
+   * Most rows of a pass of which `commit` may keep some and undo others; of a longer pass it keeps
+   * all or none.
    */
-  truncate(length: number): boolean;
-  /** The state as bytes that `restore` of a fresh state of the same model takes back. */
-  snapshot(): Uint8Array;
-  /** @throws {PacelineError} `broken-file` when the bytes are of another model or damaged. */
-  restore(bytes: Uint8Array): void;
-  /** An independent copy. */
+  readonly mostProvisional: number;
+  /** The rows of the next pass. @throws {PacelineError} `context-overflow`, `memory`. */
+  begin(rows: number): void;
+  /**
+   * Keeps the first `kept` rows of the pass and undoes the others; 0 after one that failed.
+   * @throws {PacelineError} `internal` without a pass, or for more rows than it had.
+   */
+  commit(kept: number): void;
+  /** The largest length up to this one that `truncate` takes: itself, a checkpoint, or 0. */
+  reachable(length: number): number;
+  /**
+   * Forgets every token at position `length` and after.
+   * @throws {PacelineError} `internal` where `reachable` says another length.
+   */
+  truncate(length: number): void;
+  /** Makes the present length one that can be gone back to. Free where every length is. */
+  checkpoint(): void;
+  /** An independent copy. @throws {PacelineError} `memory`. */
   fork(): SequenceState;
   dispose(): void;
+
+  /** Equal means interchangeable: weights, layer states, element types, what else changes bytes. */
+  readonly fingerprint: string;
+  /** Positions of a block, in which rows are saved: a multiple of 64. */
+  readonly blockLength: number;
+  /** Bytes of block `index`, which is shorter where the capacity ends. */
+  blockBytes(index: number): number;
+  /** Copies a block, its positions beyond `length` included. */
+  readBlock(index: number, into: Uint8Array): void;
+  /** Takes a block back; its positions count once `resume` says so. */
+  writeBlock(index: number, from: Uint8Array): void;
+  /**
+   * What does not grow, as it was at `length`, which is the present one or a checkpoint; empty for
+   * rows. @throws {PacelineError} `internal` for another length.
+   */
+  readFixed(length: number): Uint8Array;
+  /**
+   * Goes on at `length`, whose blocks have been written.
+   * @throws {PacelineError} `broken-file` when `fixed` does not fit, `context-overflow`.
+   */
+  resume(length: number, fixed: Uint8Array): void;
 }

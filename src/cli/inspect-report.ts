@@ -5,7 +5,7 @@ import { type DraftMemory, draftMemory } from '../engine/draft-memory.js';
 import { draftFilesOf } from '../engine/model-path.js';
 import { nativeKernels } from '../ggml/native/library.js';
 import { typeName } from '../ggml/types.js';
-import { cacheRowsOf, type MemoryNeed, memoryNeed } from '../gguf/kv-layout.js';
+import { type MemoryNeed, memoryNeed } from '../gguf/kv-layout.js';
 import type { GgufFile } from '../gguf/reader.js';
 import { type GgufSummary, type PerLayer, summarize } from '../gguf/summary.js';
 import { type GgufMetadataEntry, GgufValueType, valueTypeName } from '../gguf/types.js';
@@ -56,7 +56,7 @@ async function memoryNeeds(
   // A draft model alone has no cache but the drafter's own.
   const cache = isDraftOnly(file) ? [] : summary.cache;
   if (cache === undefined) return [];
-  const kvType = usualKvType(cache.map(cacheRowsOf), nativeKernels().kernels?.path);
+  const kvType = usualKvType(cache, nativeKernels().kernels?.path);
   const trained = contextLength ?? 0;
   const usual = [...usualContexts.filter((length) => length < trained), trained];
   const contexts = flags.ctx === undefined ? usual.filter((length) => length > 0) : [flags.ctx];

@@ -6,9 +6,9 @@ export interface PlanInput {
   readonly limit: number;
   /** Proposals in hand of the drafters named by `askFirst`. */
   readonly offers?: ReadonlyMap<string, Proposal>;
-  /** Rows, and tokens they are sure to give, of other sequences in the same pass. */
-  readonly otherRows?: number;
-  readonly otherTokens?: number;
+  /** Rows, and tokens they are sure to give, of other texts in the same pass. */
+  readonly otherRows?: number | undefined;
+  readonly otherTokens?: number | undefined;
 }
 
 export interface Plan {
@@ -26,10 +26,13 @@ export interface StepResult {
   readonly accepted: number;
   /** Chosen tokens: accepted + 1, or fewer where the text ended. */
   readonly emitted: readonly number[];
-  /** Duration of the target's pass and how many rows of this sequence were in it. */
+  /**
+   * Duration of the target's pass, as far as it was for texts that decode. Who runs the passes notes
+   * it in `passes` afterwards, once for all texts that shared it.
+   */
   readonly passMs: number;
-  /** Rows of other sequences in the same pass. */
-  readonly otherRows?: number;
+  /** Rows of other texts in the same pass. */
+  readonly otherRows?: number | undefined;
   /** Everything that was proposed, also where it was not used: free evidence. */
   readonly proposals: ReadonlyMap<string, Proposal>;
   /** Duration of all proposals of this step together. */

@@ -167,7 +167,6 @@ export class DraftController {
     // is usual for its size, and the first ones of a size what the smaller sizes let expect.
     const young = this.passes.samples(rows) < 3;
     const usual = this.passes.estimate(rows, young ? 0.1 : 1);
-    this.passes.record(rows, passMs);
     const plain = this.passes.estimate(others + 1, 1) ?? passMs;
     const pass = Math.min(passMs, 1.5 * (usual ?? Infinity), 1.5 * rows * plain);
     this.#tokens += emitted.length;

@@ -13,9 +13,8 @@ import { Workspace } from '../ggml/workspace.js';
 import type { DflashModel } from '../models/dflash.js';
 import { usualWindow } from './draft-window.js';
 import type { DraftContext, Drafter, DrafterSource, Observation, Proposal } from './drafter.js';
-import { TokenHistory } from './history.js';
 import { RowDrafter } from './row-drafter.js';
-import { logprobsOf, sampleToken } from './sampler.js';
+import { logprobsOf } from './sampler.js';
 
 export interface DflashOptions {
   readonly model: DflashModel;
@@ -52,7 +51,7 @@ class DflashDrafter extends RowDrafter implements Drafter {
       contextLength,
       window,
       guesses: model.blockSize,
-      layout: model.cacheLayout(),
+      layout: model.rows,
       width: model.embeddingLength * model.targetLayers.length,
     });
     this.#options = options;
@@ -65,24 +64,22 @@ class DflashDrafter extends RowDrafter implements Drafter {
     this.note(observation, observation.taps);
   }
 
-  async propose({ tokens, limit, settings, signal }: DraftContext): Promise<Proposal> {
+  async propose({ chooser, limit, signal }: DraftContext): Promise<Proposal> {
     throwIfAborted(signal);
+    const { tokens } = chooser;
     const last = tokens.length - 1;
     const most = Math.min(limit, this.maxDrafts);
     if (most <= 0 || last !== this.length || this.rows.first >= last) return { tokens: [] };
     const rows = await this.#guess(tokens[last] ?? 0, last, signal);
-    const history = new TokenHistory(tokens);
+    const ahead = chooser.fork();
     const drafts: number[] = [];
     const confidence: number[] = [];
     for (const logits of rows.slice(0, most)) {
-      const { token } = sampleToken(logits, {
-        position: history.length,
-        history: history.view(),
-        settings: { ...settings, logprobs: 0 },
-      });
+      const token = ahead.guess(logits);
+      if (token === undefined) break;
       drafts.push(token);
       confidence.push(Math.exp(logprobsOf(logits, token, 0).logprob));
-      history.push(token);
+      ahead.accept(token);
     }
     return { tokens: drafts, confidence };
   }
@@ -107,14 +104,14 @@ class DflashDrafter extends RowDrafter implements Drafter {
       model.inject(graph, {
         features: graph.input('features', GgmlType.F32, [width, missing], features),
         positions: graph.indices('context positions', range(first, missing)),
-        slice: { cache: this.cache, start: 0, count: missing, past },
+        slice: { state: this.cache, start: 0, count: missing, past },
       });
     }
     const logits = graph.output(
       model.guess(graph, {
         tokens: graph.indices('block', [token, ...Array(block - 1).fill(model.maskToken)]),
         positions: graph.indices('block positions', range(last, block)),
-        slice: { cache: this.cache, start: 0, count: block, past: past + missing },
+        slice: { state: this.cache, start: 0, count: block, past: past + missing },
         outputs: graph.indices('guesses', range(1, block - 1)),
         window: this.window,
       }),

@@ -3,7 +3,7 @@
  * guess depends on the last `window` positions and on nothing else, so the memory of a drafter is
  * bounded by the window, whatever the context is. Knows no draft model.
  */
-import { type CacheRows, positionBytes } from '../ggml/cache-rows.js';
+import { cacheBytes, type RowShape } from '../ggml/cache-rows.js';
 import { GgmlType } from '../ggml/types.js';
 
 /** Positions that drafters look back on unless told otherwise: more would slow down the first token. */
@@ -31,7 +31,7 @@ export interface DraftRows {
   /** Floats of a hidden row. */
   readonly width: number;
   /** What the cache keeps of a position, layer by layer. */
-  readonly layout: readonly CacheRows[];
+  readonly layout: readonly RowShape[];
 }
 
 /** Positions that the cache of a drafter has room for. */
@@ -42,12 +42,12 @@ export function draftCacheLength(
 }
 
 /** Hidden rows that a drafter keeps. */
-export function keptRows(rows: Pick<DraftRows, 'contextLength' | 'window'>): number {
+export function hiddenRowCount(rows: Pick<DraftRows, 'contextLength' | 'window'>): number {
   return Math.min(rows.contextLength, rows.window);
 }
 
 /** Bytes that a drafter holds for one sequence. */
 export function draftStateBytes(rows: DraftRows): number {
-  const cached = positionBytes(draftCacheType, rows.layout);
-  return 4 * rows.width * keptRows(rows) + cached * draftCacheLength(rows);
+  const cached = cacheBytes(draftCacheType, rows.layout, draftCacheLength(rows));
+  return 4 * rows.width * hiddenRowCount(rows) + cached;
 }

@@ -5,7 +5,7 @@
  * The course of one step, for a sequence whose tokens t_0..t_n are known and whose t_n the target
  * has not run yet:
  * 1. `propose` guesses tokens for positions n+1, n+2, ...
- * 2. The target runs [t_n, guesses] in one pass; verify.ts decides how many guesses are right.
+ * 2. The target runs [t_n, guesses] in one pass; accept.ts decides how many guesses are right.
  * 3. `observe` tells every drafter of the sequence the tokens that the target has run and that
  *    belong to the text (t_n and the right guesses, never a wrong one), with the rows of hidden
  *    states it asked for. A prefill chunk is observed in the same way.
@@ -13,8 +13,7 @@
  * `observe` only keeps what it needs; whatever is expensive (injecting features into a draft
  * model's own cache) waits for the next `propose`, so that reading a prompt is not slowed down.
  */
-import type { SequenceState } from '../cache/state.js';
-import type { SamplingSettings } from './settings.js';
+import type { Chooser } from './chooser.js';
 
 /** What a drafter wants to be shown of the target's passes. Nothing at all when it is empty. */
 export interface DrafterNeeds {
@@ -54,12 +53,13 @@ export interface Observation {
 }
 
 export interface DraftContext {
-  /** t_0..t_n, the last of which the target has not run; length = first position to guess. */
-  readonly tokens: ArrayLike<number>;
+  /**
+   * Of the text t_0..t_n, the last of which the target has not run. A drafter with logits asks a fork
+   * of it: it agrees more often when it chooses as the target will.
+   */
+  readonly chooser: Chooser;
   /** At most so many guesses are of use. */
   readonly limit: number;
-  /** How the target will choose: a drafter with logits agrees more often when it samples alike. */
-  readonly settings: SamplingSettings;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -74,16 +74,19 @@ export interface Proposal {
 }
 
 /**
- * A drafter of one sequence. Follows the protocol of sequence state: what it observed can be
- * truncated (or it says that it cannot), saved, restored and forked together with the target's own.
+ * A drafter of one sequence. What it observed can be truncated (or it says that it cannot), saved,
+ * restored and forked together with the target's own state.
  */
-export interface Drafter
-  extends Pick<SequenceState, 'length' | 'bytes' | 'truncate' | 'snapshot' | 'restore'> {
+export interface Drafter {
   /** `ngram`, `mtp`, `dflash`, ... as the command line calls it. */
   readonly name: string;
   readonly needs: DrafterNeeds;
   /** The most guesses that `propose` ever returns. */
   readonly maxDrafts: number;
+  /** Tokens observed; the next one gets this position. */
+  readonly length: number;
+  /** Memory held, in bytes. */
+  readonly bytes: number;
   /**
    * Takes note of tokens. Synchronous and cheap.
    * @throws {PacelineError} `internal` when `position` is not `length`, or rows have a wrong width.
@@ -95,17 +98,20 @@ export interface Drafter
    * @throws {PacelineError} `aborted`.
    */
   propose(context: DraftContext): Proposal | Promise<Proposal>;
+  /**
+   * Forgets every token at position `length` and after. Returns false, and changes nothing, when it
+   * can't go back that far; the caller then starts it over.
+   */
+  truncate(length: number): boolean;
+  /** What it observed as bytes that `restore` of a fresh drafter of the same model takes back. */
+  snapshot(): Uint8Array;
+  /** @throws {PacelineError} `broken-file` when the bytes are of another drafter or damaged. */
+  restore(bytes: Uint8Array): void;
   /** Forgets everything: the state of a new sequence. */
   reset(): void;
   /** An independent copy for a fork of the sequence. */
-  fork(target: TargetSequence): Drafter;
+  fork(): Drafter;
   dispose(): void;
-}
-
-/** What a drafter may hold on to of the sequence that it drafts for. */
-export interface TargetSequence {
-  /** The target's own state: some drafters attend over its rows, and write nothing to it. */
-  readonly state?: SequenceState;
 }
 
 /** A drafter's shared part (its weights), which opens one drafter for each sequence. */
@@ -113,7 +119,7 @@ export interface DrafterSource {
   readonly name: string;
   readonly needs: DrafterNeeds;
   readonly maxDrafts: number;
-  open(target: TargetSequence): Drafter;
+  open(): Drafter;
 }
 
 /** The needs of several drafters of one sequence as one: every row that any of them reads. */

@@ -3,6 +3,7 @@
  * an engine calls `next` before a pass of the target and `settle` after it. Knows no drafter's kind.
  */
 import { PacelineError } from '../base/errors.js';
+import type { Accepted } from './accept.js';
 import { DraftController } from './controller.js';
 import type { DraftReport, Plan } from './controller-types.js';
 import type { DraftExperience } from './draft-record.js';
@@ -15,7 +16,6 @@ import {
   type Observation,
   type Proposal,
 } from './drafter.js';
-import type { Verified } from './verify.js';
 
 export interface DraftingOptions {
   /** The drafters that this sequence may use; empty for none. */
@@ -30,11 +30,15 @@ export interface DraftingOptions {
   readonly now?: (() => number) | undefined;
 }
 
-/** What other sequences put into the same pass. */
+/** What other texts put into the same pass. */
 export interface PassNeighbours {
-  readonly otherRows?: number;
-  readonly otherTokens?: number;
+  readonly otherRows?: number | undefined;
+  /** Tokens that they are sure to get of it. */
+  readonly otherTokens?: number | undefined;
 }
+
+/** The name under which tokens that a constraint leaves no choice for are counted as drafts. */
+export const forcedDrafts = 'constraint';
 
 export interface Draft {
   /** Guesses to append to the last token's row; may be empty. */
@@ -50,6 +54,8 @@ export interface DraftStatistics {
   readonly accepted: number;
   /** Guesses used by drafter. */
   readonly byDrafter: Readonly<Record<string, { drafted: number; accepted: number }>>;
+  /** Drafters that were given up, and why; the text goes on without them. */
+  readonly failed?: Readonly<Record<string, string>>;
   /** Only with `auto`. */
   readonly controller?: DraftReport;
 }
@@ -63,12 +69,15 @@ export class Drafting {
   readonly #now: () => number;
   #steps = 0;
   readonly #byDrafter: Record<string, { drafted: number; accepted: number }> = {};
+  readonly #failed = new Map<string, string>();
+  readonly #forced: boolean;
   #pending: { draft: Draft; proposals: Map<string, Proposal>; draftMs: number } | undefined;
 
   /** @throws {PacelineError} `usage` when `mode` names a drafter that is not there. */
   constructor(options: DraftingOptions) {
     const { mode, drafters } = options;
     const auto = mode === 'auto';
+    this.#forced = mode !== 'none';
     this.#drafters =
       mode === 'none' ? [] : drafters.filter((drafter) => auto || drafter.name === mode);
     if (!auto && mode !== 'none' && this.#drafters.length === 0) {
@@ -79,7 +88,17 @@ export class Drafting {
       });
     }
     this.needs = joinNeeds(this.#drafters.map((drafter) => drafter.needs));
-    this.#draftMax = options.draftMax ?? Infinity;
+    const { draftMax = Number.POSITIVE_INFINITY } = options;
+    if (
+      !(draftMax === Number.POSITIVE_INFINITY || Number.isSafeInteger(draftMax)) ||
+      draftMax < 0
+    ) {
+      throw new PacelineError('usage', `draftMax must be a whole number, not ${draftMax}`, {
+        hint: 'Give the most guesses at once, or leave it out.',
+        details: { field: 'draftMax' },
+      });
+    }
+    this.#draftMax = draftMax;
     this.#now = options.now ?? (() => performance.now());
     if (auto && this.#drafters.length > 0) {
       this.#controller = new DraftController(this.#drafters, options.experience);
@@ -112,7 +131,7 @@ export class Drafting {
    * Tells the outcome of the pass that the last `next` was for.
    * @param passMs duration of the target's pass alone.
    */
-  settle(verified: Verified, passMs: number, neighbours: PassNeighbours = {}): void {
+  settle(outcome: Accepted, passMs: number, neighbours: PassNeighbours = {}): void {
     const { draft, proposals, draftMs } = this.#pending ?? {
       draft: { tokens: [], drafter: undefined },
       proposals: new Map<string, Proposal>(),
@@ -125,13 +144,13 @@ export class Drafting {
       const sums = this.#byDrafter[draft.drafter] ?? { drafted: 0, accepted: 0 };
       this.#byDrafter[draft.drafter] = sums;
       sums.drafted += drafted;
-      sums.accepted += verified.accepted;
+      sums.accepted += outcome.accepted;
     }
     this.#controller?.settle({
       drafter: draft.drafter,
       drafted,
-      accepted: verified.accepted,
-      emitted: verified.tokens.map(({ token }) => token),
+      accepted: outcome.accepted,
+      emitted: outcome.tokens.map(({ token }) => token),
       passMs,
       draftMs,
       proposals,
@@ -177,6 +196,7 @@ export class Drafting {
       drafted: sums.reduce((sum, { drafted }) => sum + drafted, 0),
       accepted: sums.reduce((sum, { accepted }) => sum + accepted, 0),
       byDrafter: structuredClone(this.#byDrafter),
+      ...(this.#failed.size === 0 ? {} : { failed: Object.fromEntries(this.#failed) }),
       ...(this.#controller === undefined ? {} : { controller: this.#controller.report() }),
     };
   }
@@ -186,12 +206,28 @@ export class Drafting {
     neighbours: PassNeighbours,
     proposals: Map<string, Proposal>,
   ): Promise<Draft> {
+    const { chooser, limit } = context;
+    const forced = this.#forced ? chooser.forced(limit) : [];
+    if (forced.length > 0) return { tokens: forced, drafter: forcedDrafts };
+    const draft = await this.#propose(context, neighbours, proposals);
+    // A guess outside of the text's language costs a row and cannot be right.
+    const count = chooser.allowed(draft.tokens);
+    return count === draft.tokens.length
+      ? draft
+      : { ...draft, tokens: draft.tokens.slice(0, count) };
+  }
+
+  async #propose(
+    context: DraftContext,
+    neighbours: PassNeighbours,
+    proposals: Map<string, Proposal>,
+  ): Promise<Draft> {
     const controller = this.#controller;
     if (controller === undefined) {
       const drafter = this.#drafters[0];
       if (drafter === undefined) return { tokens: [], drafter: undefined };
-      const proposal = await drafter.propose(context);
-      return { tokens: proposal.tokens, drafter: drafter.name };
+      const { tokens } = await this.#guess(drafter, context);
+      return { tokens, drafter: drafter.name };
     }
     const offers = new Map<string, Proposal>();
     for (const name of context.limit > 0 ? controller.askFirst() : []) {
@@ -217,12 +253,27 @@ export class Drafting {
     const drafter = this.#drafters.find((candidate) => candidate.name === name);
     if (drafter === undefined) throw new PacelineError('internal', `No drafter ${name}`);
     const start = this.#now();
-    const answer = drafter.propose(context);
-    const proposal = answer instanceof Promise ? await answer : answer;
+    const proposal = await this.#guess(drafter, context);
     const asked = Math.min(context.limit, drafter.maxDrafts);
     this.#controller?.noteProposal(name, asked, this.#now() - start);
     proposals.set(name, proposal);
     return proposal;
+  }
+
+  /**
+   * A drafter whose own logits are no numbers is given up: what it says is of no use, and never the
+   * text's fault.
+   */
+  async #guess(drafter: Drafter, context: DraftContext): Promise<Proposal> {
+    if (this.#failed.has(drafter.name)) return { tokens: [] };
+    try {
+      const answer = drafter.propose(context);
+      return answer instanceof Promise ? await answer : answer;
+    } catch (error) {
+      if (!PacelineError.is(error) || error.code !== 'bad-weights') throw error;
+      this.#failed.set(drafter.name, error.message);
+      return { tokens: [] };
+    }
   }
 
   #shareOf(needs: DrafterNeeds, observation: Observation): Observation {

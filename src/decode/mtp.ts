@@ -22,9 +22,8 @@ import type {
   Observation,
   Proposal,
 } from './drafter.js';
-import { TokenHistory } from './history.js';
 import { RowDrafter } from './row-drafter.js';
-import { logprobsOf, sampleToken } from './sampler.js';
+import { logprobsOf } from './sampler.js';
 
 export interface MtpOptions {
   readonly model: MtpModel;
@@ -82,7 +81,7 @@ class MtpDrafter extends RowDrafter implements Drafter {
       contextLength,
       window,
       guesses: mostDrafts,
-      layout: model.cacheLayout(),
+      layout: model.rows,
       width: model.embeddingLength,
     });
     this.needs = needsOf(options);
@@ -94,8 +93,9 @@ class MtpDrafter extends RowDrafter implements Drafter {
     this.note(observation, observation.hidden);
   }
 
-  async propose({ tokens, limit, settings, signal }: DraftContext): Promise<Proposal> {
+  async propose({ chooser, limit, signal }: DraftContext): Promise<Proposal> {
     throwIfAborted(signal);
+    const { tokens } = chooser;
     const last = tokens.length - 1;
     const most = Math.min(limit, mostDrafts);
     // The row of the last token needs the hidden row before it.
@@ -104,21 +104,18 @@ class MtpDrafter extends RowDrafter implements Drafter {
     this.makeRoom(last, last - first + 1 + mostDrafts);
     const drafts: number[] = [];
     const confidence: number[] = [];
-    const history = new TokenHistory(tokens);
+    const ahead = chooser.fork();
     let chance = 1;
     try {
       let state = await this.#run(this.#knownRows(tokens, first, last), first, signal);
       for (;;) {
-        const position = history.length;
-        const { token } = sampleToken(state.logits, {
-          position,
-          history: history.view(),
-          settings: { ...settings, logprobs: 0 },
-        });
+        const position = ahead.length;
+        const token = ahead.guess(state.logits);
+        if (token === undefined) break;
         const sure = Math.exp(logprobsOf(state.logits, token, 0).logprob);
         drafts.push(token);
         confidence.push(sure);
-        history.push(token);
+        ahead.accept(token);
         chance *= sure;
         if (drafts.length >= most || chance < leastChance) break;
         state = await this.#run({ tokens: [token], hidden: state.next }, position, signal);
@@ -169,6 +166,7 @@ class MtpDrafter extends RowDrafter implements Drafter {
     signal: AbortSignal | undefined,
   ): Promise<{ logits: Float32Array; next: Float32Array }> {
     const count = rows.tokens.length;
+    this.cache.reserve(count); // before the graph writes them
     const ids = Int32Array.from(rows.tokens);
     const positions = Int32Array.from({ length: count }, (_, at) => position + at);
     let pass = count === 1 ? this.#single : undefined;
@@ -200,7 +198,7 @@ class MtpDrafter extends RowDrafter implements Drafter {
     const tokens = graph.input('draft tokens', GgmlType.I32, [count]);
     const hidden = graph.input('draft hidden', GgmlType.F32, [model.embeddingLength, count]);
     const positions = graph.input('draft positions', GgmlType.I32, [count]);
-    const slice = { cache: this.cache, start: 0, count, past: this.cache.length };
+    const slice = { state: this.cache, start: 0, count, past: this.cache.length };
     const outputs = count === 1 ? undefined : graph.indices('draft outputs', [count - 1]);
     const { window } = this;
     const batch = { tokens, hidden, positions, sequence: slice, outputs, window };

@@ -63,8 +63,9 @@ export class NgramDrafter implements Drafter {
     for (let i = 0; i < tokens.length; i++) this.#append(tokens[i] as number);
   }
 
-  propose({ tokens, limit, signal }: DraftContext): Proposal {
+  propose({ chooser, limit, signal }: DraftContext): Proposal {
     throwIfAborted(signal);
+    const { tokens } = chooser;
     const automaton = this.#automaton;
     const last = tokens[tokens.length - 1];
     if (last === undefined || limit <= 0 || tokens.length !== this.length + 1) {

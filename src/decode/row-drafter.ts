@@ -9,9 +9,14 @@
  * nothing looks back on any more make room.
  */
 import { PacelineError } from '../base/errors.js';
-import { KvCache } from '../cache/kv-cache.js';
+import { RollingRows } from '../cache/rolling-rows.js';
 import type { Backend } from '../ggml/backend.js';
-import { type DraftRows, draftCacheLength, draftCacheType, keptRows } from './draft-window.js';
+import {
+  type DraftRows,
+  draftCacheLength,
+  draftCacheType,
+  hiddenRowCount,
+} from './draft-window.js';
 import type { FeatureRows, Observation } from './drafter.js';
 import { HiddenRows } from './hidden-rows.js';
 
@@ -22,7 +27,7 @@ export interface RowDrafterOptions extends DraftRows {
 export abstract class RowDrafter {
   abstract readonly name: string;
   protected readonly rows: HiddenRows;
-  protected readonly cache: KvCache;
+  protected readonly cache: RollingRows;
   /** Position of the cache's first row. */
   protected base = 0;
   protected readonly window: number;
@@ -30,9 +35,9 @@ export abstract class RowDrafter {
   constructor(options: RowDrafterOptions) {
     const { backend, layout, width, window } = options;
     this.window = window;
-    this.rows = new HiddenRows(width, keptRows(options));
+    this.rows = new HiddenRows(width, hiddenRowCount(options));
     const capacity = draftCacheLength(options);
-    this.cache = new KvCache({ backend, layout, capacity, type: draftCacheType });
+    this.cache = new RollingRows({ backend, layout, capacity, type: draftCacheType });
   }
 
   get length(): number {

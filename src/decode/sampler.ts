@@ -1,7 +1,7 @@
 /**
  * One row of logits in, one token out: a pure function of (logits, history, settings, position).
  *
- * Order: logit bias, penalties, temperature, top-k, top-p, min-p; then Gumbel noise keyed by
+ * Order: constraint, logit bias, penalties, temperature, top-k, top-p, min-p; then Gumbel noise keyed by
  * (seed, position, token) and the argmax, which draws exactly from the softmax of what the filters
  * left. Temperature 0 is the argmax after bias and penalties. The lowest id wins every tie. So a
  * token never depends on how many rows were sampled before or on whether it was drafted.
@@ -10,6 +10,7 @@
  * penalties, temperature and filters (as llama.cpp and vLLM report them).
  */
 import { PacelineError } from '../base/errors.js';
+import type { TokenMask } from '../constraint/constraint.js';
 import { argmax, type Candidates, filterCandidates, selectTop } from './filters.js';
 import { gumbelFromHigh, noiseHigh, noiseKey, rejectionBound } from './noise.js';
 import { portableExp, portableLog } from './portable-math.js';
@@ -23,6 +24,8 @@ export interface SampleContext {
   /** All tokens before it, prompt and output; only the penalty window is read. */
   readonly history: ArrayLike<number>;
   readonly settings: SamplingSettings;
+  /** The tokens that may be chosen; undefined: all. */
+  readonly mask?: TokenMask | undefined;
 }
 
 export interface TokenLogprob {
@@ -43,15 +46,15 @@ let adjusted = new Float32Array(0);
 let counts = new Int32Array(0);
 let best = new Int32Array(0);
 
-/** Logits after bias and penalties: the row itself where there are none, else a reused copy. */
+/** Logits after mask, bias and penalties: the row itself where there are none, else a reused copy. */
 function adjust(logits: Float32Array, context: SampleContext): Float32Array {
-  const { history, settings } = context;
+  const { history, settings, mask } = context;
   const { repetitionPenalty, presencePenalty, frequencyPenalty, penaltyWindow } = settings;
   const penalised =
     (repetitionPenalty !== 1 || presencePenalty !== 0 || frequencyPenalty !== 0) &&
     penaltyWindow !== 0 &&
     history.length > 0;
-  if (!penalised && settings.logitBias.size === 0) return logits;
+  if (!penalised && settings.logitBias.size === 0 && mask === undefined) return logits;
   const size = logits.length;
   if (adjusted.length < size) {
     adjusted = new Float32Array(size);
@@ -59,6 +62,7 @@ function adjust(logits: Float32Array, context: SampleContext): Float32Array {
   }
   const row = adjusted.subarray(0, size);
   row.set(logits);
+  if (mask !== undefined) applyMask(row, mask);
   for (const [token, bias] of settings.logitBias) {
     if (token < size) row[token] = (row[token] as number) + bias;
   }
@@ -78,6 +82,22 @@ function adjust(logits: Float32Array, context: SampleContext): Float32Array {
     row[token] = repeated - count * frequencyPenalty - presencePenalty;
   }
   return row;
+}
+
+/** Bans the tokens that a mask has no bit for. */
+function applyMask(row: Float32Array, mask: TokenMask): void {
+  for (let word = 0; word * 32 < row.length; word++) {
+    const bits = mask[word] ?? 0;
+    if (bits === -1 >>> 0) continue;
+    const start = word * 32;
+    const end = Math.min(start + 32, row.length);
+    if (bits === 0) row.fill(Number.NEGATIVE_INFINITY, start, end);
+    else {
+      for (let token = start; token < end; token++) {
+        if (((bits >>> (token - start)) & 1) === 0) row[token] = Number.NEGATIVE_INFINITY;
+      }
+    }
+  }
 }
 
 /** The candidate with the largest sum of scaled logit and noise. */
@@ -143,15 +163,17 @@ function choose(row: Float32Array, { settings, position }: SampleContext): numbe
   return drawWithNoise(filterCandidates(row, settings), settings, position);
 }
 
-/** Tells a bias that banned every token from broken weights. */
+/** Tells a bias or constraint that banned every token from broken weights. */
 function chooseAdjusted(row: Float32Array, logits: Float32Array, context: SampleContext): number {
   try {
     return choose(row, context);
   } catch (error) {
     argmax(logits); // throws if the model's own row is the cause
-    throw new PacelineError('usage', 'The logit bias leaves no token that can be chosen', {
+    const field = context.mask === undefined ? 'logitBias' : 'constraint';
+    const what = context.mask === undefined ? 'logit bias' : 'constraint';
+    throw new PacelineError('usage', `The ${what} leaves no token that can be chosen`, {
       hint: 'Ban fewer tokens, and keep every bias and penalty finite.',
-      details: { field: 'logitBias' },
+      details: { field },
       cause: error,
     });
   }

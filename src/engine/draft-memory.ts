@@ -3,7 +3,7 @@
  * bytes of a loaded drafter are the drafter's word.
  */
 import { draftStateBytes, mostMtpDrafts, usualWindow } from '../decode/draft-window.js';
-import { cacheLayers, cacheRowsOf } from '../gguf/kv-layout.js';
+import { cacheLayers } from '../gguf/kv-layout.js';
 import { type DraftHeader, hasMtpBlock, isDflash } from '../models/draft-kind.js';
 
 export interface DraftMemory {
@@ -44,7 +44,7 @@ export function draftMemory(
     window,
     guesses: dflash ? block : mostMtpDrafts,
     width: width * taps,
-    layout: layers.map(cacheRowsOf),
+    layout: layers,
   });
   let weightBytes = 0;
   for (const [name, { bytes }] of file.tensors) {

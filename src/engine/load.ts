@@ -8,7 +8,8 @@ import { Backend } from '../ggml/backend.js';
 import { positionBytes } from '../ggml/cache-rows.js';
 import { nativeKernels } from '../ggml/native/library.js';
 import { type GgufFile, readGguf } from '../gguf/reader.js';
-import { cacheLayoutOf, loadLanguageModel } from '../models/load.js';
+import { rowShapes } from '../models/layer-state.js';
+import { layerStatesOf, loadLanguageModel } from '../models/load.js';
 import { createChatTemplate } from '../tokenizer/chat.js';
 import { createTokenizer } from '../tokenizer/tokenizer.js';
 import { draftMemory } from './draft-memory.js';
@@ -54,7 +55,7 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
     const draftNeeds = [gguf, ...drafts]
       .map((file) => draftMemory(file, { contextLength, window }))
       .filter((need) => need !== undefined);
-    const layout = cacheLayoutOf(gguf, contextLength);
+    const layout = rowShapes(layerStatesOf(gguf, contextLength));
     const kvType = chooseKvType(options.kvType, layout, nativeKernels().kernels?.path);
     const cached = cacheType(kvType);
     const language = await loadLanguageModel(gguf, {
@@ -82,6 +83,9 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       contextLength,
       prefillChunk,
       kvType: cached,
+      identity: [path, kernelNames(backend)].join(),
+      mostRunning: optional('maxRunning', options.maxRunning),
+      mostWaiting: optional('maxWaiting', options.maxWaiting),
     });
     return new Model(runtime, {
       path,
@@ -110,6 +114,10 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
   } finally {
     for (const draft of drafts) await draft.close();
   }
+}
+
+function optional(name: string, value: number | undefined): number | undefined {
+  return value === undefined ? undefined : positive(name, value);
 }
 
 function positive(name: string, value: number): number {

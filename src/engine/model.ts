@@ -2,7 +2,6 @@
  * The public face of a loaded model: one-off generations, sessions, and an orderly end. Weights are
  * loaded once and shared by all sessions.
  */
-import { PacelineError } from '../base/errors.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import type { Runtime } from './runtime.js';
 import { finished, type Prompt, Session } from './session.js';
@@ -39,10 +38,7 @@ export class Model implements AsyncDisposable {
 
   /** An empty session. Dispose of it when its KV cache is no longer needed. */
   createSession(): Session {
-    if (this.#disposed !== undefined) {
-      throw new PacelineError('disposed', 'The model has been disposed of');
-    }
-    return new Session(this.#runtime, this.#runtime.createSequence());
+    return new Session(this.#runtime, this.#runtime.createText());
   }
 
   /** Continues the prompt and returns when the text has ended. */
@@ -68,7 +64,10 @@ export class Model implements AsyncDisposable {
     return this.#once((session) => session.streamChat(messages, options));
   }
 
-  /** Waits for the pass in flight and frees all memory, that of sessions included. */
+  /**
+   * Ends what runs, waits for the pass in flight and frees all memory, that of sessions included.
+   * Generations that run end with the reason `abort`; whatever is asked for afterwards is `disposed`.
+   */
   dispose(): Promise<void> {
     this.#disposed ??= this.#runtime.dispose();
     return this.#disposed;
@@ -78,16 +77,35 @@ export class Model implements AsyncDisposable {
     return this.dispose();
   }
 
-  async *#once(
+  #once(
     start: (session: Session) => AsyncGenerator<StreamEvent, void>,
+  ): AsyncGenerator<StreamEvent, void> {
+    const used: Used = { session: undefined };
+    const stream = this.#events(start, used);
+    dropped.register(stream, used);
+    return stream;
+  }
+
+  async *#events(
+    start: (session: Session) => AsyncGenerator<StreamEvent, void>,
+    used: Used,
   ): AsyncGenerator<StreamEvent, void> {
     const session = this.#idle ?? this.createSession();
     this.#idle = undefined;
+    used.session = session;
     try {
       yield* start(session);
     } finally {
+      used.session = undefined;
       if (this.#idle === undefined && this.#disposed === undefined) this.#idle = session;
       else session.dispose();
     }
   }
 }
+
+interface Used {
+  session: Session | undefined;
+}
+
+/** A stream that nobody holds any more gives its session's memory back. */
+const dropped = new FinalizationRegistry<Used>(({ session }) => session?.dispose());

@@ -3,16 +3,23 @@
  * can be computed again and again while its sequences grow. Building a graph from JavaScript takes
  * milliseconds, about a fifth of a decode step of a small model; filling one in takes microseconds.
  */
-import type { KvCache } from '../cache/kv-cache.js';
 import type { Backend } from '../ggml/backend.js';
 import type { Graph } from '../ggml/graph.js';
 import type { Tensor } from '../ggml/tensor.js';
 import { Workspace } from '../ggml/workspace.js';
-import type { KeptRows, LanguageModel } from '../models/model.js';
+import type { KeptRows, LanguageModel, SequenceTensors } from '../models/model.js';
+
+/** One sequence's rows in a pass: data, but for their number and the state's capacity. */
+export interface PassSlice {
+  readonly state: SequenceTensors;
+  readonly count: number;
+  /** Position of the first row. */
+  readonly past: number;
+}
 
 /** What decides a graph; everything else is data. */
 export interface PassShape {
-  readonly sequences: readonly { readonly cache: KvCache; readonly count: number }[];
+  readonly sequences: readonly PassSlice[];
   /** Row numbers whose logits are wanted; undefined: all. */
   readonly outputs: readonly number[] | undefined;
   readonly taps: readonly number[];
@@ -31,10 +38,12 @@ export interface Pass {
 
 interface Kept extends Pass {
   readonly shape: PassShape;
+  /** Who sees the graph's operations, which it learns while the graph is built. */
+  readonly profiler: Backend['profiler'];
   readonly workspace: Workspace;
   readonly tokens: Tensor;
   readonly positions: Tensor;
-  readonly slices: readonly { past: number }[];
+  readonly slices: readonly { state: SequenceTensors; past: number }[];
 }
 
 /** Graphs of more rows are built anew: their building time does not show. */
@@ -58,15 +67,17 @@ export class PassBuilder {
   /** A graph of this shape whose inputs have these data; valid until the next call. */
   prepare(shape: PassShape, tokens: Int32Array, positions: Int32Array): Pass {
     if (tokens.length > mostRows) return this.#build(this.#once, shape, tokens, positions);
-    const index = this.#kept.findIndex((kept) => sameShape(kept.shape, shape));
+    const index = this.#kept.findIndex(
+      (kept) => kept.profiler === this.#backend.profiler && sameShape(kept.shape, shape),
+    );
     const [known] = index < 0 ? [] : this.#kept.splice(index, 1);
     if (known !== undefined) {
       this.#kept.push(known);
       known.graph.write(known.tokens, tokens);
       known.graph.write(known.positions, positions);
-      for (const [at, { cache }] of shape.sequences.entries()) {
+      for (const [at, { state, past }] of shape.sequences.entries()) {
         const slice = known.slices[at];
-        if (slice !== undefined) slice.past = cache.length;
+        if (slice !== undefined) Object.assign(slice, { state, past });
       }
       return known;
     }
@@ -81,14 +92,6 @@ export class PassBuilder {
   discard(pass: Pass): void {
     const index = (this.#kept as Pass[]).indexOf(pass);
     if (index >= 0) this.#drop(index);
-  }
-
-  /** Forgets the graphs that read this cache, which is about to be freed. */
-  forget(cache: KvCache): void {
-    for (let index = this.#kept.length - 1; index >= 0; index--) {
-      const { sequences } = (this.#kept[index] as Kept).shape;
-      if (sequences.some((sequence) => sequence.cache === cache)) this.#drop(index);
-    }
   }
 
   dispose(): void {
@@ -110,8 +113,8 @@ export class PassBuilder {
     const tokens = graph.indices('tokens', tokenIds);
     const positions = graph.indices('positions', positionIds);
     let start = 0;
-    const slices = shape.sequences.map(({ cache, count }) => {
-      const slice = { cache, start, count, past: cache.length };
+    const slices = shape.sequences.map(({ state, count, past }) => {
+      const slice = { state, start, count, past };
       start += count;
       return slice;
     });
@@ -122,10 +125,11 @@ export class PassBuilder {
       sequences: slices,
       outputs: outputs && graph.indices('outputs', outputs),
       taps,
-      hiddenRows: hidden === 'none' ? 'outputs' : hidden === 'all' ? 'all' : keptRows(graph, shape),
+      hiddenRows: hidden === 'none' ? 'outputs' : hidden === 'all' ? 'all' : someRows(graph, shape),
     });
     return {
       shape,
+      profiler: this.#backend.profiler,
       workspace,
       graph,
       tokens,
@@ -138,7 +142,7 @@ export class PassBuilder {
   }
 }
 
-function keptRows(graph: Graph, { hidden, outputs = [] }: PassShape): KeptRows {
+function someRows(graph: Graph, { hidden, outputs = [] }: PassShape): KeptRows {
   const rows = typeof hidden === 'string' ? [] : hidden;
   const place = new Map(rows.map((row, index) => [row, index]));
   return {
@@ -157,8 +161,8 @@ function sameShape(a: PassShape, b: PassShape): boolean {
     sameNumbers(a.outputs, b.outputs) &&
     a.sequences.length === b.sequences.length &&
     a.sequences.every(
-      ({ cache, count }, at) =>
-        cache === b.sequences[at]?.cache && count === b.sequences[at]?.count,
+      ({ state, count }, at) =>
+        state.capacity === b.sequences[at]?.state.capacity && count === b.sequences[at]?.count,
     )
   );
 }

@@ -1,32 +1,40 @@
 /**
- * What the sessions of one loaded model share: the model, its tokenizer and its passes. Owns all
- * memory of the model, sequences included, and frees it when the passes in flight have ended.
+ * What the sessions of one loaded model share: the model, its tokenizer and the scheduler of its
+ * passes. Owns all memory of the model, that of texts included, and frees it when nothing computes.
  */
-import { KvCache } from '../cache/kv-cache.js';
+import { PacelineError } from '../base/errors.js';
+import { LayeredState } from '../cache/layered-state.js';
+import type { SequenceState } from '../cache/state.js';
 import { DraftExperience } from '../decode/draft-record.js';
 import type { Backend } from '../ggml/backend.js';
 import type { GgmlType } from '../ggml/types.js';
 import type { LanguageModel } from '../models/model.js';
 import type { ChatTemplate } from '../tokenizer/chat-template.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
-import { Batcher } from './batcher.js';
 import type { LoadedDrafter } from './draft-models.js';
-import { Sequence } from './sequence.js';
+import type { PassOutcome } from './job.js';
+import { PassCosts } from './pass-costs.js';
+import { PassRunner } from './pass-runner.js';
+import { RowsJob, type RowsOptions } from './rows-job.js';
+import { Scheduler } from './scheduler.js';
+import { Text, type TextOptions } from './text.js';
+import { TextJob, type TextJobOptions } from './text-job.js';
 
 export interface RuntimeOptions {
   readonly backend: Backend;
   /** Owned by the runtime from now on. */
   readonly drafters: readonly LoadedDrafter[];
   readonly model: LanguageModel;
+  /** Names the weights and whatever else decides the bytes of the state. */
+  readonly identity: string;
   readonly tokenizer: Tokenizer;
   readonly chatTemplate: ChatTemplate;
   readonly contextLength: number;
   readonly prefillChunk: number;
   readonly kvType: GgmlType;
+  readonly mostRunning?: number | undefined;
+  readonly mostWaiting?: number | undefined;
 }
-
-/** Decode steps that may ride along with a prefill chunk. */
-const decodeRoom = 64;
 
 export class Runtime {
   readonly backend: Backend;
@@ -34,62 +42,118 @@ export class Runtime {
   readonly tokenizer: Tokenizer;
   readonly chatTemplate: ChatTemplate;
   readonly prefillChunk: number;
-  readonly batcher: Batcher;
+  readonly scheduler: Scheduler;
+  readonly runner: PassRunner;
   /** What can draft for this model. */
   readonly drafterSources: readonly LoadedDrafter[];
   /** What drafting costs and gains, learnt by all sessions together. */
   readonly draftExperience = new DraftExperience();
   readonly #options: RuntimeOptions;
-  readonly #sequences = new Set<Sequence>();
+  readonly #texts = new Set<Text>();
+  #closed = false;
 
   constructor(options: RuntimeOptions) {
     this.#options = options;
-    this.backend = options.backend;
-    this.model = options.model;
+    const { backend, model, mostRunning, mostWaiting } = options;
+    this.backend = backend;
+    this.model = model;
     this.tokenizer = options.tokenizer;
     this.chatTemplate = options.chatTemplate;
     this.prefillChunk = options.prefillChunk;
     this.drafterSources = options.drafters;
-    this.batcher = new Batcher({
-      model: options.model,
-      backend: options.backend,
-      tokenLimit: options.prefillChunk + decodeRoom,
+    this.runner = new PassRunner({ model, backend });
+    this.scheduler = new Scheduler({
+      runner: this.runner,
+      costs: new PassCosts(this.draftExperience.passes),
+      mostRunning,
+      mostWaiting,
     });
   }
 
-  /** An empty sequence with a KV cache of its own. @throws {PacelineError} `memory`. */
-  createSequence(): Sequence {
-    const { backend, model, contextLength, kvType } = this.#options;
-    const cache = new KvCache({
+  /** An empty state for a text of this model. @throws {PacelineError} `memory`, `disposed`. */
+  createState(): SequenceState {
+    this.checkOpen();
+    const { backend, model, contextLength, kvType, identity } = this.#options;
+    return new LayeredState({
       backend,
-      layout: model.cacheLayout(),
+      layers: model.layerStates(),
       capacity: contextLength,
       type: kvType,
+      identity,
     });
-    return this.#adopt(new Sequence(this.batcher, cache));
   }
 
-  /** A copy of a sequence. @throws {PacelineError} `memory`. */
-  fork(sequence: Sequence): Sequence {
-    return this.#adopt(sequence.fork());
+  /**
+   * An empty text, with a state of its own and all drafters unless others are given.
+   * @throws {PacelineError} `memory`, `disposed`.
+   */
+  createText(options: Partial<TextOptions> = {}): Text {
+    const { drafterSources = this.drafterSources } = options;
+    return this.#adopt(new Text({ state: options.state ?? this.createState(), drafterSources }));
   }
 
-  /** Frees a sequence; nothing may be in flight for it. */
-  release(sequence: Sequence): void {
-    if (!this.#sequences.delete(sequence)) return;
-    this.batcher.forget(sequence.cache);
-    sequence.dispose();
+  /** A copy of a text. @throws {PacelineError} `memory`, `disposed`. */
+  fork(text: Text): Text {
+    this.checkOpen();
+    return this.#adopt(text.fork());
   }
 
-  #adopt(sequence: Sequence): Sequence {
-    this.#sequences.add(sequence);
-    return sequence;
+  /** Frees a text; no job may have it any more. */
+  release(text: Text): void {
+    if (this.#texts.delete(text)) text.dispose();
   }
 
-  /** Refuses new passes, waits for those in flight, and frees everything. */
+  /** Generates; the job tells what. @throws {PacelineError} `disposed`, `busy`. */
+  generate(options: TextJobOptions): TextJob {
+    const job = new TextJob(options);
+    this.scheduler.submit(job);
+    return job;
+  }
+
+  /**
+   * Computes tokens behind what the text has.
+   * @throws {PacelineError} `context-overflow`, `aborted`, `memory`, `disposed`, `busy`.
+   */
+  async run(
+    text: Text,
+    tokens: readonly number[],
+    options: RowsOptions = {},
+  ): Promise<PassOutcome> {
+    const job = new RowsJob(text, tokens, options);
+    this.scheduler.submit(job);
+    return job.result;
+  }
+
+  /** Computes tokens in passes of `prefillChunk`; the last pass's rows. @throws as `run`. */
+  async prefill(
+    text: Text,
+    tokens: readonly number[],
+    options: RowsOptions & { readonly chunk?: number } = {},
+  ): Promise<PassOutcome> {
+    const { chunk = this.prefillChunk, ...rest } = options;
+    for (let start = 0; ; start += chunk) {
+      const rows = await this.run(text, tokens.slice(start, start + chunk), rest);
+      if (start + chunk >= tokens.length) return rows;
+    }
+  }
+
+  /** @throws {PacelineError} `disposed` once the model has been disposed of. */
+  checkOpen(): void {
+    if (this.#closed) throw new PacelineError('disposed', 'The model has been disposed of');
+  }
+
+  #adopt(text: Text): Text {
+    this.#texts.add(text);
+    return text;
+  }
+
+  /** Ends what runs, refuses anything new, waits for the device, and frees everything. */
   async dispose(): Promise<void> {
-    await this.batcher.close();
-    for (const sequence of this.#sequences) sequence.dispose();
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.scheduler.close();
+    for (const text of this.#texts) text.dispose();
+    this.#texts.clear();
     const { backend, model } = this.#options;
     for (const drafter of this.drafterSources) drafter[Symbol.dispose]?.();
     model.dispose();

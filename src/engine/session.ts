@@ -1,17 +1,16 @@
 /**
- * A conversation with a model: its KV cache stays between calls, so a prompt that begins with what
- * the session has already seen computes only the rest. One generation at a time.
+ * A conversation with a model: its state stays between calls, so a prompt that begins with what the
+ * session has already seen computes only the rest. One generation at a time.
  */
 import { PacelineError } from '../base/errors.js';
-import type { Drafter } from '../decode/drafter.js';
 import { Drafting } from '../decode/drafting.js';
 import { resolveSampling } from '../decode/settings.js';
 import { Finish } from '../decode/stop.js';
 import { encodeChat } from '../tokenizer/chat.js';
 import { StreamingDetokenizer } from '../tokenizer/detokenizer.js';
-import { generate } from './generation.js';
 import type { Runtime } from './runtime.js';
-import type { Sequence } from './sequence.js';
+import type { Text } from './text.js';
+import type { TextJob } from './text-job.js';
 import type {
   ChatMessage,
   ChatOptions,
@@ -25,26 +24,24 @@ export type Prompt = string | readonly number[];
 
 export class Session implements Disposable {
   readonly #runtime: Runtime;
-  readonly #sequence: Sequence;
-  #drafters: readonly Drafter[] | undefined;
-  #busy = false;
+  readonly #text: Text;
+  #job: TextJob | undefined;
   #disposed = false;
 
   /** Use `Model.createSession`. */
-  constructor(runtime: Runtime, sequence: Sequence, drafters?: readonly Drafter[]) {
+  constructor(runtime: Runtime, text: Text) {
     this.#runtime = runtime;
-    this.#sequence = sequence;
-    this.#drafters = drafters;
+    this.#text = text;
   }
 
-  /** The tokens whose KV rows the session holds. */
+  /** The tokens that the session's state holds. */
   get tokens(): readonly number[] {
-    return this.#sequence.tokens;
+    return this.#text.tokens;
   }
 
   /** True while a generation runs. */
   get busy(): boolean {
-    return this.#busy;
+    return this.#job !== undefined;
   }
 
   /** Continues the prompt and returns when the text has ended. */
@@ -53,8 +50,9 @@ export class Session implements Disposable {
   }
 
   /**
-   * Continues the prompt, piece by piece. Leaving the loop early stops the generation.
-   * @throws {PacelineError} `usage`, `context-overflow`, `memory`, `disposed`.
+   * Continues the prompt, piece by piece. Leaving the loop early stops the generation, and so does
+   * dropping the stream; a reader that takes its time makes only this text wait.
+   * @throws {PacelineError} `usage`, `context-overflow`, `memory`, `busy`, `disposed`.
    */
   stream(prompt: Prompt, options: GenerateOptions = {}): AsyncGenerator<StreamEvent, void> {
     return this.#stream(() => this.#encode(prompt), options);
@@ -83,43 +81,77 @@ export class Session implements Disposable {
     );
   }
 
-  /** A second session that has seen the same tokens. @throws {PacelineError} `memory`. */
+  /** A second session that has seen the same tokens. @throws {PacelineError} `memory`, `disposed`. */
   fork(): Session {
     this.#check();
-    const sequence = this.#runtime.fork(this.#sequence);
-    const target = { state: sequence.cache };
-    const drafters = this.#drafters?.map((drafter) => drafter.fork(target));
-    return new Session(this.#runtime, sequence, drafters);
+    return new Session(this.#runtime, this.#runtime.fork(this.#text));
   }
 
-  /** Forgets the tokens from `length` on. @throws {PacelineError} `usage` beyond the end. */
+  /**
+   * Forgets the tokens from `length` on; where the model's state cannot go back that far, some more,
+   * as `tokens` then says. @throws {PacelineError} `usage` beyond the end, `disposed`.
+   */
   truncate(length: number): void {
     this.#check();
-    this.#sequence.truncate(length);
+    this.#text.truncate(length);
   }
 
+  /** Frees the session's memory. A generation that runs ends first, with the reason `abort`. */
   dispose(): void {
     if (this.#disposed) return;
-    if (this.#busy) throw busy('disposed of');
     this.#disposed = true;
-    for (const drafter of this.#drafters ?? []) drafter.dispose();
-    this.#runtime.release(this.#sequence);
+    if (this.#job === undefined) {
+      this.#runtime.release(this.#text);
+      return;
+    }
+    this.#job.abort();
+    void this.#job.ended.then(() => this.#runtime.release(this.#text));
   }
 
   [Symbol.dispose](): void {
     this.dispose();
   }
 
-  async *#stream(
+  #stream(
     encode: () => readonly number[],
     options: GenerateOptions,
   ): AsyncGenerator<StreamEvent, void> {
+    const started: Started = { job: undefined };
+    const stream = this.#events(encode, options, started);
+    // A stream that nobody holds any more cannot be read on: its text must not wait for that.
+    dropped.register(stream, started);
+    return stream;
+  }
+
+  async *#events(
+    encode: () => readonly number[],
+    options: GenerateOptions,
+    started: Started,
+  ): AsyncGenerator<StreamEvent, void> {
     this.#check();
-    const { tokenizer, model, prefillChunk } = this.#runtime;
+    const job = this.#start(encode(), options);
+    this.#job = job;
+    started.job = job;
+    void job.ended.then(() => {
+      this.#job = undefined;
+    });
+    try {
+      for (;;) {
+        const event = await job.next();
+        if (event === undefined) return;
+        yield event;
+      }
+    } finally {
+      job.abort();
+      await job.ended;
+    }
+  }
+
+  #start(prompt: readonly number[], options: GenerateOptions): TextJob {
+    const { tokenizer, model, prefillChunk, draftExperience } = this.#runtime;
     const settings = resolveSampling(options, {
       vocabularySize: model.hyperparameters.vocabSize,
     });
-    const prompt = encode();
     const detokenizer = new StreamingDetokenizer(tokenizer);
     const finish = new Finish({
       endTokens: tokenizer.vocabulary.endOfGeneration,
@@ -130,34 +162,23 @@ export class Session implements Disposable {
     });
     const draftKind = options.draft ?? 'auto';
     const drafting = new Drafting({
-      drafters: this.#openDrafters(),
+      drafters: draftKind === 'none' ? [] : this.#text.drafters,
       mode: draftKind,
       draftMax: options.draftMax,
-      experience: this.#runtime.draftExperience,
+      experience: draftExperience,
     });
-    this.#busy = true;
-    try {
-      yield* generate({
-        sequence: this.#sequence,
-        prompt,
-        settings,
-        finish,
-        drafting,
-        draftKind,
-        prefillChunk,
-        onProgress: options.onProgress,
-        signal: options.signal,
-      });
-    } finally {
-      this.#busy = false;
-    }
-  }
-
-  /** The drafters follow the session from its first use of them on. */
-  #openDrafters(): readonly Drafter[] {
-    const target = { state: this.#sequence.cache };
-    this.#drafters ??= this.#runtime.drafterSources.map((source) => source.open(target));
-    return this.#drafters;
+    return this.#runtime.generate({
+      text: this.#text,
+      prompt,
+      settings,
+      finish,
+      drafting,
+      draftKind,
+      prefillChunk,
+      priority: options.priority,
+      onProgress: options.onProgress,
+      signal: options.signal,
+    });
   }
 
   #encode(prompt: Prompt): readonly number[] {
@@ -181,16 +202,20 @@ export class Session implements Disposable {
   }
 
   #check(): void {
+    this.#runtime.checkOpen();
     if (this.#disposed) throw new PacelineError('disposed', 'The session has been disposed of');
-    if (this.#busy) throw busy('used again');
+    if (this.#job === undefined) return;
+    throw new PacelineError('usage', `A session can't be used again while it generates`, {
+      hint: 'Wait for the generation to end, or use one session for each.',
+    });
   }
 }
 
-function busy(what: string): PacelineError {
-  return new PacelineError('usage', `A session can't be ${what} while it generates`, {
-    hint: 'Wait for the generation to end, or use one session for each.',
-  });
+interface Started {
+  job: TextJob | undefined;
 }
+
+const dropped = new FinalizationRegistry<Started>(({ job }) => job?.abort());
 
 /** Reads a stream to its end. */
 export async function finished(stream: AsyncIterable<StreamEvent>): Promise<Generation> {

@@ -27,6 +27,10 @@ export interface LoadOptions {
   readonly draftWindow?: number;
   /** Prompt tokens per prefill pass; default 512. Never changes the text. */
   readonly prefillChunk?: number;
+  /** Texts that are generated at the same time; more of them wait. Default 64. */
+  readonly maxRunning?: number;
+  /** Texts that may wait; one more is refused (`busy`). Default 1024. */
+  readonly maxWaiting?: number;
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
 }
@@ -56,6 +60,8 @@ export interface GenerateOptions {
   readonly draft?: DraftKind;
   /** Most tokens drafted at once. */
   readonly draftMax?: number;
+  /** Texts with more are served first where not all can be at once; default 0. */
+  readonly priority?: number;
   readonly signal?: AbortSignal;
   /** Progress of the prefill. */
   readonly onProgress?: OnProgress;
@@ -70,6 +76,8 @@ export interface TokenLogprob {
 export type FinishReason = 'stop' | 'length' | 'abort';
 
 export interface Timings {
+  /** Until the first pass: other texts had the model's turns. */
+  readonly queueMs: number;
   readonly prefillMs: number;
   /** Prompt tokens that were computed (not cached) per second. */
   readonly prefillTokensPerSecond: number;
@@ -87,6 +95,8 @@ export interface DraftStatistics {
   readonly byDrafter: Readonly<
     Record<string, { readonly drafted: number; readonly accepted: number }>
   >;
+  /** Drafters that were given up, and why; the text went on without them. */
+  readonly failed?: Readonly<Record<string, string>>;
   /** With `auto`: what was measured, tried and chosen, and why. */
   readonly controller?: DraftReport;
 }

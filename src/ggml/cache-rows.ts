@@ -5,13 +5,13 @@
 import { GgmlType, rowBytes, typeTraits } from './types.js';
 
 /** What one layer keeps of a position; all 0 where it keeps nothing. */
-export interface CacheRows {
+export interface RowShape {
   /** Heads of keys and of values. */
   readonly heads: number;
   /** Elements of all heads' keys. */
-  readonly kRow: number;
+  readonly keys: number;
   /** Elements of all heads' values. */
-  readonly vRow: number;
+  readonly values: number;
 }
 
 /** Bytes of the scales of a head's keys and values. */
@@ -28,10 +28,10 @@ const longestIntegerHead = 256;
  */
 export function storedRows(
   type: GgmlType,
-  { heads, kRow, vRow }: CacheRows,
+  { heads, keys, values }: RowShape,
 ): { readonly keys: number; readonly values: number } {
   const scales = type === GgmlType.I16 ? (heads * scaleBytes) / rowBytes(type, 1) : 0;
-  return { keys: kRow + scales, values: vRow };
+  return { keys: keys + scales, values };
 }
 
 /** Positions that a tensor needs for `count` of them: 16-bit integers lie in blocks. */
@@ -44,22 +44,27 @@ export function storedPositions(type: GgmlType, count: number): number {
  * Bytes of one position in all layers.
  * @throws {RangeError} where rows do not fit the type (`rowsFit`).
  */
-export function positionBytes(type: GgmlType, layout: readonly CacheRows[]): number {
-  return layout.reduce((sum, rows) => {
-    const { keys, values } = storedRows(type, rows);
+export function positionBytes(type: GgmlType, shapes: readonly RowShape[]): number {
+  return shapes.reduce((sum, shape) => {
+    const { keys, values } = storedRows(type, shape);
     return sum + rowBytes(type, keys) + rowBytes(type, values);
   }, 0);
+}
+
+/** Bytes that caches of these layers take for so many positions. @throws as `positionBytes`. */
+export function cacheBytes(type: GgmlType, shapes: readonly RowShape[], positions: number): number {
+  return positionBytes(type, shapes) * storedPositions(type, positions);
 }
 
 /**
  * Whether a type can hold rows: each head in whole blocks of its own, and as integers only heads that
  * the kernels take.
  */
-export function rowsFit(type: GgmlType, { heads, kRow, vRow }: CacheRows): boolean {
+export function rowsFit(type: GgmlType, { heads, keys, values }: RowShape): boolean {
   const integers = type === GgmlType.I16;
   const step = integers ? integerStep : typeTraits(type).blockSize;
   const longest = integers ? longestIntegerHead : Number.POSITIVE_INFINITY;
-  return [kRow, vRow].every(
+  return [keys, values].every(
     (row) => row === 0 || (row % (heads * step) === 0 && row / heads <= longest),
   );
 }

@@ -3,18 +3,13 @@
  * sliding windows, layers that share another's cache, and linear attention. An estimate for
  * `inspect` and for questions before loading; what a loaded model really holds is the cache's word.
  */
-import { type CacheRows, storedPositions, storedRows } from '../ggml/cache-rows.js';
-import { type GgmlType, GgmlType as Type, typeTraits } from '../ggml/types.js';
+import { cacheBytes as bytesOfCaches, type RowShape } from '../ggml/cache-rows.js';
+import { type GgmlType, GgmlType as Type } from '../ggml/types.js';
 import type { GgufMetadata } from './metadata.js';
 import { GgufValueType } from './types.js';
 
-/** What one layer keeps of a sequence. */
-export interface CacheLayer {
-  /** Heads of keys and values. */
-  readonly heads: number;
-  /** Elements of keys and of values for each position; 0 where nothing is kept. */
-  readonly keys: number;
-  readonly values: number;
+/** What one layer keeps of a sequence, as far as the header tells. */
+export interface HeaderLayer extends RowShape {
   /** Positions that the layer looks back on, or undefined for all. */
   readonly window?: number;
   /** Bytes of a state that does not grow, as in linear attention. */
@@ -51,7 +46,7 @@ const usualIntervals: Readonly<Record<string, number>> = { qwen35: 4, qwen35moe:
  * @param weightBytes bytes of the weights, which the caller knows.
  */
 export function memoryNeed(
-  layers: readonly CacheLayer[],
+  layers: readonly HeaderLayer[],
   options: {
     readonly contextLength: number;
     readonly weightBytes: number;
@@ -59,25 +54,16 @@ export function memoryNeed(
   },
 ): MemoryNeed {
   const { contextLength, weightBytes, kvType = Type.F16 } = options;
-  const { blockSize, blockBytes } = typeTraits(kvType);
-  const row = (elements: number) => Math.ceil(elements / blockSize) * blockBytes;
   let cacheBytes = 0;
   let wholeCacheBytes = 0;
   for (const layer of layers) {
     const { window = contextLength, stateBytes = 0 } = layer;
-    const { keys, values } = storedRows(kvType, cacheRowsOf(layer));
-    const bytes = row(keys) + row(values);
-    const bytesOf = (positions: number) => bytes * storedPositions(kvType, positions);
-    cacheBytes += bytesOf(Math.min(window, contextLength)) + stateBytes;
-    wholeCacheBytes += bytesOf(contextLength) + stateBytes;
+    const bytesOf = (positions: number) => bytesOfCaches(kvType, [layer], positions) + stateBytes;
+    cacheBytes += bytesOf(Math.min(window, contextLength));
+    wholeCacheBytes += bytesOf(contextLength);
   }
   const totalBytes = weightBytes + wholeCacheBytes;
   return { contextLength, weightBytes, cacheBytes, wholeCacheBytes, totalBytes };
-}
-
-/** The same as the cache itself counts it. */
-export function cacheRowsOf({ heads, keys, values }: CacheLayer): CacheRows {
-  return { heads, kRow: keys, vRow: values };
 }
 
 /**
@@ -89,7 +75,7 @@ export function cacheRowsOf({ heads, keys, values }: CacheLayer): CacheRows {
 export function cacheLayers(
   file: GgufMetadata,
   which: 'trunk' | 'nextn' = 'trunk',
-): CacheLayer[] | undefined {
+): HeaderLayer[] | undefined {
   const architecture = file.optionalString('general.architecture');
   const key = (name: string) => `${architecture}.${name}`;
   const integer = (name: string) => file.optionalInteger(key(name));
@@ -118,12 +104,12 @@ export function cacheLayers(
   // `block_count` also counts the blocks behind the model that predict further tokens.
   const trunk = Math.max(0, count - (integer('nextn_predict_layers') ?? 0));
   if (which === 'nextn') {
-    return kvHeads.slice(trunk).map((groups) => ({
-      ...{ heads: groups, keys: groups * keyLength, values: groups * valueLength },
-    }));
+    return kvHeads
+      .slice(trunk)
+      .map((groups) => ({ heads: groups, keys: groups * keyLength, values: groups * valueLength }));
   }
 
-  return Array.from({ length: trunk }, (_, layer): CacheLayer => {
+  return Array.from({ length: trunk }, (_, layer): HeaderLayer => {
     if (linear?.[layer]) return { heads: 0, keys: 0, values: 0, stateBytes };
     // The last layers of some models read an earlier layer's cache and keep none.
     if (layer >= trunk - shared) return { heads: 0, keys: 0, values: 0 };

@@ -3,7 +3,7 @@
  * quantisation mix, tokenizer. Pure. Facts that a file does not state are undefined, never guessed.
  */
 import { type GgmlTypeName, typeName } from '../ggml/types.js';
-import { type CacheLayer, cacheLayers } from './kv-layout.js';
+import { cacheLayers, type HeaderLayer } from './kv-layout.js';
 import type { GgufFile } from './reader.js';
 import type { GgufTensorInfo } from './types.js';
 
@@ -51,7 +51,7 @@ export interface GgufSummary {
   readonly kvHeads: PerLayer | undefined;
   readonly experts: { readonly count: number; readonly used: number | undefined } | undefined;
   /** How the sequence's state is laid out, or undefined where the header does not tell. */
-  readonly cache: readonly CacheLayer[] | undefined;
+  readonly cache: readonly HeaderLayer[] | undefined;
 }
 
 /** One number for all layers, or one for each. */

@@ -1,7 +1,7 @@
 /**
- * Causal attention over the sequences' caches: normalises and rotates queries and keys, writes the
- * new keys and values, then lets every row look at what its own sequence has up to its own position. The one place where it is decided which
- * kernel does it.
+ * Causal attention over the sequences' states: normalises and rotates queries and keys, writes the
+ * new keys and values, then lets every row look at what its own sequence has up to its own position.
+ * The one place where it is decided which kernel does it.
  */
 import { PacelineError } from '../base/errors.js';
 import type { Graph, RopeOptions } from '../ggml/graph.js';
@@ -10,7 +10,19 @@ import { nativeKernels } from '../ggml/native/library.js';
 import type { Tensor } from '../ggml/tensor.js';
 import { GgmlType } from '../ggml/types.js';
 import type { Weight } from '../ggml/weight.js';
-import type { ForwardBatch, LayerCache, SequenceSlice } from './model.js';
+import type { ForwardBatch, LayerTensors, SequenceSlice } from './model.js';
+
+/** What is attended: queries, keys and values of the batch's rows in one layer. */
+export interface AttendInput {
+  readonly batch: ForwardBatch;
+  readonly layer: number;
+  /** [key, heads, T]. */
+  readonly q: Tensor;
+  /** [key, kvHeads, T]. */
+  readonly k: Tensor;
+  /** [value, kvHeads, T]. */
+  readonly v: Tensor;
+}
 
 export interface AttendOptions {
   /** Factor of the scores, usually 1 / sqrt(head). */
@@ -28,25 +40,24 @@ export interface AttendOptions {
 }
 
 /**
- * q [head, heads, T], k and v [head, kvHeads, T] to [head * heads, T].
- * @throws {PacelineError} `context-overflow` when the rows do not fit into a cache.
+ * Attention of one layer: [value * heads, T].
+ * @throws {PacelineError} `context-overflow` when the rows do not fit into a sequence's state.
  */
-export function attend(
-  graph: Graph,
-  batch: ForwardBatch,
-  layer: number,
-  q: Tensor,
-  k: Tensor,
-  v: Tensor,
-  options: AttendOptions,
-): Tensor {
+export function attend(graph: Graph, input: AttendInput, options: AttendOptions): Tensor {
+  const { batch, layer, q, k, v } = input;
   const slices = batch.sequences.map((sequence) => {
-    const { cache, start, count, past } = sequence;
-    if (past + count > cache.capacity) throw overflow(past + count, cache.capacity);
+    const { state, start, count, past } = sequence;
+    if (past + count > state.capacity) throw overflow(past + count, state.capacity);
     return {
-      ...cache.layer(layer),
       start,
       count,
+      // Whoever computes the graph again may have put another sequence here.
+      get k() {
+        return sequence.state.layer(layer).k;
+      },
+      get v() {
+        return sequence.state.layer(layer).v;
+      },
       get past() {
         return sequence.past;
       },
@@ -66,28 +77,22 @@ export function attend(
     const normed = norms && norm ? graph.rmsNorm(part, norm.tensor, norms.epsilon) : part;
     return graph.rope(normed, batch.positions, rope, factors);
   };
-  return attendByGgml(graph, batch, layer, turned(q, norms?.q), turned(k, norms?.k), v, options);
+  const rotated = { batch, layer, q: turned(q, norms?.q), k: turned(k, norms?.k), v };
+  return attendByGgml(graph, rotated, options);
 }
 
 /** The same with ggml's own operations, on rotated queries and keys. */
-function attendByGgml(
-  graph: Graph,
-  batch: ForwardBatch,
-  layer: number,
-  q: Tensor,
-  k: Tensor,
-  v: Tensor,
-  options: AttendOptions,
-): Tensor {
+function attendByGgml(graph: Graph, input: AttendInput, options: AttendOptions): Tensor {
   graph.onlyOnce(); // views and masks are those of this very position
-  const [headDim, heads] = q.shape;
+  const { batch, layer, q, k, v } = input;
+  const width = v.shape[0] * q.shape[1];
   let result: Tensor | undefined;
   for (const slice of batch.sequences) {
-    const cache = slice.cache.layer(layer);
+    const cache = slice.state.layer(layer);
     append(graph, slice, cache, k, v);
     const mask = causalMask(graph, slice.count, slice.past, options.window);
-    const rows = attendSequence(graph, slice, cache, q, k.shape[1], options, mask);
-    const flat = graph.reshape(rows, [headDim * heads, slice.count]);
+    const rows = attendSequence(graph, { slice, cache, q, kvHeads: k.shape[1], mask }, options);
+    const flat = graph.reshape(rows, [width, slice.count]);
     result = result === undefined ? flat : graph.concat(result, flat, 1);
   }
   if (result === undefined) throw new PacelineError('graph', 'A batch without sequences');
@@ -103,7 +108,7 @@ function overflow(needed: number, capacity: number): PacelineError {
 }
 
 /** ggml has no operations for rows of integers with scales: to it they would be other numbers. */
-function requireOwnFormat(cache: LayerCache | undefined): void {
+function requireOwnFormat(cache: LayerTensors | undefined): void {
   if (cache?.k.type !== GgmlType.I16) return;
   throw new PacelineError('platform', 'Attention over an i16 KV cache needs the native kernels', {
     hint: 'Use the f16 KV cache (--kv f16).',
@@ -115,7 +120,7 @@ function requireOwnFormat(cache: LayerCache | undefined): void {
 export function append(
   graph: Graph,
   slice: SequenceSlice,
-  cache: LayerCache,
+  cache: LayerTensors,
   k: Tensor,
   v: Tensor,
 ): void {
@@ -138,68 +143,72 @@ export interface BlockOptions {
   readonly causal: boolean;
 }
 
+/** Queries, keys and values of a block of one sequence. */
+export interface BlockInput extends Omit<AttendInput, 'batch'> {
+  readonly slice: SequenceSlice;
+}
+
 /**
- * Attention of a block of rows that see each other as well as the cache, as block drafters need it:
- * rotated q [head, heads, T], k and v [head, kvHeads, T] to [head * heads, T]. Writes k and v behind
- * what the cache has.
+ * Attention of a block of rows that see each other as well as the cache, as block drafters need it,
+ * on rotated q and k: [value * heads, T]. Writes k and v behind what the cache has.
  */
-export function attendBlock(
-  graph: Graph,
-  slice: SequenceSlice,
-  layer: number,
-  q: Tensor,
-  k: Tensor,
-  v: Tensor,
-  options: BlockOptions,
-): Tensor {
-  const cache = slice.cache.layer(layer);
+export function attendBlock(graph: Graph, input: BlockInput, options: BlockOptions): Tensor {
+  const { slice, layer, q, k, v } = input;
+  const cache = slice.state.layer(layer);
   const { kernels } = nativeKernels();
+  const { start, count, past } = slice;
   const native =
-    kernels && cachedAttention(kernels, graph, q, k, v, [{ ...slice, ...cache }], options);
+    kernels &&
+    cachedAttention(kernels, graph, q, k, v, [{ ...cache, start, count, past }], options);
   if (native !== undefined) return native;
   requireOwnFormat(cache);
   graph.onlyOnce();
   append(graph, slice, cache, k, v);
-  const { count, past } = slice;
   const { window = Number.POSITIVE_INFINITY, causal } = options;
   const name = `block mask ${causal} ${count} ${past} ${window}`;
   const mask =
     causal || past + count > window
       ? graph.shared(name, () => makeMask(graph, name, count, past, window, causal))
       : undefined;
-  const rows = attendSequence(graph, slice, cache, q, k.shape[1], options, mask);
-  return graph.reshape(rows, [q.shape[0] * q.shape[1], count]);
+  const rows = attendSequence(graph, { slice, cache, q, kvHeads: k.shape[1], mask }, options);
+  return graph.reshape(rows, [v.shape[0] * q.shape[1], count]);
 }
 
-/** The rows of one slice with ggml's own operations: [head, heads, count]. */
+/** One sequence's part of a batch. */
+interface SequencePart {
+  readonly slice: SequenceSlice;
+  readonly cache: LayerTensors;
+  /** [key, heads, T] of the whole batch. */
+  readonly q: Tensor;
+  readonly kvHeads: number;
+  readonly mask: Tensor | undefined;
+}
+
+/** The rows of one slice with ggml's own operations: [value, heads, count]. */
 function attendSequence(
   graph: Graph,
-  slice: SequenceSlice,
-  cache: LayerCache,
-  q: Tensor,
-  kvHeads: number,
+  { slice, cache, q, kvHeads, mask }: SequencePart,
   options: Pick<AttendOptions, 'scale' | 'softcap'>,
-  mask: Tensor | undefined,
 ): Tensor {
   const { start, count, past } = slice;
-  const [headDim, heads] = q.shape;
+  const [keyLength, heads] = q.shape;
   const seen = past + count;
-  const query = graph.view(
-    ...([q, [headDim, heads, count], [q.strides[1], q.strides[2]], start * q.strides[2]] as const),
-  );
+  const shape = [keyLength, heads, count];
+  const query = graph.view(q, shape, [q.strides[1], q.strides[2]], start * q.strides[2]);
   const heading = (tensor: Tensor) => {
     const rows = graph.rowRange(tensor, 0, seen);
-    const head = tensor.strides[1] / kvHeads;
-    return graph.view(rows, [headDim, seen, kvHeads], [tensor.strides[1], head]);
+    const stride = tensor.strides[1] / kvHeads;
+    const length = tensor.shape[0] / kvHeads;
+    return graph.view(rows, [length, seen, kvHeads], [tensor.strides[1], stride]);
   };
   // With values in F16, ggml sums them up in F16, and by another method from 64 rows on. In F32 its
   // sums are exact to F32, and a row's result does not depend on the rows beside it.
   const values = graph.rowRange(cache.v, 0, seen);
   const exact = cache.v.type === GgmlType.F16 ? graph.cast(values, GgmlType.F32) : values;
   return graph.flashAttention(
-    graph.permute(query, [0, 2, 1, 3]), // [head, count, heads]
-    heading(cache.k), // [head, seen, kvHeads]
-    heading(exact),
+    graph.permute(query, [0, 2, 1, 3]), // [key, count, heads]
+    heading(cache.k), // [key, seen, kvHeads]
+    heading(exact), // [value, seen, kvHeads]
     mask,
     { scale: options.scale, softcap: options.softcap },
   );

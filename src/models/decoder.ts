@@ -4,11 +4,12 @@
  */
 import type { Graph } from '../ggml/graph.js';
 import type { Tensor } from '../ggml/tensor.js';
+import type { LayerState } from './layer-state.js';
 import { declareLinear, type Linear, linear, rmsNorm, Stream } from './layers.js';
 import { type Metadata, readHyperparameters } from './metadata.js';
 import type {
+  AttentionShape,
   Blueprint,
-  CacheRows,
   ForwardBatch,
   ForwardResult,
   Hyperparameters,
@@ -28,7 +29,8 @@ export interface Architecture<H extends Hyperparameters, B> {
   embed?(graph: Graph, h: H, x: Tensor): Tensor;
   /** What happens to the logits after the head. */
   logits?(graph: Graph, h: H, z: Tensor): Tensor;
-  cacheRows?(h: H, layer: number, rows: CacheRows): CacheRows;
+  /** What a layer keeps of a sequence; default: `keptRows` of its attention. */
+  layerState?(h: H, layer: number): LayerState;
   /** Whether the head may be missing and then is the embedding table; default: yes. */
   readonly tied?: boolean;
 }
@@ -41,7 +43,7 @@ export function decoder<H extends Hyperparameters, B>(a: Architecture<H, B>): De
     const { embeddingLength, vocabSize, layerCount, epsilon } = h;
     const tied = (a.tied ?? true) && loader.find('output.weight') === undefined;
     const table = loader.table('token_embd.weight', [embeddingLength, vocabSize], tied);
-    const blocks = h.headCounts.map((_, layer) => a.weights(loader, h, layer));
+    const blocks = h.attention.map((_, layer) => a.weights(loader, h, layer));
     const norm = loader.vector('output_norm.weight', embeddingLength);
     const head: Linear = tied
       ? { weight: table, scale: undefined, bias: undefined }
@@ -64,13 +66,22 @@ export function decoder<H extends Hyperparameters, B>(a: Architecture<H, B>): De
       return { logits: a.logits?.(graph, h, z) ?? z, hidden, taps: stream.taps };
     }
 
-    function cacheLayout(): readonly CacheRows[] {
-      return h.kvHeadCounts.map((heads, layer) => {
-        const rows = { heads, kRow: heads * h.headDim, vRow: heads * h.headDim };
-        return a.cacheRows?.(h, layer, rows) ?? rows;
-      });
+    function layerStates(): readonly LayerState[] {
+      return h.attention.map((shape, layer) => a.layerState?.(h, layer) ?? keptRows(shape));
     }
 
-    return { hyperparameters: h, cacheLayout, forward };
+    return { hyperparameters: h, layerStates, forward };
   };
+}
+
+/** The keys and values of every position, of which a layer may look back on a window only. */
+export function keptRows(shape: AttentionShape, window?: number): LayerState {
+  const { kvHeads: heads, keyLength, valueLength } = shape;
+  const rows = {
+    kind: 'rows',
+    heads,
+    keys: heads * keyLength,
+    values: heads * valueLength,
+  } as const;
+  return window === undefined ? rows : { ...rows, window };
 }

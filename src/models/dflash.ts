@@ -6,6 +6,7 @@
  */
 import { PacelineError } from '../base/errors.js';
 import type { Backend } from '../ggml/backend.js';
+import type { RowShape } from '../ggml/cache-rows.js';
 import type { Graph } from '../ggml/graph.js';
 import { preferredLayouts } from '../ggml/layouts.js';
 import type { Tensor } from '../ggml/tensor.js';
@@ -13,10 +14,12 @@ import { GgmlType } from '../ggml/types.js';
 import type { Weight } from '../ggml/weight.js';
 import type { GgufTensorInfo } from '../gguf/types.js';
 import { append, attendBlock } from './attention.js';
+import { keptRows } from './decoder.js';
+import { rowShapes } from './layer-state.js';
 import * as layers from './layers.js';
 import type { ModelSource } from './load.js';
 import { Metadata, readHyperparameters } from './metadata.js';
-import type { CacheRows, LanguageModel, SequenceSlice } from './model.js';
+import type { AttentionShape, LanguageModel, SequenceSlice } from './model.js';
 import { qwen3Block } from './qwen3.js';
 import { sharedWeight } from './shared-weights.js';
 import { WeightLoader } from './weights.js';
@@ -51,7 +54,8 @@ export interface DflashModel {
   readonly vocabulary: Int32Array | undefined;
   readonly targetVocabulary: number;
   readonly weightBytes: number;
-  cacheLayout(): readonly CacheRows[];
+  /** What the layers keep of a position. */
+  readonly rows: readonly RowShape[];
   /** Stores keys and values of context rows; they depend on nothing but their own features. */
   inject(graph: Graph, context: DflashContext): void;
   /** Logits of a block behind the context: [vocabulary, outputs]. */
@@ -96,7 +100,7 @@ export async function loadDflashModel(
   const fuse = loader.matrix('fc.weight', [taps * embeddingLength, embeddingLength]);
   const contextNorm = loader.vector('enc.output_norm.weight', embeddingLength);
   const norm = loader.vector('output_norm.weight', embeddingLength);
-  const blocks = h.headCounts.map((_, layer) => qwen3Block.weights(loader, h, layer));
+  const blocks = h.attention.map((_, layer) => qwen3Block.weights(loader, h, layer));
   const ids = loader.find('d2t');
   const own = (name: string, rows: number, tied: boolean) =>
     loader.find(name) && loader.table(name, [embeddingLength, rows], tied);
@@ -117,7 +121,8 @@ export async function loadDflashModel(
   const window = metadata.count('attention.sliding_window', Infinity);
   const windowed = metadata.flagPerLayer('attention.sliding_window_pattern', h.layerCount);
   const causal = source.metadata.get('dflash.attention.causal')?.value === true;
-  const scale = metadata.number('attention.scale', 1 / Math.sqrt(h.headDim));
+  const shape = h.attention[0] as AttentionShape;
+  const scale = metadata.number('attention.scale', 1 / Math.sqrt(shape.keyLength));
   const embeddingScale = metadata.number('embedding_scale', 1);
   const logitScale = metadata.number('logit_scale', 1);
   const softcap = metadata.number('final_logit_softcapping', 0);
@@ -125,13 +130,7 @@ export async function loadDflashModel(
 
   const allocations = await loader.load({ ...options, layouts: preferredLayouts() });
   const rotated = (graph: Graph, part: Tensor, weight: Weight, positions: Tensor) => {
-    const normed = layers.rmsNorm(
-      graph,
-      layers.splitHeads(graph, part, h.headDim),
-      weight,
-      h.epsilon,
-    );
-    return graph.rope(normed, positions, h.rope);
+    return graph.rope(layers.rmsNorm(graph, part, weight, h.epsilon), positions, h.rope);
   };
   return {
     embeddingLength,
@@ -141,24 +140,15 @@ export async function loadDflashModel(
     vocabulary,
     targetVocabulary: vocabSize,
     weightBytes: allocations.reduce((sum, { bytes }) => sum + bytes, 0),
-    cacheLayout: () =>
-      h.kvHeadCounts.map((heads) => ({
-        ...{ heads, kRow: heads * h.headDim, vRow: heads * h.headDim },
-      })),
+    rows: rowShapes(h.attention.map((of) => keptRows(of))),
 
     inject(graph, { features, positions, slice }) {
       graph.onlyOnce(); // rows are copied to where the cache ends now
       const fused = layers.rmsNorm(graph, graph.linear(fuse, features), contextNorm, h.epsilon);
       for (const [layer, { qkv, kNorm }] of blocks.entries()) {
-        const { k, v } = layers.project(graph, qkv, fused, h, layer);
+        const { k, v } = layers.projectHeads(graph, qkv, fused, h.attention[layer] ?? shape);
         const keys = rotated(graph, k, kNorm, positions);
-        append(
-          graph,
-          slice,
-          slice.cache.layer(layer),
-          keys,
-          layers.splitHeads(graph, v, h.headDim),
-        );
+        append(graph, slice, slice.state.layer(layer), keys, v);
       }
     },
 
@@ -167,19 +157,20 @@ export async function loadDflashModel(
       if (embeddingScale !== 1) x = graph.scale(x, embeddingScale);
       for (const [layer, b] of blocks.entries()) {
         const normed = layers.rmsNorm(graph, x, b.attentionNorm, h.epsilon);
-        const { q, k, v } = layers.project(graph, b.qkv, normed, h, layer);
+        const { q, k, v } = layers.projectHeads(graph, b.qkv, normed, h.attention[layer] ?? shape);
         const options = {
           scale,
           causal,
           window: windowed?.[layer] ? Math.min(window, most) : most,
         };
-        const seen = attendBlock(
-          ...([graph, slice, layer] as const),
-          rotated(graph, q, b.qNorm, positions),
-          rotated(graph, k, b.kNorm, positions),
-          layers.splitHeads(graph, v, h.headDim),
-          options,
-        );
+        const input = {
+          slice,
+          layer,
+          q: rotated(graph, q, b.qNorm, positions),
+          k: rotated(graph, k, b.kNorm, positions),
+          v,
+        };
+        const seen = attendBlock(graph, input, options);
         const sum = graph.add(x, layers.linear(graph, b.output, seen));
         const inner = layers.rmsNorm(graph, sum, b.networkNorm, h.epsilon);
         x = graph.add(sum, qwen3Block.network(graph, b, inner));

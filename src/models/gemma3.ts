@@ -7,10 +7,10 @@ import type { Graph } from '../ggml/graph.js';
 import type { Tensor } from '../ggml/tensor.js';
 import type { Weight } from '../ggml/weight.js';
 import { attend } from './attention.js';
-import { type Decoder, decoder } from './decoder.js';
+import { type Decoder, decoder, keptRows } from './decoder.js';
 import * as layers from './layers.js';
 import type { Metadata } from './metadata.js';
-import type { ForwardBatch, Hyperparameters } from './model.js';
+import type { AttentionShape, Hyperparameters } from './model.js';
 import { type Rope, readRope } from './rope.js';
 import type { WeightLoader } from './weights.js';
 
@@ -26,7 +26,8 @@ interface Gemma3 extends Hyperparameters {
 }
 
 function hyperparameters(m: Metadata, common: Hyperparameters): Gemma3 {
-  const { layerCount, embeddingLength, headDim, headCounts } = common;
+  const { layerCount, embeddingLength, attention } = common;
+  const { heads, keyLength } = attention[0] as AttentionShape;
   const window = m.count('attention.sliding_window', 0, 0);
   const flags = m.flagPerLayer('attention.sliding_window_pattern', layerCount);
   const period = flags === undefined ? m.count('attention.sliding_window_pattern', 6, 0) : 0;
@@ -34,13 +35,12 @@ function hyperparameters(m: Metadata, common: Hyperparameters): Gemma3 {
     flags === undefined ? period === 0 || layer % period < period - 1 : flags[layer];
   const rope = readRope(m, common, 'halves');
   // The 27B model, known by its depth, scales by the width per head instead of the head size.
-  const scaleLength =
-    layerCount === 62 ? Math.floor(embeddingLength / (headCounts[0] as number)) : headDim;
+  const scaleLength = layerCount === 62 ? Math.floor(embeddingLength / heads) : keyLength;
   return {
     ...common,
     rope,
     windowRope: { ...rope, base: m.number('rope.freq_base_swa', 10000), scale: 1 },
-    windows: headCounts.map((_, layer) => (window > 0 && slides(layer) ? window : undefined)),
+    windows: attention.map((_, layer) => (window > 0 && slides(layer) ? window : undefined)),
     inner: m.countPerLayer('feed_forward_length', layerCount),
     attentionScale: 1 / Math.sqrt(scaleLength),
     logitSoftcap: m.number('final_logit_softcapping', 0),
@@ -62,12 +62,13 @@ interface Block {
 function weights(w: WeightLoader, h: Gemma3, layer: number): Block {
   const at = `blk.${layer}`;
   const embedding = h.embeddingLength;
+  const shape = h.attention[layer] as AttentionShape;
   return {
     attentionNorm: w.vector(`${at}.attn_norm.weight`, embedding),
-    qkv: layers.declareQkv(w, at, h, layer),
-    qNorm: w.vector(`${at}.attn_q_norm.weight`, h.headDim),
-    kNorm: w.vector(`${at}.attn_k_norm.weight`, h.headDim),
-    output: layers.declareAttentionOutput(w, at, h, layer),
+    qkv: layers.declareQkv(w, at, embedding, shape),
+    qNorm: w.vector(`${at}.attn_q_norm.weight`, shape.keyLength),
+    kNorm: w.vector(`${at}.attn_k_norm.weight`, shape.keyLength),
+    output: layers.declareAttentionOutput(w, at, embedding, shape),
     afterAttentionNorm: w.vector(`${at}.post_attention_norm.weight`, embedding),
     networkNorm: w.vector(`${at}.ffn_norm.weight`, embedding),
     network: layers.declareGated(w, at, embedding, h.inner[layer] as number),
@@ -76,23 +77,15 @@ function weights(w: WeightLoader, h: Gemma3, layer: number): Block {
 }
 
 /** x [embedding, T] to [embedding, T]. */
-function attention(
-  graph: Graph,
-  batch: ForwardBatch,
-  h: Gemma3,
-  b: Block,
-  x: Tensor,
-  layer: number,
-) {
-  const projected = layers.project(graph, b.qkv, x, h, layer);
-  const [q, k, v] = [projected.q, projected.k, projected.v].map((part) =>
-    layers.splitHeads(graph, part, h.headDim),
-  ) as [Tensor, Tensor, Tensor]; // [head, heads, T]
+function attention(stream: layers.Stream, h: Gemma3, b: Block, x: Tensor, layer: number): Tensor {
+  const { graph, batch } = stream;
+  const shape = h.attention[layer] as AttentionShape;
+  const { q, k, v } = layers.projectHeads(graph, b.qkv, x, shape);
   const window = h.windows[layer];
   const rope = window === undefined ? h.rope : h.windowRope;
   const norms = { q: b.qNorm, k: b.kNorm, epsilon: h.epsilon };
   const options = { scale: h.attentionScale, window, rope, norms };
-  const seen = attend(graph, batch, layer, q, k, v, options);
+  const seen = attend(graph, { batch, layer, q, k, v }, options);
   return layers.linear(graph, b.output, seen);
 }
 
@@ -101,9 +94,9 @@ function network(graph: Graph, b: Block, x: Tensor): Tensor {
 }
 
 function block(stream: layers.Stream, h: Gemma3, b: Block, x: Tensor, layer: number): Tensor {
-  const { graph, batch } = stream;
+  const { graph } = stream;
   const norm = (y: Tensor, weight: Weight) => layers.rmsNorm(graph, y, weight, h.epsilon);
-  const attended = attention(graph, batch, h, b, norm(x, b.attentionNorm), layer);
+  const attended = attention(stream, h, b, norm(x, b.attentionNorm), layer);
   const kept = norm(stream.narrow(layer, attended), b.afterAttentionNorm);
   const sum = graph.add(stream.narrow(layer, x), kept);
   return graph.add(sum, norm(network(graph, b, norm(sum, b.networkNorm)), b.afterNetworkNorm));
@@ -118,8 +111,5 @@ export const gemma3: Decoder = decoder({
     const c = h.logitSoftcap;
     return c > 0 ? graph.scale(graph.tanh(graph.scale(z, 1 / c)), c) : z;
   },
-  cacheRows: (h, layer, rows) => {
-    const window = h.windows[layer];
-    return window === undefined ? rows : { ...rows, window };
-  },
+  layerState: (h, layer) => keptRows(h.attention[layer] as AttentionShape, h.windows[layer]),
 });

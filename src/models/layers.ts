@@ -8,7 +8,7 @@ import { nativeKernels } from '../ggml/native/library.js';
 import { nativeNorm } from '../ggml/native/norm.js';
 import type { Tensor } from '../ggml/tensor.js';
 import type { Activation, Weight } from '../ggml/weight.js';
-import type { ForwardBatch, Hyperparameters, KeptRows } from './model.js';
+import type { AttentionShape, ForwardBatch, KeptRows } from './model.js';
 import type { WeightLoader } from './weights.js';
 
 /** x / sqrt(mean(x^2) + epsilon) * weight over the first axis of x [k, ...]. */
@@ -55,36 +55,36 @@ export type Qkv =
   | { readonly fused: Linear }
   | { readonly q: Linear; readonly k: Linear; readonly v: Linear };
 
-export function declareQkv(w: WeightLoader, block: string, h: Hyperparameters, layer: number): Qkv {
-  const { queries, keys } = projectionRows(h, layer);
-  const inputs = h.embeddingLength;
+/** Projections of a layer's attention over inputs of `embedding` elements. */
+export function declareQkv(
+  w: WeightLoader,
+  block: string,
+  embedding: number,
+  shape: AttentionShape,
+): Qkv {
+  const { queries, keys, values } = projectionRows(shape);
   if (w.find(`${block}.attn_qkv.weight`) !== undefined) {
-    return { fused: declareLinear(w, `${block}.attn_qkv`, inputs, queries + 2 * keys) };
+    return { fused: declareLinear(w, `${block}.attn_qkv`, embedding, queries + keys + values) };
   }
   return {
-    q: declareLinear(w, `${block}.attn_q`, inputs, queries),
-    k: declareLinear(w, `${block}.attn_k`, inputs, keys),
-    v: declareLinear(w, `${block}.attn_v`, inputs, keys),
+    q: declareLinear(w, `${block}.attn_q`, embedding, queries),
+    k: declareLinear(w, `${block}.attn_k`, embedding, keys),
+    v: declareLinear(w, `${block}.attn_v`, embedding, values),
   };
 }
 
+/** The matrix behind the attention: all heads' values to the residual stream. */
 export function declareAttentionOutput(
   w: WeightLoader,
   block: string,
-  h: Hyperparameters,
-  layer: number,
+  embedding: number,
+  { heads, valueLength }: AttentionShape,
 ): Linear {
-  return declareLinear(
-    w,
-    `${block}.attn_output`,
-    projectionRows(h, layer).queries,
-    h.embeddingLength,
-  );
+  return declareLinear(w, `${block}.attn_output`, heads * valueLength, embedding);
 }
 
-function projectionRows(h: Hyperparameters, layer: number) {
-  const queries = (h.headCounts[layer] ?? 0) * h.headDim;
-  return { queries, keys: (h.kvHeadCounts[layer] ?? 0) * h.headDim };
+function projectionRows({ heads, kvHeads, keyLength, valueLength }: AttentionShape) {
+  return { queries: heads * keyLength, keys: kvHeads * keyLength, values: kvHeads * valueLength };
 }
 
 export interface Projected {
@@ -93,20 +93,14 @@ export interface Projected {
   readonly v: Tensor;
 }
 
-/** x [embedding, T] to q [head * heads, T], k and v [head * kvHeads, T], all contiguous. */
-export function project(
-  graph: Graph,
-  qkv: Qkv,
-  x: Tensor,
-  h: Hyperparameters,
-  layer: number,
-): Projected {
+/** x [embedding, T] to q [key * heads, T], k [key * kvHeads, T], v [value * kvHeads, T]: contiguous. */
+export function project(graph: Graph, qkv: Qkv, x: Tensor, shape: AttentionShape): Projected {
   if ('fused' in qkv) {
-    const { queries, keys } = projectionRows(h, layer);
+    const { queries, keys, values } = projectionRows(shape);
     const all = linear(graph, qkv.fused, x);
     const part = (start: number, count: number) =>
       graph.cont(graph.view(all, [count, all.shape[1]], [all.strides[1]], start * 4));
-    return { q: part(0, queries), k: part(queries, keys), v: part(queries + keys, keys) };
+    return { q: part(0, queries), k: part(queries, keys), v: part(queries + keys, values) };
   }
   const members = [qkv.q, qkv.k, qkv.v];
   const products = graph.linearAll(
@@ -119,9 +113,20 @@ export function project(
   return { q: q as Tensor, k: k as Tensor, v: v as Tensor };
 }
 
-/** [head * heads, T] to [head, heads, T]. */
-export function splitHeads(graph: Graph, x: Tensor, headDim: number): Tensor {
-  return graph.reshape(x, [headDim, x.shape[0] / headDim, x.shape[1]]);
+/** The same, by heads: q [key, heads, T], k [key, kvHeads, T], v [value, kvHeads, T]. */
+export function projectHeads(graph: Graph, qkv: Qkv, x: Tensor, shape: AttentionShape): Projected {
+  const { q, k, v } = project(graph, qkv, x, shape);
+  const { keyLength, valueLength } = shape;
+  return {
+    q: splitHeads(graph, q, keyLength),
+    k: splitHeads(graph, k, keyLength),
+    v: splitHeads(graph, v, valueLength),
+  };
+}
+
+/** [length * heads, T] to [length, heads, T]. */
+export function splitHeads(graph: Graph, x: Tensor, length: number): Tensor {
+  return graph.reshape(x, [length, x.shape[0] / length, x.shape[1]]);
 }
 
 /** A gated feed-forward network. */
@@ -158,53 +163,100 @@ export function gatedNetwork(
   return linear(graph, down, inner);
 }
 
-/** A mixture of experts, each a gated network; the router is a plain matrix. */
-export interface Mixture {
-  readonly router: Weight;
+/** A mixture of experts, each a gated network. */
+export interface Experts {
   readonly gate: Weight;
   readonly up: Weight;
   readonly down: Weight;
+}
+
+/** Experts, and the matrix that rates them for a row. */
+export interface Mixture {
+  readonly router: Weight;
+  readonly experts: Experts;
+  /** How many experts a row goes through. */
   readonly used: number;
 }
 
-export function declareMixture(
-  w: WeightLoader,
-  block: string,
-  sizes: { embedding: number; inner: number; experts: number; used: number },
-): Mixture {
-  const { embedding, inner, experts, used } = sizes;
+export interface MixtureSizes {
+  readonly embedding: number;
+  /** Width of an expert. */
+  readonly inner: number;
+  readonly experts: number;
+  readonly used: number;
+}
+
+export function declareMixture(w: WeightLoader, block: string, sizes: MixtureSizes): Mixture {
+  const { embedding, experts, used } = sizes;
   return {
     router: w.matrix(`${block}.ffn_gate_inp.weight`, [embedding, experts]),
+    experts: declareExperts(w, block, sizes),
+    used,
+  };
+}
+
+export function declareExperts(
+  w: WeightLoader,
+  block: string,
+  { embedding, inner, experts }: Omit<MixtureSizes, 'used'>,
+): Experts {
+  return {
     gate: w.experts(`${block}.ffn_gate_exps.weight`, [embedding, inner, experts]),
     up: w.experts(`${block}.ffn_up_exps.weight`, [embedding, inner, experts]),
     down: w.experts(`${block}.ffn_down_exps.weight`, [inner, embedding, experts]),
-    used,
   };
+}
+
+/** Which experts the rows of a batch go through, and with which weights. */
+export interface Routing {
+  /** I32 [used, T]. */
+  readonly chosen: Tensor;
+  /** [1, used, T]. */
+  readonly weights: Tensor;
 }
 
 /** The smallest sum by which router weights are divided: 2^-14, F16's smallest normal number. */
 const leastWeightSum = 6.103515625e-5;
 
-/** Router weights of the chosen experts: softmax over all, then the largest, perhaps normalised. */
+/** Softmax over all experts, then the largest, their weights perhaps divided by their sum. */
+export function routeBySoftmax(
+  graph: Graph,
+  { router, used }: Pick<Mixture, 'router' | 'used'>,
+  x: Tensor,
+  options: { readonly normalise: boolean },
+): Routing {
+  const tokens = x.shape[1];
+  const count = router.shape[1] as number;
+  const probabilities = graph.softmax(graph.linear(router, x)); // [experts, T]
+  const chosen = graph.topK(probabilities, used); // [used, T]
+  const weights = graph.getRows(graph.reshape(probabilities, [1, count, tokens]), chosen);
+  if (!options.normalise) return { chosen, weights };
+  const flat = graph.reshape(weights, [used, tokens]);
+  const sum = graph.clamp(graph.sumRows(flat), leastWeightSum, Infinity);
+  return { chosen, weights: graph.reshape(graph.div(flat, sum), [1, used, tokens]) };
+}
+
+/** The weighted sum of what the chosen experts make of x [embedding, T]. */
+export function mixExperts(
+  graph: Graph,
+  { gate, up, down }: Experts,
+  x: Tensor,
+  { chosen, weights }: Routing,
+  activation: Activation,
+): Tensor {
+  const rows = graph.reshape(x, [x.shape[0], 1, x.shape[1]]);
+  const inner = graph.gatedExperts(gate, up, rows, chosen, activation);
+  return graph.mixedExperts(down, inner, chosen, weights);
+}
+
+/** A mixture whose router is a softmax. */
 export function mixture(
   graph: Graph,
   m: Mixture,
   x: Tensor,
   options: { readonly activation: Activation; readonly normalise: boolean },
 ): Tensor {
-  const [embedding, tokens] = x.shape;
-  const experts = m.router.shape[1] as number;
-  const probabilities = graph.softmax(graph.linear(m.router, x)); // [experts, T]
-  const chosen = graph.topK(probabilities, m.used); // [used, T]
-  let weights = graph.getRows(graph.reshape(probabilities, [1, experts, tokens]), chosen);
-  if (options.normalise) {
-    const flat = graph.reshape(weights, [m.used, tokens]);
-    const sum = graph.clamp(graph.sumRows(flat), leastWeightSum, Infinity);
-    weights = graph.reshape(graph.div(flat, sum), [1, m.used, tokens]);
-  }
-  const rows = graph.reshape(x, [embedding, 1, tokens]);
-  const inner = graph.gatedExperts(m.gate, m.up, rows, chosen, options.activation);
-  return graph.mixedExperts(m.down, inner, chosen, weights);
+  return mixExperts(graph, m.experts, x, routeBySoftmax(graph, m, x, options), options.activation);
 }
 
 /**

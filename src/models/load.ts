@@ -5,15 +5,16 @@
 import { PacelineError } from '../base/errors.js';
 import type { OnProgress } from '../base/progress.js';
 import type { Backend } from '../ggml/backend.js';
-import { positionBytes, storedPositions } from '../ggml/cache-rows.js';
+import { cacheBytes, positionBytes } from '../ggml/cache-rows.js';
 import { type HostMemory, hostMemory } from '../ggml/host.js';
 import { preferredLayouts } from '../ggml/layouts.js';
 import { type GgmlType, GgmlType as Type } from '../ggml/types.js';
 import type { WeightLayout } from '../ggml/weight.js';
 import type { GgufMetadata } from '../gguf/metadata.js';
 import { isDraftOnly } from './draft-kind.js';
+import { type LayerState, rowShapes } from './layer-state.js';
 import { Metadata } from './metadata.js';
-import type { Blueprint, CacheRows, LanguageModel } from './model.js';
+import type { Blueprint, LanguageModel } from './model.js';
 import { architectureOf } from './registry.js';
 import { type TensorSource, WeightLoader } from './weights.js';
 
@@ -82,15 +83,15 @@ type EstimateOptions = Pick<
 >;
 
 /**
- * What a model caches of a position, layer by layer, from its file alone: the type of the cache is
+ * What a model keeps of a sequence, layer by layer, from its file alone: the type of the cache is
  * chosen by it before any weights are read.
  * @throws {PacelineError} as `loadLanguageModel`.
  */
-export function cacheLayoutOf(
+export function layerStatesOf(
   source: ModelSource,
   contextLength: number | undefined,
-): readonly CacheRows[] {
-  return declare(source, contextLength).blueprint.cacheLayout();
+): readonly LayerState[] {
+  return declare(source, contextLength).blueprint.layerStates();
 }
 
 /**
@@ -105,13 +106,14 @@ function estimate(declared: Declared, options: EstimateOptions): MemoryEstimate 
   const { blueprint, loader, contextLength } = declared;
   const weights = loader.bytes(options.layouts ?? preferredLayouts());
   const cacheType = options.cacheType ?? Type.F16;
-  const cachePerToken = positionBytes(cacheType, blueprint.cacheLayout());
+  const shapes = rowShapes(blueprint.layerStates());
+  const cachePerToken = positionBytes(cacheType, shapes);
   const widest = loader.weights
     .filter(({ role }) => role === 'linear' || role === 'experts')
     .reduce((most, { shape }) => Math.max(most, shape[0] as number, shape[1] as number), 0);
   const rows = Math.min(assumedRows, contextLength);
   const compute = overhead + rows * 4 * (4 * widest);
-  const cache = cachePerToken * storedPositions(cacheType, contextLength);
+  const cache = cacheBytes(cacheType, shapes, contextLength);
   const drafters = options.draftBytes ?? 0;
   const total = weights + cache + drafters + compute;
   return { weights, cache, cachePerToken, drafters, compute, total };
@@ -136,7 +138,7 @@ export async function loadLanguageModel(
     hyperparameters: blueprint.hyperparameters,
     weights: loader.weights,
     weightBytes: allocations.reduce((sum, { bytes }) => sum + bytes, 0),
-    cacheLayout: blueprint.cacheLayout,
+    layerStates: blueprint.layerStates,
     forward: blueprint.forward,
     dispose() {
       for (const allocation of allocations.splice(0)) allocation.dispose();

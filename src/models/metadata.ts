@@ -104,27 +104,24 @@ export function readHyperparameters(
     throw m.bad('block_count', `is ${layerCount}, at most ${mostLayers}`);
   const headCounts = m.countPerLayer('attention.head_count', layerCount);
   const kvHeadCounts = m.countPerLayer('attention.head_count_kv', layerCount, headCounts);
-  const heads = headCounts[0] as number;
-  const headDim = m.count('attention.key_length', Math.floor(embeddingLength / heads));
-  const valueDim = m.count('attention.value_length', headDim);
-  if (headDim < 1 || valueDim !== headDim) {
-    throw m.bad('attention.value_length', `is ${valueDim}, where keys have ${headDim}`);
+  const usualLength = Math.floor(embeddingLength / (headCounts[0] as number));
+  const keyLength = m.count('attention.key_length', usualLength);
+  const valueLength = m.count('attention.value_length', usualLength);
+  if (Math.min(keyLength, valueLength) < 1) {
+    throw m.bad('attention.head_count', `is ${headCounts[0]}, more than the width of the model`);
   }
-  for (const [layer, count] of headCounts.entries()) {
+  const attention = headCounts.map((heads, layer) => {
     const kvHeads = kvHeadCounts[layer] as number;
-    if (count % kvHeads !== 0) {
-      const problem = `is ${kvHeads}, which does not divide the ${count} heads of layer ${layer}`;
-      throw m.bad('attention.head_count_kv', problem);
-    }
-  }
+    if (heads % kvHeads === 0) return { heads, kvHeads, keyLength, valueLength };
+    const problem = `is ${kvHeads}, which does not divide the ${heads} heads of layer ${layer}`;
+    throw m.bad('attention.head_count_kv', problem);
+  });
   return {
     vocabSize,
     contextLength: m.count('context_length'),
     embeddingLength,
     layerCount,
-    headCounts,
-    kvHeadCounts,
-    headDim,
+    attention,
     epsilon: m.number('attention.layer_norm_rms_epsilon'),
   };
 }

@@ -3,25 +3,25 @@
  * batch of rows that belong to one or more sequences, and writes the keys and values of these rows
  * to the sequences' caches. It knows nothing of tokens' texts, sampling or scheduling.
  */
-import type { CacheRows as LayerRows } from '../ggml/cache-rows.js';
 import type { Graph } from '../ggml/graph.js';
 import type { Tensor } from '../ggml/tensor.js';
 import type { Weight } from '../ggml/weight.js';
+import type { LayerState } from './layer-state.js';
 
 /**
- * Cached keys and values of one layer, a row for each position: [headDim * kvHeads, capacity], and
+ * Cached keys and values of one layer, a row for each position: [keyLength * kvHeads, capacity], and
  * behind the keys what the type adds (`storedRows`).
  */
-export interface LayerCache {
+export interface LayerTensors {
   readonly k: Tensor;
   readonly v: Tensor;
 }
 
-/** The cache of one sequence, as the attention sees it. */
-export interface SequenceCache {
+/** The state of one sequence, as a graph sees it. */
+export interface SequenceTensors {
   /** Positions that fit. */
   readonly capacity: number;
-  layer(index: number): LayerCache;
+  layer(index: number): LayerTensors;
 }
 
 /**
@@ -29,10 +29,10 @@ export interface SequenceCache {
  * position past + i; rows before `past` are in the cache already.
  */
 export interface SequenceSlice {
-  readonly cache: SequenceCache;
+  /** Who computes a repeatable graph again may put another one here before, and another `past`. */
+  readonly state: SequenceTensors;
   readonly start: number;
   readonly count: number;
-  /** Who computes a repeatable graph again changes it before. */
   readonly past: number;
 }
 
@@ -68,6 +68,18 @@ export interface ForwardResult {
   readonly taps: readonly Tensor[];
 }
 
+/** The attention of one layer. */
+export interface AttentionShape {
+  /** Query heads. */
+  readonly heads: number;
+  /** Key and value heads. */
+  readonly kvHeads: number;
+  /** Elements of a head of queries and keys. */
+  readonly keyLength: number;
+  /** Elements of a head of values. */
+  readonly valueLength: number;
+}
+
 /** What every architecture has. Lengths count elements. */
 export interface Hyperparameters {
   readonly vocabSize: number;
@@ -75,18 +87,10 @@ export interface Hyperparameters {
   readonly contextLength: number;
   readonly embeddingLength: number;
   readonly layerCount: number;
-  /** Query heads of each layer. */
-  readonly headCounts: readonly number[];
-  /** Key and value heads of each layer. */
-  readonly kvHeadCounts: readonly number[];
-  readonly headDim: number;
+  /** One entry a layer. */
+  readonly attention: readonly AttentionShape[];
   /** Epsilon of the RMS norms. */
   readonly epsilon: number;
-}
-
-/** What a layer caches of a position; `window`: the layer looks back that far only. */
-export interface CacheRows extends LayerRows {
-  readonly window?: number;
 }
 
 export interface LanguageModel {
@@ -96,7 +100,8 @@ export interface LanguageModel {
   readonly weights: readonly Weight[];
   /** Bytes that the weights hold in memory. */
   readonly weightBytes: number;
-  cacheLayout(): readonly CacheRows[];
+  /** What each layer keeps of a sequence. */
+  layerStates(): readonly LayerState[];
   /** Adds the forward pass to a graph. @throws {PacelineError} `graph`, `context-overflow`. */
   forward(graph: Graph, batch: ForwardBatch): ForwardResult;
   dispose(): void;
@@ -105,6 +110,7 @@ export interface LanguageModel {
 /** A model whose weights are declared but not loaded. */
 export interface Blueprint {
   readonly hyperparameters: Hyperparameters;
-  cacheLayout(): readonly CacheRows[];
+  /** What each layer keeps of a sequence. */
+  layerStates(): readonly LayerState[];
   forward(graph: Graph, batch: ForwardBatch): ForwardResult;
 }

@@ -6,13 +6,16 @@
  */
 import { PacelineError } from '../base/errors.js';
 import type { Backend } from '../ggml/backend.js';
+import type { RowShape } from '../ggml/cache-rows.js';
 import type { Graph } from '../ggml/graph.js';
 import { preferredLayouts } from '../ggml/layouts.js';
 import type { Tensor } from '../ggml/tensor.js';
+import { keptRows } from './decoder.js';
+import { rowShapes } from './layer-state.js';
 import { type Linear, linear, rmsNorm, Stream } from './layers.js';
 import type { ModelSource } from './load.js';
 import { Metadata, readHyperparameters } from './metadata.js';
-import type { CacheRows, LanguageModel, SequenceSlice } from './model.js';
+import type { AttentionShape, LanguageModel, SequenceSlice } from './model.js';
 import { qwen3Block } from './qwen3.js';
 import { sharedWeight } from './shared-weights.js';
 import { WeightLoader } from './weights.js';
@@ -35,8 +38,8 @@ export interface MtpModel {
   readonly embeddingLength: number;
   readonly vocabSize: number;
   readonly weightBytes: number;
-  /** One layer. */
-  cacheLayout(): readonly CacheRows[];
+  /** What the block keeps of a position: one layer. */
+  readonly rows: readonly RowShape[];
   /** [vocabulary, outputs], and [embedding, outputs] to go on from. */
   forward(graph: Graph, batch: MtpBatch): { readonly logits: Tensor; readonly hidden: Tensor };
   dispose(): void;
@@ -93,17 +96,14 @@ export async function loadMtpModel(
   const single = {
     ...h,
     layerCount: 1,
-    headCounts: only(h.headCounts),
-    kvHeadCounts: only(h.kvHeadCounts),
+    attention: only(h.attention),
     inner: only(h.inner),
   };
-  const heads = single.kvHeadCounts[0] ?? 0;
-  const rows = heads * single.headDim;
   return {
     embeddingLength,
     vocabSize,
     weightBytes: allocations.reduce((sum, { bytes }) => sum + bytes, 0),
-    cacheLayout: () => [{ heads, kRow: rows, vRow: rows }],
+    rows: rowShapes([keptRows(single.attention[0] as AttentionShape)]),
     forward(graph, { tokens, hidden, positions, sequence, outputs, window }) {
       const e = rmsNorm(graph, graph.rows(table, tokens), tokenNorm, h.epsilon);
       const before = rmsNorm(graph, hidden, hiddenNorm, h.epsilon);

@@ -9,7 +9,7 @@ import { attend } from './attention.js';
 import { type Decoder, decoder } from './decoder.js';
 import * as layers from './layers.js';
 import type { Metadata } from './metadata.js';
-import type { ForwardBatch, Hyperparameters } from './model.js';
+import type { AttentionShape, Hyperparameters } from './model.js';
 import { type Rope, readRope } from './rope.js';
 import type { WeightLoader } from './weights.js';
 
@@ -44,35 +44,34 @@ interface Block {
 function weights(w: WeightLoader, h: Olmoe, layer: number): Block {
   const at = `blk.${layer}`;
   const embedding = h.embeddingLength;
+  const shape = h.attention[layer] as AttentionShape;
   const inner = h.inner[layer] as number;
   const sizes = { embedding, inner, experts: h.experts, used: h.expertsUsed };
   return {
     attentionNorm: w.vector(`${at}.attn_norm.weight`, embedding),
-    qkv: layers.declareQkv(w, at, h, layer),
-    qNorm: w.vector(`${at}.attn_q_norm.weight`, (h.headCounts[layer] as number) * h.headDim),
-    kNorm: w.vector(`${at}.attn_k_norm.weight`, (h.kvHeadCounts[layer] as number) * h.headDim),
-    output: layers.declareAttentionOutput(w, at, h, layer),
+    qkv: layers.declareQkv(w, at, embedding, shape),
+    qNorm: w.vector(`${at}.attn_q_norm.weight`, shape.heads * shape.keyLength),
+    kNorm: w.vector(`${at}.attn_k_norm.weight`, shape.kvHeads * shape.keyLength),
+    output: layers.declareAttentionOutput(w, at, embedding, shape),
     networkNorm: w.vector(`${at}.ffn_norm.weight`, embedding),
     network: layers.declareMixture(w, at, sizes),
   };
 }
 
 /** x [embedding, T] to [embedding, T]. */
-function attention(
-  graph: Graph,
-  batch: ForwardBatch,
-  h: Olmoe,
-  b: Block,
-  x: Tensor,
-  layer: number,
-) {
-  const { q, k, v } = layers.project(graph, b.qkv, x, h, layer); // [head * heads, T]
+function attention(stream: layers.Stream, h: Olmoe, b: Block, x: Tensor, layer: number): Tensor {
+  const { graph, batch } = stream;
+  const shape = h.attention[layer] as AttentionShape;
+  const { q, k, v } = layers.project(graph, b.qkv, x, shape); // [length * heads, T]
   // The norms span all heads, so they come first.
   const normed = (part: Tensor, norm: Weight) => layers.rmsNorm(graph, part, norm, h.epsilon);
-  const heads = (part: Tensor) => layers.splitHeads(graph, part, h.headDim);
-  const [queries, keys] = [heads(normed(q, b.qNorm)), heads(normed(k, b.kNorm))];
-  const options = { scale: 1 / Math.sqrt(h.headDim), rope: h.rope };
-  const seen = attend(graph, batch, layer, queries, keys, heads(v), options);
+  const input = {
+    q: layers.splitHeads(graph, normed(q, b.qNorm), shape.keyLength),
+    k: layers.splitHeads(graph, normed(k, b.kNorm), shape.keyLength),
+    v: layers.splitHeads(graph, v, shape.valueLength),
+  };
+  const options = { scale: 1 / Math.sqrt(shape.keyLength), rope: h.rope };
+  const seen = attend(graph, { batch, layer, ...input }, options);
   return layers.linear(graph, b.output, seen);
 }
 
@@ -81,9 +80,9 @@ function network(graph: Graph, b: Block, x: Tensor): Tensor {
 }
 
 function block(stream: layers.Stream, h: Olmoe, b: Block, x: Tensor, layer: number): Tensor {
-  const { graph, batch } = stream;
+  const { graph } = stream;
   const normed = layers.rmsNorm(graph, x, b.attentionNorm, h.epsilon);
-  const attended = attention(graph, batch, h, b, normed, layer);
+  const attended = attention(stream, h, b, normed, layer);
   const sum = graph.add(stream.narrow(layer, x), stream.narrow(layer, attended));
   return graph.add(sum, network(graph, b, layers.rmsNorm(graph, sum, b.networkNorm, h.epsilon)));
 }

@@ -10,7 +10,7 @@ import { attend } from './attention.js';
 import { type Decoder, decoder } from './decoder.js';
 import * as layers from './layers.js';
 import type { Metadata } from './metadata.js';
-import type { ForwardBatch, Hyperparameters } from './model.js';
+import type { AttentionShape, Hyperparameters } from './model.js';
 import { type Rope, readRope } from './rope.js';
 import type { WeightLoader } from './weights.js';
 
@@ -57,14 +57,15 @@ interface Block {
 function weights(w: WeightLoader, h: Qwen3, layer: number): Block {
   const at = `blk.${layer}`;
   const embedding = h.embeddingLength;
+  const shape = h.attention[layer] as AttentionShape;
   const inner = h.inner[layer] as number;
   const sizes = { embedding, inner, experts: h.experts, used: h.expertsUsed };
   return {
     attentionNorm: w.vector(`${at}.attn_norm.weight`, embedding),
-    qkv: layers.declareQkv(w, at, h, layer),
-    qNorm: w.vector(`${at}.attn_q_norm.weight`, h.headDim),
-    kNorm: w.vector(`${at}.attn_k_norm.weight`, h.headDim),
-    output: layers.declareAttentionOutput(w, at, h, layer),
+    qkv: layers.declareQkv(w, at, embedding, shape),
+    qNorm: w.vector(`${at}.attn_q_norm.weight`, shape.keyLength),
+    kNorm: w.vector(`${at}.attn_k_norm.weight`, shape.keyLength),
+    output: layers.declareAttentionOutput(w, at, embedding, shape),
     networkNorm: w.vector(`${at}.ffn_norm.weight`, embedding),
     network:
       h.experts === 0
@@ -74,26 +75,17 @@ function weights(w: WeightLoader, h: Qwen3, layer: number): Block {
 }
 
 /** x [embedding, T] to [embedding, T]. */
-function attention(
-  graph: Graph,
-  batch: ForwardBatch,
-  h: Qwen3,
-  b: Block,
-  x: Tensor,
-  layer: number,
-) {
-  const projected = layers.project(graph, b.qkv, x, h, layer);
-  const [q, k, v] = [projected.q, projected.k, projected.v].map((part) =>
-    layers.splitHeads(graph, part, h.headDim),
-  ) as [Tensor, Tensor, Tensor]; // [head, heads, T]
-  const scale = 1 / Math.sqrt(h.headDim);
+function attention(stream: layers.Stream, h: Qwen3, b: Block, x: Tensor, layer: number): Tensor {
+  const { graph, batch } = stream;
+  const shape = h.attention[layer] as AttentionShape;
+  const { q, k, v } = layers.projectHeads(graph, b.qkv, x, shape);
+  const scale = 1 / Math.sqrt(shape.keyLength);
   const norms = { q: b.qNorm, k: b.kNorm, epsilon: h.epsilon };
-  const seen = attend(graph, batch, layer, q, k, v, {
-    scale,
-    rope: h.rope,
-    norms,
-    window: h.window,
-  });
+  const seen = attend(
+    graph,
+    { batch, layer, q, k, v },
+    { scale, rope: h.rope, norms, window: h.window },
+  );
   return layers.linear(graph, b.output, seen);
 }
 
@@ -105,9 +97,9 @@ function network(graph: Graph, b: Block, x: Tensor): Tensor {
 }
 
 function block(stream: layers.Stream, h: Qwen3, b: Block, x: Tensor, layer: number): Tensor {
-  const { graph, batch } = stream;
+  const { graph } = stream;
   const normed = layers.rmsNorm(graph, x, b.attentionNorm, h.epsilon);
-  const attended = attention(graph, batch, h, b, normed, layer);
+  const attended = attention(stream, h, b, normed, layer);
   const sum = graph.add(stream.narrow(layer, x), stream.narrow(layer, attended));
   return graph.add(sum, network(graph, b, layers.rmsNorm(graph, sum, b.networkNorm, h.epsilon)));
 }

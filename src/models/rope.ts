@@ -5,7 +5,7 @@
 import type { RopeOptions } from '../ggml/graph.js';
 import type { Weight } from '../ggml/weight.js';
 import type { Metadata } from './metadata.js';
-import type { Hyperparameters } from './model.js';
+import type { AttentionShape, Hyperparameters } from './model.js';
 import type { WeightLoader } from './weights.js';
 
 const scalingTypes = ['none', 'linear', 'yarn', 'longrope'] as const;
@@ -15,11 +15,13 @@ export interface Rope extends RopeOptions {
   readonly scaling: Scaling;
 }
 
-/** @throws {PacelineError} `broken-file` for an unknown scaling or partial rotation. */
+/** @throws {PacelineError} `broken-file` for an unknown scaling, or more dimensions than a head has. */
 export function readRope(m: Metadata, h: Hyperparameters, pairs: RopeOptions['pairs']): Rope {
-  const dimensions = m.count('rope.dimension_count', h.headDim);
-  if (dimensions !== h.headDim || dimensions % 2 !== 0) {
-    const problem = `is ${dimensions}; heads of ${h.headDim} must be rotated as a whole`;
+  const { keyLength } = h.attention[0] as AttentionShape;
+  // The others, if there are any, pass as they are.
+  const dimensions = m.count('rope.dimension_count', keyLength);
+  if (dimensions > keyLength || dimensions % 2 !== 0) {
+    const problem = `is ${dimensions}; of heads of ${keyLength} an even number can be rotated`;
     throw m.bad('rope.dimension_count', problem);
   }
   const scaling = (m.string('rope.scaling.type') ?? 'linear') as Scaling;

@@ -5,8 +5,8 @@ import { cacheType, chooseKvType, kvTypes, usualKvType } from '../../src/cache/k
 import { typeName } from '../../src/ggml/types.js';
 
 /** A layer with heads of this length. */
-const layer = (head: number, heads = 2) => ({ heads, kRow: heads * head, vRow: heads * head });
-const none = { heads: 0, kRow: 0, vRow: 0 };
+const layer = (head: number, heads = 2) => ({ heads, keys: heads * head, values: heads * head });
+const none = { heads: 0, keys: 0, values: 0 };
 
 function refused(...patterns: readonly RegExp[]) {
   return (error: unknown) => {
@@ -30,7 +30,7 @@ describe('the type of a KV cache', () => {
 
   it('depends on every layer that keeps something', () => {
     assert.equal(usualKvType([layer(64), layer(80)], 'amx'), 'f16');
-    assert.equal(usualKvType([layer(64), { ...layer(64), vRow: 96 }], 'amx'), 'f16');
+    assert.equal(usualKvType([layer(64), { ...layer(64), values: 96 }], 'amx'), 'f16');
     assert.equal(usualKvType([layer(64, 4), none, layer(128, 9)], 'amx'), 'i16');
     assert.equal(usualKvType([none], 'amx'), 'f16');
     assert.equal(usualKvType([], 'amx'), 'f16');

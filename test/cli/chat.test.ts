@@ -37,7 +37,13 @@ const end = (text: string, finishReason: 'stop' | 'abort'): StreamEvent => ({
     promptTokens: 1,
     cachedTokens: 0,
     seed: 0,
-    timings: { prefillMs: 1, prefillTokensPerSecond: 1, decodeMs: 1, decodeTokensPerSecond: 1 },
+    timings: {
+      queueMs: 0,
+      prefillMs: 1,
+      prefillTokensPerSecond: 1,
+      decodeMs: 1,
+      decodeTokensPerSecond: 1,
+    },
     draft: { kind: 'none', steps: 1, drafted: 0, accepted: 0, byDrafter: {} },
   },
 });

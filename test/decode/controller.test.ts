@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PacelineError } from '../../src/base/errors.js';
+import type { Accepted } from '../../src/decode/accept.js';
+import { Chooser } from '../../src/decode/chooser.js';
 import { CostTable } from '../../src/decode/costs.js';
 import { DraftExperience } from '../../src/decode/draft-record.js';
 import type { DraftContext, Drafter, Proposal } from '../../src/decode/drafter.js';
 import { Drafting } from '../../src/decode/drafting.js';
 import { resolveSampling } from '../../src/decode/settings.js';
-import type { Verified } from '../../src/decode/verify.js';
+
 import { Random } from './support.js';
 
 const settings = resolveSampling({ seed: 1 });
@@ -51,6 +53,7 @@ interface Simulation {
  */
 async function simulate(options: Simulation) {
   const random = new Random(options.seed ?? 1);
+  const { experience = new DraftExperience() } = options;
   let clock = 0;
   let real = 0;
   let token = 0;
@@ -77,13 +80,14 @@ async function simulate(options: Simulation) {
     mode: options.mode ?? 'auto',
     now: () => clock,
     draftMax: options.draftMax,
-    experience: options.experience,
+    experience,
   });
+  const chooser = new Chooser({ settings, tokens: [0] });
   const plain = options.machine(1);
   /** Real time when so many tokens were there. */
   const times: number[] = [0];
   while (token < options.tokens) {
-    const draft = await drafting.next({ tokens: [0], limit: 15, settings });
+    const draft = await drafting.next({ chooser, limit: 15 });
     const wrong = draft.tokens.indexOf(1);
     const accepted = wrong < 0 ? draft.tokens.length : wrong;
     const ms = options.machine(1 + draft.tokens.length);
@@ -96,7 +100,8 @@ async function simulate(options: Simulation) {
       keep: true,
       drafted: i < accepted,
     }));
-    drafting.settle({ tokens, accepted } satisfies Verified, passMs);
+    drafting.settle({ tokens, accepted } satisfies Accepted, passMs);
+    experience.passes.record(1 + draft.tokens.length, passMs);
     for (let i = 0; i <= accepted; i++) times.push(real);
     token += accepted + 1;
   }

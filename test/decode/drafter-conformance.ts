@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PacelineError } from '../../src/base/errors.js';
+import { Chooser } from '../../src/decode/chooser.js';
 import type { Drafter, DrafterSource, Proposal } from '../../src/decode/drafter.js';
 import { resolveSampling } from '../../src/decode/settings.js';
 import { decode, features, hashTarget } from './fake-target.js';
@@ -20,7 +21,7 @@ export function drafterConformance(name: string, options: ConformanceOptions): v
   const { source, vocabularySize } = options;
   const rounds = options.rounds ?? 30;
   const settings = resolveSampling({ seed: 4, temperature: 0.7 });
-  const open = (): Drafter => source.open({});
+  const open = (): Drafter => source.open();
   const check = (title: string, body: () => Promise<void> | void) =>
     test(`${name}: ${title}`, body);
 
@@ -47,7 +48,7 @@ export function drafterConformance(name: string, options: ConformanceOptions): v
     return drafter;
   };
   const ask = async (drafter: Drafter, tokens: number[], limit = 8): Promise<Proposal> =>
-    drafter.propose({ tokens, limit, settings });
+    drafter.propose({ chooser: new Chooser({ settings, tokens }), limit });
 
   check('guesses are tokens, at most as many as asked for', async () => {
     const random = new Random(1);
@@ -125,7 +126,7 @@ export function drafterConformance(name: string, options: ConformanceOptions): v
       const restored = shown(random, before);
       await ask(restored, before);
       restored.restore(bytes);
-      const forked = drafter.fork({});
+      const forked = drafter.fork();
       const expected = await ask(drafter, tokens);
       assert.equal(restored.length, drafter.length);
       assert.deepEqual(await ask(restored, tokens), expected);
@@ -167,7 +168,10 @@ export function drafterConformance(name: string, options: ConformanceOptions): v
       );
     }
     await assert.rejects(
-      async () => drafter.propose({ tokens, limit: 4, settings, signal: AbortSignal.abort() }),
+      async () => {
+        const chooser = new Chooser({ settings, tokens });
+        return drafter.propose({ chooser, limit: 4, signal: AbortSignal.abort() });
+      },
       (error) => PacelineError.is(error) && error.code === 'aborted',
     );
     await ask(drafter, tokens);

@@ -1,35 +1,43 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { acceptDrafts } from '../../src/decode/accept.js';
+import { Chooser } from '../../src/decode/chooser.js';
+import { DraftExperience } from '../../src/decode/draft-record.js';
 import { type Drafter, joinNeeds, type Observation } from '../../src/decode/drafter.js';
 import { Drafting } from '../../src/decode/drafting.js';
-import { TokenHistory } from '../../src/decode/history.js';
 import { NgramDrafter } from '../../src/decode/ngram.js';
 import { resolveSampling } from '../../src/decode/settings.js';
 import { Finish } from '../../src/decode/stop.js';
-import { verifyDrafts } from '../../src/decode/verify.js';
 import { decode, type FakeTarget, hashTarget } from './fake-target.js';
 import { Random } from './support.js';
 
 /** The engine's loop with `Drafting`, and a clock of 1 ms a pass. */
 async function generate(target: FakeTarget, prompt: number[], seed: number, mode: string) {
   const settings = resolveSampling({ seed, temperature: seed % 2 ? 0.7 : 0 });
-  const history = new TokenHistory(prompt);
+  const chooser = new Chooser({ settings, tokens: prompt });
+  const experience = new DraftExperience();
   const finish = new Finish({ endTokens: new Set([1]), maxTokens: 300, toText: () => '' });
   let clock = 0;
-  const drafting = new Drafting({ drafters: [new NgramDrafter()], mode, now: () => clock });
+  const drafting = new Drafting({
+    drafters: [new NgramDrafter()],
+    mode,
+    experience,
+    now: () => clock,
+  });
   drafting.observe({ position: 0, tokens: prompt.slice(0, -1) });
   for (;;) {
-    const known = history.length;
+    const known = chooser.length;
     const limit = Math.min(15, finish.remaining - 1);
-    const draft = await drafting.next({ tokens: history.view(), limit, settings });
-    const base = [...history.view()];
+    const draft = await drafting.next({ chooser, limit });
+    const base = [...chooser.tokens];
     const row = (i: number) => target.logits([...base, ...draft.tokens.slice(0, i)]);
-    const verified = verifyDrafts({ drafts: draft.tokens, row, history, settings, finish });
+    const outcome = acceptDrafts({ drafts: draft.tokens, row, chooser, finish });
     clock += 1;
-    drafting.settle(verified, 1);
-    const run = history.view().slice(known - 1, known + verified.accepted);
+    drafting.settle(outcome, 1);
+    experience.passes.record(1 + draft.tokens.length, 1);
+    const run = chooser.tokens.slice(known - 1, known + outcome.accepted);
     drafting.observe({ position: known - 1, tokens: run });
-    if (verified.finish !== undefined) return { history: [...history.view()], drafting };
+    if (outcome.finish !== undefined) return { history: [...chooser.tokens], drafting };
   }
 }
 

@@ -2,11 +2,12 @@
  * Target models that need no weights, and a decoding loop of the engine's shape around them: the
  * tests drive drafters and the verify loop with these.
  */
+import type { Constraint } from '../../src/constraint/constraint.js';
+import { acceptDrafts, type ChosenToken } from '../../src/decode/accept.js';
+import { Chooser } from '../../src/decode/chooser.js';
 import type { Drafter, FeatureRows } from '../../src/decode/drafter.js';
-import { TokenHistory } from '../../src/decode/history.js';
 import type { SamplingSettings } from '../../src/decode/settings.js';
 import { Finish } from '../../src/decode/stop.js';
-import { type VerifiedToken, verifyDrafts } from '../../src/decode/verify.js';
 import { Random } from './support.js';
 
 export interface FakeTarget {
@@ -63,13 +64,14 @@ export interface DecodeOptions {
   readonly stop?: readonly string[];
   readonly drafter?: Drafter;
   readonly limit?: number;
+  readonly constraint?: Constraint;
   /** Width of the rows that the drafter reads. */
   readonly hiddenWidth?: number;
   readonly tapsWidth?: number;
 }
 
 export interface Decoded {
-  readonly tokens: readonly VerifiedToken[];
+  readonly tokens: readonly ChosenToken[];
   readonly history: readonly number[];
   readonly text: string;
   readonly finish: string;
@@ -93,7 +95,8 @@ export function features(
 /** The engine's loop: prefill, then propose, run, verify, observe until the text ends. */
 export async function decode(options: DecodeOptions): Promise<Decoded> {
   const { target, settings, drafter } = options;
-  const history = new TokenHistory(options.prompt);
+  const { constraint } = options;
+  const chooser = new Chooser({ settings, tokens: options.prompt, constraint });
   const finish = new Finish({
     endTokens: new Set(options.endTokens ?? []),
     maxTokens: options.maxTokens,
@@ -102,20 +105,19 @@ export async function decode(options: DecodeOptions): Promise<Decoded> {
   });
   const observed = options.prompt.slice(0, -1);
   drafter?.observe({ position: 0, tokens: observed, ...features(options, observed, 0) });
-  const tokens: VerifiedToken[] = [];
+  const tokens: ChosenToken[] = [];
   let passes = 0;
   let drafted = 0;
   let accepted = 0;
   for (;;) {
-    const known = history.length;
+    const known = chooser.length;
     const limit = Math.min(options.limit ?? 16, finish.remaining - 1);
-    const proposal = await drafter?.propose({ tokens: history.view(), limit, settings });
+    const proposal = await drafter?.propose({ chooser, limit });
     const drafts = proposal?.tokens ?? [];
-    const base = history.view().slice();
-    const step = verifyDrafts({
+    const base = chooser.tokens.slice();
+    const step = acceptDrafts({
       drafts,
-      history,
-      settings,
+      chooser,
       finish,
       row: (i) => target.logits([...base, ...drafts.slice(0, i)]),
     });
@@ -124,7 +126,7 @@ export async function decode(options: DecodeOptions): Promise<Decoded> {
     accepted += step.accepted;
     tokens.push(...step.tokens);
     // The target has run the last token and the right guesses.
-    const run = history.view().slice(0, known + step.accepted);
+    const run = chooser.tokens.slice(0, known + step.accepted);
     drafter?.observe({
       position: known - 1,
       tokens: run.slice(known - 1),
@@ -132,7 +134,7 @@ export async function decode(options: DecodeOptions): Promise<Decoded> {
     });
     if (step.finish !== undefined) {
       const text = tokens.map((token) => token.text).join('');
-      const all = [...history.view()];
+      const all = [...chooser.tokens];
       return { tokens, history: all, text, finish: step.finish, passes, drafted, accepted };
     }
   }

@@ -6,8 +6,6 @@ import type { DraftContext, Drafter, DrafterSource, Proposal } from '../../src/d
 import { Drafting } from '../../src/decode/drafting.js';
 import { resolveSampling } from '../../src/decode/settings.js';
 import { Finish } from '../../src/decode/stop.js';
-import { generate } from '../../src/engine/generation.js';
-import { finished } from '../../src/engine/session.js';
 import type { Model } from '../../src/index.js';
 import { Random } from './support.js';
 
@@ -41,11 +39,11 @@ export async function forcedRun(options: ForcedRunOptions): Promise<Round[]> {
   const rounds: Round[] = [];
   /** What is to be said, by position. */
   const said = new Map<number, number>([[prompt.length, random.below(vocabSize)]]);
-  const sequence = runtime.createSequence();
-  const drafter = source.open({ state: sequence.cache });
+  const text = runtime.createText();
+  const drafter = source.open();
   const recorded = withPropose(drafter, async (context) => {
     logits.length = 0;
-    const tokens = Array.from(context.tokens);
+    const tokens = Array.from(context.chooser.tokens);
     const proposal = await drafter.propose(context);
     const guesses = [...proposal.tokens];
     const accepted = Math.min(guesses.length, accept[rounds.length] ?? 0);
@@ -60,8 +58,8 @@ export async function forcedRun(options: ForcedRunOptions): Promise<Round[]> {
   const maxTokens = 1 + accept.reduce((sum, count) => sum + count + 1, 0) + 40;
   const stop = new AbortController();
   try {
-    const generation = generate({
-      sequence,
+    const job = runtime.generate({
+      text,
       prompt,
       settings: resolveSampling({ temperature: 0, seed: 1 }),
       finish: new Finish({ endTokens: new Set(), maxTokens, stop: [], toText: () => '' }),
@@ -79,10 +77,10 @@ export async function forcedRun(options: ForcedRunOptions): Promise<Round[]> {
         if (rounds.length >= accept.length) stop.abort();
       },
     });
-    await finished(generation);
+    await job.finish();
   } finally {
     drafter.dispose();
-    runtime.release(sequence);
+    runtime.release(text);
   }
   return rounds.slice(0, accept.length);
 }

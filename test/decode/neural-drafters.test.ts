@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it, test } from 'node:test';
 import { PacelineError } from '../../src/base/errors.js';
+import { Chooser } from '../../src/decode/chooser.js';
 import { dflashSource } from '../../src/decode/dflash.js';
 import type { Drafter } from '../../src/decode/drafter.js';
 import { mtpSource } from '../../src/decode/mtp.js';
@@ -80,26 +81,28 @@ test('small mtp: an abort between two guesses leaves no trace', async () => {
       const hidden = fakeFeatures(run, from, shape.embedding);
       drafter.observe({ position: from, tokens: run.slice(from), hidden });
     };
-    const [cut, fresh] = [source.open({}), sound.open({})];
+    const [cut, fresh] = [source.open(), sound.open()];
     show(cut, 0, 15);
     const stop = new AbortController();
     // Aborted when the third guess is about to be made from the rows of two.
-    const settingsThatAbort = new Proxy(settings, {
-      get(object, key) {
-        if (key === 'temperature' && ++reads === 3) stop.abort();
-        return Reflect.get(object, key, object);
-      },
-      ownKeys: (object) => Reflect.ownKeys(object),
-    });
-    let reads = 0;
-    const asked = { tokens: tokens.slice(0, 16), limit: 8, signal: stop.signal };
-    const answer = await Promise.resolve(
-      cut.propose({ ...asked, settings: settingsThatAbort }),
-    ).catch((error: unknown) => error);
+    const chooser = new Chooser({ settings, tokens: tokens.slice(0, 16) });
+    const fork = chooser.fork.bind(chooser);
+    chooser.fork = () => {
+      const ahead = fork();
+      const guess = ahead.guess.bind(ahead);
+      let guesses = 0;
+      ahead.guess = (logits) => {
+        if (++guesses === 3) stop.abort();
+        return guess(logits);
+      };
+      return ahead;
+    };
+    const asked = { chooser, limit: 8, signal: stop.signal };
+    const answer = await Promise.resolve(cut.propose(asked)).catch((error: unknown) => error);
     if (PacelineError.is(answer) && answer.code === 'aborted') tried++;
     show(cut, 15, 21);
     show(fresh, 0, 21);
-    const ask = { tokens, limit: 8, settings };
+    const ask = { chooser: new Chooser({ settings, tokens }), limit: 8 };
     assert.deepEqual(await cut.propose(ask), await fresh.propose(ask));
     cut.dispose();
     fresh.dispose();

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Chooser } from '../../src/decode/chooser.js';
 import { NgramDrafter, ngramSource } from '../../src/decode/ngram.js';
 import { resolveSampling } from '../../src/decode/settings.js';
 import { SuffixAutomaton } from '../../src/decode/suffix-automaton.js';
@@ -96,7 +97,7 @@ test('the drafter copies what followed the longest match last', () => {
   const guess = (tokens: number[], limit = 4) => {
     drafter.reset();
     drafter.observe({ position: 0, tokens: tokens.slice(0, -1) });
-    return drafter.propose({ tokens, limit, settings }).tokens;
+    return drafter.propose({ chooser: new Chooser({ settings, tokens }), limit }).tokens;
   };
   assert.deepEqual(guess([1, 2, 3, 4, 5, 9, 1, 2, 3]), [4, 5, 9, 1]);
   assert.deepEqual(guess([7, 2, 3, 8, 1, 2, 3, 4, 5, 7, 2, 3]), [8, 1, 2, 3], 'longest first');
@@ -122,7 +123,10 @@ test('memory is bounded, and positions stay absolute', () => {
   assert.equal(drafter.length, 50);
   drafter.observe({ position: 50, tokens: [1, 2, 3, 1] });
   const tokens = [...text.slice(0, 50), 1, 2, 3, 1, 2];
-  assert.deepEqual(drafter.propose({ tokens, limit: 1, settings }).tokens, [3]);
+  assert.deepEqual(
+    drafter.propose({ chooser: new Chooser({ settings, tokens }), limit: 1 }).tokens,
+    [3],
+  );
 });
 
 drafterConformance('ngram', { source: ngramSource(), vocabularySize: 40 });

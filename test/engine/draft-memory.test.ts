@@ -57,7 +57,7 @@ describe('memory of drafters', () => {
         const source = model.runtime.drafterSources.find((candidate) => candidate.name === name);
         assert.ok(source);
         assert.equal(source.needs.window, draftWindow);
-        const drafter = source.open({});
+        const drafter = source.open();
         const held = drafter.bytes;
         drafter.dispose();
         // Buffers are aligned.

@@ -174,14 +174,12 @@ export function draftingConformance(name: string, o: DraftingConformanceOptions)
       const expected = await fresh(prompt, { draft });
       for (const delay of ['at once', 'after a turn', 'after some turns'] as const) {
         for (const [step, proposals] of [1, 3].entries()) {
-          const sequence = model.runtime.createSequence();
-          const drafters = model.runtime.drafterSources.map((source) =>
-            interrupted(source.open({ state: sequence.cache }), proposals, delay, () =>
-              stop.abort(),
-            ),
-          );
-          const session = new Session(model.runtime, sequence, drafters);
           const stop = new AbortController();
+          const drafterSources = model.runtime.drafterSources.map((source) => ({
+            ...source,
+            open: () => interrupted(source.open(), proposals, delay, () => stop.abort()),
+          }));
+          const session = new Session(model.runtime, model.runtime.createText({ drafterSources }));
           const cut = await session.generate(prompt, { ...usual, draft, signal: stop.signal });
           assert.equal(cut.finishReason, 'abort', `${delay}, ${step}`);
           assert.deepEqual(cut.tokens, expected.tokens.slice(0, cut.tokens.length));

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import type { FeatureRows } from '../../src/decode/drafter.js';
-import type { FeatureRequest } from '../../src/engine/batcher.js';
+import type { FeatureRequest } from '../../src/engine/pass-runner.js';
 import { loadModel } from '../../src/index.js';
 
 it('gives tapped and hidden rows of a long pass as it gives them one by one', async () => {
@@ -17,12 +17,12 @@ it('gives tapped and hidden rows of a long pass as it gives them one by one', as
     { hidden: true, taps: [2], rows: tokens.length },
   ];
   for (const features of wanted) {
-    const long = runtime.createSequence();
-    const whole = await long.run(tokens, { features });
+    const long = runtime.createText();
+    const whole = await runtime.run(long, tokens, { features });
     runtime.release(long);
-    const single = runtime.createSequence();
+    const single = runtime.createText();
     for (const [position, token] of tokens.entries()) {
-      const step = await single.run([token], { features: { ...features, rows: 1 } });
+      const step = await runtime.run(single, [token], { features: { ...features, rows: 1 } });
       for (const kind of ['hidden', 'taps'] as const) {
         const [row, all] = [step[kind], whole[kind]];
         assert.equal(row === undefined, all === undefined);
@@ -51,15 +51,18 @@ it('gives hidden rows of the end of long passes that several sequences share', a
       // A tap of the last layer wants it whole.
       features: index === 0 && features && taps ? { ...features, taps } : features,
     }));
-    const sequences = texts.map(() => runtime.createSequence());
+    const sequences = texts.map(() => runtime.createText());
     const together = await Promise.all(
-      texts.map(({ tokens, features }, index) => sequences[index]?.run(tokens, { features })),
+      texts.map(async ({ tokens, features }, index) => {
+        const text = sequences[index];
+        return text && runtime.run(text, tokens, { features });
+      }),
     );
     assert.ok((together[0]?.otherRows ?? 0) > 100, 'they shared a pass');
     for (const [index, { tokens, features }] of texts.entries()) {
-      const single = runtime.createSequence();
+      const single = runtime.createText();
       const all = features && { ...features, rows: tokens.length, hiddenRows: tokens.length };
-      const alone = await single.run(tokens, { features: all });
+      const alone = await runtime.run(single, tokens, { features: all });
       const [found, expected] = [together[index], alone];
       assert.deepEqual(found?.logits, expected.logits);
       for (const kind of ['hidden', 'taps'] as const) {

@@ -20,7 +20,7 @@ async function modelWith(headDim: number): Promise<string> {
 describe('the KV type of a loaded model', () => {
   it('is the usual one unless another is asked for, and counted as it is stored', async () => {
     const path = await modelWith(64);
-    const rows = { heads: 2, kRow: 128, vRow: 128 };
+    const rows = { heads: 2, keys: 128, values: 128 };
     const usual = usualKvType([rows, rows], nativeKernels().kernels?.path);
     // Two layers of keys and values, two heads of 64 elements each.
     const elements = 2 * 2 * 2 * 64;
@@ -35,9 +35,9 @@ describe('the KV type of a loaded model', () => {
       const expected = kvType ?? usual;
       assert.equal(model.info.kvType, expected);
       assert.equal(model.info.kvBytesPerToken, bytes[expected]);
-      const { cache } = model.runtime.createSequence();
+      const { state } = model.runtime.createText();
       const stored = bytes[expected] * (expected === 'i16' ? 64 : 32);
-      assert.ok(cache.bytes >= stored && cache.bytes < stored + 1024);
+      assert.ok(state.bytes >= stored && state.bytes < stored + 1024);
     }
   });
 

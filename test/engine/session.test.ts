@@ -159,21 +159,66 @@ describe('generation', () => {
 });
 
 describe('disposing', () => {
-  it('waits for the pass in flight and refuses what comes after', async () => {
-    const model = await loadModel('default', { threads: 1, contextLength: 128 });
-    let pieces = 0;
+  const options = { temperature: 0, maxTokens: 100 };
+  const open = () => loadModel('default', { threads: 1, contextLength: 256 });
+
+  it('of a model ends what runs as an abort does, and refuses what comes after', async () => {
+    const model = await open();
+    const session = model.createSession();
+    const settings = { ...options, logitBias: noEnd(model) };
     let disposing: Promise<void> | undefined;
-    const running = (async () => {
-      const options = { temperature: 0, maxTokens: 100, logitBias: noEnd(model) };
-      for await (const _ of model.stream(prompt, options)) {
-        if (++pieces === 3) disposing = model.dispose();
+    const reasons: string[] = [];
+    let pieces = 0;
+    const read = async (stream: AsyncIterable<StreamEvent>) => {
+      for await (const event of stream) {
+        if (event.type === 'end') reasons.push(event.generation.finishReason);
+        else if (++pieces === 5) disposing = model.dispose();
       }
-    })();
-    await assert.rejects(running, { code: 'disposed' });
+    };
+    await Promise.all([
+      read(model.stream(prompt, settings)),
+      read(session.stream(prompt, { ...settings, draft: 'none' })),
+      read(model.stream('# ', settings)),
+    ]);
+    assert.deepEqual(reasons, ['abort', 'abort', 'abort']);
     await disposing;
-    assert.equal(pieces, 3);
-    assert.throws(() => model.createSession(), { code: 'disposed' });
+    const disposed = { code: 'disposed' };
+    assert.throws(() => model.createSession(), disposed);
+    assert.throws(() => session.fork(), disposed);
+    assert.throws(() => session.truncate(0), disposed);
+    await assert.rejects(session.generate(prompt), disposed);
+    await assert.rejects(model.generate(prompt), disposed);
+    session.dispose();
     await model.dispose();
+  });
+
+  it('of a model while all kinds of drafters compute harms nothing', async () => {
+    for (const delay of [0, 3, 10, 30, 60, 100]) {
+      const model = await open();
+      const kinds = ['mtp', 'dflash', 'auto', 'ngram'] as const;
+      const settings = { ...options, logitBias: noEnd(model) };
+      const texts = kinds.map((draft) => model.generate(prompt, { ...settings, draft }));
+      await new Promise((resolve) => setTimeout(resolve, delay));
+      await model.dispose();
+      for (const { finishReason } of await Promise.all(texts)) {
+        assert.ok(['abort', 'length'].includes(finishReason));
+      }
+    }
+  });
+
+  it('of a session ends what runs as an abort does, and frees its memory then', async () => {
+    await using model = await open();
+    const session = model.createSession();
+    const reasons: string[] = [];
+    for await (const event of session.stream(prompt, { ...options, logitBias: noEnd(model) })) {
+      if (event.type === 'end') reasons.push(event.generation.finishReason);
+      else session.dispose();
+    }
+    assert.deepEqual(reasons, ['abort']);
+    assert.equal(session.busy, false);
+    await assert.rejects(session.generate(prompt), { code: 'disposed' });
+    // Others go on.
+    assert.equal((await model.generate(prompt, greedy)).tokens.length, greedy.maxTokens);
   });
 });
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { argmax } from '../../src/decode/sampler.js';
-import type { PassRequest, PassResult } from '../../src/engine/batcher.js';
+import type { PassRequest, PassRows } from '../../src/engine/pass-runner.js';
 import { verifyPrompts } from '../../src/engine/verify/prompts.js';
 import { type VerifyOutcome, verifyModel } from '../../src/engine/verify/verify.js';
 import { writeTensor } from '../../src/ggml/allocation.js';
@@ -10,12 +10,32 @@ import { type KvType, loadModel, type Model } from '../../src/index.js';
 import { tinyModel } from '../support/tiny-model.js';
 
 /** Changes what a pass returns, or what it leaves behind. */
-type Fault = (request: PassRequest, result: PassResult, model: Model) => PassResult;
+type Fault = (request: PassRequest, result: Result, model: Model) => PassRows;
+
+interface Result extends PassRows {
+  /** Rows of other texts in the same pass. */
+  readonly otherRows: number;
+}
 
 const prompts = [
   'a b c d e f a b c d e f a b c',
   'interface User {\n  id: number;\n  name: string;\n}\n\ninterface ',
 ];
+
+/** Puts a fault between the engine and its passes. */
+function put(fault: Fault, model: Model): void {
+  const { runner } = model.runtime;
+  const run = runner.run.bind(runner);
+  runner.run = async (requests, signal) => {
+    const { results, ms } = await run(requests, signal);
+    const all = requests.reduce((sum, { tokens }) => sum + tokens.length, 0);
+    const faulty = results.map((rows, at) => {
+      const request = requests[at] as PassRequest;
+      return fault(request, { ...rows, otherRows: all - request.tokens.length }, model);
+    });
+    return { results: faulty, ms };
+  };
+}
 
 /** The check on the default model, with a fault put between the engine and its passes. */
 async function verifyWith(fault?: Fault, kvType?: KvType): Promise<VerifyOutcome> {
@@ -23,9 +43,7 @@ async function verifyWith(fault?: Fault, kvType?: KvType): Promise<VerifyOutcome
     async open(threads) {
       const type = kvType === undefined ? {} : { kvType };
       const model = await loadModel('default', { threads, contextLength: 128, ...type });
-      const { batcher } = model.runtime;
-      const run = batcher.run.bind(batcher);
-      if (fault) batcher.run = async (request) => fault(request, await run(request), model);
+      if (fault) put(fault, model);
       return model;
     },
     prompts,
@@ -43,9 +61,7 @@ async function verifyClosely(tolerance: number, fault: Fault, prompts = 6): Prom
   return verifyModel({
     async open(threads) {
       const model = await loadModel(path, { threads, contextLength: 128 });
-      const { batcher } = model.runtime;
-      const run = batcher.run.bind(batcher);
-      batcher.run = async (request) => fault(request, await run(request), model);
+      put(fault, model);
       return model;
     },
     ...{
@@ -190,10 +206,9 @@ describe('verify', () => {
     // positions lie one behind the other.
     const overwrite: Fault = (request, result, model) => {
       if (request.outputs !== 'all' || request.tokens.length < 2) return result;
-      const { k } = request.cache.layer(1);
+      const { k } = request.state.layer(1);
       const row = new Uint8Array(k.strides[1]);
-      const position = request.cache.length - request.tokens.length;
-      writeTensor(model.runtime.backend, k, row, position * k.strides[1]);
+      writeTensor(model.runtime.backend, k, row, request.state.length * k.strides[1]);
       return result;
     };
     const outcome = await verifyWith(overwrite, 'f16');

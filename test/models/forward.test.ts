@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import { KvCache } from '../../src/cache/kv-cache.js';
+import { LayeredState } from '../../src/cache/layered-state.js';
 import { Backend } from '../../src/ggml/backend.js';
 import { GgmlType } from '../../src/ggml/types.js';
 import { Workspace } from '../../src/ggml/workspace.js';
@@ -32,7 +32,7 @@ async function open(architecture: string): Promise<LanguageModel> {
 }
 
 interface Rows {
-  readonly cache: KvCache;
+  readonly state: LayeredState;
   readonly tokens: readonly number[];
 }
 
@@ -51,7 +51,8 @@ async function pass(
   const graph = workspace.begin();
   let start = 0;
   const sequences = parts.map((part) => {
-    const slice = { cache: part.cache, start, count: part.tokens.length, past: part.cache.length };
+    const { state } = part;
+    const slice = { state, start, count: part.tokens.length, past: state.length };
     start += part.tokens.length;
     return slice;
   });
@@ -70,7 +71,13 @@ async function pass(
   });
   for (const tensor of [result.logits, result.hidden, ...result.taps]) graph.output(tensor);
   await graph.compute();
-  for (const part of parts) part.cache.append(part.tokens.length);
+  for (const {
+    state,
+    tokens: { length },
+  } of parts) {
+    state.begin(length);
+    state.commit(length);
+  }
   const rowsOf = (tensor: typeof result.logits) => {
     const all = graph.read(tensor);
     const width = tensor.shape[0];
@@ -90,57 +97,58 @@ for (const architecture of supportedArchitectures) {
     const model = await open(architecture);
     const workspace = new Workspace(backend);
     const subject = { model, workspace };
-    const caches: KvCache[] = [];
+    const states: LayeredState[] = [];
     const fresh = (capacity = 32) => {
-      const layout = model.cacheLayout();
-      const cache = new KvCache({ backend, layout, capacity, type: GgmlType.F32 });
-      caches.push(cache);
-      return cache;
+      const layers = model.layerStates();
+      const type = GgmlType.F32;
+      const state = new LayeredState({ backend, layers, capacity, type, identity: '' });
+      states.push(state);
+      return state;
     };
     after(() => {
-      for (const cache of caches) cache.dispose();
+      for (const state of states) state.dispose();
       workspace.dispose();
       model.dispose();
     });
-    const whole = await pass(subject, [{ cache: fresh(), tokens }]);
+    const whole = await pass(subject, [{ state: fresh(), tokens }]);
 
     it('gives the same logits in chunks', async () => {
-      const cache = fresh();
+      const state = fresh();
       for (const [from, to] of [
         [0, 1],
         [1, 9],
         [9, 24],
       ] as const) {
-        const { logits } = await pass(subject, [{ cache, tokens: tokens.slice(from, to) }]);
+        const { logits } = await pass(subject, [{ state, tokens: tokens.slice(from, to) }]);
         assert.ok(worstDifference(logits, whole.logits.slice(from, to)) < rounding);
       }
     });
 
     it('gives the same logits beside other sequences', async () => {
       const [a, b, c] = [fresh(), fresh(), fresh()];
-      await pass(subject, [{ cache: a, tokens: tokens.slice(0, 10) }]);
+      await pass(subject, [{ state: a, tokens: tokens.slice(0, 10) }]);
       const other = tokens.toReversed();
       const { logits } = await pass(subject, [
-        { cache: b, tokens: other.slice(0, 5) },
-        { cache: a, tokens: tokens.slice(10, 14) },
-        { cache: c, tokens: tokens.slice(0, 3) },
+        { state: b, tokens: other.slice(0, 5) },
+        { state: a, tokens: tokens.slice(10, 14) },
+        { state: c, tokens: tokens.slice(0, 3) },
       ]);
       assert.ok(worstDifference(logits.slice(5, 9), whole.logits.slice(10, 14)) < rounding);
       assert.ok(worstDifference(logits.slice(9), whole.logits.slice(0, 3)) < rounding);
     });
 
     it('gives the same logits after forgetting a part', async () => {
-      const cache = fresh();
-      await pass(subject, [{ cache, tokens: tokens.slice(0, 12) }]);
-      await pass(subject, [{ cache, tokens: [300, 301, 302] }]);
-      cache.truncate(12);
-      const { logits } = await pass(subject, [{ cache, tokens: tokens.slice(12) }]);
+      const state = fresh();
+      await pass(subject, [{ state, tokens: tokens.slice(0, 12) }]);
+      await pass(subject, [{ state, tokens: [300, 301, 302] }]);
+      state.truncate(12);
+      const { logits } = await pass(subject, [{ state, tokens: tokens.slice(12) }]);
       assert.ok(worstDifference(logits, whole.logits.slice(12)) < rounding);
     });
 
     it('gives the rows that were asked for, in that order', async () => {
       const wanted = [23, 4];
-      const { logits, hidden } = await pass(subject, [{ cache: fresh(), tokens }], wanted);
+      const { logits, hidden } = await pass(subject, [{ state: fresh(), tokens }], wanted);
       const expected = wanted.map((row) => whole.logits[row] as Float32Array);
       assert.ok(worstDifference(logits, expected) < rounding);
       assert.equal(hidden.length, 2);
@@ -148,7 +156,7 @@ for (const architecture of supportedArchitectures) {
 
     it('gives the residual stream after layers', async () => {
       const asked = [2, 0];
-      const tapped = await pass(subject, [{ cache: fresh(), tokens }], [23], asked);
+      const tapped = await pass(subject, [{ state: fresh(), tokens }], [23], asked);
       assert.deepEqual(
         tapped.taps.map((rows) => rows.length),
         [24, 24],
@@ -159,8 +167,8 @@ for (const architecture of supportedArchitectures) {
     });
 
     it('refuses more tokens than the cache holds', async () => {
-      const cache = fresh(8);
-      await assert.rejects(pass(subject, [{ cache, tokens }]), { code: 'context-overflow' });
+      const state = fresh(8);
+      await assert.rejects(pass(subject, [{ state, tokens }]), { code: 'context-overflow' });
     });
   });
 }

@@ -71,16 +71,16 @@ describe('batch invariance', () => {
             using runner = await Runner.open(path, { cacheType });
             expected = await runner.decode(tokens);
             for (const sizes of chunkings) {
-              runner.cache.truncate(0);
+              runner.state.truncate(0);
               assertSameBytes(await runInChunks(runner, sizes), expected, `chunks of ${sizes}`);
             }
-            runner.cache.truncate(40);
+            runner.state.truncate(40);
             const again = await runner.decode(tokens.slice(40));
             assertSameBytes(again, expected.slice(40), 'after truncating to 40');
           }
           using two = await Runner.open(path, { cacheType, threads: 2 });
           assertSameBytes(await two.decode(tokens), expected, 'two threads');
-          two.cache.truncate(100);
+          two.state.truncate(100);
           assertSameBytes(
             await two.decode(tokens.slice(100, 105)),
             expected.slice(100, 105),

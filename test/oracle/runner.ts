@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { KvCache } from '../../src/cache/kv-cache.js';
+import { LayeredState } from '../../src/cache/layered-state.js';
 import { Backend } from '../../src/ggml/backend.js';
 import { GgmlType } from '../../src/ggml/types.js';
 import type { WeightLayout } from '../../src/ggml/weight.js';
@@ -21,7 +21,7 @@ export interface RunnerOptions {
 }
 
 export class Runner implements Disposable {
-  readonly cache: KvCache;
+  readonly state: LayeredState;
   readonly #workspace: Workspace;
 
   private constructor(
@@ -30,8 +30,8 @@ export class Runner implements Disposable {
     options: RunnerOptions,
   ) {
     const { capacity = 256, cacheType = GgmlType.F16 } = options;
-    const layout = model.cacheLayout();
-    this.cache = new KvCache({ backend, layout, capacity, type: cacheType });
+    const layers = model.layerStates();
+    this.state = new LayeredState({ backend, layers, capacity, type: cacheType, identity: '' });
     this.#workspace = new Workspace(backend);
   }
 
@@ -46,21 +46,22 @@ export class Runner implements Disposable {
 
   /** Appends tokens and returns the logits of each: an array a token. */
   async decode(tokens: readonly number[]): Promise<Float32Array[]> {
-    const { cache, model } = this;
+    const { state, model } = this;
     const graph = this.#workspace.begin();
-    const past = cache.length;
+    const past = state.length;
     const { logits } = model.forward(graph, {
       tokens: graph.indices('tokens', tokens),
       positions: graph.indices(
         'positions',
         tokens.map((_, at) => past + at),
       ),
-      sequences: [{ cache, start: 0, count: tokens.length, past }],
+      sequences: [{ state, start: 0, count: tokens.length, past }],
       outputs: undefined,
     });
     graph.output(logits);
+    state.begin(tokens.length);
     await graph.compute();
-    cache.append(tokens.length);
+    state.commit(tokens.length);
     const all = graph.read(logits);
     const { vocabSize } = model.hyperparameters;
     return tokens.map((_, at) => all.slice(at * vocabSize, (at + 1) * vocabSize));
@@ -68,7 +69,7 @@ export class Runner implements Disposable {
 
   [Symbol.dispose](): void {
     this.#workspace.dispose();
-    this.cache.dispose();
+    this.state.dispose();
     this.model.dispose();
     this.backend.dispose();
   }

@@ -2,12 +2,12 @@
  * Generates one text for a check, in a given way, and traces it. Works below the sessions, so that
  * the way (drafter, chunks, neighbours, what the cache has been through) is the check's to choose.
  */
+import { throwIfAborted } from '../../base/errors.js';
 import { Drafting } from '../../decode/drafting.js';
 import { resolveSampling } from '../../decode/settings.js';
 import { Finish } from '../../decode/stop.js';
-import { generate } from '../generation.js';
 import type { Model } from '../model.js';
-import type { Sequence } from '../sequence.js';
+import type { Text } from '../text.js';
 import type { DraftKind, DraftStatistics } from '../types.js';
 import { type Trace, type TracedRow, traceRow } from './trace.js';
 
@@ -18,7 +18,7 @@ export interface VerifyCase {
   readonly seed: number;
 }
 
-/** What a sequence's cache has been through before the text is generated. */
+/** What a text's state has been through before the text is generated. */
 export type CacheHistory = 'fresh' | 'reused prefix' | 'truncated' | 'forked';
 
 /** How it is generated: must not decide anything. */
@@ -44,11 +44,11 @@ export async function traceText(
   signal?: AbortSignal,
 ): Promise<TracedText> {
   const { runtime } = model;
-  const sequences: Sequence[] = [];
-  const open = (): Sequence => {
-    const sequence = runtime.createSequence();
-    sequences.push(sequence);
-    return sequence;
+  const texts: Text[] = [];
+  const open = (): Text => {
+    const opened = runtime.createText();
+    texts.push(opened);
+    return opened;
   };
   const plain = { ...way, draft: 'none', neighbours: 0 } as const;
   try {
@@ -62,7 +62,7 @@ export async function traceText(
     } else if (way.cache === 'forked') {
       await run(model, own, text, plain, 4, signal);
       own = runtime.fork(own);
-      sequences.push(own);
+      texts.push(own);
     }
     const neighbours = Array.from({ length: way.neighbours }, (_, index) => {
       const neighbour = { prompt: other.slice(index), temperature: 1, seed: index };
@@ -75,41 +75,36 @@ export async function traceText(
     ]);
     return result;
   } finally {
-    for (const sequence of sequences) runtime.release(sequence);
+    for (const opened of texts) runtime.release(opened);
   }
 }
 
 async function run(
   model: Model,
-  sequence: Sequence,
-  text: VerifyCase,
+  text: Text,
+  { prompt, temperature, seed }: VerifyCase,
   way: VerifyWay,
   maxTokens: number,
   signal: AbortSignal | undefined,
 ): Promise<TracedText> {
   const { runtime } = model;
-  const drafters = runtime.drafterSources.map((source) => source.open({ state: sequence.cache }));
   const rows: TracedRow[] = [];
-  try {
-    const stream = generate({
-      sequence,
-      prompt: text.prompt,
-      settings: resolveSampling({ temperature: text.temperature, seed: text.seed, topK: 0 }),
-      finish: new Finish({ endTokens: new Set(), maxTokens, toText: () => '' }),
-      drafting: new Drafting({ drafters, mode: way.draft, experience: runtime.draftExperience }),
-      draftKind: way.draft,
-      prefillChunk: way.prefillChunk,
-      signal,
-      onRow: (position, logits) => rows.push(traceRow(position, logits)),
-    });
-    for await (const event of stream) {
-      if (event.type === 'end') {
-        const { tokens, draft } = event.generation;
-        return { trace: { tokens, rows }, draft };
-      }
-    }
-    throw new Error('a stream ended without a result');
-  } finally {
-    for (const drafter of drafters) drafter.dispose();
-  }
+  const job = runtime.generate({
+    text,
+    prompt,
+    settings: resolveSampling({ temperature, seed, topK: 0 }),
+    finish: new Finish({ endTokens: new Set(), maxTokens, toText: () => '' }),
+    drafting: new Drafting({
+      drafters: text.drafters,
+      mode: way.draft,
+      experience: runtime.draftExperience,
+    }),
+    draftKind: way.draft,
+    prefillChunk: way.prefillChunk,
+    signal,
+    onRow: (position, logits) => rows.push(traceRow(position, logits)),
+  });
+  const { tokens, draft } = await job.finish();
+  throwIfAborted(signal);
+  return { trace: { tokens, rows }, draft };
 }

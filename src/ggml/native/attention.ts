@@ -16,7 +16,10 @@ import { nativeOperation } from './operation.js';
 import { type Parameters, reserveParameters } from './parameters.js';
 import { ropeTable } from './rope-table.js';
 
-/** Batch rows [start, start + count) of one sequence; row i has the position past + i. */
+/**
+ * Batch rows [start, start + count) of one sequence; row i has the position past + i. Which sequence
+ * it is, `k`, `v` and `past`, is read again before every computation of the graph.
+ */
 export interface CacheSlice {
   /**
    * [head * kvHeads, capacity], F16, F32 or Q8_0; I16 with room for scales, and in whole blocks
@@ -27,7 +30,6 @@ export interface CacheSlice {
   readonly v: Tensor;
   readonly start: number;
   readonly count: number;
-  /** Read again before every computation of the graph. */
   readonly past: number;
 }
 
@@ -241,7 +243,8 @@ function checkShapes(q: Tensor, k: Tensor, v: Tensor, slices: readonly CacheSlic
   if (k.shape[0] !== q.shape[0] || v.shape[1] !== k.shape[1] || q.shape[1] % k.shape[1] !== 0) {
     fail('attention', 'the heads do not fit', q, k, v);
   }
-  const rows = { heads: k.shape[1], kRow: k.shape[0] * k.shape[1], vRow: v.shape[0] * v.shape[1] };
+  const heads = k.shape[1];
+  const rows = { heads, keys: k.shape[0] * heads, values: v.shape[0] * heads };
   for (const { k: keys, v: values, start, count, past } of slices) {
     if (keys.type !== slices[0]?.k.type || values.type !== slices[0]?.v.type) {
       fail('attention', 'the caches are of different types', keys, values);
@@ -329,39 +332,43 @@ class SliceMemory {
   }
 }
 
-/** Writes an array of `pl_cache_slice`; caches have their memory already. Returns its address. */
+/**
+ * Writes an array of `pl_cache_slice`, now and before every run, as the slices then say; caches have
+ * their memory already. Returns its address.
+ */
 function sliceList(kernels: NativeKernels, graph: Graph, slices: readonly CacheSlice[]): number {
   const memory = graph.shared(SliceMemory, () => new SliceMemory(graph));
   const { size, fields } = kernels.struct('pl_cache_slice');
   const slots = size / 8;
   const { view, address } = memory.take(slots * slices.length);
+  const slotOf = (name: string): number => {
+    const offset = fields.get(name)?.offset;
+    if (offset !== undefined) return offset / 8;
+    throw new PacelineError('platform', `The kernels' pl_cache_slice has no ${name}`);
+  };
+  const [kSlot, vSlot, pastSlot] = [slotOf('k'), slotOf('v'), slotOf('past')];
+  for (const [index, { k, v, start, count }] of slices.entries()) {
+    const at = index * slots;
+    view[at + slotOf('k_stride')] = BigInt(k.strides[1]);
+    view[at + slotOf('v_stride')] = BigInt(v.strides[1]);
+    view[at + slotOf('first')] = BigInt(start);
+    view[at + slotOf('count')] = BigInt(count);
+  }
   const data = (tensor: Tensor) => {
     const found = graph.backend.ggml.base.ggml_get_data(tensor.address);
     if (found === 0) fail('attention', 'the cache has no memory', tensor);
-    return found;
+    return BigInt(found);
   };
-  for (const [index, { k, v, start, count, past }] of slices.entries()) {
-    const values = {
-      k: data(k),
-      v: data(v),
-      k_stride: k.strides[1],
-      v_stride: v.strides[1],
-      first: start,
-      count,
-      past,
-    };
-    for (const [name, value] of Object.entries(values)) {
-      const offset = fields.get(name)?.offset;
-      if (offset === undefined) {
-        throw new PacelineError('platform', `The kernels' pl_cache_slice has no ${name}`);
-      }
-      view[index * slots + offset / 8] = BigInt(value);
+  const bind = () => {
+    for (const [index, { k, v, past }] of slices.entries()) {
+      const at = index * slots;
+      view[at + kSlot] = data(k);
+      view[at + vSlot] = data(v);
+      view[at + pastSlot] = BigInt(past);
     }
-  }
-  const pastSlot = (fields.get('past')?.offset ?? 0) / 8;
-  graph.beforeRun(() => {
-    for (const [index, { past }] of slices.entries()) view[index * slots + pastSlot] = BigInt(past);
-  });
+  };
+  bind();
+  graph.beforeRun(bind);
   return address;
 }
 

@@ -49,7 +49,7 @@ export function rowsOf(shape: AttentionCase, sequence: number, length: number): 
 /** The tensors of a sequence's cache. */
 export function cacheSpecs(shape: AttentionCase, length: number): TensorSpec[] {
   const { kvHeads: heads, headDim, valueDim, type } = shape;
-  const stored = storedRows(type, { heads, kRow: headDim * heads, vRow: valueDim * heads });
+  const stored = storedRows(type, { heads, keys: headDim * heads, values: valueDim * heads });
   return [
     { name: 'k', type, shape: [stored.keys, storedPositions(type, length)] },
     { name: 'v', type, shape: [stored.values, storedPositions(type, length)] },

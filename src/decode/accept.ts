@@ -6,12 +6,11 @@
  * history with the tokens before it), and a guess counts only if it equals that sample. Knows no
  * drafter by name, nor where the rows come from.
  */
-import type { TokenHistory } from './history.js';
-import { type SampledToken, sampleToken } from './sampler.js';
-import type { SamplingSettings } from './settings.js';
+import type { Chooser } from './chooser.js';
+import type { SampledToken } from './sampler.js';
 import type { FinishStep } from './stop.js';
 
-export interface VerifyInput {
+export interface AcceptInput {
   /** Guesses d_1..d_m; empty for a plain step. */
   readonly drafts: ArrayLike<number>;
   /**
@@ -19,22 +18,21 @@ export interface VerifyInput {
    * token (i = 0) or d_i. Asked for in order, and only as far as needed.
    */
   readonly row: (index: number) => Float32Array;
-  /** t_0..t_n; the chosen tokens are pushed onto it. */
-  readonly history: TokenHistory;
-  readonly settings: SamplingSettings;
+  /** Of the text t_0..t_n; accepts the chosen tokens. */
+  readonly chooser: Chooser;
   /** Sees every chosen token in order; a finish ends the step (`Finish` of stop.ts). */
   readonly finish: { push(token: number): FinishStep };
 }
 
 /** One token of the text, with everything a stream event says about it. */
-export interface VerifiedToken extends SampledToken, FinishStep {
+export interface ChosenToken extends SampledToken, FinishStep {
   /** True if a drafter had proposed it. */
   readonly drafted: boolean;
 }
 
-export interface Verified {
+export interface Accepted {
   /** At least one. */
-  readonly tokens: readonly VerifiedToken[];
+  readonly tokens: readonly ChosenToken[];
   /** How many of the guesses were right and used. */
   readonly accepted: number;
   /** Set if the text ended in this step. */
@@ -45,19 +43,15 @@ export interface Verified {
  * Chooses tokens until a guess is wrong, the guesses are used up, or the text ends. The caller
  * then cuts the target's state back to its length before the pass plus 1 + `accepted`: the rows
  * of the last token and of the right guesses stay, the others must go.
- * @throws {PacelineError} `bad-weights` at NaN logits; tokens chosen before it are in the history.
+ * @throws {PacelineError} `bad-weights` at NaN logits; tokens chosen before it are in the text.
  */
-export function verifyDrafts({ drafts, row, history, settings, finish }: VerifyInput): Verified {
-  const tokens: VerifiedToken[] = [];
+export function acceptDrafts({ drafts, row, chooser, finish }: AcceptInput): Accepted {
+  const tokens: ChosenToken[] = [];
   let accepted = 0;
   for (let i = 0; i <= drafts.length; i++) {
-    const sampled = sampleToken(row(i), {
-      position: history.length,
-      history: history.view(),
-      settings,
-    });
+    const sampled = chooser.choose(row(i));
     const drafted = i < drafts.length && sampled.token === drafts[i];
-    history.push(sampled.token);
+    chooser.accept(sampled.token);
     const step = finish.push(sampled.token);
     tokens.push({ ...sampled, ...step, drafted });
     if (drafted) accepted += 1;

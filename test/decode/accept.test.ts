@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PacelineError } from '../../src/base/errors.js';
+import { acceptDrafts, rowsOf } from '../../src/decode/accept.js';
+import { Chooser } from '../../src/decode/chooser.js';
 import type { Drafter, Proposal } from '../../src/decode/drafter.js';
-import { TokenHistory } from '../../src/decode/history.js';
-import { sampleToken } from '../../src/decode/sampler.js';
 import { resolveSampling } from '../../src/decode/settings.js';
 import { Finish } from '../../src/decode/stop.js';
-import { rowsOf, verifyDrafts } from '../../src/decode/verify.js';
+
 import { decode, hashTarget } from './fake-target.js';
 import { chiSquareDeviate, Random, softmax } from './support.js';
 
@@ -25,7 +25,7 @@ function guessing(guess: (tokens: ArrayLike<number>, limit: number) => number[])
       assert.equal(position, length);
       length += tokens.length;
     },
-    propose({ tokens, limit }): Proposal {
+    propose({ chooser: { tokens }, limit }): Proposal {
       assert.equal(tokens.length, length + 1);
       return { tokens: limit <= 0 ? [] : guess(tokens, limit).slice(0, limit) };
     },
@@ -120,7 +120,7 @@ function markov(seed: number) {
 /** Counts the first three tokens of 34,000 texts, with a drafter that is right now and then. */
 function firstThree(
   temperature: number,
-  choose: typeof verifyDrafts,
+  choose: typeof acceptDrafts,
   propose: (last: number, random: Random) => number[],
 ): Int32Array {
   const model = markov(17);
@@ -128,15 +128,15 @@ function firstThree(
   const counts = new Int32Array(states ** 3);
   for (let seed = 0; seed < 34_000; seed++) {
     const settings = resolveSampling({ seed, temperature, topK: 0, topP: 1, minP: 0 });
-    const history = new TokenHistory([0]);
+    const chooser = new Chooser({ settings, tokens: [0] });
     const finish = new Finish({ endTokens: new Set(), maxTokens: 3, toText: () => '' });
     for (let done = false; !done; ) {
-      const drafts = propose(history.last, random);
-      const inputs = [history.last, ...drafts];
+      const drafts = propose(chooser.last, random);
+      const inputs = [chooser.last, ...drafts];
       const row = (i: number) => model.rows[inputs[i] as number] as Float32Array;
-      done = choose({ drafts, row, history, settings, finish }).finish !== undefined;
+      done = choose({ drafts, row, chooser, finish }).finish !== undefined;
     }
-    const [, a, b, c] = history.view();
+    const [, a, b, c] = chooser.tokens;
     const cell = ((a as number) * states + (b as number)) * states + (c as number);
     counts[cell] = (counts[cell] as number) + 1;
   }
@@ -164,17 +164,17 @@ test('over 100,000 draws drafting leaves the exact distribution as it is', () =>
     Array.from({ length: random.below(4) }, () => random.below(states));
   for (const temperature of [0.7, 1.2]) {
     for (const propose of [greedy, rare, mixed]) {
-      const counts = firstThree(temperature, verifyDrafts, propose);
+      const counts = firstThree(temperature, acceptDrafts, propose);
       const deviate = chiSquareDeviate(counts, exactFirstThree(temperature));
       assert.ok(Math.abs(deviate) < 4, `temperature ${temperature}: ${deviate}`);
     }
   }
   // The same test tells a loop that takes a guess now and then without asking the target.
-  const gullible: typeof verifyDrafts = (input) => {
+  const gullible: typeof acceptDrafts = (input) => {
     const first = input.drafts[0];
-    if (first === undefined || input.history.length % 2 === 0) return verifyDrafts(input);
-    if (new Random(input.settings.seed).uniform() > 0.1) return verifyDrafts(input);
-    input.history.push(first);
+    if (first === undefined || input.chooser.length % 2 === 0) return acceptDrafts(input);
+    if (new Random(input.chooser.settings.seed).uniform() > 0.1) return acceptDrafts(input);
+    input.chooser.accept(first);
     const step = input.finish.push(first);
     const tokens = [{ token: first, drafted: true, ...step }];
     return { tokens, accepted: 1, ...(step.finish === undefined ? {} : { finish: step.finish }) };
@@ -189,16 +189,16 @@ test('rows are asked for only as far as the guesses are right', () => {
   const asked: number[] = [];
   const rows = rowsOf(logits, vocabularySize);
   const settings = resolveSampling({ temperature: 0, seed: 0 });
-  const history = new TokenHistory([3]);
+  const chooser = new Chooser({ settings, tokens: [3] });
   const finish = new Finish({ endTokens: new Set(), maxTokens: 10, toText: () => '' });
   const row = (i: number) => {
     asked.push(i);
     return rows(i);
   };
-  const step = verifyDrafts({ drafts: [1, 3], row, history, settings, finish });
+  const step = acceptDrafts({ drafts: [1, 3], row, chooser, finish });
   assert.deepEqual(asked, [0, 1]);
   assert.equal(step.accepted, 1);
-  assert.deepEqual([...history.view()], [3, 1, 2]);
+  assert.deepEqual([...chooser.tokens], [3, 1, 2]);
   assert.deepEqual(
     step.tokens.map(({ token, drafted }) => [token, drafted]),
     [
@@ -216,14 +216,14 @@ test('a limit, an end token or a stop string inside a draft ends the text there'
   };
   const settings = resolveSampling({ temperature: 0, seed: 0 });
   const run = (options: { end?: number[]; maxTokens?: number; stop?: string[] }) => {
-    const history = new TokenHistory([0]);
+    const chooser = new Chooser({ settings, tokens: [0] });
     const finish = new Finish({
       endTokens: new Set(options.end ?? []),
       maxTokens: options.maxTokens ?? 10,
       stop: options.stop ?? [],
       toText: (token) => String(token),
     });
-    return verifyDrafts({ drafts: [1, 2, 3, 4], row, history, settings, finish });
+    return acceptDrafts({ drafts: [1, 2, 3, 4], row, chooser, finish });
   };
   const limited = run({ maxTokens: 2 });
   assert.deepEqual([limited.finish, limited.accepted, limited.tokens.length], ['length', 2, 2]);
@@ -237,33 +237,13 @@ test('a limit, an end token or a stop string inside a draft ends the text there'
 });
 
 test('NaN inside a draft is a typed error, and the tokens before it stand', () => {
-  const history = new TokenHistory([0]);
   const settings = resolveSampling({ temperature: 0, seed: 0 });
+  const chooser = new Chooser({ settings, tokens: [0] });
   const finish = new Finish({ endTokens: new Set(), maxTokens: 10, toText: () => '' });
   const row = (i: number) => new Float32Array([0, i === 1 ? Number.NaN : 1]);
   assert.throws(
-    () => verifyDrafts({ drafts: [1, 1], row, history, settings, finish }),
+    () => acceptDrafts({ drafts: [1, 1], row, chooser, finish }),
     (error) => PacelineError.is(error) && error.code === 'bad-weights',
   );
-  assert.deepEqual([...history.view()], [0, 1]);
-});
-
-test('a history can be cut back and keeps its tokens while it grows', () => {
-  const history = new TokenHistory([1, 2]);
-  for (let i = 0; i < 1000; i++) history.push(i);
-  assert.equal(history.length, 1002);
-  history.truncate(3);
-  assert.deepEqual([...history.view()], [1, 2, 0]);
-  history.truncate(10);
-  assert.equal(history.length, 3);
-  assert.equal(history.last, 0);
-  assert.equal(new TokenHistory().last, -1);
-  assert.equal(
-    sampleToken(new Float32Array([0, 1]), {
-      position: 3,
-      history: history.view(),
-      settings: resolveSampling({ temperature: 0, seed: 0 }),
-    }).token,
-    1,
-  );
+  assert.deepEqual([...chooser.tokens], [0, 1]);
 });

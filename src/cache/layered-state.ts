@@ -1,0 +1,182 @@
+/**
+ * The state of a sequence whose layers keep rows, another layer's rows, or nothing. Rows past
+ * `length` are garbage that the next pass overwrites, so that going back is free and always possible.
+ */
+import { createHash } from 'node:crypto';
+import { PacelineError } from '../base/errors.js';
+import type { Backend } from '../ggml/backend.js';
+import type { GgmlType } from '../ggml/types.js';
+import { type LayerState, rowShapes } from '../models/layer-state.js';
+import type { LayerTensors } from '../models/model.js';
+import { contextOverflow } from './overflow.js';
+import { RowMemory } from './row-memory.js';
+import type { SequenceState } from './state.js';
+
+export interface LayeredStateOptions {
+  readonly backend: Backend;
+  /** One entry a layer. */
+  readonly layers: readonly LayerState[];
+  /** Positions that fit. */
+  readonly capacity: number;
+  /** Element type of keys and values. */
+  readonly type: GgmlType;
+  /** Names the weights and whatever else decides the bytes of a row; part of the fingerprint. */
+  readonly identity: string;
+}
+
+/** Positions of a saved block. */
+const blockLength = 64;
+/** Counts changes of how bytes lie in blocks. */
+const layoutVersion = 1;
+
+export class LayeredState implements SequenceState {
+  readonly blockLength = blockLength;
+  readonly canGoBack = true;
+  readonly mostProvisional = Number.POSITIVE_INFINITY;
+  readonly #options: LayeredStateOptions;
+  readonly #memory: RowMemory;
+  /** For each layer, where its rows are in the memory; undefined where it has none. */
+  readonly #places: readonly (number | undefined)[];
+  #length = 0;
+  #provisional: number | undefined;
+  #fingerprint: string | undefined;
+
+  /**
+   * @throws {PacelineError} `memory`; `usage` when rows don't fit the type;
+   *   `unsupported-architecture` for kinds of state that have no memory yet.
+   */
+  constructor(options: LayeredStateOptions) {
+    this.#options = options;
+    const { backend, layers, capacity, type } = options;
+    this.#places = placesOf(layers);
+    this.#memory = new RowMemory({ backend, layout: rowShapes(layers), capacity, type });
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  get capacity(): number {
+    return this.#options.capacity;
+  }
+
+  get bytes(): number {
+    return this.#memory.bytes;
+  }
+
+  get fingerprint(): string {
+    const { layers, type, identity } = this.#options;
+    this.#fingerprint ??= createHash('sha256')
+      .update(JSON.stringify({ layoutVersion, blockLength, type, layers, identity }))
+      .digest('hex');
+    return this.#fingerprint;
+  }
+
+  layer(index: number): LayerTensors {
+    const place = this.#places[index];
+    if (place === undefined) throw new PacelineError('internal', `Layer ${index} keeps no rows`);
+    return this.#memory.layer(place);
+  }
+
+  begin(rows: number): void {
+    if (this.#length + rows > this.capacity) {
+      throw contextOverflow(this.#length + rows, this.capacity);
+    }
+    this.#provisional = rows;
+  }
+
+  commit(kept: number): void {
+    if (this.#provisional === undefined || kept < 0 || kept > this.#provisional) {
+      const had = this.#provisional ?? 'no';
+      throw new PacelineError('internal', `${kept} rows cannot be kept of a pass with ${had}`);
+    }
+    this.#provisional = undefined;
+    this.#length += kept;
+  }
+
+  reachable(length: number): number {
+    return Math.max(0, Math.min(length, this.#length));
+  }
+
+  truncate(length: number): void {
+    if (length !== this.reachable(length)) {
+      throw new PacelineError('internal', `${this.#length} rows cannot be cut to ${length}`);
+    }
+    this.#length = length;
+  }
+
+  checkpoint(): void {}
+
+  fork(): LayeredState {
+    const copy = new LayeredState(this.#options);
+    copy.#memory.copyFrom(this.#memory, this.#length);
+    copy.#length = this.#length;
+    return copy;
+  }
+
+  blockBytes(index: number): number {
+    return this.#memory.bytesOf(...this.#block(index));
+  }
+
+  readBlock(index: number, into: Uint8Array): void {
+    this.#checkBlock(index, into);
+    this.#memory.read(...this.#block(index), into);
+  }
+
+  writeBlock(index: number, from: Uint8Array): void {
+    this.#checkBlock(index, from);
+    this.#memory.write(...this.#block(index), from);
+  }
+
+  readFixed(length: number): Uint8Array {
+    if (length === this.reachable(length)) return new Uint8Array(0);
+    throw new PacelineError('internal', `There is nothing to save at ${length}`);
+  }
+
+  resume(length: number, fixed: Uint8Array): void {
+    if (fixed.byteLength > 0) {
+      throw new PacelineError('broken-file', 'A saved state has more than the rows of its layers', {
+        hint: 'Discard it; the prompt is then computed again.',
+      });
+    }
+    if (length > this.capacity) throw contextOverflow(length, this.capacity);
+    this.#length = length;
+  }
+
+  dispose(): void {
+    this.#memory.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #block(index: number): [from: number, end: number] {
+    const from = index * blockLength;
+    return [from, Math.min(from + blockLength, this.capacity)];
+  }
+
+  #checkBlock(index: number, bytes: Uint8Array): void {
+    const sound = Number.isSafeInteger(index) && index >= 0 && index * blockLength < this.capacity;
+    if (sound && bytes.byteLength === this.blockBytes(index)) return;
+    throw new PacelineError('internal', `Block ${index} does not have ${bytes.byteLength} bytes`);
+  }
+}
+
+/** For each layer the place of its rows among the layers that keep some. */
+function placesOf(layers: readonly LayerState[]): (number | undefined)[] {
+  const places: (number | undefined)[] = [];
+  let count = 0;
+  for (const state of layers) {
+    if (state.kind === 'rows') places.push(count++);
+    else if (state.kind === 'shared') places.push(places[state.layer]);
+    else if (state.kind === 'none') places.push(undefined);
+    else {
+      const problem = `There is no memory yet for ${state.kind} state of layers`;
+      throw new PacelineError('unsupported-architecture', problem, {
+        hint: 'Use a model of one of the supported architectures.',
+      });
+    }
+  }
+  return places;
+}

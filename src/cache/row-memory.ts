@@ -1,0 +1,154 @@
+/**
+ * Memory for keys and values, a row of each for every position, layer by layer. Knows where bytes
+ * lie and moves them; which positions count is its owner's business.
+ *
+ * The whole capacity is allocated at once, which costs address space only: the system commits pages
+ * as rows are first written. Addresses therefore never change.
+ */
+import { PacelineError } from '../base/errors.js';
+import { Allocation, readTensorBytes, type TensorSpec, writeTensor } from '../ggml/allocation.js';
+import type { Backend } from '../ggml/backend.js';
+import { type RowShape, rowsFit, storedPositions, storedRows } from '../ggml/cache-rows.js';
+import type { Tensor } from '../ggml/tensor.js';
+import { type GgmlType, rowBytes, typeName } from '../ggml/types.js';
+import type { LayerTensors } from '../models/model.js';
+
+export interface RowMemoryOptions {
+  readonly backend: Backend;
+  /** One entry a layer. */
+  readonly layout: readonly RowShape[];
+  /** Positions that fit. */
+  readonly capacity: number;
+  readonly type: GgmlType;
+}
+
+/** Bytes of one tensor. */
+interface Span {
+  readonly tensor: Tensor;
+  readonly start: number;
+  readonly bytes: number;
+}
+
+export class RowMemory implements Disposable {
+  readonly options: RowMemoryOptions;
+  readonly #allocation: Allocation;
+  readonly #layers: readonly LayerTensors[];
+
+  /** @throws {PacelineError} `memory`; `usage` when rows don't fit the type. */
+  constructor(options: RowMemoryOptions) {
+    const { backend, layout, capacity, type } = options;
+    this.options = options;
+    if (!layout.every((shape) => rowsFit(type, shape))) {
+      const problem = `This model's KV rows can't be stored as ${typeName(type)}`;
+      throw new PacelineError('usage', problem, { hint: 'Use the f16 KV cache.' });
+    }
+    const positions = storedPositions(type, capacity);
+    const specs = layout.flatMap((shape, layer): TensorSpec[] => {
+      const { keys, values } = storedRows(type, shape);
+      return [
+        { name: `cache.${layer}.k`, type, shape: [keys, positions] },
+        { name: `cache.${layer}.v`, type, shape: [values, positions] },
+      ];
+    });
+    this.#allocation = new Allocation(backend, specs);
+    const { tensors } = this.#allocation;
+    this.#layers = layout.map((_, layer) => ({
+      k: tensors[2 * layer] as Tensor,
+      v: tensors[2 * layer + 1] as Tensor,
+    }));
+  }
+
+  get bytes(): number {
+    return this.#allocation.bytes;
+  }
+
+  /** Keys and values of a layer. @throws {PacelineError} `internal` beyond the last layer. */
+  layer(index: number): LayerTensors {
+    const layer = this.#layers[index];
+    if (layer === undefined) throw new PacelineError('internal', `The cache has no layer ${index}`);
+    return layer;
+  }
+
+  /** Copies the rows of the first `length` positions from memory of the same layout. */
+  copyFrom(other: RowMemory, length: number): void {
+    const { backend } = this.options;
+    const targets = this.#spans(0, length);
+    for (const [index, { tensor, bytes }] of other.#spans(0, length).entries()) {
+      const target = targets[index];
+      if (target !== undefined) copyBytes(backend, tensor, target.tensor, bytes);
+    }
+  }
+
+  /**
+   * Moves `count` positions from `from` on to the front.
+   * @throws {PacelineError} `internal` when rows lie in blocks and `from` is inside one.
+   */
+  moveToFront(from: number, count: number): void {
+    const { backend, type } = this.options;
+    if (storedPositions(type, from) !== from) {
+      throw new PacelineError('internal', `Rows from ${from} on cannot be moved`);
+    }
+    for (const { tensor, start, bytes } of this.#spans(from, from + count)) {
+      copyBytes(backend, tensor, tensor, bytes, start);
+    }
+  }
+
+  /** Bytes of the positions [from, end) of all layers. */
+  bytesOf(from: number, end: number): number {
+    return this.#spans(from, end).reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  /** Copies the rows of the positions [from, end), layer after layer: `bytesOf` of them. */
+  read(from: number, end: number, into: Uint8Array): void {
+    let at = 0;
+    for (const { tensor, start, bytes } of this.#spans(from, end)) {
+      readTensorBytes(this.options.backend, tensor, into.subarray(at, at + bytes), start);
+      at += bytes;
+    }
+  }
+
+  /** Takes back what `read` copied. */
+  write(from: number, end: number, bytes: Uint8Array): void {
+    let at = 0;
+    for (const { tensor, start, bytes: count } of this.#spans(from, end)) {
+      writeTensor(this.options.backend, tensor, bytes.subarray(at, at + count), start);
+      at += count;
+    }
+  }
+
+  dispose(): void {
+    this.#allocation.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** Where the positions [from, end) lie, in whole blocks of the type. */
+  #spans(from: number, end: number): Span[] {
+    const { type } = this.options;
+    const [first, last] = [storedPositions(type, from), storedPositions(type, end)];
+    return this.#layers
+      .flatMap(({ k, v }) => [k, v])
+      .map((tensor) => {
+        const row = rowBytes(tensor.type, tensor.shape[0]);
+        return { tensor, start: first * row, bytes: Math.max(0, last - first) * row };
+      });
+  }
+}
+
+/** Bytes that are copied at a time. */
+const pieceBytes = 1 << 20;
+
+/**
+ * Copies `count` bytes, those of `from` beginning at `start`, through a small buffer, so that a fork
+ * needs no second copy. The tensors may be the same one: bytes only ever move to the front.
+ */
+function copyBytes(backend: Backend, from: Tensor, to: Tensor, count: number, start = 0): void {
+  const buffer = new Uint8Array(Math.min(count, pieceBytes));
+  for (let at = 0; at < count; at += buffer.length) {
+    const part = buffer.subarray(0, Math.min(buffer.length, count - at));
+    readTensorBytes(backend, from, part, start + at);
+    writeTensor(backend, to, part, at);
+  }
+}

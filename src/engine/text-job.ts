@@ -1,0 +1,322 @@
+/**
+ * One generation as a job: reads the prompt, then samples, says, drafts and takes rows for the next
+ * pass, until an end token, a stop string, the token limit, a full context, or an abort. The course is
+ * the same with and without drafts: a pass runs the last token and what a drafter proposed after it,
+ * and every row's own sample decides how many of them stand.
+ */
+import { PacelineError } from '../base/errors.js';
+import type { OnProgress } from '../base/progress.js';
+import type { Constraint } from '../constraint/constraint.js';
+import { acceptDrafts } from '../decode/accept.js';
+import { Chooser } from '../decode/chooser.js';
+import type { FeatureRows } from '../decode/drafter.js';
+import type { Drafting, PassNeighbours } from '../decode/drafting.js';
+import type { SamplingSettings } from '../decode/settings.js';
+import type { Finish } from '../decode/stop.js';
+import { EventQueue } from './event-queue.js';
+import type { Job, JobNeed, PassOutcome } from './job.js';
+import type { FeatureRequest, PassRequest, PassRows } from './pass-runner.js';
+import type { Text } from './text.js';
+import { TextRecord } from './text-record.js';
+import type { DraftKind, FinishReason, Generation, StreamEvent } from './types.js';
+
+export interface TextJobOptions {
+  readonly text: Text;
+  /** Prompt tokens, at least one. */
+  readonly prompt: readonly number[];
+  readonly settings: SamplingSettings;
+  readonly constraint?: Constraint | undefined;
+  /** Fresh; it decides when the text ends and which characters may be shown. */
+  readonly finish: Finish;
+  /** Of the text's drafters. */
+  readonly drafting: Drafting;
+  /** How drafting was asked for, for the result. */
+  readonly draftKind: DraftKind;
+  /** Most prompt tokens of one pass; never changes the result. */
+  readonly prefillChunk: number;
+  readonly priority?: number | undefined;
+  /** Milliseconds from now in which the first token is wanted. */
+  readonly firstTokenMs?: number | undefined;
+  readonly onProgress?: OnProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Sees every row of logits that a token is chosen from, before it is; for checks. */
+  readonly onRow?: ((position: number, logits: Float32Array) => void) | undefined;
+}
+
+/** Events that a reader may leave unread before the text waits for it. */
+const mostUnread = 64;
+/** Positions between checkpoints of state that cannot go back. */
+const checkpointEvery = 256;
+
+export class TextJob implements Job {
+  readonly text: Text;
+  readonly priority: number;
+  readonly deadline: number;
+  readonly #options: TextJobOptions;
+  readonly #abort = new AbortController();
+  readonly #chooser: Chooser;
+  readonly #record: TextRecord;
+  readonly #events: EventQueue<StreamEvent>;
+  readonly #ended: Promise<void>;
+  #resolveEnded: () => void = () => {};
+  #phase: 'prefill' | 'decode' | 'done' = 'prefill';
+  #wake: () => void = () => {};
+  /** Tokens of the prompt whose rows were there already. */
+  #cachedTokens = 0;
+  /** The tokens of the pass under way. */
+  #rows: readonly number[] = [];
+  #drafts: readonly number[] = [];
+
+  /** Every error of the options is thrown here, before anything runs. */
+  constructor(options: TextJobOptions) {
+    const { text, prompt, settings, constraint, signal } = options;
+    this.text = text;
+    this.#options = options;
+    this.priority = options.priority ?? 0;
+    this.deadline = performance.now() + (options.firstTokenMs ?? Number.POSITIVE_INFINITY);
+    this.#chooser = new Chooser({ settings, tokens: prompt, constraint });
+    this.#record = new TextRecord(settings.logprobs > 0);
+    this.#events = new EventQueue({ limit: mostUnread, onRoom: () => this.#wake() });
+    this.#ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve;
+    });
+    if (signal?.aborted) this.#abort.abort(signal.reason);
+    signal?.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  readonly #onAbort = (): void => this.#abort.abort(this.#options.signal?.reason);
+
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  /** Asks the text to end; it does so within a pass, with the reason `abort`. */
+  abort(): void {
+    this.#abort.abort();
+  }
+
+  /** Settles when no pass works for the text any more; never rejects. */
+  get ended(): Promise<void> {
+    return this.#ended;
+  }
+
+  /** What the text says, in order; undefined after the end. @throws what ended it, but for an abort. */
+  next(): Promise<StreamEvent | undefined> {
+    return this.#events.next();
+  }
+
+  /** Reads what is left, and returns the whole. @throws as `next`. */
+  async finish(): Promise<Generation> {
+    let generation: Generation | undefined;
+    for (let event = await this.next(); event !== undefined; event = await this.next()) {
+      if (event.type === 'end') ({ generation } = event);
+    }
+    if (generation !== undefined) return generation;
+    throw new PacelineError('internal', 'A text ended without a result');
+  }
+
+  get need(): JobNeed {
+    return this.#phase === 'decode' && this.#events.full ? 'reader' : this.#phase;
+  }
+
+  get promptLeft(): number {
+    return this.#options.prompt.length - this.text.tokens.length;
+  }
+
+  start(wake: () => void): void {
+    const { text, prompt, drafting } = this.#options;
+    this.#wake = wake;
+    this.#record.start();
+    const { capacity } = text.state;
+    if (prompt.length > capacity) text.state.begin(prompt.length); // throws
+    this.#cachedTokens = text.keepPrefix(prompt);
+    drafting.align(prompt, this.#cachedTokens);
+    this.#reportPrefill();
+  }
+
+  async draft({ otherRows, otherTokens }: PassNeighbours): Promise<number> {
+    const { drafting, finish, text } = this.#options;
+    const { state } = text;
+    const room = state.capacity - this.#chooser.length;
+    const limit = Math.min(room, finish.remaining - 1, state.mostProvisional - 1);
+    const context = { chooser: this.#chooser, limit, signal: this.signal };
+    const { tokens } = await drafting.next(context, { otherRows, otherTokens });
+    this.#drafts = tokens;
+    return tokens.length + 1;
+  }
+
+  take(room: number): Omit<PassRequest, 'state'> {
+    if (this.#phase === 'prefill') return this.#takeSlice(room);
+    this.#rows = [this.#chooser.last, ...this.#drafts];
+    const { features } = this.#features();
+    const rows = this.#rows.length;
+    return {
+      tokens: this.#rows,
+      outputs: 'all',
+      features: features && { ...features, rows },
+    };
+  }
+
+  settle(outcome: PassOutcome): void {
+    if (this.#phase === 'prefill') this.#settleSlice(outcome);
+    else this.#settleStep(outcome);
+  }
+
+  fail(error: unknown): void {
+    if (this.#phase === 'done') return;
+    if (PacelineError.is(error) && error.code === 'aborted') this.#end('abort');
+    else this.#close({ error });
+  }
+
+  /** What drafters read of the target's passes; nothing when none reads anything. */
+  #features() {
+    const { needs } = this.#options.drafting;
+    const { hidden, taps, window = Number.POSITIVE_INFINITY, hiddenRows = window } = needs;
+    const features =
+      hidden || taps ? { ...(hidden ? { hidden } : {}), ...(taps ? { taps } : {}) } : undefined;
+    return { features, window, hiddenWindow: hiddenRows };
+  }
+
+  /** The next tokens of the prompt, `room` at most. */
+  #takeSlice(room: number): Omit<PassRequest, 'state'> {
+    const { prompt, prefillChunk, text } = this.#options;
+    const start = text.tokens.length;
+    let end = Math.min(prompt.length, start + Math.min(room, prefillChunk));
+    if (!text.state.canGoBack) end = Math.min(end, nextCheckpoint(start, prompt.length));
+    this.#rows = prompt.slice(start, end);
+    return { tokens: this.#rows, outputs: 'last', features: this.#sliceFeatures(start, end) };
+  }
+
+  /** Rows that no drafter will read are not copied, and cost the prefill nothing. */
+  #sliceFeatures(start: number, end: number): FeatureRequest | undefined {
+    const { features, window, hiddenWindow } = this.#features();
+    const { length } = this.#options.prompt;
+    const rows = Math.min(end - start, end - (length - window));
+    const hiddenRows = Math.min(rows, end - (length - hiddenWindow));
+    const hidden = features?.hidden === true && hiddenRows > 0;
+    if (rows <= 0 || !(hidden || features?.taps !== undefined)) return undefined;
+    return { ...features, hidden, rows, hiddenRows };
+  }
+
+  #settleSlice(outcome: PassRows): void {
+    const { prompt, text } = this.#options;
+    const position = text.tokens.length;
+    text.commit(this.#rows);
+    this.#checkpoint(position);
+    this.#observe(position, this.#rows, outcome);
+    this.#reportPrefill();
+    if (text.tokens.length < prompt.length) return;
+    this.#record.prefilled();
+    if (this.#options.finish.remaining === 0) this.#end('length');
+    else this.#accept([], outcome);
+  }
+
+  #settleStep(outcome: PassOutcome): void {
+    const { text, drafting } = this.#options;
+    const position = text.tokens.length;
+    let accepted: ReturnType<typeof acceptDrafts>;
+    try {
+      accepted = this.#choose(this.#drafts, outcome);
+    } catch (error) {
+      text.commit(this.#rows.slice(0, 1));
+      throw error;
+    }
+    // Rows of the last token and of the right guesses stay; those of wrong guesses go, and that of
+    // the token that ended the text, which without drafts is not computed either.
+    const stay = this.#rows.slice(0, accepted.tokens.length);
+    text.commit(stay);
+    this.#checkpoint(position);
+    this.#observe(position, stay, outcome);
+    drafting.settle(accepted, outcome.passMs, { otherRows: outcome.otherRows });
+    this.#say(accepted);
+  }
+
+  #accept(drafts: readonly number[], outcome: PassRows): void {
+    this.#say(this.#choose(drafts, outcome));
+  }
+
+  /** Chooses from the rows of a pass until a guess is wrong. */
+  #choose(drafts: readonly number[], { logits }: PassRows) {
+    const { finish, onRow } = this.#options;
+    const before = this.#chooser.length;
+    return acceptDrafts({
+      drafts,
+      row(index) {
+        const row = logits[index];
+        if (row === undefined) throw new PacelineError('internal', `No logits of row ${index}`);
+        onRow?.(before + index, row);
+        return row;
+      },
+      chooser: this.#chooser,
+      finish,
+    });
+  }
+
+  #say({ tokens, finish }: ReturnType<typeof acceptDrafts>): void {
+    this.#events.push(this.#record.add(tokens));
+    if (finish !== undefined) this.#end(finish);
+    else if (this.#chooser.length > this.text.state.capacity) this.#end('length');
+    else this.#phase = 'decode';
+  }
+
+  /** State that cannot go back remembers where it may have to go. */
+  #checkpoint(from: number): void {
+    const { prompt, text } = this.#options;
+    if (text.state.canGoBack) return;
+    const { length } = text.tokens;
+    const crossed = Math.floor(length / checkpointEvery) > Math.floor(from / checkpointEvery);
+    if (crossed || length === prompt.length - 1) text.state.checkpoint();
+  }
+
+  /** Shows drafters the rows of a pass that belong to the text. */
+  #observe(position: number, tokens: readonly number[], { hidden, taps }: PassRows): void {
+    this.#options.drafting.observe({
+      position,
+      tokens,
+      ...(hidden ? { hidden: firstRows(hidden, tokens.length) } : {}),
+      ...(taps ? { taps: firstRows(taps, tokens.length) } : {}),
+    });
+  }
+
+  #reportPrefill(): void {
+    const { onProgress, prompt } = this.#options;
+    const total = prompt.length - this.#cachedTokens;
+    const done = this.text.tokens.length - this.#cachedTokens;
+    onProgress?.({ task: 'prefill', done, total, unit: 'tokens' });
+  }
+
+  #end(reason: FinishReason): void {
+    const { finish, prompt, settings, drafting, draftKind } = this.#options;
+    const rest = finish.flush();
+    if (rest !== '') this.#events.push(this.#record.add([{ text: rest }]));
+    const { steps, drafted, accepted, ...details } = drafting.statistics();
+    const generation = this.#record.generation({
+      finishReason: reason,
+      promptTokens: prompt.length,
+      cachedTokens: this.#cachedTokens,
+      seed: settings.seed,
+      draft: { kind: draftKind, steps, drafted, accepted, ...details },
+    });
+    this.#events.push({ type: 'end', generation });
+    this.#close();
+  }
+
+  #close(end: { readonly error?: unknown } = {}): void {
+    this.#phase = 'done';
+    this.#options.signal?.removeEventListener('abort', this.#onAbort);
+    this.#events.close(end);
+    this.#resolveEnded();
+  }
+}
+
+/** Where a slice of a prompt ends at the latest when its state cannot go back. */
+function nextCheckpoint(start: number, promptLength: number): number {
+  const next = (Math.floor(start / checkpointEvery) + 1) * checkpointEvery;
+  // Whoever asks for the same prompt again needs its last token's logits.
+  return start < promptLength - 1 ? Math.min(next, promptLength - 1) : promptLength;
+}
+
+/** Without the rows of wrong guesses, which stand at the end. */
+function firstRows(features: FeatureRows, tokens: number): FeatureRows {
+  return features.rows <= tokens ? features : { ...features, rows: tokens };
+}

@@ -1,0 +1,70 @@
+/** Collects what a text has said and how long it took, for the result at its end. */
+import type { ChosenToken } from '../decode/accept.js';
+import type { Generation, StreamEvent, TokenLogprob } from './types.js';
+
+export class TextRecord {
+  readonly #tokens: number[] = [];
+  readonly #logprobs: TokenLogprob[] | undefined;
+  readonly #made = performance.now();
+  #text = '';
+  #began: number | undefined;
+  #prefilled: number | undefined;
+
+  constructor(withLogprobs: boolean) {
+    this.#logprobs = withLogprobs ? [] : undefined;
+  }
+
+  /** The first pass is near. */
+  start(): void {
+    this.#began = performance.now();
+  }
+
+  /** The prompt has been read. */
+  prefilled(): void {
+    this.#prefilled = performance.now();
+  }
+
+  /** Adds chosen tokens, or text without a token, and returns their event. */
+  add(step: readonly (ChosenToken | { readonly text: string })[]): StreamEvent {
+    const kept = step.filter((part): part is ChosenToken => 'token' in part && part.keep);
+    const text = step.map((part) => part.text).join('');
+    this.#text += text;
+    for (const part of kept) {
+      this.#tokens.push(part.token);
+      const { token, logprob = 0, top = [] } = part;
+      this.#logprobs?.push({ token, logprob, top });
+    }
+    return {
+      type: 'text',
+      text,
+      tokens: kept.map(({ token }) => token),
+      drafted: kept.map(({ drafted }) => drafted),
+    };
+  }
+
+  /** The result. */
+  generation(rest: Omit<Generation, 'text' | 'tokens' | 'logprobs' | 'timings'>): Generation {
+    const now = performance.now();
+    const began = this.#began ?? now;
+    const prefilled = this.#prefilled ?? now;
+    const prefillMs = prefilled - began;
+    const decodeMs = now - prefilled;
+    return {
+      text: this.#text,
+      tokens: this.#tokens,
+      ...(this.#logprobs ? { logprobs: this.#logprobs } : {}),
+      ...rest,
+      timings: {
+        queueMs: began - this.#made,
+        prefillMs,
+        prefillTokensPerSecond: perSecond(rest.promptTokens - rest.cachedTokens, prefillMs),
+        decodeMs,
+        decodeTokensPerSecond: perSecond(this.#tokens.length, decodeMs),
+      },
+    };
+  }
+}
+
+function perSecond(count: number, milliseconds: number): number {
+  return milliseconds > 0 ? (count * 1000) / milliseconds : 0;
+}

@@ -1,0 +1,169 @@
+/**
+ * One text inside the engine: its tokens, the state that the model has of them, and the states of its
+ * drafters, which are cut, forked, saved and disposed of together. The token list and the state
+ * always have the same length. Knows nothing of characters or sampling.
+ */
+import { PacelineError } from '../base/errors.js';
+import type { SequenceState } from '../cache/state.js';
+import type { Drafter, DrafterSource } from '../decode/drafter.js';
+
+export interface TextOptions {
+  /** Owned by the text from now on. */
+  readonly state: SequenceState;
+  /** What may draft for it. */
+  readonly drafterSources: readonly DrafterSource[];
+}
+
+/** A text's state outside of memory, for a text of the same model. */
+export interface TextSnapshot {
+  readonly fingerprint: string;
+  readonly tokens: readonly number[];
+  readonly blocks: readonly Uint8Array[];
+  /** What does not grow with the text. */
+  readonly fixed: Uint8Array;
+  /** What each drafter has observed; those never asked are missing. */
+  readonly drafters: Readonly<Record<string, Uint8Array>>;
+}
+
+export class Text implements Disposable {
+  readonly state: SequenceState;
+  readonly #sources: readonly DrafterSource[];
+  readonly #tokens: number[];
+  #drafters: readonly Drafter[] | undefined;
+  #disposed = false;
+
+  /** @param tokens what the state holds already. */
+  constructor({ state, drafterSources }: TextOptions, tokens: readonly number[] = []) {
+    this.state = state;
+    this.#sources = drafterSources;
+    this.#tokens = [...tokens];
+  }
+
+  /** What the state holds, in order. */
+  get tokens(): readonly number[] {
+    return this.#tokens;
+  }
+
+  /** The drafters, which follow the text from their first use on. @throws {PacelineError} `memory`. */
+  get drafters(): readonly Drafter[] {
+    this.#drafters ??= openAll(this.#sources);
+    return this.#drafters;
+  }
+
+  /** Memory held, in bytes. */
+  get bytes(): number {
+    return (this.#drafters ?? []).reduce((sum, { bytes }) => sum + bytes, this.state.bytes);
+  }
+
+  /** Makes these tokens part of the text: the first rows of a pass, the others of which are undone. */
+  commit(tokens: readonly number[]): void {
+    this.state.commit(tokens.length);
+    for (const token of tokens) this.#tokens.push(token);
+  }
+
+  /**
+   * Forgets every token from `length` on, and as many more as the state cannot go back without.
+   * @returns the tokens that are left.
+   * @throws {PacelineError} `usage` beyond the end.
+   */
+  truncate(length: number): number {
+    const { length: had } = this.#tokens;
+    if (!Number.isSafeInteger(length) || length < 0 || length > had) {
+      throw new PacelineError('usage', `A text of ${had} tokens can't be cut to ${length}`, {
+        hint: `Give a whole number from 0 to ${had}.`,
+        details: { length, tokens: had },
+      });
+    }
+    const reached = this.state.reachable(length);
+    this.state.truncate(reached);
+    this.#tokens.length = reached;
+    for (const drafter of this.#drafters ?? []) {
+      if (drafter.length > reached && !drafter.truncate(reached)) drafter.reset();
+    }
+    return reached;
+  }
+
+  /**
+   * Keeps the longest prefix that the text has in common with `prompt`, but not all of it: the last
+   * token is computed again, since its logits are needed. Returns the number of tokens kept.
+   */
+  keepPrefix(prompt: ArrayLike<number>): number {
+    return this.truncate(Math.min(commonPrefix(this.#tokens, prompt), prompt.length - 1));
+  }
+
+  /** An independent copy. @throws {PacelineError} `memory`. */
+  fork(): Text {
+    const state = this.state.fork();
+    const copy = new Text({ state, drafterSources: this.#sources }, this.#tokens);
+    copy.#drafters = this.#drafters?.map((drafter) => drafter.fork());
+    return copy;
+  }
+
+  /** All of it as bytes. */
+  save(): TextSnapshot {
+    const { state } = this;
+    const count = Math.ceil(state.length / state.blockLength);
+    return {
+      fingerprint: state.fingerprint,
+      tokens: [...this.#tokens],
+      blocks: Array.from({ length: count }, (_, index) => {
+        const bytes = new Uint8Array(state.blockBytes(index));
+        state.readBlock(index, bytes);
+        return bytes;
+      }),
+      fixed: state.readFixed(state.length),
+      drafters: Object.fromEntries(
+        (this.#drafters ?? []).map((drafter) => [drafter.name, drafter.snapshot()]),
+      ),
+    };
+  }
+
+  /** Becomes what was saved. @throws {PacelineError} `broken-file` when it is of another model. */
+  restore(saved: TextSnapshot): void {
+    const { state } = this;
+    if (saved.fingerprint !== state.fingerprint) {
+      throw new PacelineError('broken-file', 'The saved text is of another model or cache type', {
+        hint: 'Discard it; the prompt is then computed again.',
+      });
+    }
+    this.truncate(0);
+    for (const [index, bytes] of saved.blocks.entries()) state.writeBlock(index, bytes);
+    state.resume(saved.tokens.length, saved.fixed);
+    for (const token of saved.tokens) this.#tokens.push(token);
+    for (const drafter of Object.keys(saved.drafters).length > 0 ? this.drafters : []) {
+      const bytes = saved.drafters[drafter.name];
+      if (bytes !== undefined) drafter.restore(bytes);
+    }
+  }
+
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    for (const drafter of this.#drafters ?? []) drafter.dispose();
+    this.state.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/** Opens all or none. */
+function openAll(sources: readonly DrafterSource[]): readonly Drafter[] {
+  const opened: Drafter[] = [];
+  try {
+    for (const source of sources) opened.push(source.open());
+    return opened;
+  } catch (error) {
+    for (const drafter of opened) drafter.dispose();
+    throw error;
+  }
+}
+
+/** Length of the longest common prefix. */
+export function commonPrefix(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  const limit = Math.min(a.length, b.length);
+  let length = 0;
+  while (length < limit && a[length] === b[length]) length++;
+  return length;
+}

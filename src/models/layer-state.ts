@@ -1,0 +1,31 @@
+/**
+ * What a layer keeps of a sequence between passes, as its model declares it. The memory that holds
+ * it, and how it is truncated, forked and saved, is the business of `cache/`.
+ */
+import type { RowShape } from '../ggml/cache-rows.js';
+
+/** A tensor of a layer's state that does not grow with the sequence. F32. */
+export interface StateTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+export type LayerState =
+  /** Keys and values of every position; `window`: the layer looks back that far only. */
+  | ({ readonly kind: 'rows'; readonly window?: number | undefined } & RowShape)
+  /** A convolution's tail, a delta-net's matrix: what was seen, folded up; it cannot go back. */
+  | { readonly kind: 'recurrent'; readonly tensors: readonly StateTensor[] }
+  /** A row for every `ratio` positions, and what the next row is being made of. */
+  | {
+      readonly kind: 'compressed';
+      readonly rows: readonly { readonly ratio: number; readonly width: number }[];
+      readonly frontier: readonly StateTensor[];
+    }
+  /** Reads another layer's keys and values and keeps none. */
+  | { readonly kind: 'shared'; readonly layer: number }
+  | { readonly kind: 'none' };
+
+/** The keys and values that layers keep of every position: what the type of a cache is chosen by. */
+export function rowShapes(states: readonly LayerState[]): RowShape[] {
+  return states.flatMap((state) => (state.kind === 'rows' ? [state] : []));
+}

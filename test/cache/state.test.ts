@@ -1,0 +1,116 @@
+/** Every kind of state against the one conformance suite. */
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+import { LayeredState } from '../../src/cache/layered-state.js';
+import type { SequenceState } from '../../src/cache/state.js';
+import { readTensorBytes, writeTensor } from '../../src/ggml/allocation.js';
+import { Backend } from '../../src/ggml/backend.js';
+import { storedPositions } from '../../src/ggml/cache-rows.js';
+import type { Tensor } from '../../src/ggml/tensor.js';
+import { GgmlType, typeName } from '../../src/ggml/types.js';
+import type { LayerState } from '../../src/models/layer-state.js';
+import { ForgetfulState } from './forgetful-state.js';
+import { type StateSubject, stateConformance } from './state-conformance.js';
+
+const backend = new Backend({ threads: 1 });
+after(() => backend.dispose());
+
+const layers: readonly LayerState[] = [
+  { kind: 'rows', heads: 1, keys: 64, values: 128 },
+  { kind: 'none' },
+  { kind: 'rows', heads: 2, keys: 128, values: 128, window: 16 },
+  { kind: 'shared', layer: 0 },
+];
+
+function open(type: GgmlType, identity = 'weights'): LayeredState {
+  return new LayeredState({ backend, layers, capacity: 200, type, identity });
+}
+
+/** Tensors and the places of their positions' bytes: in blocks, bytes of several positions mix. */
+function subject(type: GgmlType): StateSubject {
+  const tensors = (state: SequenceState): Tensor[] =>
+    [0, 2].flatMap((layer) => {
+      const { k, v } = state.layer(layer);
+      return [k, v];
+    });
+  // In blocks of 64 positions a position's bytes may lie anywhere: here, as stripes.
+  const block = storedPositions(type, 1);
+  return {
+    create: () => open(type),
+    createOther: () => open(type, 'other weights'),
+    write(state, tokens) {
+      for (const [at, tensor] of tensors(state).entries()) {
+        const row = tensor.strides[1];
+        for (const [index, token] of tokens.entries()) {
+          const position = state.length + index;
+          const first = Math.floor(position / block) * block * row;
+          if (block === 1) {
+            writeTensor(backend, tensor, new Uint8Array(row).fill(token + at), first);
+            continue;
+          }
+          for (let stripe = 0; stripe < row; stripe += 64) {
+            const place = first + stripe * block + (position % block) * Math.min(64, row - stripe);
+            const bytes = new Uint8Array(Math.min(64, row - stripe)).fill(token + at);
+            writeTensor(backend, tensor, bytes, place);
+          }
+        }
+      }
+    },
+    read(state) {
+      const parts = tensors(state).map((tensor) => {
+        const row = tensor.strides[1];
+        const bytes = new Uint8Array(storedPositions(type, state.length) * row);
+        readTensorBytes(backend, tensor, bytes);
+        // What lies past the length is garbage.
+        if (block > 1) {
+          for (let position = state.length; position < bytes.length / row; position++) {
+            const first = Math.floor(position / block) * block * row;
+            for (let stripe = 0; stripe < row; stripe += 64) {
+              const size = Math.min(64, row - stripe);
+              const place = first + stripe * block + (position % block) * size;
+              bytes.fill(0, place, place + size);
+            }
+          }
+        }
+        return bytes;
+      });
+      return Buffer.concat(parts);
+    },
+  };
+}
+
+describe('state of rows', () => {
+  for (const type of [GgmlType.F16, GgmlType.F32, GgmlType.Q8_0, GgmlType.I16]) {
+    stateConformance(typeName(type), subject(type));
+  }
+
+  it('gives layers that share another one’s rows those rows', () => {
+    using state = open(GgmlType.F16);
+    assert.equal(state.layer(3).k, state.layer(0).k);
+    assert.throws(() => state.layer(1), { code: 'internal' });
+    assert.throws(() => state.layer(4), { code: 'internal' });
+  });
+
+  it('says so where there is no memory for a kind', () => {
+    const recurrent: LayerState = { kind: 'recurrent', tensors: [{ name: 's', shape: [4] }] };
+    const options = { backend, capacity: 8, type: GgmlType.F16, identity: '' };
+    assert.throws(() => new LayeredState({ ...options, layers: [recurrent] }), {
+      code: 'unsupported-architecture',
+    });
+  });
+
+  it('has a fingerprint that tells element types and layouts apart', () => {
+    using half = open(GgmlType.F16);
+    using float = open(GgmlType.F32);
+    assert.notEqual(half.fingerprint, float.fingerprint);
+  });
+});
+
+describe('state that cannot go back', () => {
+  const rows = subject(GgmlType.F16);
+  stateConformance('forgetful', {
+    ...rows,
+    create: () => new ForgetfulState(rows.create()),
+    createOther: () => new ForgetfulState(rows.createOther()),
+  });
+});
