@@ -2,10 +2,9 @@
 import { type Command, Option } from 'commander';
 import { kvTypes } from '../cache/kv-type.js';
 import { defaultSampling } from '../decode/settings.js';
+import { draftKinds } from '../engine/options.js';
 import type { DraftKind, GenerateOptions, KvType, LoadOptions } from '../engine/types.js';
 import { collect, integer, number } from './numbers.js';
-
-export const draftKinds = ['auto', 'none', 'ngram', 'mtp', 'dflash'] as const;
 
 /** Values of the flags of `addLoadFlags`. */
 export interface LoadFlags {

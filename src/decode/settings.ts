@@ -5,7 +5,8 @@
  * below relies on that and checks nothing again. Knows nothing of stop strings or token limits
  * (see stop.ts): those end a text, they do not choose tokens.
  */
-import { PacelineError } from '../base/errors.js';
+import { z } from 'zod';
+import { checkOptions, field, wholeNumber, wrongOption } from '../base/options.js';
 
 /** Complete settings; `defaultSampling` documents the defaults. */
 export interface SamplingSettings {
@@ -61,80 +62,48 @@ export const defaultSampling: Readonly<Omit<SamplingSettings, 'seed'>> = Object.
 /** The most logprobs that one token can be asked for: more would be a dump of the vocabulary. */
 export const maxLogprobs = 100;
 
-interface Range {
-  readonly least: number;
-  readonly most: number;
-  readonly integer?: boolean;
-  /** Accept the lower end itself? */
-  readonly open?: boolean;
-  readonly say: string;
-}
-
 const large = 1e6;
-const ranges = {
-  temperature: { least: 0, most: large, say: 'a number, 0 or more' },
-  topK: { least: 0, most: 2 ** 31 - 1, integer: true, say: 'a whole number, 0 (off) or more' },
-  topP: { least: 0, most: 1, say: 'a number from 0 to 1 (off)' },
-  minP: { least: 0, most: 1, say: 'a number from 0 (off) to 1' },
-  repetitionPenalty: { least: 0, most: large, open: true, say: 'a number above 0 (1 is off)' },
-  presencePenalty: { least: -large, most: large, say: 'a number (0 is off)' },
-  frequencyPenalty: { least: -large, most: large, say: 'a number (0 is off)' },
-  penaltyWindow: {
-    least: -1,
-    most: 2 ** 31 - 1,
-    integer: true,
-    say: 'a whole number: -1 (all tokens), 0 (off) or more',
-  },
-  seed: {
-    least: -1,
-    most: Number.MAX_SAFE_INTEGER,
-    integer: true,
-    say: 'a whole number from 0 to 2^53 - 1, or -1 for a random one',
-  },
-  logprobs: {
-    least: 0,
-    most: maxLogprobs,
-    integer: true,
-    say: `a whole number from 0 (off) to ${maxLogprobs}`,
-  },
-} as const satisfies Record<Exclude<keyof SamplingSettings, 'logitBias'>, Range>;
+const count = (least: number, say: string) => wholeNumber(least, say, 2 ** 31 - 1);
+const between = (least: number, most: number, say: string) =>
+  field(z.number().min(least).max(most), say);
 
-function refuse(field: string, value: unknown, say: string): never {
-  const shown = typeof value === 'string' ? JSON.stringify(value) : String(value);
-  throw new PacelineError('usage', `Sampling setting ${field} must be ${say}, not ${shown}`, {
-    hint: `Give ${field} as ${say}.`,
-    details: { field, value: shown },
-  });
-}
+/** The sampling options, one schema field each: what checks them, and what they are said to take. */
+export const samplingFields = {
+  temperature: between(0, large, 'a number, 0 or more'),
+  topK: count(0, 'a whole number, 0 (off) or more'),
+  topP: between(0, 1, 'a number from 0 to 1 (off)'),
+  minP: between(0, 1, 'a number from 0 (off) to 1'),
+  repetitionPenalty: field(z.number().gt(0).max(large), 'a number above 0 (1 is off)'),
+  presencePenalty: between(-large, large, 'a number (0 is off)'),
+  frequencyPenalty: between(-large, large, 'a number (0 is off)'),
+  penaltyWindow: count(-1, 'a whole number: -1 (all tokens), 0 (off) or more'),
+  logitBias: field(
+    z.custom<NonNullable<SamplingInput['logitBias']>>(
+      (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+    ),
+    'a map from token id to number',
+  ),
+  seed: wholeNumber(-1, 'a whole number from 0 to 2^53 - 1, or -1 for a random one'),
+  logprobs: wholeNumber(0, `a whole number from 0 (off) to ${maxLogprobs}`, maxLogprobs),
+} as const;
 
-function check(field: keyof typeof ranges, value: unknown): number {
-  const range: Range = ranges[field];
-  if (typeof value !== 'number' || !(value >= range.least && value <= range.most)) {
-    return refuse(field, value, range.say);
-  }
-  if (range.integer && !Number.isInteger(value)) return refuse(field, value, range.say);
-  if (range.open && value === range.least) return refuse(field, value, range.say);
-  return value;
-}
+const samplingSchema = z.object(samplingFields);
 
 function checkBias(
   input: SamplingInput['logitBias'],
   vocabularySize: number | undefined,
 ): ReadonlyMap<number, number> {
   if (input === undefined) return defaultSampling.logitBias;
-  if (typeof input !== 'object' || input === null) {
-    return refuse('logitBias', input, 'a map from token id to number');
-  }
   const pairs = input instanceof Map ? [...input] : Object.entries(input);
   const bias = new Map<number, number>();
   for (const [key, value] of pairs) {
     const token = typeof key === 'number' ? key : /^\d{1,10}$/.test(key) ? Number(key) : Number.NaN;
     if (!Number.isInteger(token) || token < 0 || token >= (vocabularySize ?? 2 ** 31)) {
       const limit = vocabularySize === undefined ? '' : ` below ${vocabularySize}`;
-      return refuse('logitBias', key, `keyed by token ids${limit}`);
+      throw wrongOption('logitBias', `keyed by token ids${limit}`, key);
     }
     if (typeof value !== 'number' || !(value <= large)) {
-      return refuse('logitBias', value, `a map to numbers (token ${token})`);
+      throw wrongOption('logitBias', `a map to numbers (token ${token})`, value);
     }
     bias.set(token, value);
   }
@@ -157,20 +126,12 @@ export function resolveSampling(
   input: SamplingInput = {},
   options: { readonly vocabularySize?: number; readonly randomSeed?: () => number } = {},
 ): SamplingSettings {
-  const number = (field: Exclude<keyof typeof ranges, 'seed'>): number =>
-    check(field, input[field] ?? defaultSampling[field]);
-  const seed = check('seed', input.seed ?? -1);
+  const { seed = -1, logitBias, ...given } = checkOptions(samplingSchema, input, 'sampling');
+  const chosen = Object.entries(given).filter(([, value]) => value !== undefined);
   return Object.freeze({
-    temperature: number('temperature'),
-    topK: number('topK'),
-    topP: number('topP'),
-    minP: number('minP'),
-    repetitionPenalty: number('repetitionPenalty'),
-    presencePenalty: number('presencePenalty'),
-    frequencyPenalty: number('frequencyPenalty'),
-    penaltyWindow: number('penaltyWindow'),
-    logitBias: checkBias(input.logitBias, options.vocabularySize),
+    ...defaultSampling,
+    ...Object.fromEntries(chosen),
+    logitBias: checkBias(logitBias, options.vocabularySize),
     seed: seed === -1 ? (options.randomSeed ?? randomSeed)() : seed,
-    logprobs: number('logprobs'),
   });
 }

@@ -2,7 +2,6 @@
  * From a name to a loaded model: resolves the name, reads the file's header, estimates memory,
  * loads the weights and puts the runtime together.
  */
-import { PacelineError } from '../base/errors.js';
 import { cacheType, chooseKvType } from '../cache/kv-type.js';
 import { Backend } from '../ggml/backend.js';
 import { positionBytes } from '../ggml/cache-rows.js';
@@ -16,6 +15,7 @@ import { draftMemory } from './draft-memory.js';
 import { loadDrafters } from './draft-models.js';
 import { Model } from './model.js';
 import { draftFilesOf, resolveModelPath } from './model-path.js';
+import { checkLoadOptions, checkModelName } from './options.js';
 import { Runtime } from './runtime.js';
 import type { LoadOptions } from './types.js';
 
@@ -32,31 +32,26 @@ const usualChunk = 512;
  */
 export async function loadModel(model: string, options: LoadOptions = {}): Promise<Model> {
   const began = performance.now();
-  const { signal, onProgress } = options;
-  const path = resolveModelPath(model);
-  const prefillChunk = positive('prefillChunk', options.prefillChunk ?? usualChunk);
+  const path = resolveModelPath(checkModelName(model));
+  const { signal, onProgress, prefillChunk = usualChunk, ...given } = checkLoadOptions(options);
   await using gguf = await readGguf(path, { signal });
   const tokenizer = createTokenizer(gguf);
   const chatTemplate = createChatTemplate(gguf, tokenizer);
   const trained = gguf.optionalNumber(
     `${gguf.optionalString('general.architecture')}.context_length`,
   );
-  const contextLength = positive(
-    'contextLength',
-    options.contextLength ?? Math.min(trained ?? usualContext, usualContext),
-  );
-  const { draftWindow } = options;
-  const window = draftWindow === undefined ? undefined : positive('draftWindow', draftWindow);
+  const contextLength = given.contextLength ?? Math.min(trained ?? usualContext, usualContext);
+  const { draftWindow: window } = given;
   const drafts: GgufFile[] = [];
-  const backend = new Backend(options.threads === undefined ? {} : { threads: options.threads });
+  const backend = new Backend(given.threads === undefined ? {} : { threads: given.threads });
   try {
-    for (const file of draftFilesOf(path, options.draftModels))
+    for (const file of draftFilesOf(path, given.draftModels))
       drafts.push(await readGguf(file, { signal }));
     const draftNeeds = [gguf, ...drafts]
       .map((file) => draftMemory(file, { contextLength, window }))
       .filter((need) => need !== undefined);
     const layout = rowShapes(layerStatesOf(gguf, contextLength));
-    const kvType = chooseKvType(options.kvType, layout, nativeKernels().kernels?.path);
+    const kvType = chooseKvType(given.kvType, layout, nativeKernels().kernels?.path);
     const cached = cacheType(kvType);
     const language = await loadLanguageModel(gguf, {
       backend,
@@ -84,8 +79,8 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       prefillChunk,
       kvType: cached,
       identity: [path, kernelNames(backend)].join(),
-      mostRunning: optional('maxRunning', options.maxRunning),
-      mostWaiting: optional('maxWaiting', options.maxWaiting),
+      mostRunning: given.maxRunning,
+      mostWaiting: given.maxWaiting,
     });
     return new Model(runtime, {
       path,
@@ -114,15 +109,6 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
   } finally {
     for (const draft of drafts) await draft.close();
   }
-}
-
-function optional(name: string, value: number | undefined): number | undefined {
-  return value === undefined ? undefined : positive(name, value);
-}
-
-function positive(name: string, value: number): number {
-  if (Number.isSafeInteger(value) && value > 0) return value;
-  throw new PacelineError('usage', `${name} must be a whole number above 0, not ${value}`);
 }
 
 /** What computes: our kernels and their path where they run, and ggml's library. */

@@ -3,11 +3,15 @@
  * session has already seen computes only the rest. One generation at a time.
  */
 import { PacelineError } from '../base/errors.js';
+import { show } from '../base/options.js';
 import { Drafting } from '../decode/drafting.js';
 import { resolveSampling } from '../decode/settings.js';
 import { Finish } from '../decode/stop.js';
 import { encodeChat } from '../tokenizer/chat.js';
 import { StreamingDetokenizer } from '../tokenizer/detokenizer.js';
+import type { Tokenizer } from '../tokenizer/tokenizer.js';
+import { checkMessages } from './messages.js';
+import { checkChatOptions, checkGenerateOptions } from './options.js';
 import type { Runtime } from './runtime.js';
 import type { Text } from './text.js';
 import type { TextJob } from './text-job.js';
@@ -55,7 +59,10 @@ export class Session implements Disposable {
    * @throws {PacelineError} `usage`, `context-overflow`, `memory`, `busy`, `disposed`.
    */
   stream(prompt: Prompt, options: GenerateOptions = {}): AsyncGenerator<StreamEvent, void> {
-    return this.#stream(() => this.#encode(prompt), options);
+    return this.#stream(
+      () => this.#encode(prompt),
+      () => checkGenerateOptions(options),
+    );
   }
 
   /** Answers the last message of a conversation, in the format of the model's chat template. */
@@ -68,16 +75,9 @@ export class Session implements Disposable {
     messages: readonly ChatMessage[],
     options: ChatOptions = {},
   ): AsyncGenerator<StreamEvent, void> {
-    const { tokenizer, chatTemplate } = this.#runtime;
-    const { tools, thinking, templateVariables } = options;
     return this.#stream(
-      () =>
-        encodeChat(tokenizer, chatTemplate, messages, {
-          ...(tools ? { tools } : {}),
-          ...(thinking === undefined ? {} : { thinking }),
-          ...(templateVariables ? { variables: templateVariables } : {}),
-        }),
-      options,
+      () => this.#encodeChat(messages, checkChatOptions(options)),
+      () => checkChatOptions(options),
     );
   }
 
@@ -114,7 +114,7 @@ export class Session implements Disposable {
 
   #stream(
     encode: () => readonly number[],
-    options: GenerateOptions,
+    options: () => GenerateOptions,
   ): AsyncGenerator<StreamEvent, void> {
     const started: Started = { job: undefined };
     const stream = this.#events(encode, options, started);
@@ -125,11 +125,12 @@ export class Session implements Disposable {
 
   async *#events(
     encode: () => readonly number[],
-    options: GenerateOptions,
+    options: () => GenerateOptions,
     started: Started,
   ): AsyncGenerator<StreamEvent, void> {
     this.#check();
-    const job = this.#start(encode(), options);
+    const given = options();
+    const job = this.#start(encode(), given);
     this.#job = job;
     started.job = job;
     void job.ended.then(() => {
@@ -176,8 +177,20 @@ export class Session implements Disposable {
       draftKind,
       prefillChunk,
       priority: options.priority,
+      spell: (token) => spell(tokenizer, token),
       onProgress: options.onProgress,
       signal: options.signal,
+    });
+  }
+
+  #encodeChat(messages: readonly ChatMessage[], options: ChatOptions): readonly number[] {
+    const { tokenizer, chatTemplate } = this.#runtime;
+    const { tools, thinking, templateVariables } = options;
+    checkMessages(messages);
+    return encodeChat(tokenizer, chatTemplate, messages, {
+      ...(tools ? { tools } : {}),
+      ...(thinking === undefined ? {} : { thinking }),
+      ...(templateVariables ? { variables: templateVariables } : {}),
     });
   }
 
@@ -186,11 +199,24 @@ export class Session implements Disposable {
     const tokens =
       typeof prompt === 'string' ? tokenizer.encode(prompt, { parseSpecial: true }) : prompt;
     const { vocabSize } = model.hyperparameters;
+    if (!Array.isArray(tokens) && !ArrayBuffer.isView(tokens)) {
+      throw new PacelineError(
+        'usage',
+        `The prompt must be text or token ids, not ${show(prompt)}`,
+        {
+          hint: 'Give a string, or an array of whole numbers.',
+        },
+      );
+    }
     for (const token of tokens) {
       if (Number.isInteger(token) && token >= 0 && token < vocabSize) continue;
-      throw new PacelineError('usage', `The prompt has ${token}, which is no token of this model`, {
-        hint: `Token ids are whole numbers from 0 to ${vocabSize - 1}.`,
-      });
+      throw new PacelineError(
+        'usage',
+        `The prompt has ${show(token)}, which is no token of this model`,
+        {
+          hint: `Token ids are whole numbers from 0 to ${vocabSize - 1}.`,
+        },
+      );
     }
     if (tokens.length > 0) return tokens;
     const start = tokenizer.bosId ?? tokenizer.eosId;
@@ -209,6 +235,11 @@ export class Session implements Disposable {
       hint: 'Wait for the generation to end, or use one session for each.',
     });
   }
+}
+
+function spell(tokenizer: Tokenizer, token: number): { text: string; bytes: Uint8Array } {
+  const bytes = tokenizer.isControl(token) ? new Uint8Array() : tokenizer.tokenBytes(token).slice();
+  return { text: new TextDecoder().decode(bytes), bytes };
 }
 
 interface Started {

@@ -17,7 +17,7 @@ import { EventQueue } from './event-queue.js';
 import type { Job, JobNeed, PassOutcome } from './job.js';
 import type { FeatureRequest, PassRequest, PassRows } from './pass-runner.js';
 import type { Text } from './text.js';
-import { TextRecord } from './text-record.js';
+import { type Spell, TextRecord } from './text-record.js';
 import type { DraftKind, FinishReason, Generation, StreamEvent } from './types.js';
 
 export interface TextJobOptions {
@@ -37,6 +37,8 @@ export interface TextJobOptions {
   readonly priority?: number | undefined;
   /** Milliseconds from now in which the first token is wanted. */
   readonly firstTokenMs?: number | undefined;
+  /** What tokens stand for, where log-probabilities are reported. */
+  readonly spell?: Spell | undefined;
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Sees every row of logits that a token is chosen from, before it is; for checks. */
@@ -75,7 +77,8 @@ export class TextJob implements Job {
     this.priority = options.priority ?? 0;
     this.deadline = performance.now() + (options.firstTokenMs ?? Number.POSITIVE_INFINITY);
     this.#chooser = new Chooser({ settings, tokens: prompt, constraint });
-    this.#record = new TextRecord(settings.logprobs > 0);
+    const { spell = () => ({ text: '', bytes: new Uint8Array() }) } = options;
+    this.#record = new TextRecord(settings.logprobs > 0, spell);
     this.#events = new EventQueue({ limit: mostUnread, onRoom: () => this.#wake() });
     this.#ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;

@@ -1,16 +1,22 @@
 /** Collects what a text has said and how long it took, for the result at its end. */
 import type { ChosenToken } from '../decode/accept.js';
-import type { Generation, StreamEvent, TokenLogprob } from './types.js';
+import type { Generation, LikelyToken, StreamEvent, TokenLogprob } from './types.js';
+
+/** The text and bytes of a token. */
+export type Spell = (token: number) => Pick<LikelyToken, 'text' | 'bytes'>;
 
 export class TextRecord {
   readonly #tokens: number[] = [];
   readonly #logprobs: TokenLogprob[] | undefined;
+  readonly #spell: Spell;
   readonly #made = performance.now();
   #text = '';
+  #stop: string | number | undefined;
   #began: number | undefined;
   #prefilled: number | undefined;
 
-  constructor(withLogprobs: boolean) {
+  constructor(withLogprobs: boolean, spell: Spell) {
+    this.#spell = spell;
     this.#logprobs = withLogprobs ? [] : undefined;
   }
 
@@ -32,7 +38,14 @@ export class TextRecord {
     for (const part of kept) {
       this.#tokens.push(part.token);
       const { token, logprob = 0, top = [] } = part;
-      this.#logprobs?.push({ token, logprob, top });
+      this.#logprobs?.push({
+        ...this.#likely({ token, logprob }),
+        top: top.map((alternative) => this.#likely(alternative)),
+      });
+    }
+    const last = step.at(-1);
+    if (last !== undefined && 'token' in last && last.finish === 'stop') {
+      this.#stop = last.stop ?? last.token;
     }
     return {
       type: 'text',
@@ -40,6 +53,10 @@ export class TextRecord {
       tokens: kept.map(({ token }) => token),
       drafted: kept.map(({ drafted }) => drafted),
     };
+  }
+
+  #likely({ token, logprob }: Pick<LikelyToken, 'token' | 'logprob'>): LikelyToken {
+    return { token, logprob, ...this.#spell(token) };
   }
 
   /** The result. */
@@ -54,6 +71,7 @@ export class TextRecord {
       tokens: this.#tokens,
       ...(this.#logprobs ? { logprobs: this.#logprobs } : {}),
       ...rest,
+      ...(this.#stop === undefined ? {} : { stop: this.#stop }),
       timings: {
         queueMs: began - this.#made,
         prefillMs,

@@ -67,10 +67,20 @@ export interface GenerateOptions {
   readonly onProgress?: OnProgress;
 }
 
-export interface TokenLogprob {
+/** A token with its probability, and what it stands for. */
+export interface LikelyToken {
   readonly token: number;
+  /** Natural logarithm of the model's own probability, before temperature and filters. */
   readonly logprob: number;
-  readonly top: readonly { readonly token: number; readonly logprob: number }[];
+  /** U+FFFD stands for bytes that are no whole character. */
+  readonly text: string;
+  /** UTF-8; empty for control tokens. */
+  readonly bytes: Uint8Array;
+}
+
+export interface TokenLogprob extends LikelyToken {
+  /** The likeliest tokens, best first; as many as were asked for. */
+  readonly top: readonly LikelyToken[];
 }
 
 export type FinishReason = 'stop' | 'length' | 'abort';
@@ -106,6 +116,8 @@ export interface Generation {
   readonly text: string;
   readonly tokens: readonly number[];
   readonly finishReason: FinishReason;
+  /** What ended the text where the reason is `stop`: a stop string, or an end token. */
+  readonly stop?: string | number;
   readonly promptTokens: number;
   /** Prompt tokens whose KV rows were already there. */
   readonly cachedTokens: number;
@@ -128,7 +140,7 @@ export type StreamEvent =
   | { readonly type: 'end'; readonly generation: Generation };
 
 export interface ChatMessage {
-  readonly role: 'system' | 'user' | 'assistant' | 'tool';
+  readonly role: 'system' | 'developer' | 'user' | 'assistant' | 'tool';
   readonly content: string;
   /** Anything else that the model's chat template reads (tool_calls, name, ...). */
   readonly [field: string]: unknown;

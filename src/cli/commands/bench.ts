@@ -1,8 +1,9 @@
 /** `paceline bench`: speed on this machine, alone or beside a peer. */
 import { type Command, InvalidArgumentError } from 'commander';
 import { textKinds, usualKinds } from '../../bench/texts.js';
+import { draftKinds } from '../../engine/options.js';
 import type { BenchFlags } from '../bench-command.js';
-import { draftKinds, kvOption } from '../generation-flags.js';
+import { kvOption } from '../generation-flags.js';
 import { collect, integer, integers, number, words } from '../numbers.js';
 
 const peers = ['node-llama-cpp'] as const;

@@ -1,6 +1,7 @@
 /** `paceline verify`: proof that nothing but model, prompt, settings and seed decides a text. */
 import type { Command } from 'commander';
-import { draftKinds, kvOption } from '../generation-flags.js';
+import { draftKinds } from '../../engine/options.js';
+import { kvOption } from '../generation-flags.js';
 import { collect, integer, integers, number, numbers, words } from '../numbers.js';
 import type { VerifyFlags } from '../verify-command.js';
 

@@ -1,0 +1,76 @@
+/**
+ * The options of the public API as schemas: one place that checks them, for the library, the command
+ * line and the server alike. `types.ts` has the same options as types with their documentation; a
+ * test keeps the two together.
+ */
+import { z } from 'zod';
+import { PacelineError } from '../base/errors.js';
+import { abortSignal, callback, checkOptions, field, wholeNumber } from '../base/options.js';
+import { kvTypes } from '../cache/kv-type.js';
+import { samplingFields } from '../decode/settings.js';
+import type { ChatOptions, GenerateOptions, LoadOptions, OnProgress } from './types.js';
+
+/** Which drafters can be asked for. */
+export const draftKinds = ['auto', 'none', 'ngram', 'mtp', 'dflash'] as const;
+
+const onProgress = callback<OnProgress>('a function');
+const positive = 'a whole number above 0';
+const strings = z.array(z.string());
+
+const oneOf = <const T extends readonly [string, ...string[]]>(values: T) =>
+  field(z.enum(values), `one of ${values.join(', ')}`);
+
+export const loadSchema = z.strictObject({
+  threads: wholeNumber(1, positive, 65_536),
+  contextLength: wholeNumber(1, positive, 2 ** 31 - 1),
+  kvType: oneOf(kvTypes),
+  draftModels: field(strings, 'an array of paths'),
+  draftWindow: wholeNumber(1, positive),
+  prefillChunk: wholeNumber(1, positive),
+  maxRunning: wholeNumber(1, positive),
+  maxWaiting: wholeNumber(1, positive),
+  onProgress,
+  signal: abortSignal,
+});
+
+export const generateSchema = z.strictObject({
+  ...samplingFields,
+  maxTokens: wholeNumber(0, 'a whole number, 0 or more'),
+  stop: field(z.union([z.string(), strings]), 'a string or an array of strings'),
+  draft: oneOf(draftKinds),
+  draftMax: wholeNumber(1, positive),
+  priority: field(z.number(), 'a number'),
+  onProgress,
+  signal: abortSignal,
+});
+
+const record = z.record(z.string(), z.unknown());
+
+export const chatSchema = generateSchema.extend({
+  tools: field(z.array(record), 'an array of tool descriptions'),
+  thinking: field(z.boolean(), 'true or false'),
+  templateVariables: field(record, 'an object'),
+});
+
+/** @throws {PacelineError} `usage`. */
+export function checkLoadOptions(given: unknown): LoadOptions {
+  return checkOptions(loadSchema, given, 'loadModel') as LoadOptions;
+}
+
+/** @throws {PacelineError} `usage`. */
+export function checkGenerateOptions(given: unknown): GenerateOptions {
+  return checkOptions(generateSchema, given, 'generate') as GenerateOptions;
+}
+
+/** @throws {PacelineError} `usage`. */
+export function checkChatOptions(given: unknown): ChatOptions {
+  return checkOptions(chatSchema, given, 'chat') as ChatOptions;
+}
+
+/** @throws {PacelineError} `usage` unless it is a string that is not empty. */
+export function checkModelName(given: unknown): string {
+  if (typeof given === 'string' && given !== '') return given;
+  throw new PacelineError('usage', 'loadModel needs the name of a model', {
+    hint: 'Give the path of a GGUF file, or "default" for the embedded model.',
+  });
+}

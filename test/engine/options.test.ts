@@ -1,0 +1,170 @@
+/** Every misuse from JavaScript is told by the name of the option. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type { z } from 'zod';
+import { PacelineError } from '../../src/base/errors.js';
+import type { chatSchema, generateSchema, loadSchema } from '../../src/engine/options.js';
+import type { ChatOptions, GenerateOptions, LoadOptions } from '../../src/engine/types.js';
+import { loadModel, type Model } from '../../src/index.js';
+
+/** Schemas and types have the same options, which the compiler checks. */
+type Keys<T extends z.ZodObject> = keyof T['shape'];
+type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;
+const same: [
+  Same<Keys<typeof loadSchema>, keyof LoadOptions>,
+  Same<Keys<typeof generateSchema>, keyof GenerateOptions>,
+  Same<Keys<typeof chatSchema>, keyof ChatOptions>,
+] = [true, true, true];
+
+/** What a caller without types may pass. */
+const loosely = <T>(value: unknown): T => value as T;
+
+function tells(field: string, ...patterns: readonly RegExp[]) {
+  return (error: unknown): boolean => {
+    assert.ok(PacelineError.is(error), String(error));
+    assert.equal(error.code, 'usage');
+    assert.equal(error.details.field, field);
+    assert.ok((error.hint ?? '').length > 10);
+    for (const pattern of patterns) assert.match(`${error.message} ${error.hint}`, pattern);
+    assert.doesNotMatch(`${error.message} ${error.hint}`, / --[a-z]/, 'speaks of no flag');
+    return true;
+  };
+}
+
+describe('options of loadModel', () => {
+  it('are as the types say', () => assert.deepEqual(same, [true, true, true]));
+
+  for (const [field, value] of [
+    ['threads', 0],
+    ['threads', '2'],
+    ['contextLength', 1.5],
+    ['contextLength', Number.NaN],
+    ['kvType', 'x'],
+    ['draftModels', 'x.gguf'],
+    ['draftModels', [1]],
+    ['draftWindow', -1],
+    ['prefillChunk', 10n],
+    ['maxRunning', null],
+    ['onProgress', 'yes'],
+    ['signal', {}],
+  ] as const) {
+    it(`${field}: ${String(value)}`, async () => {
+      await assert.rejects(
+        loadModel('default', loosely({ [field]: value })),
+        tells(field, new RegExp(field)),
+      );
+    });
+  }
+
+  it('that are unknown are named, with the one that was meant', async () => {
+    await assert.rejects(
+      loadModel('default', loosely({ contextLenght: 5 })),
+      tells('contextLenght', /contextLenght.*contextLength/),
+    );
+    await assert.rejects(loadModel('default', loosely({ gpu: 1 })), tells('gpu', /threads/));
+  });
+
+  it('must be an object, and the model a name', async () => {
+    const usage = { code: 'usage' };
+    for (const options of [null, 'x', 5, []]) {
+      await assert.rejects(loadModel('default', loosely(options)), usage);
+    }
+    for (const name of [undefined, null, 5, '', {}]) {
+      await assert.rejects(loadModel(loosely(name)), usage);
+    }
+  });
+});
+
+describe('options of a generation', () => {
+  let model: Model;
+  before(async () => {
+    model = await loadModel('default', { threads: 1, contextLength: 64 });
+  });
+  after(() => model.dispose());
+
+  for (const [field, value] of [
+    ['temperature', -1],
+    ['temperature', '1'],
+    ['temperature', Number.NaN],
+    ['topK', 1.5],
+    ['topP', 2],
+    ['minP', null],
+    ['repetitionPenalty', 0],
+    ['seed', 1n],
+    ['logitBias', 5],
+    ['logitBias', { a: 1 }],
+    ['logitBias', { 1: 'x' }],
+    ['logprobs', 1000],
+    ['maxTokens', -1],
+    ['maxTokens', 1.5],
+    ['stop', [1]],
+    ['draft', 'magic'],
+    ['draftMax', Number.NaN],
+    ['draftMax', 0],
+    ['priority', 'high'],
+    ['onProgress', 1],
+    ['signal', 'abort'],
+    ['temprature', 1],
+  ] as const) {
+    it(`${field}: ${String(value)}`, async () => {
+      await assert.rejects(model.generate('a', loosely({ [field]: value })), tells(field));
+    });
+  }
+
+  it('and what is no prompt', async () => {
+    for (const prompt of [undefined, null, 5, {}, [1, 'x'], [1n], [-1], [1.5], [1e9]]) {
+      await assert.rejects(model.generate(loosely(prompt), { maxTokens: 1 }), { code: 'usage' });
+    }
+  });
+
+  it('and what is no conversation', async () => {
+    const cyclic: Record<string, unknown> = { role: 'user', content: 'x' };
+    cyclic.self = cyclic;
+    for (const [messages, field] of [
+      [[], 'messages'],
+      [undefined, 'messages'],
+      ['Hi', 'messages'],
+      [[null], 'messages.0'],
+      [[{ role: 'boss', content: 'x' }], 'messages.0.role'],
+      [[{ content: 'x' }], 'messages.0.role'],
+      [[{ role: 'user' }], 'messages.0.content'],
+      [[{ role: 'user', content: 5 }], 'messages.0.content'],
+      [[{ role: 'user', content: 'x', name: () => {} }], 'messages.0.name'],
+      [[cyclic], 'messages.0.self'],
+    ] as const) {
+      await assert.rejects(model.chat(loosely(messages), { maxTokens: 1 }), tells(field));
+    }
+    const options = { tools: 'x', maxTokens: 1 };
+    const message = { role: 'user', content: 'x' } as const;
+    await assert.rejects(model.chat([message], loosely(options)), tells('tools'));
+    // BigInt is a whole number like any other to a template.
+    const big = await model.chat([{ ...message, id: 10n }], { maxTokens: 1 });
+    assert.equal(big.tokens.length <= 1, true);
+  });
+
+  it('leave the model usable', async () => {
+    assert.equal((await model.generate('a', { maxTokens: 2, temperature: 0 })).seed > 0, true);
+  });
+});
+
+describe('a result', () => {
+  it('says what ended the text, and spells its tokens', async () => {
+    await using model = await loadModel('default', { threads: 1, contextLength: 128 });
+    const greedy = { temperature: 0, maxTokens: 12, logprobs: 2 } as const;
+    const whole = await model.generate('export function ', greedy);
+    assert.equal(whole.stop, undefined);
+    for (const { token, text, bytes, top } of whole.logprobs ?? []) {
+      assert.equal(text, model.tokenizer.decode([token]));
+      assert.equal(new TextDecoder().decode(bytes), text);
+      assert.equal(top[0]?.text, text);
+    }
+    const stopped = await model.generate('export function ', { ...greedy, stop: ['zzz', '('] });
+    assert.deepEqual([stopped.finishReason, stopped.stop], ['stop', '(']);
+    const [end = 0] = model.tokenizer.vocabulary.endOfGeneration;
+    const ended = await model.generate('export function ', {
+      ...greedy,
+      logitBias: { [end]: 1e5 },
+    });
+    assert.deepEqual([ended.finishReason, ended.stop, ended.tokens], ['stop', end, []]);
+  });
+});
