@@ -40,6 +40,7 @@ export class LayeredState implements SequenceState {
   #length = 0;
   #provisional: number | undefined;
   #fingerprint: string | undefined;
+  #pending: Promise<void> | undefined;
 
   /**
    * @throws {PacelineError} `memory`; `usage` when rows don't fit the type;
@@ -109,9 +110,25 @@ export class LayeredState implements SequenceState {
 
   fork(): LayeredState {
     const copy = new LayeredState(this.#options);
-    copy.#memory.copyFrom(this.#memory, this.#length);
-    copy.#length = this.#length;
+    const ready = (this.#pending ?? Promise.resolve()).then(() =>
+      copy.#memory.copyFrom(this.#memory, length),
+    );
+    const length = this.#length;
+    copy.#length = length;
+    for (const state of [this, copy]) state.#wait(ready);
     return copy;
+  }
+
+  get pending(): Promise<void> | undefined {
+    return this.#pending;
+  }
+
+  #wait(ready: Promise<void>): void {
+    const pending = ready.finally(() => {
+      if (this.#pending === pending) this.#pending = undefined;
+    });
+    pending.catch(() => {}); // whoever waits for it sees the failure
+    this.#pending = pending;
   }
 
   blockBytes(index: number): number {
@@ -144,7 +161,9 @@ export class LayeredState implements SequenceState {
   }
 
   dispose(): void {
-    this.#memory.dispose();
+    const free = () => this.#memory.dispose();
+    if (this.#pending === undefined) free();
+    else void this.#pending.then(free, free);
   }
 
   [Symbol.dispose](): void {

@@ -6,7 +6,13 @@
  * as rows are first written. Addresses therefore never change.
  */
 import { PacelineError } from '../base/errors.js';
-import { Allocation, readTensorBytes, type TensorSpec, writeTensor } from '../ggml/allocation.js';
+import {
+  Allocation,
+  copyTensorBytes,
+  readTensorBytes,
+  type TensorSpec,
+  writeTensor,
+} from '../ggml/allocation.js';
 import type { Backend } from '../ggml/backend.js';
 import { type RowShape, rowsFit, storedPositions, storedRows } from '../ggml/cache-rows.js';
 import type { Tensor } from '../ggml/tensor.js';
@@ -69,13 +75,16 @@ export class RowMemory implements Disposable {
     return layer;
   }
 
-  /** Copies the rows of the first `length` positions from memory of the same layout. */
-  copyFrom(other: RowMemory, length: number): void {
+  /**
+   * Copies the rows of the first `length` positions from memory of the same layout, which nothing may
+   * write meanwhile.
+   */
+  async copyFrom(other: RowMemory, length: number): Promise<void> {
     const { backend } = this.options;
     const targets = this.#spans(0, length);
     for (const [index, { tensor, bytes }] of other.#spans(0, length).entries()) {
       const target = targets[index];
-      if (target !== undefined) copyBytes(backend, tensor, target.tensor, bytes);
+      if (target !== undefined) await copyTensorBytes(backend, tensor, target.tensor, bytes);
     }
   }
 
@@ -89,7 +98,7 @@ export class RowMemory implements Disposable {
       throw new PacelineError('internal', `Rows from ${from} on cannot be moved`);
     }
     for (const { tensor, start, bytes } of this.#spans(from, from + count)) {
-      copyBytes(backend, tensor, tensor, bytes, start);
+      moveBytes(backend, tensor, bytes, start);
     }
   }
 
@@ -137,18 +146,15 @@ export class RowMemory implements Disposable {
   }
 }
 
-/** Bytes that are copied at a time. */
+/** Bytes that are moved at a time. */
 const pieceBytes = 1 << 20;
 
-/**
- * Copies `count` bytes, those of `from` beginning at `start`, through a small buffer, so that a fork
- * needs no second copy. The tensors may be the same one: bytes only ever move to the front.
- */
-function copyBytes(backend: Backend, from: Tensor, to: Tensor, count: number, start = 0): void {
+/** Moves `count` bytes of a tensor, those from `start` on, to its front, through a small buffer. */
+function moveBytes(backend: Backend, tensor: Tensor, count: number, start: number): void {
   const buffer = new Uint8Array(Math.min(count, pieceBytes));
   for (let at = 0; at < count; at += buffer.length) {
     const part = buffer.subarray(0, Math.min(buffer.length, count - at));
-    readTensorBytes(backend, from, part, start + at);
-    writeTensor(backend, to, part, at);
+    readTensorBytes(backend, tensor, part, start + at);
+    writeTensor(backend, tensor, part, at);
   }
 }

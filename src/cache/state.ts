@@ -38,8 +38,14 @@ export interface SequenceState extends SequenceTensors, Disposable {
   truncate(length: number): void;
   /** Makes the present length one that can be gone back to. Free where every length is. */
   checkpoint(): void;
-  /** An independent copy. @throws {PacelineError} `memory`. */
+  /**
+   * An independent copy. It is made away from the event loop: until `pending` of both has settled,
+   * neither may take part in a pass or be read. @throws {PacelineError} `memory`.
+   */
   fork(): SequenceState;
+  /** A copy that is being made of or for this state. */
+  readonly pending: Promise<void> | undefined;
+  /** Frees the memory, at once or when no copy needs it any more. */
   dispose(): void;
 
   /** Equal means interchangeable: weights, layer states, element types, what else changes bytes. */

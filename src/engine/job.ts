@@ -7,9 +7,10 @@ import type { Text } from './text.js';
 
 /**
  * What a job waits for: `decode` wants its few rows in the very next pass; `prefill` takes what room
- * there is; `reader` has said more than was read; `done` never comes back.
+ * there is; `rest`: it has said more than was read, or its state is being copied; `done` never comes
+ * back.
  */
-export type JobNeed = 'decode' | 'prefill' | 'reader' | 'done';
+export type JobNeed = 'decode' | 'prefill' | 'rest' | 'done';
 
 export interface Job {
   /** No two jobs may have the same one at a time. */

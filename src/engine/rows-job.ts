@@ -20,7 +20,7 @@ export class RowsJob implements Job {
   /** What the pass gave. @throws as passes do. */
   readonly result: Promise<PassOutcome>;
   readonly #abort = new AbortController();
-  #need: JobNeed = 'decode';
+  #done = false;
   #resolve: (result: PassOutcome) => void = () => {};
   #reject: (error: unknown) => void = () => {};
 
@@ -42,7 +42,8 @@ export class RowsJob implements Job {
   readonly #onAbort = (): void => this.#abort.abort(this.options.signal?.reason);
 
   get need(): JobNeed {
-    return this.#need;
+    if (this.#done) return 'done';
+    return this.text.state.pending === undefined ? 'decode' : 'rest';
   }
 
   get signal(): AbortSignal {
@@ -57,7 +58,9 @@ export class RowsJob implements Job {
     this.#abort.abort();
   }
 
-  start(): void {}
+  start(wake: () => void): void {
+    void this.text.state.pending?.then(wake, (error: unknown) => this.fail(error));
+  }
 
   async draft(): Promise<number> {
     return this.tokens.length;
@@ -75,13 +78,13 @@ export class RowsJob implements Job {
   }
 
   fail(error: unknown): void {
-    if (this.#need === 'done') return;
+    if (this.#done) return;
     this.#finish();
     this.#reject(error);
   }
 
   #finish(): void {
-    this.#need = 'done';
+    this.#done = true;
     this.options.signal?.removeEventListener('abort', this.#onAbort);
   }
 }

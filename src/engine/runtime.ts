@@ -152,6 +152,7 @@ export class Runtime {
     if (this.#closed) return;
     this.#closed = true;
     await this.scheduler.close();
+    await Promise.allSettled([...this.#texts].map(({ state }) => state.pending));
     for (const text of this.#texts) text.dispose();
     this.#texts.clear();
     const { backend, model } = this.#options;

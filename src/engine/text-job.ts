@@ -119,7 +119,9 @@ export class TextJob implements Job {
   }
 
   get need(): JobNeed {
-    return this.#phase === 'decode' && this.#events.full ? 'reader' : this.#phase;
+    if (this.#phase === 'done') return 'done';
+    if (this.text.state.pending !== undefined) return 'rest';
+    return this.#phase === 'decode' && this.#events.full ? 'rest' : this.#phase;
   }
 
   get promptLeft(): number {
@@ -129,6 +131,7 @@ export class TextJob implements Job {
   start(wake: () => void): void {
     const { text, prompt, drafting } = this.#options;
     this.#wake = wake;
+    void text.state.pending?.then(wake, (error: unknown) => this.fail(error));
     this.#record.start();
     const { capacity } = text.state;
     if (prompt.length > capacity) text.state.begin(prompt.length); // throws

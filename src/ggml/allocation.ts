@@ -98,6 +98,40 @@ export function writeTensor(
   backend.ggml.base.ggml_backend_tensor_set(tensor.address, data, offset, data.byteLength);
 }
 
+/** Bytes that are copied at a time. */
+const pieceBytes = 4 << 20;
+
+/**
+ * Copies the first `count` bytes of a stored tensor to another one, through a small buffer and away
+ * from the event loop. Nothing may write to these bytes of either meanwhile.
+ * @throws {PacelineError} `graph` when they do not fit.
+ */
+export async function copyTensorBytes(
+  backend: Backend,
+  from: Tensor,
+  to: Tensor,
+  count: number,
+): Promise<void> {
+  if (count > from.bytes || count > to.bytes) {
+    throw new PacelineError('graph', `${count} bytes of ${from} do not fit into ${to}`);
+  }
+  const { ggml_backend_tensor_get: get, ggml_backend_tensor_set: set } = backend.ggml.base;
+  const buffer = new Uint8Array(Math.min(count, pieceBytes));
+  for (let at = 0; at < count; at += buffer.length) {
+    const part = buffer.subarray(0, Math.min(buffer.length, count - at));
+    for (const [transfer, tensor] of [
+      [get, from],
+      [set, to],
+    ] as const) {
+      await new Promise<void>((resolve, reject) => {
+        transfer.async(tensor.address, part, at, part.length, (error) =>
+          error ? reject(error) : resolve(),
+        );
+      });
+    }
+  }
+}
+
 /** Reads bytes of a stored tensor into `target`, from `offset` bytes on. */
 export function readTensorBytes(
   backend: Backend,

@@ -98,6 +98,10 @@ export class ForgetfulState implements SequenceState {
     this.#checkpoints = [];
   }
 
+  get pending(): Promise<void> | undefined {
+    return this.#rows.pending;
+  }
+
   dispose(): void {
     this.#rows.dispose();
   }

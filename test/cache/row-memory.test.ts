@@ -80,13 +80,13 @@ for (const { type, layout, rows } of cases) {
       }
     });
 
-    it('is copied and saved piece by piece, and taken back', () => {
+    it('is copied and saved piece by piece, and taken back', async () => {
       for (const length of [7, 64, 70, 150]) {
         using original = create();
         using copy = create(length + 1);
         using restored = create();
         fill(original, length, 1);
-        copy.copyFrom(original, length);
+        await copy.copyFrom(original, length);
         for (const from of [0, 64, 128]) {
           const end = Math.min(length, from + 64);
           if (end <= from) continue;

@@ -37,7 +37,13 @@ export function stateConformance(name: string, subject: StateSubject): void {
     assert.equal(state.length, tokens.length);
     assert.ok(Buffer.compare(read(state), read(fresh)) === 0, `as after ${tokens.length} tokens`);
   };
-  const check = (title: string, body: () => void) => it(`${name}: ${title}`, body);
+  const check = (title: string, body: () => Promise<void> | void) => it(`${name}: ${title}`, body);
+  /** A fork that can be used. */
+  const forked = async (state: SequenceState): Promise<SequenceState> => {
+    const fork = state.fork();
+    await Promise.all([state.pending, fork.pending]);
+    return fork;
+  };
 
   check('is the same however its tokens came', () => {
     const tokens = text(90);
@@ -48,13 +54,13 @@ export function stateConformance(name: string, subject: StateSubject): void {
     assertSame(state, tokens);
   });
 
-  check('undoes the rows of a pass that do not belong to the text', () => {
+  check('undoes the rows of a pass that do not belong to the text', async () => {
     const tokens = text(20);
     using state = create();
     pass(state, tokens);
     const drafts = text(Math.min(6, state.mostProvisional), 9);
     for (let kept = 0; kept <= drafts.length; kept++) {
-      using fork = state.fork();
+      using fork = await forked(state);
       pass(fork, drafts, kept);
       assertSame(fork, [...tokens, ...drafts.slice(0, kept)]);
       pass(fork, [3, 4]);
@@ -103,13 +109,13 @@ export function stateConformance(name: string, subject: StateSubject): void {
     assertSame(state, [8, 9]);
   });
 
-  check('forks into independent copies', () => {
+  check('forks into independent copies', async () => {
     const tokens = text(70);
     using state = create();
     pass(state, tokens.slice(0, 64));
     state.checkpoint();
     pass(state, tokens.slice(64));
-    using fork = state.fork();
+    using fork = await forked(state);
     assertSame(fork, tokens);
     state.truncate(0);
     pass(state, text(30, 77));
@@ -118,6 +124,14 @@ export function stateConformance(name: string, subject: StateSubject): void {
     assertSame(fork, [...tokens, 1]);
     assertSame(state, text(30, 77));
     assert.ok(fork.reachable(66) >= 64, 'checkpoints go with it');
+    // A fork of a fork that is still being made, and both freed before they are.
+    const [second, third] = [fork.fork(), fork.fork()];
+    using fourth = third.fork();
+    second.dispose();
+    third.dispose();
+    await fourth.pending;
+    await fork.pending;
+    assertSame(fourth, [...tokens, 1]);
   });
 
   check('is saved in blocks and what does not grow, and goes on elsewhere', () => {
