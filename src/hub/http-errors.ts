@@ -59,7 +59,9 @@ export function responseError({ url, status, headers }: Answer, context: Context
     return make(
       'model-not-found',
       `There is no repository ${repository}, or it is private`,
-      `Check the spelling. If it is private: ${context.hasToken ? 'the token has no access to it.' : lacksToken}`,
+      context.hasToken
+        ? 'Check the spelling. If it is private, the token has no access to it.'
+        : `Check the spelling. If it is private, this is needed: ${lacksToken}`,
     );
   }
   if (status === 401 || status === 403) {

@@ -4,12 +4,13 @@
  * that large files are redirected to. Every request can be answered with a fault instead. Written after
  * what `huggingface_hub` sends and expects, and checked against it (see ../fixtures).
  *
- * Runs alone too: `node --import tsx test/hub/support/hub-double.ts` serves a repository for trials.
+ * Runs alone too: `node --import tsx test/hub/support/hub-double.ts 8080` serves `widgetFiles` for trials.
  */
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 
 export interface SeenRequest {
   readonly host: 'hub' | 'storage';
@@ -165,10 +166,12 @@ export class HubDouble implements AsyncDisposable {
       else refuse(404, 'RepoNotFound', 'Repository not found');
       return;
     }
-    const allowed = repository.token === undefined || seen.authorization === `Bearer ${repository.token}`;
+    const allowed =
+      repository.token === undefined || seen.authorization === `Bearer ${repository.token}`;
     if (!allowed && (resolve !== null || repository.gated !== true)) {
       if (repository.gated !== true) refuse(401, 'RepoNotFound', 'Repository not found');
-      else refuse(seen.authorization ? 403 : 401, 'GatedRepo', 'Access to this model is restricted.');
+      else
+        refuse(seen.authorization ? 403 : 401, 'GatedRepo', 'Access to this model is restricted.');
       return;
     }
     const revision = decodeURIComponent(api?.[2] ?? resolve?.[2] ?? 'main');
@@ -255,4 +258,38 @@ export function noise(length: number, seed = 1): Buffer {
     bytes[at] = state & 255;
   }
   return bytes;
+}
+
+/** A GGUF file without tensors that names its architecture, with so many bytes of noise behind it. */
+export function miniGguf(architecture = 'llama', noiseBytes = 0, seed = 1): Buffer {
+  const text = (value: string): Buffer => {
+    const head = Buffer.alloc(8);
+    head.writeBigUInt64LE(BigInt(Buffer.byteLength(value)));
+    return Buffer.concat([head, Buffer.from(value)]);
+  };
+  const head = Buffer.alloc(24);
+  head.write('GGUF', 0, 'latin1');
+  head.writeUInt32LE(3, 4);
+  head.writeBigUInt64LE(0n, 8);
+  head.writeBigUInt64LE(2n, 16);
+  const string = Buffer.from([8, 0, 0, 0]);
+  return Buffer.concat([
+    ...[head, text('general.architecture'), string, text(architecture)],
+    ...[text('general.license'), string, text('mit'), noise(noiseBytes, seed)],
+  ]);
+}
+
+/** The repository of trials and of the recorded cache of the Python library. */
+export const widgetFiles: Readonly<Record<string, Buffer | string>> = {
+  'README.md': '# Widget\n',
+  'widget-Q4_K_M.gguf': miniGguf('llama', 5000),
+  'large/widget-Q8_0-00001-of-00002.gguf': miniGguf('llama', 3000, 2),
+  'large/widget-Q8_0-00002-of-00002.gguf': miniGguf('llama', 2000, 3),
+  'mtp-widget-Q8_0.gguf': miniGguf('llama', 100, 4),
+};
+
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  const double = await HubDouble.start(Number(process.argv[2] ?? 0));
+  double.commit('acme/widget-GGUF', widgetFiles);
+  process.stdout.write(`${double.url}\n`);
 }
