@@ -186,7 +186,8 @@ async function readJournal(
     if ((await stat(journal)).size > journalLimit) return undefined;
     const [first = '', ...lines] = (await readFile(journal, 'utf8')).split('\n');
     // What follows the last line break was torn off by the end of the process.
-    return { header: JSON.parse(first) as Partial<JournalHeader>, lines: lines.slice(0, -1) };
+    const header = (JSON.parse(first) ?? {}) as Partial<JournalHeader>;
+    return { header, lines: lines.slice(0, -1) };
   } catch {
     return undefined;
   }

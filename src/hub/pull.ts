@@ -110,7 +110,7 @@ export async function pullModel(text: string, options: PullOptions): Promise<Pul
   } catch (error) {
     if (!isChanged(error)) throw error;
     options.onNote?.(`${(error as PacelineError).message}; starting again with the new version`);
-    return pullOnce(text, name, settings, context);
+    return await pullOnce(text, name, settings, context);
   }
 }
 

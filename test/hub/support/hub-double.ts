@@ -130,7 +130,7 @@ export class HubDouble implements AsyncDisposable {
     };
     this.seen.push(seen);
     const fault = this.fault(seen) ?? {};
-    if (fault.silentMs !== undefined) await delay(fault.silentMs);
+    if (fault.silentMs !== undefined) await delay(fault.silentMs, undefined, { ref: false });
     if (fault.status !== undefined) {
       response.writeHead(fault.status, fault.headers ?? {}).end(fault.body ?? '');
     } else if (host === 'storage') {
