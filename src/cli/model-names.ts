@@ -20,6 +20,8 @@ export const modelArgument =
 export interface ResolveOptions {
   /** Whether the command may pull: `ask` on a terminal, `yes` without a question; default: neither. */
   readonly pull?: 'ask' | 'yes' | undefined;
+  /** False: remembered drafters are not wanted. */
+  readonly drafters?: boolean | undefined;
   /** Whether this is a use of the model, to be remembered; default: yes. */
   readonly touch?: boolean | undefined;
   readonly bar?: ProgressBar | undefined;
@@ -68,7 +70,7 @@ export async function resolveModel(
   if (options.touch !== false) {
     for (const path of [found.path, ...found.drafters]) await touchModel(path);
   }
-  return found;
+  return options.drafters === false ? { path: found.path, drafters: [] } : found;
 }
 
 function missing(model: string, { text }: MissingModel): PacelineError {

@@ -186,6 +186,7 @@ function matching<File extends Named>(
   where: string,
 ): ModelFiles<File> {
   const wanted = selector.toLowerCase();
+  const alone = models.every(({ drafter }) => drafter !== undefined);
   const ways: ((model: ModelFiles<File>) => boolean)[] = /\.gguf$/i.test(selector)
     ? [
         ({ files }) => files.some(({ path }) => path === selector),
@@ -195,7 +196,8 @@ function matching<File extends Named>(
     : [
         ({ quant, drafter }) => drafter === undefined && quant?.toLowerCase() === wanted,
         ({ quant, drafter }) => drafter === undefined && quant?.toLowerCase() === `ud-${wanted}`,
-        ({ quant }) => quant?.toLowerCase() === wanted,
+        // A repository of drafters alone.
+        ({ quant }) => alone && quant?.toLowerCase() === wanted,
       ];
   for (const way of ways) {
     const found = models.filter(way);

@@ -173,11 +173,13 @@ export class HttpClient implements AsyncDisposable {
     path: string,
     { limit, signal }: { readonly limit: number; readonly signal?: AbortSignal | undefined },
   ): Promise<string> {
-    return this.retrying(signal, async () => {
+    const work = async (): Promise<string> => {
       const answer = await this.send(this.address(path), { signal });
       if (answer.status !== 200) throw await this.failure(answer);
       return readBody(answer, limit, signal);
-    });
+    };
+    // Nothing is lost yet by giving up: whoever has no network should hear it soon.
+    return this.retrying(signal, work, Math.min(3, this.tries));
   }
 
   /** The error for an answer that is not what was asked for; drops the body. */
@@ -192,13 +194,17 @@ export class HttpClient implements AsyncDisposable {
    * Runs `work` again after failures that may pass.
    * @throws {PacelineError} the last failure when there were too many.
    */
-  async retrying<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+  async retrying<T>(
+    signal: AbortSignal | undefined,
+    work: () => Promise<T>,
+    tries: number = this.tries,
+  ): Promise<T> {
     for (let failures = 1; ; failures++) {
       try {
         return await work();
       } catch (error) {
         if (!(error instanceof TransientFailure)) throw error;
-        await this.pause(error, failures, signal);
+        await this.pause(error, failures, signal, tries);
       }
     }
   }
@@ -212,9 +218,10 @@ export class HttpClient implements AsyncDisposable {
     failure: TransientFailure,
     failures: number,
     signal: AbortSignal | undefined,
+    tries: number = this.tries,
   ): Promise<void> {
     const { error, afterMs } = failure;
-    if (failures >= this.tries || (afterMs ?? 0) > longestWaitMs) throw error;
+    if (failures >= tries || (afterMs ?? 0) > longestWaitMs) throw error;
     const wait = afterMs ?? Math.min(longestPauseMs, this.#pauseMs * 2 ** (failures - 1));
     if (wait >= 2000) {
       this.#onNote?.(`${error.message}; trying again in ${Math.ceil(wait / 1000)} s`);

@@ -87,6 +87,12 @@ test('a selector is a quantisation in any case, or a file', () => {
   assert.throws(() => pick([file('README.md')]), { code: 'model-not-found', message: /no GGUF/ });
 });
 
+test('a quantisation never means a drafter, but in a repository of drafters', () => {
+  const drafter = file('m-DFlash-Q8_0.gguf', 1);
+  assert.throws(() => pick([file('m-Q4_0.gguf'), drafter], 'Q8_0'), { code: 'model-not-found' });
+  assert.equal(pick([drafter, file('m-DFlash-F16.gguf', 2)], 'Q8_0').path, drafter.path);
+});
+
 test('two models of one quantisation have to be told apart', () => {
   const two = [file('a-4B-Q4_K_M.gguf'), file('a-8B-Q4_K_M.gguf')];
   assert.throws(() => pick(two), { code: 'usage', hint: /a-4B-Q4_K_M\.gguf/ });

@@ -105,7 +105,11 @@ async function runCommand(
   const { withModel } = await import('../engine.js');
   const bar = new ProgressBar();
   const interrupt = catchInterrupt();
-  const names = { pull: flags.yes ? 'yes' : 'ask', bar, signal: interrupt.signal } as const;
+  const names = {
+    pull: flags.yes ? 'yes' : 'ask',
+    drafters: flags.draft !== 'none' && flags.draft !== 'ngram',
+    ...{ bar, signal: interrupt.signal },
+  } as const;
   const load = { ...loadOptions(flags), onProgress: bar.onProgress, signal: interrupt.signal };
   try {
     await withModel(
