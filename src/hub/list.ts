@@ -59,7 +59,7 @@ type Found = Pick<ListedModel, 'name' | 'otherName' | 'source' | 'key'> & {
   readonly model: ModelFiles<CachedFile>;
 };
 
-/** All models, the last used first. @throws {PacelineError} `aborted`. */
+/** All models, the last used first, and then drafters. @throws {PacelineError} `aborted`. */
 export async function listModels(options: ListOptions): Promise<ListedModel[]> {
   const found = [
     ...(await hubModels(options.environment.cache)),
@@ -70,7 +70,8 @@ export async function listModels(options: ListOptions): Promise<ListedModel[]> {
   const aliases = await aliasesByPath(options);
   const listed: ListedModel[] = [];
   for (const one of found) listed.push(await describe(one, aliases, options));
-  return listed.sort((a, b) => b.lastUsed.getTime() - a.lastUsed.getTime());
+  const rank = ({ drafter }: ListedModel): number => (drafter === undefined ? 0 : 1);
+  return listed.sort((a, b) => rank(a) - rank(b) || b.lastUsed.getTime() - a.lastUsed.getTime());
 }
 
 /** The listed model that a file belongs to; any file is one, with what its header says. */

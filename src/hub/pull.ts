@@ -5,7 +5,7 @@
  * all of its files are here.
  */
 import { rename, rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { PacelineError } from '../base/errors.js';
 import type { OnProgress } from '../base/progress.js';
 import { readGguf } from '../gguf/reader.js';
@@ -97,6 +97,9 @@ export async function pullModel(text: string, options: PullOptions): Promise<Pul
   if (options.alias !== undefined) checkAlias(options.alias);
   const settings = await readSettings(options.settingsPath);
   const name = meant(text, settings);
+  const { alias } = options;
+  if (alias !== undefined && parseModelName(name).kind === 'path')
+    return namePath(name, alias, options);
   if (options.environment.offline) return pullOffline(name, settings, options);
   await using client = new HttpClient({
     endpoint: options.environment.endpoint,
@@ -152,6 +155,23 @@ function isAlias(text: string, settings: ModelSettings): boolean {
 function meant(text: string, settings: ModelSettings): string {
   const name = parseModelName(text);
   return name.kind === 'alias' ? (aliasTarget(settings, name.name) ?? text) : text;
+}
+
+/** A file of the user's own only gets a name. */
+async function namePath(text: string, alias: string, options: PullOptions): Promise<PullResult> {
+  const path = resolve(text);
+  const facts = await headerFacts(path);
+  const { size: bytes } = await stat(path);
+  await changeSettings(
+    (before) => ({ ...before, aliases: { ...before.aliases, [alias]: path } }),
+    options.settingsPath,
+  );
+  const nothing = { commit: undefined, quant: undefined, why: undefined, downloadedBytes: 0 };
+  return {
+    model: { name: path, path, bytes, files: [], ...nothing, ...facts },
+    drafters: [],
+    alias,
+  };
 }
 
 /** Without the net: what is here counts as pulled. */

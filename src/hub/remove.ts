@@ -93,7 +93,10 @@ async function notOurs(
     });
   }
   return new PacelineError('usage', `${path} was not pulled by Paceline`, {
-    hint: 'Delete the file yourself; `paceline rm` removes what `paceline ls` names hf: or an address.',
+    hint:
+      aliasTarget(options.settings, text) === undefined
+        ? 'Delete the file yourself; `paceline rm` removes what was pulled.'
+        : `Delete the file yourself; \`paceline rm ${text} --keep-files\` forgets the name.`,
     details: { path },
   });
 }

@@ -123,7 +123,7 @@ test('the list says what headers say, and the last use without changing it', asy
     assert.deepEqual(small?.drafters, ['hf:acme/widget-GGUF:mtp-widget-Q8_0.gguf']);
     assert.equal(small?.summary?.architecture, 'llama');
     assert.equal(small?.summary?.license, 'mit');
-    assert.equal(models.at(-1), small, 'the last used first');
+    assert.equal(models[1], small, 'the last used first, then drafters');
   }
 });
 
@@ -205,10 +205,9 @@ test('rm refuses what is not ours', async () => {
   await using machine = await filled();
   const path = join(machine.folder, 'own.gguf');
   writeFileSync(path, miniGguf());
-  await changeSettings(
-    (s) => ({ ...s, aliases: { ...s.aliases, own: path } }),
-    machine.settingsPath,
-  );
+  const named = await machine.pull(path, { alias: 'own' });
+  assert.deepEqual([named.model.path, named.model.downloadedBytes], [path, 0]);
+  assert.ok((await listed(machine)).includes(path));
   for (const name of [path, 'own', 'default']) {
     await assert.rejects(removeNow(machine, name), { code: 'usage' }, name);
   }

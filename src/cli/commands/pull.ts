@@ -29,7 +29,7 @@ export function definePull(program: Command): void {
         'already is not downloaded again; an interrupted download goes on where it stopped. Without ' +
         'a quantisation the one is taken that suits this machine’s memory, and said why.\n\n' +
         'Drafters in the same repository are offered on a terminal and remembered: later runs load ' +
-        'them with the model.',
+        'them with the model. With --name, a file of your own only gets that name.',
     )
     .argument(
       '<model>',

@@ -52,7 +52,9 @@ async function rmCommand(model: string, flags: RmFlags): Promise<void> {
     }
     note(`${listOf(removal)}: ${bytes(removal.bytes)} become free`);
     if (!(await askYesNo('Remove?', false))) {
-      throw new PacelineError('aborted', 'Nothing was removed');
+      note('nothing was removed');
+      process.exitCode = 1;
+      return;
     }
   }
   await remove(removal, options);
