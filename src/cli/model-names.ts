@@ -3,6 +3,7 @@
  * hub that is not here is pulled where the command may do that: after a question on a terminal, or with
  * `--yes`. The hub's code is loaded only for names that need it.
  */
+import { existsSync } from 'node:fs';
 import { PacelineError } from '../base/errors.js';
 import type { FoundModel, MissingModel } from '../hub/locate.js';
 import { parseModelName } from '../hub/names.js';
@@ -54,6 +55,7 @@ export async function resolveModel(
   const locate = async (): Promise<FoundModel | MissingModel> =>
     locateModel(model, { environment, settings: await readSettings() });
   let found = await locate();
+  if ('path' in found && kind === 'alias' && !existsSync(found.path)) throw unknown(model);
   if (!('path' in found)) {
     const yes = options.pull === 'yes';
     if (!yes && !(options.pull === 'ask' && canAsk())) throw missing(model, found);
@@ -71,6 +73,13 @@ export async function resolveModel(
     for (const path of [found.path, ...found.drafters]) await touchModel(path);
   }
   return options.drafters === false ? { path: found.path, drafters: [] } : found;
+}
+
+function unknown(model: string): PacelineError {
+  return new PacelineError('model-not-found', `There is no model and no file called ${model}`, {
+    hint: `\`paceline ls\` lists the models that are here; \`paceline pull hf:owner/repo --name ${model}\` gets one.`,
+    details: { model },
+  });
 }
 
 function missing(model: string, { text }: MissingModel): PacelineError {

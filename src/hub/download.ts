@@ -71,10 +71,13 @@ const notedBytes = 2 ** 20;
 export async function download(options: DownloadOptions): Promise<number> {
   const { target, size, etag, label, onProgress, signal } = options;
   const path = `${target}${partialSuffix}`;
+  let before = 0;
   let fetched = 0;
   {
-    await using partial = await PartialFile.open({ path, size, content: etag, label });
-    const before = partial.done;
+    // Without a hash in the end, only what the disk has may count as there.
+    const durable = options.hash === undefined;
+    await using partial = await PartialFile.open({ path, size, content: etag, label, durable });
+    before = partial.done;
     const run = new Run(options, partial);
     await run.all();
     fetched = partial.done - before;
@@ -84,6 +87,8 @@ export async function download(options: DownloadOptions): Promise<number> {
     const found = await hashFile(path, options.hash, { onProgress, signal, label });
     if (found !== etag) {
       await removePartial(path);
+      // After a power cut the disk may lack what the journal knows.
+      if (before > 0) return fetched + (await download(options));
       throw new PacelineError(
         'network',
         `${label} arrived damaged: its hash is ${found}, not ${etag}`,
@@ -110,8 +115,6 @@ class Run {
   readonly #partial: PartialFile;
   readonly #stop = new AbortController();
   #location: Promise<Location> | undefined;
-  /** Failures since bytes came last; shared, so that a dead server is given up soon. */
-  #failures = 0;
   /** False once the server answered a range with the whole file. */
   #ranges = true;
 
@@ -155,6 +158,9 @@ class Run {
   async #work(mostPieces: number): Promise<void> {
     const partial = this.#partial;
     const { connections = usualConnections, client } = this.#options;
+    // Each connection counts its own: an outage of a second hits all of them at once.
+    let failures = 0;
+    let doneBefore = partial.done;
     for (let pieces = 0; pieces < mostPieces && this.#ranges; ) {
       const even = Math.ceil(partial.left / connections);
       const piece = partial.take(Math.min(mostPiece, Math.max(leastPiece, even)));
@@ -168,8 +174,10 @@ class Run {
           return;
         }
         if (!(error instanceof TransientFailure)) throw error;
-        this.#failures++;
-        await client.pause(error, this.#failures, this.#stop.signal);
+        // As long as bytes come, on whatever connection, the server is alive.
+        failures = partial.done > doneBefore ? 1 : failures + 1;
+        doneBefore = partial.done;
+        await client.pause(error, failures, this.#stop.signal);
       }
     }
   }
@@ -197,7 +205,6 @@ class Run {
           throw this.#strange('sends more than it was asked for');
         await partial.write(bytes, at);
         at += bytes.byteLength;
-        this.#failures = 0;
         if (at - noted >= notedBytes) {
           await partial.note({ start: noted, end: at });
           noted = at;

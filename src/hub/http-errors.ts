@@ -64,6 +64,13 @@ export function responseError({ url, status, headers }: Answer, context: Context
         : `Check the spelling. If it is private, this is needed: ${lacksToken}`,
     );
   }
+  if ((status === 401 || status === 403) && !context.onHub) {
+    return make(
+      'unauthorized',
+      `${url.host} refused access${suffix}`,
+      'Check the address: outside of the hub only what anybody may read can be pulled.',
+    );
+  }
   if (status === 401 || status === 403) {
     return make(
       'unauthorized',

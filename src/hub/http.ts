@@ -20,7 +20,7 @@ export interface HttpOptions {
   readonly silenceMs?: number;
   /** The first pause between tries, doubled each time; default 500 ms. */
   readonly pauseMs?: number;
-  /** Tries without any progress before giving up; default 5. */
+  /** Tries without any progress before giving up; default 8, about a minute. */
   readonly tries?: number;
   /** Told in one sentence why the program waits. */
   readonly onNote?: ((text: string) => void) | undefined;
@@ -80,7 +80,7 @@ export class HttpClient implements AsyncDisposable {
   constructor(options: HttpOptions) {
     const silence = options.silenceMs ?? 30_000;
     this.endpoint = options.endpoint;
-    this.tries = options.tries ?? 5;
+    this.tries = options.tries ?? 8;
     this.#token = options.token;
     this.#pauseMs = options.pauseMs ?? 500;
     this.#onNote = options.onNote;

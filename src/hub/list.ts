@@ -61,12 +61,7 @@ type Found = Pick<ListedModel, 'name' | 'otherName' | 'source' | 'key'> & {
 
 /** All models, the last used first, and then drafters. @throws {PacelineError} `aborted`. */
 export async function listModels(options: ListOptions): Promise<ListedModel[]> {
-  const found = [
-    ...(await hubModels(options.environment.cache)),
-    ...(await urlModels()),
-    ...(await aliasedFiles(options.settings)),
-    ...(options.all === true ? (await otherModels(options)).map(foreign) : []),
-  ];
+  const found = await findModels(options);
   const aliases = await aliasesByPath(options);
   const listed: ListedModel[] = [];
   for (const one of found) listed.push(await describe(one, aliases, options));
@@ -76,10 +71,19 @@ export async function listModels(options: ListOptions): Promise<ListedModel[]> {
 
 /** The listed model that a file belongs to; any file is one, with what its header says. */
 export async function describeFile(path: string, options: ListOptions): Promise<ListedModel> {
-  const listed = await listModels({ ...options, all: true });
-  const known = listed.find((model) => model.path === path);
-  if (known !== undefined) return known;
-  return describe(await plainFile(path), await aliasesByPath(options), options);
+  const found = await findModels({ ...options, all: true });
+  const known = found.find(({ model }) => model.files.some(({ pointer }) => pointer === path));
+  return describe(known ?? (await plainFile(path)), await aliasesByPath(options), options);
+}
+
+/** Where models are, without a look into their files. */
+async function findModels(options: ListOptions): Promise<Found[]> {
+  return [
+    ...(await hubModels(options.environment.cache)),
+    ...(await urlModels()),
+    ...(await aliasedFiles(options.settings)),
+    ...(options.all === true ? (await otherModels(options)).map(foreign) : []),
+  ];
 }
 
 async function describe(

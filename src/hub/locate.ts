@@ -144,6 +144,11 @@ export function urlTarget(url: URL): string {
   return join(urlFolder(), url.host.replace(':', '_'), ...path.split('/'));
 }
 
+/** What such a file is called until it has proved to be a model: there is no hash to check it by. */
+export function uncheckedTarget(target: string): string {
+  return `${target}.unchecked`;
+}
+
 /** The folder of models from plain addresses. */
 export function urlFolder(): string {
   return join(dataFolder(), 'models');

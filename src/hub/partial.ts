@@ -22,6 +22,8 @@ export interface PartialOptions {
   readonly content: string;
   /** What the file is of, for whoever cleans up. */
   readonly label: string;
+  /** Whether notes wait until the disk has the bytes, for content that can't be checked by a hash. */
+  readonly durable?: boolean;
 }
 
 /** First line of a journal. */
@@ -47,19 +49,21 @@ export class PartialFile implements AsyncDisposable {
   readonly #data: FileHandle;
   readonly #journal: FileHandle;
   readonly #path: string;
+  readonly #durable: boolean;
   /** Sorted, apart from each other: what nobody has or fetches. */
   #open: Interval[];
   /** Bytes that are there. */
   done: number;
 
   private constructor(
-    path: string,
+    { path, durable = false }: PartialOptions,
     data: FileHandle,
     journal: FileHandle,
     gaps: Interval[],
     done: number,
   ) {
     this.#path = path;
+    this.#durable = durable;
     this.#data = data;
     this.#journal = journal;
     this.#open = gaps;
@@ -70,7 +74,8 @@ export class PartialFile implements AsyncDisposable {
    * Opens what an earlier try left, or begins anew.
    * @throws {PacelineError} `io`.
    */
-  static async open({ path, size, content, label }: PartialOptions): Promise<PartialFile> {
+  static async open(options: PartialOptions): Promise<PartialFile> {
+    const { path, size, content, label } = options;
     const header: JournalHeader = { version: 1, size, content, label };
     const known = await intervalsOf(path, header);
     const gaps = complement(known, size);
@@ -82,7 +87,7 @@ export class PartialFile implements AsyncDisposable {
         const journal = await open(journalOf(path), 'w');
         const lines = known.map(({ start, end }) => `${start} ${end}\n`).join('');
         await journal.appendFile(`${JSON.stringify(header)}\n${lines}`);
-        return new PartialFile(path, data, journal, gaps, done);
+        return new PartialFile(options, data, journal, gaps, done);
       } catch (error) {
         await data.close();
         throw error;
@@ -130,6 +135,7 @@ export class PartialFile implements AsyncDisposable {
   /** Notes that a piece is there, after it was written. @throws {PacelineError} `io`. */
   async note({ start, end }: Interval): Promise<void> {
     try {
+      if (this.#durable) await this.#data.datasync();
       await this.#journal.appendFile(`${start} ${end}\n`);
     } catch (error) {
       throw writeError(journalOf(this.#path), error);

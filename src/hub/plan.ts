@@ -18,7 +18,7 @@ import {
   selectorOf,
 } from './gguf-files.js';
 import type { HttpClient } from './http.js';
-import { urlTarget } from './locate.js';
+import { uncheckedTarget, urlTarget } from './locate.js';
 import { formatHubName, type HubName, parseModelName } from './names.js';
 import { partialBytes, partialSuffix } from './partial.js';
 import { listRepository, type RepositoryFile, type RepositoryListing } from './repository.js';
@@ -136,7 +136,11 @@ async function planUrl(url: URL, context: PlanContext): Promise<PlannedModel> {
   const left = there
     ? file.size
     : await partialBytes({
-        ...{ path: `${target}${partialSuffix}`, size: file.size, content: file.content },
+        ...{
+          path: `${uncheckedTarget(target)}${partialSuffix}`,
+          size: file.size,
+          content: file.content,
+        },
         label: url.href,
       });
   return {

@@ -16,7 +16,7 @@ import { download } from './download.js';
 import type { HubEnvironment } from './environment.js';
 import type { Room } from './gguf-files.js';
 import { HttpClient, type HttpOptions, headerOf } from './http.js';
-import { locateModel } from './locate.js';
+import { locateModel, uncheckedTarget } from './locate.js';
 import { withLock } from './lock.js';
 import { parseModelName } from './names.js';
 import { isChanged, partialLabel, partialSuffix, removePartial } from './partial.js';
@@ -137,6 +137,7 @@ async function pullOnce(
   await changeSettings((before) => {
     const known = before.drafters[plan.model.key] ?? [];
     const merged = [...new Set([...known, ...keys])];
+    if (alias === undefined && merged.length === known.length) return before;
     return {
       aliases:
         alias === undefined ? before.aliases : { ...before.aliases, [alias]: plan.model.name },
@@ -282,8 +283,9 @@ async function fetchUrl(
   const { client, signal } = context;
   return locked(`${target}.lock`, file.url.href, context, async () => {
     if (await hasSize(target, file.size)) return 0;
-    // Under another name until it has proved to be a model: there is no hash to check.
-    const unchecked = `${target}.unchecked`;
+    const unchecked = uncheckedTarget(target);
+    // What a server does not name can't be known to be the same as before.
+    if (file.content === '') await removePartial(`${unchecked}${partialSuffix}`);
     const fetched = await download({
       ...context,
       locate: async () => {

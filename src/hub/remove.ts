@@ -12,7 +12,7 @@ import { hostMemory } from '../ggml/host.js';
 import { CachedRepository, entriesOf } from './cache.js';
 import type { HubEnvironment } from './environment.js';
 import { chooseModel, modelsOf, quantOf } from './gguf-files.js';
-import { locateModel, snapshotsOf, urlTarget } from './locate.js';
+import { locateModel, snapshotsOf, uncheckedTarget, urlTarget } from './locate.js';
 import { formatHubName, type HubName, type ModelName, parseModelName } from './names.js';
 import { type OtherOptions, otherModels } from './others.js';
 import { partialLabel, partialSuffix, removePartial } from './partial.js';
@@ -107,7 +107,7 @@ async function urlRemoval(
   options: RemoveOptions,
 ): Promise<Removal> {
   const path = urlTarget(url);
-  const unchecked = `${path}.unchecked${partialSuffix}`;
+  const unchecked = `${uncheckedTarget(path)}${partialSuffix}`;
   const bytes = await sizeOf(path);
   const partial = await sizeOf(unchecked);
   if (bytes === undefined && partial === undefined) throw notHere(url.href);

@@ -83,6 +83,9 @@ test('failures have the exit codes of the contract', async () => {
   assert.equal(await codes('pull widget'), 2);
   assert.equal(await codes('pull hf:acme/widget-GGUF --name a/b'), 2);
   assert.equal(await codes('show hf:acme/widget-GGUF'), 3);
+  const unknown = await run(machine, 'run widget Hi');
+  assert.equal(unknown.code, 3);
+  assert.match(unknown.stderr, /paceline pull hf:owner\/repo --name widget/);
   assert.equal(await codes('pull hf:acme/widget-GGUF', { HF_ENDPOINT: 'http://127.0.0.1:1' }), 5);
   assert.equal(await codes('pull hf:acme/widget-GGUF', { HF_HUB_OFFLINE: '1' }), 5);
   const stored = machine.hub.repositories.get('acme/widget-GGUF');

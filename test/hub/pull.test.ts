@@ -109,6 +109,13 @@ describe('pull', { concurrency: 4 }, () => {
     });
   }
 
+  test('an outage that hits all connections at once ends nothing', async () => {
+    await using machine = await withModel();
+    machine.hub.fault = first(9, { status: 503 }, ({ range }) => (range?.[0] ?? 0) > 0);
+    const http = { pauseMs: 1, tries: 4 };
+    assertPulled((await machine.pull(name, { connections: 3, http })).model.path);
+  });
+
   test('a slow answer is waited for as long as bytes come', async () => {
     const content = miniGguf('llama', 100_000);
     await using machine = await withModel(content);
@@ -358,7 +365,6 @@ describe('pull', { concurrency: 4 }, () => {
     const [header] = readFileSync(join(blobs, `${data}.journal`), 'utf8').split('\n');
     writeFileSync(join(blobs, data), Buffer.alloc(large.length));
     writeFileSync(join(blobs, `${data}.journal`), `${header}\n0 ${large.length}\n`);
-    await assert.rejects(machine.pull(name), { code: 'network', message: /damaged/ });
     assertPulled((await machine.pull(name)).model.path);
     for (const junk of [
       '',
