@@ -41,7 +41,7 @@ export async function benchCommand(model: string | undefined, flags: BenchFlags)
     const found = shape === undefined ? await resolveModel(model ?? 'default') : undefined;
     const remembered = found?.drafters.length ? found.drafters : undefined;
     const report = await runBench({
-      model: found?.path ?? { shape: shape ?? '', type },
+      model: shape === undefined ? (found?.path ?? 'default') : { shape, type },
       pad: flags.pad,
       prompt: flags.prompt,
       generate: flags.gen,

@@ -9,13 +9,8 @@ import { PacelineError, throwIfAborted } from '../base/errors.js';
 import { writeError } from '../base/files.js';
 import type { OnProgress } from '../base/progress.js';
 import { readError } from '../gguf/source.js';
-import {
-  type Answer,
-  connectionFailure,
-  type HttpClient,
-  headerOf,
-  TransientFailure,
-} from './http.js';
+import { type Answer, headerOf } from './answer.js';
+import { connectionFailure, type HttpClient, TransientFailure } from './http.js';
 import {
   changedError,
   type Interval,

@@ -3,7 +3,7 @@
  * the status: a missing repository is a 401 to who has no token, since it might be a private one.
  */
 import { PacelineError } from '../base/errors.js';
-import type { Answer, Headers } from './http.js';
+import { type Answer, type Headers, headerOf } from './answer.js';
 
 interface Context {
   readonly hasToken: boolean;
@@ -23,8 +23,8 @@ const lacksToken =
 
 /** The error for an answer that is no success. */
 export function responseError({ url, status, headers }: Answer, context: Context): PacelineError {
-  const code = one(headers['x-error-code']);
-  const said = printableText(one(headers['x-error-message']));
+  const code = headerOf(headers, 'x-error-code');
+  const said = printableText(headerOf(headers, 'x-error-message'));
   const repository = repositoryOf(url) ?? `${url.host}${url.pathname}`;
   const details = { url: `${url.origin}${url.pathname}`, status, ...(code ? { code } : {}) };
   const make = (kind: 'network' | 'unauthorized' | 'model-not-found', what: string, hint: string) =>
@@ -96,10 +96,6 @@ export function responseError({ url, status, headers }: Answer, context: Context
   );
 }
 
-function one(value: string | string[] | undefined): string | undefined {
-  return typeof value === 'string' ? value : value?.[0];
-}
-
 /** A server's words without what could steer a terminal, and not too many. */
 function printableText(text: string | undefined): string {
   return (text ?? '')
@@ -114,11 +110,11 @@ function printableText(text: string | undefined): string {
  * @returns milliseconds, or undefined where nothing sensible was said.
  */
 export function retryAfterMs(headers: Headers, now: number): number | undefined {
-  const text = one(headers['retry-after']);
+  const text = headerOf(headers, 'retry-after');
   if (text !== undefined) {
     const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now;
     if (Number.isFinite(ms)) return Math.max(0, ms);
   }
-  const reset = /\br\s*=\s*0\s*;\s*t\s*=\s*(\d+)/.exec(one(headers.ratelimit) ?? '')?.[1];
+  const reset = /\br\s*=\s*0\s*;\s*t\s*=\s*(\d+)/.exec(headerOf(headers, 'ratelimit') ?? '')?.[1];
   return reset === undefined ? undefined : (Number(reset) + 1) * 1000;
 }

@@ -7,11 +7,10 @@
  * stands on undici itself: the `fetch` of Node 20 has no such thing. Knows no formats of answers.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
+import { EnvHttpProxyAgent, request } from 'undici';
 import { PacelineError, throwIfAborted } from '../base/errors.js';
+import { type Answer, headerOf } from './answer.js';
 import { responseError, retryAfterMs } from './http-errors.js';
-
-export type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
 export interface HttpOptions {
   readonly endpoint: URL;
@@ -24,14 +23,6 @@ export interface HttpOptions {
   readonly tries?: number;
   /** Told in one sentence why the program waits. */
   readonly onNote?: ((text: string) => void) | undefined;
-}
-
-export interface Answer {
-  /** Where the answer came from in the end. */
-  readonly url: URL;
-  readonly status: number;
-  readonly headers: Headers;
-  readonly body: Dispatcher.ResponseData['body'];
 }
 
 export interface RequestOptions {
@@ -62,12 +53,6 @@ const connectMs = 10_000;
 /** Origins that are the hub besides `HF_ENDPOINT`: a mirror may send gated files there. */
 const hubOrigins = ['https://huggingface.co', 'https://hf.co'];
 const passing = new Set([408, 425, 429, 500, 502, 503, 504]);
-
-/** One header as text; the first where a server sends several. */
-export function headerOf(headers: Headers, name: string): string | undefined {
-  const value = headers[name];
-  return typeof value === 'string' ? value : value?.[0];
-}
 
 export class HttpClient implements AsyncDisposable {
   readonly endpoint: URL;

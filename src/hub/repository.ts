@@ -9,7 +9,8 @@
  * left, one request for the list of files, needs no library.
  */
 import { PacelineError } from '../base/errors.js';
-import { type HttpClient, headerOf } from './http.js';
+import { headerOf } from './answer.js';
+import type { HttpClient } from './http.js';
 import { type HubName, pathProblem } from './names.js';
 
 /** A file as the hub lists it. */

@@ -3,7 +3,8 @@
  * hash to check it by, so what arrives is opened as GGUF before it counts as a model.
  */
 import { PacelineError } from '../base/errors.js';
-import { type Answer, type Headers, type HttpClient, headerOf } from './http.js';
+import { type Answer, type Headers, headerOf } from './answer.js';
+import type { HttpClient } from './http.js';
 import { normalEtag } from './repository.js';
 
 export interface UrlFile {
