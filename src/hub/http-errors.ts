@@ -112,7 +112,9 @@ function printableText(text: string | undefined): string {
 export function retryAfterMs(headers: Headers, now: number): number | undefined {
   const text = headerOf(headers, 'retry-after');
   if (text !== undefined) {
-    const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now;
+    // Dates have names of months; without that V8 takes `-5` for one, too.
+    const date = /[a-z]{3}/i.test(text) ? Date.parse(text) : Number.NaN;
+    const ms = /^\d+$/.test(text) ? Number(text) * 1000 : date - now;
     if (Number.isFinite(ms)) return Math.max(0, ms);
   }
   const reset = /\br\s*=\s*0\s*;\s*t\s*=\s*(\d+)/.exec(headerOf(headers, 'ratelimit') ?? '')?.[1];

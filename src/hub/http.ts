@@ -117,10 +117,10 @@ export class HttpClient implements AsyncDisposable {
     }
     throw new PacelineError(
       'network',
-      `${address.href} redirects more than ${mostRedirects} times`,
+      `${address.host} redirects more than ${mostRedirects} times`,
       {
         hint: 'Check HF_ENDPOINT and the proxy; otherwise the server is set up wrongly.',
-        details: { url: address.href },
+        details: { url: address.origin + address.pathname },
       },
     );
   }
