@@ -15,6 +15,7 @@ import {
   formatHubName,
   type HubName,
   type ModelName,
+  mainRevision,
   parseModelName,
   pathProblem,
 } from './names.js';
@@ -101,7 +102,7 @@ export async function snapshotsOf(cached: CachedRepository, revision: string): P
   const commit = await cached.commitOf(revision);
   const wanted = snapshots.filter((snapshot) => snapshot.commit === commit);
   // An unfinished pull, or another tool, may have moved the branch past what is here.
-  return revision === 'main'
+  return revision === mainRevision
     ? [...wanted, ...snapshots.filter((s) => s.commit !== commit)]
     : wanted;
 }

@@ -13,7 +13,13 @@ import { CachedRepository, entriesOf } from './cache.js';
 import type { HubEnvironment } from './environment.js';
 import { chooseModel, modelsOf, quantOf } from './gguf-files.js';
 import { locateModel, snapshotsOf, uncheckedTarget, urlTarget } from './locate.js';
-import { formatHubName, type HubName, type ModelName, parseModelName } from './names.js';
+import {
+  formatHubName,
+  type HubName,
+  type ModelName,
+  mainRevision,
+  parseModelName,
+} from './names.js';
 import { type OtherOptions, otherModels } from './others.js';
 import { partialLabel, partialSuffix, removePartial } from './partial.js';
 import { aliasTarget, changeSettings, type ModelSettings } from './settings.js';
@@ -135,10 +141,12 @@ async function hubRemoval(
   aliases: readonly string[],
   options: RemoveOptions,
 ): Promise<Removal> {
+  const cached = new CachedRepository(options.environment.cache, name.repository);
+  if (name.revision !== mainRevision && (await cached.commitOf(name.revision)) === undefined) {
+    throw notHere(text);
+  }
   const paths = await pathsOf(name, options);
-  const keys = [...paths].map((path) =>
-    formatHubName({ ...name, revision: 'main', selector: path }),
-  );
+  const keys = [...paths].map((path) => formatHubName({ ...name, selector: path }));
   // A drafter goes with its model, unless it was named itself or another model has it.
   const { drafters } = options.settings;
   const kept = Object.entries(drafters).filter(([key]) => !keys.includes(key));
@@ -157,7 +165,7 @@ async function hubRemoval(
       repositoryRemoval(
         new CachedRepository(options.environment.cache, repository),
         selected,
-        repository === name.repository ? name : { revision: 'main', selector: '' },
+        repository === name.repository ? name : { revision: mainRevision, selector: '' },
       ),
     ),
   );
@@ -235,7 +243,8 @@ async function repositoryRemoval(
   name: Pick<HubName, 'revision' | 'selector'>,
 ): Promise<RepositoryRemoval> {
   const folder = join(repository.folder, 'snapshots');
-  const commit = name.revision === 'main' ? undefined : await repository.commitOf(name.revision);
+  const commit =
+    name.revision === mainRevision ? undefined : await repository.commitOf(name.revision);
   const pointers: string[] = [];
   const blobs = new Set<string>();
   const used = new Set<string>();

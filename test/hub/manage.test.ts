@@ -186,6 +186,25 @@ test('rm leaves what another model, snapshot or tool uses', async () => {
   assert.deepEqual(await listed(machine), []);
 });
 
+test('an older version is listed by its commit, and goes alone', async () => {
+  await using machine = await filled();
+  const before = await readSettings(machine.settingsPath);
+  const { commit } = machine.hub.repositories.get('acme/widget-GGUF') ?? { commit: '' };
+  const next = miniGguf('llama', 700, 9);
+  machine.hub.commit('acme/widget-GGUF', { 'widget-Q4_K_M.gguf': next });
+  await machine.pull('hf:acme/widget-GGUF:Q4_K_M');
+  const old = `hf:acme/widget-GGUF@${commit}:Q4_K_M`;
+  assert.ok((await listed(machine)).includes(old));
+  const { bytes, aliases } = await removeNow(machine, old);
+  assert.deepEqual([bytes, aliases], [sizeOf('widget-Q4_K_M.gguf'), []]);
+  assert.deepEqual(await readSettings(machine.settingsPath), before);
+  const found = await locateModel('widget', await optionsOf(machine));
+  assert.ok('path' in found && readFileSync(found.path).equals(next));
+  // What was not pulled again is still found in the older version.
+  assert.ok('path' in (await locateModel('hf:acme/widget-GGUF:Q8_0', await optionsOf(machine))));
+  await assert.rejects(removeNow(machine, 'hf:acme/widget-GGUF@v7'), { code: 'model-not-found' });
+});
+
 test('rm also frees an interrupted download', async () => {
   await using machine = await Workspace.open();
   machine.hub.commit('acme/widget-GGUF', { 'widget-Q4_K_M.gguf': miniGguf('llama', 12 * 2 ** 20) });
