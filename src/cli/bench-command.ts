@@ -6,6 +6,7 @@ import type { TextKind } from '../bench/texts.js';
 import type { DraftKind, KvType } from '../engine/types.js';
 import { printBenchReport } from './bench-report.js';
 import { catchInterrupt } from './interrupt.js';
+import { resolveModel } from './model-names.js';
 import { note, printJson } from './output.js';
 import { ProgressBar } from './progress-bar.js';
 
@@ -37,15 +38,17 @@ export async function benchCommand(model: string | undefined, flags: BenchFlags)
   const bar = new ProgressBar();
   const interrupt = catchInterrupt();
   try {
+    const found = shape === undefined ? await resolveModel(model ?? 'default') : undefined;
+    const remembered = found?.drafters.length ? found.drafters : undefined;
     const report = await runBench({
-      model: shape === undefined ? (model ?? 'default') : { shape, type },
+      model: shape === undefined ? (found?.path ?? 'default') : { shape, type },
       pad: flags.pad,
       prompt: flags.prompt,
       generate: flags.gen,
       batches: flags.batch,
       drafts: draft && {
         kinds: draft,
-        models: flags.draftModel,
+        models: flags.draftModel ?? remembered,
         texts: flags.text === undefined ? flags.texts : { file: flags.text },
         temperature: flags.temp,
       },

@@ -10,6 +10,7 @@ import type {
   ModelInfo,
   StreamEvent,
 } from '../engine/types.js';
+import { type ResolveOptions, resolveModel } from './model-names.js';
 import { note } from './output.js';
 
 /** What the interactive commands need of a session; the engine's `Session` has it. */
@@ -27,15 +28,19 @@ export interface ModelLike extends SessionLike {
 
 /**
  * Loads a model for the duration of `work` and disposes of it however that ends.
- * @throws {PacelineError} what loading and `work` throw.
+ * @param names what may happen when the model is not here.
+ * @throws {PacelineError} what finding, loading and `work` throw.
  */
 export async function withModel<T>(
   model: string,
   options: LoadOptions,
   work: (model: ModelLike) => Promise<T>,
+  names: ResolveOptions = {},
 ): Promise<T> {
+  const { path, drafters } = await resolveModel(model, names);
   const { loadModel } = await import('../engine/load.js');
-  const loaded = await loadModel(model, options);
+  const draftModels = drafters.length > 0 ? { draftModels: drafters } : {};
+  const loaded = await loadModel(path, { ...draftModels, ...options });
   try {
     await warnWithoutKernels();
     return await work(loaded);

@@ -6,11 +6,12 @@ import { draftFilesOf } from '../engine/model-path.js';
 import { nativeKernels } from '../ggml/native/library.js';
 import { typeName } from '../ggml/types.js';
 import { type MemoryNeed, memoryNeed } from '../gguf/kv-layout.js';
-import type { GgufFile } from '../gguf/reader.js';
+import { type GgufFile, readGguf } from '../gguf/reader.js';
 import { type GgufSummary, type PerLayer, summarize } from '../gguf/summary.js';
 import { type GgufMetadataEntry, GgufValueType, valueTypeName } from '../gguf/types.js';
 import { isDraftOnly } from '../models/draft-kind.js';
 import { openModelFile } from './model-file.js';
+import { resolveModel } from './model-names.js';
 import { bold, print, printJson } from './output.js';
 import { bytes, count, printable, table } from './table.js';
 
@@ -27,10 +28,15 @@ const usualContexts = [2048, 8192, 32768, 131072];
 
 /** Runs the command. */
 export async function inspectCommand(model: string, flags: InspectFlags): Promise<void> {
-  const file = await openModelFile(model);
+  const { path, drafters } = await resolveModel(model, { touch: false });
+  const file = await readGguf(path);
   try {
     const summary = summarize(file);
-    const needs = await memoryNeeds(file, summary, flags);
+    const needs = await memoryNeeds(
+      file,
+      summary,
+      drafters.length > 0 ? { draftModel: drafters, ...flags } : flags,
+    );
     if (flags.json === true) await printJson(inspectJson(file, summary, needs, flags.all === true));
     else await printSummary(file, summary, needs, flags.all === true);
   } finally {

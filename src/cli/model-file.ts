@@ -1,11 +1,12 @@
 /** Opening a model by its name for commands that read no weights: header, vocabulary, nothing else. */
-import { resolveModelPath } from '../engine/model-path.js';
 import { type GgufFile, readGguf } from '../gguf/reader.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
+import { resolveModel } from './model-names.js';
 
 /** Opens the header of a model; close it afterwards. @throws {PacelineError} as `readGguf`. */
-export function openModelFile(model: string, signal?: AbortSignal): Promise<GgufFile> {
-  return readGguf(resolveModelPath(model), { signal });
+export async function openModelFile(model: string, signal?: AbortSignal): Promise<GgufFile> {
+  const { path } = await resolveModel(model);
+  return readGguf(path, { signal });
 }
 
 /** The tokenizer of a model. @throws {PacelineError} as `readGguf` and `createTokenizer`. */

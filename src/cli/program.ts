@@ -4,7 +4,11 @@ import { defineBench } from './commands/bench.js';
 import { defineDetokenize } from './commands/detokenize.js';
 import { defineDevices } from './commands/devices.js';
 import { defineInspect } from './commands/inspect.js';
+import { defineLs } from './commands/ls.js';
+import { definePull } from './commands/pull.js';
+import { defineRm } from './commands/rm.js';
 import { defineRun } from './commands/run.js';
+import { defineShow } from './commands/show.js';
 import { defineStart } from './commands/start.js';
 import { defineTokenize } from './commands/tokenize.js';
 import { defineVerify } from './commands/verify.js';
@@ -19,6 +23,11 @@ export const environment: readonly (readonly [name: string, meaning: string])[] 
   ],
   ['PACELINE_DEBUG', 'print stacks of errors'],
   ['NO_COLOR', 'no colours'],
+  ['HF_TOKEN', 'token for Hugging Face; otherwise the file `token` in HF_HOME'],
+  ['HF_ENDPOINT', 'another hub (default: https://huggingface.co)'],
+  ['HF_HOME, HF_HUB_CACHE', 'where Hugging Face’s cache is (default: ~/.cache/huggingface)'],
+  ['HF_HUB_OFFLINE', '1: ask the hub for nothing'],
+  ['HTTPS_PROXY, HTTP_PROXY, NO_PROXY', 'proxies for downloads'],
 ];
 
 function columns(rows: readonly (readonly [number | string, string])[]): string {
@@ -47,10 +56,14 @@ export function createProgram(): Command {
     .helpCommand(false)
     .addHelpText(
       'after',
-      `\nA model is a path to a GGUF file or \`default\`, the embedded one.\n\n` +
+      `\nA model is a path to a GGUF file, \`default\` (the embedded one), hf:owner/repo[:quant or file], or a name from \`paceline ls\`.\n\n` +
         `Exit codes:\n${columns(exitCodes)}\n\nEnvironment:\n${columns(environment)}`,
     );
   defineRun(program);
+  definePull(program);
+  defineLs(program);
+  defineShow(program);
+  defineRm(program);
   defineTokenize(program);
   defineDetokenize(program);
   defineInspect(program);

@@ -11,17 +11,28 @@ const paceMs = 5000;
 
 /**
  * What the bar shows for one report, at most `columns` characters.
- * @param elapsedMs since the task began, for the time left.
+ * @param elapsedMs since the task began, for the speed and the time left.
+ * @param from what was done already when it began.
  */
-export function renderProgress(progress: Progress, columns: number, elapsedMs = 0): string {
+export function renderProgress(
+  progress: Progress,
+  columns: number,
+  elapsedMs = 0,
+  from = 0,
+): string {
   const { task, done, total, unit } = progress;
   const share = total > 0 ? Math.min(1, Math.max(0, done / total)) : 0;
   const filled = Math.round(share * width);
   const amount =
     unit === 'bytes' ? `${bytes(done)} of ${bytes(total)}` : `${done} of ${total} ${unit}`;
   const bar = `${'━'.repeat(filled)}${'─'.repeat(width - filled)}`;
-  const left = elapsedMs >= paceMs && share > 0 ? timeLeft((elapsedMs * (1 - share)) / share) : '';
-  return `${task} ${bar} ${Math.floor(share * 100)}%  ${amount}${left}`.slice(0, columns - 1);
+  const pace = elapsedMs >= paceMs ? (done - from) / elapsedMs : 0;
+  const speed = pace > 0 && unit === 'bytes' ? `, ${bytes(Math.round(pace * 1000))}/s` : '';
+  const left = pace > 0 ? timeLeft((total - done) / pace) : '';
+  return `${task} ${bar} ${Math.floor(share * 100)}%  ${amount}${speed}${left}`.slice(
+    0,
+    columns - 1,
+  );
 }
 
 function timeLeft(ms: number): string {
@@ -37,6 +48,7 @@ export class ProgressBar {
   readonly #enabled: boolean;
   #task = '';
   #since = 0;
+  #from = 0;
   #last = 0;
   #shown = false;
 
@@ -52,6 +64,7 @@ export class ProgressBar {
     if (progress.task !== this.#task) {
       this.#task = progress.task;
       this.#since = now;
+      this.#from = progress.done;
     }
     if (progress.done >= progress.total) {
       this.clear();
@@ -61,7 +74,12 @@ export class ProgressBar {
     this.#last = now;
     this.#shown = true;
     // Some terminals say that they have no columns.
-    const line = renderProgress(progress, this.#stream.columns || 80, now - this.#since);
+    const line = renderProgress(
+      progress,
+      this.#stream.columns || 80,
+      now - this.#since,
+      this.#from,
+    );
     this.#stream.write(`\r\u001b[K${line}`);
   };
 

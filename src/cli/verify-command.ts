@@ -5,7 +5,7 @@ import { cpus, totalmem } from 'node:os';
 import { basename } from 'node:path';
 import { errorCodes } from '../base/errors.js';
 import { loadModel } from '../engine/load.js';
-import { draftFilesOf, resolveModelPath } from '../engine/model-path.js';
+import { draftFilesOf } from '../engine/model-path.js';
 import type { DraftKind, KvType, ModelInfo } from '../engine/types.js';
 import { verifyPrompts } from '../engine/verify/prompts.js';
 import {
@@ -17,6 +17,7 @@ import {
 } from '../engine/verify/verify.js';
 import { ggmlVersion } from '../ggml/library.js';
 import { catchInterrupt } from './interrupt.js';
+import { resolveModel } from './model-names.js';
 import { bold, print, printJson, snakeKeys } from './output.js';
 import { packageVersion } from './package-version.js';
 import { ProgressBar } from './progress-bar.js';
@@ -76,8 +77,9 @@ export async function verifyCommand(model: string, flags: VerifyFlags): Promise<
   const interrupt = catchInterrupt();
   const { signal } = interrupt;
   try {
-    const path = resolveModelPath(model);
-    const draftModels = draftFilesOf(path, flags.draftModel);
+    const { path, drafters } = await resolveModel(model);
+    const known = drafters.length > 0 ? drafters : undefined;
+    const draftModels = draftFilesOf(path, flags.draftModel ?? known);
     const prompts = flags.prompt ?? verifyPrompts.slice(0, flags.prompts ?? verifyPrompts.length);
     let info: ModelInfo | undefined;
     let threads = flags.threads;

@@ -8,14 +8,16 @@ import { PacelineError } from '../base/errors.js';
 import { defaultModelPath } from '../base/paths.js';
 
 /**
- * The file that a model's name stands for: `default` or a path.
- * @throws {PacelineError} `model-not-found` for names that can't be resolved yet.
+ * The file that a model's name stands for here: `default` or a path. Names of the hub and aliases are
+ * found by the layers above, which give the engine the path.
+ * @throws {PacelineError} `model-not-found` for names of the hub.
  */
 export function resolveModelPath(model: string): string {
   if (model === 'default') return defaultModelPath();
-  if (model.startsWith('hf:')) {
-    throw new PacelineError('model-not-found', `Models can't be downloaded yet: ${model}`, {
-      hint: 'Download the GGUF file yourself and give its path.',
+  if (/^hf:/i.test(model)) {
+    throw new PacelineError('model-not-found', `${model} is no path of a file`, {
+      hint: `Run \`paceline pull ${model}\` and load the path that it prints.`,
+      details: { model },
     });
   }
   return resolve(model);

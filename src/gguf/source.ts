@@ -101,7 +101,8 @@ function openingError(path: string, error: unknown): PacelineError {
   });
 }
 
-function readError(path: string, error: unknown): PacelineError {
+/** The `io` error for a failed read of `path`. */
+export function readError(path: string, error: unknown): PacelineError {
   const { code, message } = error as NodeJS.ErrnoException;
   return new PacelineError('io', `Cannot read ${path}: ${message}`, {
     hint: 'Check the disk or the network share that the file is on.',

@@ -24,6 +24,13 @@ it('says how long the rest takes once the pace is known', () => {
   assert.match(renderProgress(quarter, 120, 3_600_000), /, 3\.0 h left$/);
 });
 
+it('says the speed of bytes, and counts only those that came since', () => {
+  const resumed = { task: 'x', done: 60 * 2 ** 20, total: 100 * 2 ** 20, unit: 'bytes' } as const;
+  const line = renderProgress(resumed, 120, 10_000, 50 * 2 ** 20);
+  assert.match(line, / 60% {2}60\.0 MiB of 100\.0 MiB, 1\.00 MiB\/s, 40 s left$/);
+  assert.doesNotMatch(renderProgress(resumed, 120, 1000, 0), /\/s/);
+});
+
 it('stands also for work that has no size', () => {
   const nothing = { task: 'reading', done: 0, total: 0, unit: 'tokens' } as const;
   assert.match(renderProgress(nothing, 80, 60_000), / 0% {2}0 of 0 tokens$/);

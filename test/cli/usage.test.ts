@@ -19,7 +19,19 @@ test('every command has --help and --json', async () => {
   const commands = program.createHelp().visibleCommands(program);
   assert.deepEqual(
     commands.map((command) => command.name()),
-    ['run', 'tokenize', 'detokenize', 'inspect', 'devices', 'bench', 'verify'],
+    [
+      'run',
+      'pull',
+      'ls',
+      'show',
+      'rm',
+      'tokenize',
+      'detokenize',
+      'inspect',
+      'devices',
+      'bench',
+      'verify',
+    ],
   );
   for (const command of commands) {
     assert.ok(

@@ -65,7 +65,7 @@ export function cliReference(): string {
     '',
     'Made from the definitions in `src/cli/` by `npm run docs`; do not edit.',
     '',
-    `${program.description()} A model is a path to a GGUF file or \`default\`, the embedded one.`,
+    `${program.description()} A model is a path to a GGUF file, \`default\` (the embedded one), \`hf:owner/repo[:quant or file]\`, or a name from \`paceline ls\`.`,
     '',
     'With `--json` a command prints exactly one JSON object on stdout, and everything else on stderr;',
     'an error is `{"error": {"code", "message", "hint", "details"}}` ([errors.md](errors.md)).',

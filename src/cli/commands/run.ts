@@ -16,6 +16,7 @@ import {
 } from '../generation-flags.js';
 import { readPrompt } from '../input.js';
 import { catchInterrupt } from '../interrupt.js';
+import { modelArgument } from '../model-names.js';
 import { dim, note, print, printJson } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
 import { runReport, startText, summaryLine } from '../text-report.js';
@@ -24,6 +25,7 @@ interface RunFlags extends LoadFlags, GenerationFlags {
   readonly raw?: boolean;
   readonly chat?: boolean;
   readonly system?: string;
+  readonly yes?: boolean;
   readonly json?: boolean;
 }
 
@@ -40,8 +42,9 @@ export function defineRun(program: Command): void {
         'its GGUF has no chat template or says so (general.finetune is “base”); the embedded ' +
         'default is one.',
     )
-    .argument('[model]', 'a path or `default`, the embedded model', 'default')
+    .argument('[model]', modelArgument, 'default')
     .argument('[prompt]', 'the text to answer or continue; `-` reads stdin')
+    .option('-y, --yes', 'pull a model that is not here without asking')
     .option('--raw', 'continue the prompt as it is, without the chat template')
     .option('--chat', 'use the chat template also where the model is marked as a base model')
     .option('--system <text>', 'system message for the chat template');
@@ -102,21 +105,31 @@ async function runCommand(
   const { withModel } = await import('../engine.js');
   const bar = new ProgressBar();
   const interrupt = catchInterrupt();
+  const names = {
+    pull: flags.yes ? 'yes' : 'ask',
+    drafters: flags.draft !== 'none' && flags.draft !== 'ngram',
+    ...{ bar, signal: interrupt.signal },
+  } as const;
   const load = { ...loadOptions(flags), onProgress: bar.onProgress, signal: interrupt.signal };
   try {
-    await withModel(model, load, async (loaded) => {
-      bar.clear();
-      const { hasChatTemplate, isBaseModel } = loaded.info;
-      const base = isBaseModel || model === 'default';
-      const chat = answersAsChat({ hasChatTemplate, isBaseModel: base }, flags);
-      if (prompt === undefined) {
-        interrupt.release();
-        const { chatOnTerminal } = await import('../chat/terminal.js');
-        await chatOnTerminal(loaded, { chat, system: flags.system, options });
-        return;
-      }
-      await once(loaded, prompt, chat, flags, { ...options, signal: interrupt.signal }, bar);
-    });
+    await withModel(
+      model,
+      load,
+      async (loaded) => {
+        bar.clear();
+        const { hasChatTemplate, isBaseModel } = loaded.info;
+        const base = isBaseModel || model === 'default';
+        const chat = answersAsChat({ hasChatTemplate, isBaseModel: base }, flags);
+        if (prompt === undefined) {
+          interrupt.release();
+          const { chatOnTerminal } = await import('../chat/terminal.js');
+          await chatOnTerminal(loaded, { chat, system: flags.system, options });
+          return;
+        }
+        await once(loaded, prompt, chat, flags, { ...options, signal: interrupt.signal }, bar);
+      },
+      names,
+    );
   } finally {
     bar.clear();
     interrupt.release();
