@@ -163,12 +163,13 @@ export class DraftController {
     const { drafted, accepted, emitted, passMs, draftMs } = result;
     const others = result.otherRows ?? 0;
     const rows = others + 1 + drafted;
-    // What another process takes away is not the draft's fault: a pass is charged little more than
-    // is usual for its size, and the first ones of a size what the smaller sizes let expect.
+    // What other programs take away is not the draft's fault: a pass is charged what is usual for its
+    // size, and the first ones of a size no more than the smaller sizes let expect.
     const young = this.passes.samples(rows) < 3;
     const usual = this.passes.estimate(rows, young ? 0.1 : 1);
     const plain = this.passes.estimate(others + 1, 1) ?? passMs;
-    const pass = Math.min(passMs, 1.5 * (usual ?? Infinity), 1.5 * rows * plain);
+    const measured = Math.min(passMs, 1.5 * (usual ?? Infinity), 1.5 * rows * plain);
+    const pass = young || usual === undefined ? measured : usual;
     this.#tokens += emitted.length;
     this.#balance += allowance * emitted.length;
     if (drafted > 0) this.#balance += emitted.length - pass / plain;

@@ -9,12 +9,17 @@ interface Entry {
   samples: number;
 }
 
-/** Weight of a new sample once a size is known. */
-const learningRate = 0.1;
+/**
+ * Weights of a new sample once a size is known: what took longer counts less, since other programs
+ * only ever make things slower. So every size comes near the time that it takes undisturbed, which is
+ * what sizes can be compared by; a mean would say how busy the machine was while each was measured.
+ */
+const slowerRate = 0.05;
+const fasterRate = 0.3;
 /** A size may take so much more than its share of a smaller size says. */
 const plausible = 1.25;
 /** A sample counts as at most this many times the usual. */
-const clip = 1.5;
+const clip = 1.2;
 
 export class CostTable {
   /** By size; searched in every step of decoding, so they are few and lie in a list. */
@@ -39,7 +44,7 @@ export class CostTable {
 
   /**
    * Takes one measurement. The least of the first three counts, because first calls also pay for
-   * memory and compilation; later outliers (another process, a pause) are cut.
+   * memory and compilation.
    */
   record(size: number, ms: number): void {
     if (!(ms >= 0) || ms === Infinity) return;
@@ -54,7 +59,8 @@ export class CostTable {
       entry.ms = Math.min(entry.ms, ms);
       return;
     }
-    entry.ms += learningRate * (Math.min(ms, clip * entry.ms) - entry.ms);
+    const difference = Math.min(ms, clip * entry.ms) - entry.ms;
+    entry.ms += (difference > 0 ? slowerRate : fasterRate) * difference;
   }
 
   /**

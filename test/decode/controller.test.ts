@@ -43,6 +43,8 @@ interface Simulation {
   readonly draftMax?: number;
   /** Share of measurements that come out 30 times too long. */
   readonly stalls?: number;
+  /** Share of measurements that other programs stretch, by up to four times. */
+  readonly busy?: number;
   readonly experience?: DraftExperience;
 }
 
@@ -61,7 +63,8 @@ async function simulate(options: Simulation) {
     ms *
     (1 + 0.05 * random.normal()) *
     (random.uniform() < 0.005 ? 4 : 1) *
-    (random.uniform() < (options.stalls ?? 0) ? 30 : 1);
+    (random.uniform() < (options.stalls ?? 0) ? 30 : 1) *
+    (random.uniform() < (options.busy ?? 0) ? 1 + 3 * random.uniform() : 1);
   const drafters = Object.entries(options.skills).map(([name, skill]) =>
     stub(name, ({ limit }) => {
       const ms = skill.cost(limit);
@@ -322,6 +325,23 @@ test('a machine that stalls now and then does not forbid drafts for long', async
   for (const seed of [1, 2, 3, 4, 5, 6]) {
     const run = await simulate({ machine, skills, tokens: 1000, seed, stalls: 0.1 });
     assert.ok(run.ratio < 0.6, `seed ${seed}: ${run.ratio}`);
+  }
+});
+
+test('on a machine that others use, drafts that pay are used, and those that fail cost little', async () => {
+  for (const busy of [0.3, 0.6]) {
+    for (const [name, machine] of Object.entries({ wide: machines.wide, tiny: machines.tiny })) {
+      const skills = drafters(machine, { ngram: () => 0.95 });
+      const common = { machine, tokens: 3000, busy } as const;
+      const fixed = await simulate({ ...common, skills, mode: 'ngram' });
+      for (const seed of [1, 2, 3]) {
+        const run = await simulate({ ...common, skills, seed });
+        const said = `${busy} on ${name}: ${run.ratio} against ${fixed.ratio}`;
+        assert.ok(run.ratio <= 1.3 * fixed.ratio, said);
+      }
+      const failing = await simulate({ ...common, skills: drafters(machine, {}) });
+      assert.ok(failing.worst <= 1.03, `${busy} on ${name}: ${failing.worst}`);
+    }
   }
 });
 
