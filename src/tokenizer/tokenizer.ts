@@ -27,6 +27,12 @@ export interface DecodeOptions {
   readonly compatible?: boolean;
 }
 
+export interface PromptTokens {
+  readonly tokens: readonly number[];
+  /** Sentences for the user; usually none. */
+  readonly warnings: readonly string[];
+}
+
 /** Builds the tokenizer of a model file. @throws {PacelineError} `unsupported-tokenizer`, `broken-file` */
 export function createTokenizer(metadata: TokenizerMetadata): Tokenizer {
   return new Tokenizer(readVocabulary(metadata));
@@ -116,6 +122,30 @@ export class Tokenizer {
     this.appendText(output, text, parseSpecial);
     if (addSpecial && addEos && special.eos !== undefined) output.push(special.eos);
     return output;
+  }
+
+  /**
+   * The tokens of a raw prompt: texts of control tokens become those tokens, and where the text
+   * itself begins with BOS, or ends with EOS, no second one is added. `warnings` says so.
+   */
+  encodePrompt(text: string): PromptTokens {
+    const { addBos, addEos, special } = this.vocabulary;
+    const tokens: number[] = [];
+    const warnings: string[] = [];
+    this.appendText(tokens, text, true);
+    const missing = (id: number | undefined, found: number | undefined, where: string) => {
+      if (id !== undefined && id !== found) return true;
+      if (id !== undefined) {
+        warnings.push(
+          `The prompt ${where} with ${this.tokenText(id)}, which the model's format adds anyway; ` +
+            'it is there once.',
+        );
+      }
+      return false;
+    };
+    if (addBos && missing(special.bos, tokens[0], 'begins')) tokens.unshift(special.bos as number);
+    if (addEos && missing(special.eos, tokens.at(-1), 'ends')) tokens.push(special.eos as number);
+    return { tokens, warnings };
   }
 
   /**

@@ -4,6 +4,7 @@
  * by a token's text, because files do not say). Knows nothing of splitting or merging.
  */
 import { PacelineError } from '../base/errors.js';
+import { bytesOfText } from '../gguf/text.js';
 import { charToByte } from './byte-alphabet.js';
 import type { TokenizerMetadata } from './metadata.js';
 import { findPreTokenizer, type PreTokenizer, preTokenizerNames } from './pre-tokenizers.js';
@@ -298,7 +299,6 @@ export function isHidden(vocabulary: Vocabulary, id: number): boolean {
   return ((vocabulary.attributes[id] ?? 0) & HIDDEN) !== 0;
 }
 
-const encoder = new TextEncoder();
 const none = new Uint8Array(0);
 
 /** The bytes that a token stands for in a text, special or not. */
@@ -306,9 +306,9 @@ export function pieceBytes(vocabulary: Vocabulary, id: number): Uint8Array {
   const text = vocabulary.texts[id];
   if (text === undefined) return none;
   const attribute = vocabulary.attributes[id] as number;
-  if ((attribute & (HIDDEN | Attribute.USER_DEFINED)) !== 0) return encoder.encode(text);
+  if ((attribute & (HIDDEN | Attribute.USER_DEFINED)) !== 0) return bytesOfText(text);
   if ((attribute & Attribute.NORMAL) !== 0) {
-    if (vocabulary.escapeSpaces) return encoder.encode(text.replaceAll('\u2581', ' '));
+    if (vocabulary.escapeSpaces) return bytesOfText(text.replaceAll('\u2581', ' '));
     return unspell(text);
   }
   if ((attribute & Attribute.BYTE) !== 0) {
@@ -335,7 +335,7 @@ function unspellForeign(text: string): Uint8Array {
   for (const char of text) {
     const byte = charToByte(char.codePointAt(0) ?? 0);
     if (byte >= 0) parts.push(Buffer.from([byte]));
-    else parts.push(Buffer.from(`[UNK_BYTE_0x${Buffer.from(char).toString('hex')}${text}]`));
+    else parts.push(bytesOfText(`[UNK_BYTE_0x${Buffer.from(char).toString('hex')}${text}]`));
   }
   return Buffer.concat(parts);
 }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { PacelineError } from '../../src/base/errors.js';
+import { textOfBytes } from '../../src/gguf/text.js';
 import { StreamingDetokenizer } from '../../src/tokenizer/detokenizer.js';
 import { metadataFromRecord } from '../../src/tokenizer/metadata.js';
 import { createTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.js';
@@ -84,7 +85,56 @@ describe('decoding', () => {
   });
 });
 
+describe('raw prompts', () => {
+  const pieces = ['▁a', '▁', 'a', 'b'];
+  const both = { 'tokenizer.ggml.add_eos_token': true };
+  test('BOS and EOS that the text has are not added again, and a warning says so', () => {
+    const tokenizer = sentencePiece(pieces, both);
+    const expected = tokenizer.encode('a');
+    assert.deepEqual([expected[0], expected.at(-1)], [1, 2]);
+    for (const [text, count] of [
+      ['a', 0],
+      ['<s>a', 1],
+      ['a</s>', 1],
+      ['<s>a</s>', 2],
+    ] as const) {
+      const { tokens, warnings } = tokenizer.encodePrompt(text);
+      assert.deepEqual(tokens, expected, text);
+      assert.equal(warnings.length, count, text);
+    }
+    assert.match(tokenizer.encodePrompt('<s>a').warnings[0] ?? '', /begins with <s>.*once/);
+    assert.deepEqual(tokenizer.encodePrompt('').tokens, [1, 2]);
+    assert.deepEqual(tokenizer.encodePrompt('<s><s>a').tokens, [1, ...expected]);
+  });
+
+  test('a model without BOS gets none', () => {
+    const tokenizer = sentencePiece(pieces, { 'tokenizer.ggml.add_bos_token': false });
+    assert.deepEqual(tokenizer.encodePrompt('a'), { tokens: tokenizer.encode('a'), warnings: [] });
+    assert.equal(tokenizer.encodePrompt('<s>a').tokens[0], 1);
+    assert.deepEqual(tokenizer.encodePrompt('<s>a').warnings, []);
+  });
+});
+
+describe('tokens whose bytes are not UTF-8', () => {
+  test('come back as their bytes, and complete each other', () => {
+    const tokenizer = sentencePiece(['a', textOfBytes(Buffer.from([0xc3])), '\udca9▁']);
+    const first = tokenizer.vocabSize - 2;
+    assert.deepEqual([...tokenizer.tokenBytes(first)], [0xc3]);
+    assert.deepEqual([...tokenizer.tokenBytes(first + 1)], [0xa9, 0x20]);
+    assert.equal(tokenizer.decode([first, first + 1]), 'é ');
+    assert.equal(tokenizer.decode(tokenizer.encode('\udca9 a')), '\ufffd a');
+  });
+});
+
 describe('streaming', () => {
+  test('what continues a text keeps its first space', () => {
+    const tokenizer = sentencePiece(['▁the', '▁a', '▁b']);
+    const the = tokenizer.tokenId('▁the') as number;
+    assert.equal(stream(tokenizer, [the, the], tokenizer.encode('a b')).join(''), ' the the');
+    assert.equal(stream(tokenizer, [the, the], [1]).join(''), 'the the');
+    assert.equal(stream(tokenizer, [the, the], []).join(''), 'the the');
+  });
+
   const stream = (tokenizer: Tokenizer, ids: readonly number[], preceding: readonly number[]) => {
     const detokenizer = new StreamingDetokenizer(tokenizer, preceding);
     const parts = ids.map((id) => detokenizer.push(id));
