@@ -17,28 +17,32 @@ import { type GenerateOptions, loadModel } from '../src/index.js';
 
 const folder = join(dirname(fileURLToPath(import.meta.url)), 'texts');
 
+const unfiltered = { topK: 0, topP: 1, minP: 0 } as const;
 const settings: readonly GenerateOptions[] = [
-  { temperature: 0 },
   {},
-  { temperature: 1 },
-  { temperature: 1, topP: 1, topK: 0, minP: 0.05 },
-  { temperature: 1, topP: 1, topK: 0, minP: 0.02 },
-  { repetitionPenalty: 1.05 },
-  { repetitionPenalty: 1.1 },
-  { repetitionPenalty: 1.1, penaltyWindow: 128 },
-  { repetitionPenalty: 1.2 },
-  { temperature: 1, repetitionPenalty: 1.05 },
-  { temperature: 1, repetitionPenalty: 1.05, penaltyWindow: 256 },
+  { temperature: 1, ...unfiltered },
+  { temperature: 1, ...unfiltered, minP: 0.02 },
+  { temperature: 1, ...unfiltered, topP: 0.95 },
   { temperature: 1, repetitionPenalty: 1.1 },
-  { temperature: 0.7, repetitionPenalty: 1.1, penaltyWindow: 256 },
+  { temperature: 1, repetitionPenalty: 1.15 },
+  { temperature: 1, repetitionPenalty: 1.2 },
+  { temperature: 0.8, repetitionPenalty: 1.2 },
+  { temperature: 1, ...unfiltered, minP: 0.02, repetitionPenalty: 1.05 },
+  { temperature: 1, ...unfiltered, minP: 0.02, repetitionPenalty: 1.1 },
+  { temperature: 0.9, ...unfiltered, minP: 0.02, repetitionPenalty: 1.1 },
+  { temperature: 0.9, ...unfiltered, minP: 0.02, repetitionPenalty: 1.15 },
 ];
 
-/** Pieces of about 400 characters that begin with a line, evenly over all texts. */
-function prompts(count: number): string[] {
-  const texts = readdirSync(folder)
+function allTexts(): string[] {
+  return readdirSync(folder)
     .filter((name) => name.endsWith('.txt'))
     .sort()
     .map((name) => readFileSync(join(folder, name), 'utf8'));
+}
+
+/** Pieces of about 400 characters that begin with a line, evenly over all texts. */
+function prompts(count: number): string[] {
+  const texts = allTexts();
   return Array.from({ length: count }, (_, index) => {
     const text = texts[index % texts.length] as string;
     const part = Math.floor(index / texts.length) / Math.ceil(count / texts.length);
@@ -75,6 +79,17 @@ const { values, positionals } = parseArgs({
 const model = await loadModel(positionals[0] ?? 'default', { contextLength: 1024 });
 const texts = prompts(Number(values.prompts));
 const seeds = Number(values.seeds);
+let copied = 0;
+let windows = 0;
+for (const text of allTexts()) {
+  const ids = model.tokenizer.encode(text, { addSpecial: false });
+  for (let start = 0; start + 160 <= ids.length; start += 80) {
+    windows++;
+    if (loops(ids.slice(start, start + 160))) copied++;
+  }
+}
+console.log(`${((copied / windows) * 100).toFixed(0).padStart(3)}% of the texts themselves`);
+
 for (const setting of settings) {
   let looping = 0;
   let nats = 0;

@@ -10,7 +10,9 @@ import { PairTable } from './pair-table.js';
 import { PieceCache } from './piece-cache.js';
 import { SymbolTable } from './symbols.js';
 import { classify } from './unicode.js';
+import { UnigramEncoder } from './unigram.js';
 import type { Vocabulary } from './vocabulary.js';
+import { WordPieceEncoder } from './wordpiece.js';
 
 /** Encodes one fragment of plain, well-formed text. */
 export interface FragmentEncoder {
@@ -20,6 +22,9 @@ export interface FragmentEncoder {
 
 export function createEncoder(vocabulary: Vocabulary): FragmentEncoder {
   if (vocabulary.kind === 'sentencepiece') return new SentencePieceEncoder(vocabulary);
+  const { wordPiece, unigram } = vocabulary;
+  if (wordPiece) return new WordPieceEncoder(vocabulary, wordPiece);
+  if (unigram) return new UnigramEncoder(vocabulary, unigram);
   return vocabulary.kind === 'byte-bpe'
     ? new ByteEncoder(vocabulary)
     : new CharacterEncoder(vocabulary);

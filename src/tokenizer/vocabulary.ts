@@ -16,6 +16,8 @@ import {
   specialTokenKeys,
 } from './special-names.js';
 import { utf8Length } from './unicode.js';
+import type { UnigramRules } from './unigram.js';
+import type { WordPieceRules } from './wordpiece.js';
 
 /** Attributes of a token, as flags. */
 export const Attribute = {
@@ -43,10 +45,10 @@ const attributeOfType = [
 
 const HIDDEN = Attribute.UNKNOWN | Attribute.CONTROL;
 
-export type TokenizerKind = 'sentencepiece' | 'byte-bpe' | 'plain-bpe';
+export type TokenizerKind = 'sentencepiece' | 'byte-bpe' | 'plain-bpe' | 'wordpiece' | 'unigram';
 
 /** Names that `tokenizer.ggml.model` may have. */
-export const supportedModels = ['llama', 'gpt2', 'gemma4'] as const;
+export const supportedModels = ['llama', 'gpt2', 'gemma4', 'bert', 't5'] as const;
 
 export interface Vocabulary {
   readonly kind: TokenizerKind;
@@ -70,6 +72,9 @@ export interface Vocabulary {
   readonly cleanSpaces: boolean;
   /** Spaces are U+2581 in tokens. */
   readonly escapeSpaces: boolean;
+  /** How texts are normalised; only for the kind of that name. */
+  readonly wordPiece: WordPieceRules | undefined;
+  readonly unigram: UnigramRules | undefined;
 }
 
 /** Reads a vocabulary. @throws {PacelineError} `unsupported-tokenizer`, `broken-file`. */
@@ -87,7 +92,7 @@ export function readVocabulary(metadata: TokenizerMetadata): Vocabulary {
     throw broken('tokenizer.ggml.scores', `has ${scores.length} items for ${texts.length} tokens`);
   }
   const merges = metadata.optionalStringArray('tokenizer.ggml.merges');
-  if (kind !== 'sentencepiece' && !merges && pre !== 'kimi-k2') {
+  if (preTokenizer && !merges && pre !== 'kimi-k2') {
     throw broken('tokenizer.ggml.merges', 'is missing');
   }
 
@@ -102,15 +107,18 @@ export function readVocabulary(metadata: TokenizerMetadata): Vocabulary {
   const spm = kind === 'sentencepiece';
   const add = (key: string, fallback: boolean) =>
     metadata.optionalBoolean(`tokenizer.ggml.${key}`) ?? fallback;
-  const addBos = add('add_bos_token', spm || (preTokenizer?.addBos ?? false));
+  const bert = kind === 'wordpiece';
+  const addBos = add('add_bos_token', spm || bert || (preTokenizer?.addBos ?? false));
   const vocabulary: Vocabulary = {
     ...{ kind, model, pre, preTokenizer, scores, endOfGeneration, specialIds, ...draft },
     merges: merges ?? [],
     addBos: addBos || (preTokenizer?.gemma ?? false),
-    addEos: add('add_eos_token', false),
+    addEos: add('add_eos_token', kind === 'unigram'),
     addSpacePrefix: add('add_space_prefix', spm),
-    cleanSpaces: preTokenizer?.cleanSpaces ?? false,
+    cleanSpaces: preTokenizer?.cleanSpaces ?? bert,
     escapeSpaces: kind !== 'byte-bpe',
+    wordPiece: bert ? readWordPiece(metadata) : undefined,
+    unigram: kind === 'unigram' ? readUnigram(metadata) : undefined,
   };
   if (vocabulary.addBos && special.bos === undefined) {
     throw broken('tokenizer.ggml.bos_token_id', 'is missing, but texts begin with that token');
@@ -118,7 +126,25 @@ export function readVocabulary(metadata: TokenizerMetadata): Vocabulary {
   if (vocabulary.addEos && special.eos === undefined) {
     throw broken('tokenizer.ggml.eos_token_id', 'is missing, but texts end with that token');
   }
+  if (bert && (special.bos === undefined || special.separator === undefined)) {
+    throw broken('tokenizer.ggml.tokens', 'has no tokens for the beginning and the end of a text');
+  }
   return vocabulary;
+}
+
+function readWordPiece(metadata: TokenizerMetadata): WordPieceRules {
+  const key = 'tokenizer.ggml.normalizer';
+  const lowercase = metadata.optionalBoolean(`${key}.lowercase`) ?? true;
+  const stripAccents = metadata.optionalBoolean(`${key}.strip_accents`) ?? lowercase;
+  return { lowercase, stripAccents };
+}
+
+function readUnigram(metadata: TokenizerMetadata): UnigramRules {
+  const map = metadata.optionalNumberArray('tokenizer.ggml.precompiled_charsmap');
+  return {
+    mergeSpaces: metadata.optionalBoolean('tokenizer.ggml.remove_extra_whitespaces') ?? false,
+    characterMap: map && Uint8Array.from(map, (byte) => byte & 0xff),
+  };
 }
 
 function broken(key: string, problem: string): PacelineError {
@@ -132,6 +158,10 @@ function chooseKind(model: string, metadata: TokenizerMetadata) {
   const named = metadata.optionalString('tokenizer.ggml.pre') ?? '';
   if (model === 'llama') {
     return { kind: 'sentencepiece' as const, pre: named, preTokenizer: undefined };
+  }
+  if (model === 'bert' || model === 't5') {
+    const kind = model === 'bert' ? ('wordpiece' as const) : ('unigram' as const);
+    return { kind, pre: named, preTokenizer: undefined };
   }
   if (model !== 'gpt2' && model !== 'gemma4') {
     throw new PacelineError('unsupported-tokenizer', `Unknown tokenizer model '${model}'`, {
@@ -188,6 +218,9 @@ function readSpecial(
 ): SpecialIds {
   const special: SpecialIds = {};
   if (kind === 'sentencepiece') Object.assign(special, { bos: 1, eos: 2, unknown: 0 });
+  else if (kind === 'wordpiece') {
+    Object.assign(special, { bos: 101, unknown: 100, separator: 102, padding: 0, mask: 103 });
+  } else if (kind === 'unigram') Object.assign(special, { eos: 1, unknown: 2, padding: 0 });
   else if (model === 'gpt2') Object.assign(special, { bos: 11, eos: 11 });
   if (preTokenizer?.noBos) delete special.bos;
   for (const [name, key] of specialTokenKeys) {
