@@ -1,6 +1,8 @@
 /** Recommended sampling: what llama.cpp's keys mean here, and what is left out. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { defaultModelPath } from '../../src/base/paths.js';
+import { readGguf } from '../../src/gguf/reader.js';
 import { recommendedSampling } from '../../src/gguf/sampling.js';
 import type { GgufMetadataEntry } from '../../src/gguf/types.js';
 import { ggufValue } from '../../src/gguf/values.js';
@@ -82,6 +84,14 @@ describe('recommended sampling', () => {
     assert.match(read({ sequence: string('topk;magic') }).warnings.join(), /steps magic/);
     assert.match(read({ sequence: string('min_p;topk') }).warnings.join(), /order min_p, top_k/);
     assert.deepEqual(read({ sequence: string('dry;typical') }).settings, {});
+  });
+
+  test('the embedded model recommends what keeps it from looping', async () => {
+    await using file = await readGguf(defaultModelPath());
+    assert.deepEqual(recommendedSampling(file), {
+      settings: { temperature: 0.8, repetitionPenalty: 1.3, penaltyWindow: 64 },
+      warnings: [],
+    });
   });
 
   test('any values under these keys give settings in range, and never throw', () => {
