@@ -117,7 +117,7 @@ describe('raw prompts', () => {
 
 describe('tokens whose bytes are not UTF-8', () => {
   test('come back as their bytes, and complete each other', () => {
-    const tokenizer = sentencePiece(['a', textOfBytes(Buffer.from([0xc3])), '\udca9▁']);
+    const tokenizer = sentencePiece(['▁', 'a', textOfBytes(Buffer.from([0xc3])), '\udca9▁']);
     const first = tokenizer.vocabSize - 2;
     assert.deepEqual([...tokenizer.tokenBytes(first)], [0xc3]);
     assert.deepEqual([...tokenizer.tokenBytes(first + 1)], [0xa9, 0x20]);
@@ -228,7 +228,11 @@ describe('what cannot be read is refused by name', () => {
     );
 
   test('models and pre-tokenizers', () => {
-    refuse({ 'tokenizer.ggml.model': 't5' }, 'unsupported-tokenizer', /'t5'.*llama, gpt2, gemma4/);
+    refuse(
+      { 'tokenizer.ggml.model': 'rwkv' },
+      'unsupported-tokenizer',
+      /'rwkv'.*llama, gpt2, gemma4, bert, t5/,
+    );
     refuse({ 'tokenizer.ggml.pre': 'mine' }, 'unsupported-tokenizer', /'mine'.*qwen2/);
   });
 
@@ -257,7 +261,7 @@ describe('what cannot be read is refused by name', () => {
       );
       const merges = tokens.flatMap((token) => [`${pick(tokens)} ${token}`, pick(tokens), ' ', '']);
       const record = {
-        'tokenizer.ggml.model': pick(['gpt2', 'llama', 'gemma4']),
+        'tokenizer.ggml.model': pick(['gpt2', 'llama', 'gemma4', 'bert', 't5']),
         'tokenizer.ggml.pre': pick(['gpt-2', 'qwen2', 'llama3', 'default', 'deepseek-v3', 'x']),
         'tokenizer.ggml.tokens': tokens,
         'tokenizer.ggml.merges': merges,
@@ -265,6 +269,14 @@ describe('what cannot be read is refused by name', () => {
         'tokenizer.ggml.token_type': tokens.map(() => Math.floor(random() * 9) - 1),
         'tokenizer.ggml.bos_token_id': pick([0, 1, 2 ** 32 - 1, -1, 0.5]),
         'tokenizer.ggml.eos_token_id': pick([0, 1, 2]),
+        'tokenizer.ggml.unknown_token_id': pick([undefined, 0, 3]),
+        'tokenizer.ggml.seperator_token_id': pick([undefined, 0, 2]),
+        'tokenizer.ggml.remove_extra_whitespaces': random() < 0.5,
+        'tokenizer.ggml.precompiled_charsmap': pick([
+          undefined,
+          Array.from({ length: Math.floor(random() * 40) }, () => Math.floor(random() * 256)),
+          [4, 0, 0, 0, 0, 1, 0, 0, 0x61, 0],
+        ]),
       };
       try {
         const tokenizer = createTokenizer(metadataFromRecord(record));
