@@ -243,6 +243,7 @@ const rules: Readonly<Record<string, Rules>> = {
     ignoreMerges: true,
   },
   gemma4: { stages: () => [splitLines], plainText: true, gemma: true },
+  whitespace: { stages: () => [], plainText: true },
   'sarvam-moe': { stages: () => [splitLines], plainText: true, cleanSpaces: false },
 };
 

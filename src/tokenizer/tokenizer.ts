@@ -4,7 +4,8 @@
  * detokenizer instead, which changes some spaces. Knows nothing of chats or models.
  */
 import { PacelineError } from '../base/errors.js';
-import { createEncoder, type FragmentEncoder } from './encoders.js';
+import { createEncoder } from './encoders.js';
+import type { FragmentEncoder } from './fragment-encoder.js';
 import { type Fragment, SpecialFinder } from './fragments.js';
 import type { TokenizerMetadata } from './metadata.js';
 import { cleanSpaces } from './spaces.js';

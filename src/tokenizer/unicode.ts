@@ -50,6 +50,19 @@ export function kindTable(): Uint8Array {
   return table;
 }
 
+/** What is between runs of Unicode's white space. */
+export function splitWords(text: string): string[] {
+  const words: string[] = [];
+  const { kinds } = classify(text);
+  for (let start = 0; start < text.length; ) {
+    let end = start;
+    while (end < text.length && kinds[end] !== Kind.WHITESPACE) end++;
+    if (end > start) words.push(text.slice(start, end));
+    start = end + 1;
+  }
+  return words;
+}
+
 /** First and last code points of the runs of category C, without unassigned ones. */
 let controlRuns: Uint32Array | undefined;
 

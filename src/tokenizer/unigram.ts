@@ -1,20 +1,13 @@
 /**
  * SentencePiece's unigram model (arXiv 1804.10959), as T5 and XLM-RoBERTa have it: of all ways to cut
- * a normalised text into tokens, the one with the largest sum of scores. Linear in the text for every
- * length of a token. Knows nothing of BOS, EOS or special tokens.
+ * a normalised text into tokens, the one with the largest sum of scores. Time is that of the text's
+ * length times the longest token that matches. Knows nothing of BOS, EOS or special tokens.
  */
 import { PacelineError } from '../base/errors.js';
 import { CharacterMap } from './character-map.js';
-import type { FragmentEncoder } from './encoders.js';
+import type { FragmentEncoder } from './fragment-encoder.js';
 import { TokenSearch } from './token-search.js';
-import { Attribute, type Vocabulary } from './vocabulary.js';
-
-export interface UnigramRules {
-  /** Runs of spaces become one, and none stays at the end. */
-  readonly mergeSpaces: boolean;
-  /** SentencePiece's `precompiled_charsmap`; undefined: characters stay as they are. */
-  readonly characterMap: Uint8Array | undefined;
-}
+import { Attribute, type UnigramRules, type Vocabulary } from './vocabulary.js';
 
 /** How much worse than the worst token an unknown character is. */
 const unknownPenalty = 10;

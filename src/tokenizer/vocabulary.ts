@@ -16,8 +16,6 @@ import {
   specialTokenKeys,
 } from './special-names.js';
 import { utf8Length } from './unicode.js';
-import type { UnigramRules } from './unigram.js';
-import type { WordPieceRules } from './wordpiece.js';
 
 /** Attributes of a token, as flags. */
 export const Attribute = {
@@ -48,7 +46,21 @@ const HIDDEN = Attribute.UNKNOWN | Attribute.CONTROL;
 export type TokenizerKind = 'sentencepiece' | 'byte-bpe' | 'plain-bpe' | 'wordpiece' | 'unigram';
 
 /** Names that `tokenizer.ggml.model` may have. */
-export const supportedModels = ['llama', 'gpt2', 'gemma4', 'bert', 't5'] as const;
+export const supportedModels = ['llama', 'gpt2', 'gemma4', 'bert', 't5', 'whitespace'] as const;
+
+/** How WordPiece normalises a text. */
+export interface WordPieceRules {
+  readonly lowercase: boolean;
+  readonly stripAccents: boolean;
+}
+
+/** How a unigram model normalises a text. */
+export interface UnigramRules {
+  /** Runs of spaces become one, and none stays at the end. */
+  readonly mergeSpaces: boolean;
+  /** SentencePiece's `precompiled_charsmap`; undefined: characters stay as they are. */
+  readonly characterMap: Uint8Array | undefined;
+}
 
 export interface Vocabulary {
   readonly kind: TokenizerKind;
@@ -72,6 +84,8 @@ export interface Vocabulary {
   readonly cleanSpaces: boolean;
   /** Spaces are U+2581 in tokens. */
   readonly escapeSpaces: boolean;
+  /** White space of texts is dropped, and capitals perhaps: files of the model `whitespace`. */
+  readonly wordsOnly: { readonly lowercase: boolean } | undefined;
   /** How texts are normalised; only for the kind of that name. */
   readonly wordPiece: WordPieceRules | undefined;
   readonly unigram: UnigramRules | undefined;
@@ -116,7 +130,8 @@ export function readVocabulary(metadata: TokenizerMetadata): Vocabulary {
     addEos: add('add_eos_token', kind === 'unigram'),
     addSpacePrefix: add('add_space_prefix', spm),
     cleanSpaces: preTokenizer?.cleanSpaces ?? bert,
-    escapeSpaces: kind !== 'byte-bpe',
+    escapeSpaces: kind !== 'byte-bpe' && model !== 'whitespace',
+    wordsOnly: model === 'whitespace' ? readWordsOnly(metadata) : undefined,
     wordPiece: bert ? readWordPiece(metadata) : undefined,
     unigram: kind === 'unigram' ? readUnigram(metadata) : undefined,
   };
@@ -137,6 +152,10 @@ function readWordPiece(metadata: TokenizerMetadata): WordPieceRules {
   const lowercase = metadata.optionalBoolean(`${key}.lowercase`) ?? true;
   const stripAccents = metadata.optionalBoolean(`${key}.strip_accents`) ?? lowercase;
   return { lowercase, stripAccents };
+}
+
+function readWordsOnly(metadata: TokenizerMetadata) {
+  return { lowercase: metadata.optionalBoolean('tokenizer.ggml.normalizer.lowercase') ?? false };
 }
 
 function readUnigram(metadata: TokenizerMetadata): UnigramRules {
@@ -163,7 +182,7 @@ function chooseKind(model: string, metadata: TokenizerMetadata) {
     const kind = model === 'bert' ? ('wordpiece' as const) : ('unigram' as const);
     return { kind, pre: named, preTokenizer: undefined };
   }
-  if (model !== 'gpt2' && model !== 'gemma4') {
+  if (model !== 'gpt2' && model !== 'gemma4' && model !== 'whitespace') {
     throw new PacelineError('unsupported-tokenizer', `Unknown tokenizer model '${model}'`, {
       hint: `Supported models of tokenizers: ${supportedModels.join(', ')}.`,
       details: { model, supported: supportedModels },
@@ -171,7 +190,7 @@ function chooseKind(model: string, metadata: TokenizerMetadata) {
   }
   const pre = model === 'gemma4' ? 'gemma4' : named || 'default';
   const preTokenizer = findPreTokenizer(pre);
-  if (!preTokenizer) {
+  if (!preTokenizer || (model === 'whitespace') !== (pre === 'whitespace')) {
     throw new PacelineError('unsupported-tokenizer', `Unknown pre-tokenizer '${pre}'`, {
       hint: `Supported pre-tokenizers: ${preTokenizerNames().join(', ')}.`,
       details: { pre, supported: preTokenizerNames() },
@@ -221,7 +240,7 @@ function readSpecial(
   else if (kind === 'wordpiece') {
     Object.assign(special, { bos: 101, unknown: 100, separator: 102, padding: 0, mask: 103 });
   } else if (kind === 'unigram') Object.assign(special, { eos: 1, unknown: 2, padding: 0 });
-  else if (model === 'gpt2') Object.assign(special, { bos: 11, eos: 11 });
+  else if (model === 'gpt2' || model === 'whitespace') Object.assign(special, { bos: 11, eos: 11 });
   if (preTokenizer?.noBos) delete special.bos;
   for (const [name, key] of specialTokenKeys) {
     if ((special[name] ?? 0) >= count) delete special[name];

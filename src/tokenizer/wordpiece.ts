@@ -4,15 +4,10 @@
  * GGUF: tokens that begin a word start with U+2581. What normalising drops does not come back, so
  * decoding does not undo encoding. Knows nothing of BOS, EOS or special tokens.
  */
-import type { FragmentEncoder } from './encoders.js';
+import type { FragmentEncoder } from './fragment-encoder.js';
 import { TokenSearch } from './token-search.js';
 import { isControl, Kind, kindTable } from './unicode.js';
-import type { Vocabulary } from './vocabulary.js';
-
-export interface WordPieceRules {
-  readonly lowercase: boolean;
-  readonly stripAccents: boolean;
-}
+import type { Vocabulary, WordPieceRules } from './vocabulary.js';
 
 export class WordPieceEncoder implements FragmentEncoder {
   private readonly search: TokenSearch;
@@ -90,7 +85,7 @@ function baseOf(char: string): number {
 }
 
 /** The simple lower case of one character. */
-function lower(point: number): string {
+export function lower(point: number): string {
   const char = String.fromCodePoint(point);
   if (point >= 0x80 && kindTable()[point] === Kind.OTHER) return char;
   return String.fromCodePoint(char.toLowerCase().codePointAt(0) as number);

@@ -15,6 +15,7 @@ import { OracleVocabulary } from './libllama-vocabulary.js';
 import { randomNumbers, randomText } from './random-text.js';
 import {
   characterMap,
+  plainBpeEntries,
   unigramEntries,
   wordPieceEntries,
   writeVocabulary,
@@ -158,6 +159,24 @@ describe('settings of SentencePiece', () => {
       tokenizer.encode('a<|user|>b', { parseSpecial: true }),
     );
   });
+});
+
+describe('merge lists over characters', () => {
+  const lowercase = { 'normalizer.lowercase': { type: GgufValueType.BOOL, value: true } } as const;
+  const variants: readonly (readonly [string, string, Record<string, GgufMetadataEntry>?])[] = [
+    ['gemma4', 'gemma4'],
+    ['gpt2', 'gemma4'],
+    ['gpt2', 'sarvam-moe'],
+    ['whitespace', 'whitespace'],
+    ['whitespace', 'whitespace', lowercase],
+  ];
+  for (const [index, [model, pre, changes]] of variants.entries()) {
+    test(`${model}, ${pre}${changes ? ', small letters' : ''}`, async () => {
+      const path = join(folder, `plain ${index}.gguf`);
+      await writeVocabulary(path, plainBpeEntries(randomNumbers(index), model, pre, changes));
+      await compare(path, 200, 7);
+    });
+  }
 });
 
 describe('WordPiece', () => {

@@ -97,6 +97,57 @@ export function unigramEntries(random: () => number, changes: Entries = {}): Ent
   };
 }
 
+/** Merge lists over characters: the rules that name says, in the vocabulary of a model so called. */
+export function plainBpeEntries(
+  random: () => number,
+  model: string,
+  pre: string,
+  changes: Entries = {},
+): Entries {
+  const tokens = ['<unk>', '<s>', '</s>', '<user>', '\n\n', '\n\n\n'];
+  const types = [2, 3, 3, 4, 1, 1];
+  for (let byte = 0; byte < 256; byte++) {
+    // Some are missing: what has no token is dropped.
+    if (random() < 0.1) continue;
+    tokens.push(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`);
+    types.push(6);
+  }
+  const known = new Set<string>();
+  const merges = new Set<string>();
+  const written = (text: string) => {
+    const lower = random() < 0.5 ? text.toLowerCase() : text;
+    return pre === 'whitespace' ? lower : lower.replaceAll(' ', '\u2581');
+  };
+  for (let count = 0; count < 1500; count++) {
+    const characters = [...written(randomText(random, 6, []))];
+    for (const char of characters) if (!/[\0\ud800-\udfff]/u.test(char)) known.add(char);
+    const start = Math.floor(random() * characters.length);
+    const middle = start + 1 + Math.floor(random() * random() * 4);
+    const end = middle + 1 + Math.floor(random() * random() * 4);
+    const left = characters.slice(start, middle).join('');
+    const right = characters.slice(middle, end).join('');
+    if (!known.has(left) || !known.has(right) || /[ \n]/.test(left + right)) continue;
+    merges.add(`${left} ${right}`);
+    known.add(left + right);
+  }
+  for (const text of known) {
+    if (tokens.includes(text)) continue;
+    tokens.push(text);
+    types.push(1);
+  }
+  return {
+    model: ggufValue.string(model),
+    pre: ggufValue.string(pre),
+    tokens: ggufValue.strings(tokens),
+    token_type: ggufValue.numbers('int32', types),
+    merges: ggufValue.strings([...merges]),
+    bos_token_id: ggufValue.uint32(1),
+    eos_token_id: ggufValue.uint32(2),
+    unknown_token_id: ggufValue.uint32(0),
+    ...changes,
+  };
+}
+
 /** A map of characters in SentencePiece's form that replaces each key by its value. */
 export function characterMap(replacements: Readonly<Record<string, string>>): GgufMetadataEntry {
   interface Node {
