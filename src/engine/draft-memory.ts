@@ -4,7 +4,13 @@
  */
 import { draftStateBytes, mostMtpDrafts, usualWindow } from '../decode/draft-window.js';
 import { cacheLayers } from '../gguf/kv-layout.js';
-import { type DraftHeader, hasMtpBlock, isDflash } from '../models/draft-kind.js';
+import {
+  type DraftHeader,
+  dflashBlockSize,
+  dflashTaps,
+  hasMtpBlock,
+  isDflash,
+} from '../models/draft-kind.js';
 
 export interface DraftMemory {
   readonly name: 'mtp' | 'dflash';
@@ -19,8 +25,6 @@ export interface DraftMemoryOptions {
   /** Positions that drafters look back on; default: the usual window. */
   readonly window?: number | undefined;
 }
-
-const usualBlock = 16;
 
 /**
  * Memory of the drafter in a file; undefined when there is none, or the header does not say enough.
@@ -37,12 +41,11 @@ export function draftMemory(
   const blocks = cacheLayers(file, dflash ? 'trunk' : 'nextn');
   if (width === undefined || blocks === undefined) return undefined;
   const layers = dflash ? blocks : blocks.slice(0, 1);
-  const taps = dflash ? file.numberArray(key('target_layers')).length : 1;
-  const block = file.optionalInteger(key('block_size')) ?? usualBlock;
+  const taps = dflash ? dflashTaps(file).length : 1;
   const stateBytes = draftStateBytes({
     contextLength,
     window,
-    guesses: dflash ? block : mostMtpDrafts,
+    guesses: dflash ? dflashBlockSize(file) : mostMtpDrafts,
     width: width * taps,
     layout: layers,
   });

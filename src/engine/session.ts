@@ -60,7 +60,10 @@ export class Session implements Disposable {
    */
   stream(prompt: Prompt, options: GenerateOptions = {}): AsyncGenerator<StreamEvent, void> {
     return this.#stream(
-      () => this.#encode(prompt),
+      () => {
+        const tokens = this.#encode(prompt);
+        return { prompt: tokens, preceding: tokens };
+      },
       () => checkGenerateOptions(options),
     );
   }
@@ -76,7 +79,10 @@ export class Session implements Disposable {
     options: ChatOptions = {},
   ): AsyncGenerator<StreamEvent, void> {
     return this.#stream(
-      () => this.#encodeChat(messages, checkChatOptions(options)),
+      () => ({
+        prompt: this.#encodeChat(messages, checkChatOptions(options)),
+        preceding: [],
+      }),
       () => checkChatOptions(options),
     );
   }
@@ -113,7 +119,7 @@ export class Session implements Disposable {
   }
 
   #stream(
-    encode: () => readonly number[],
+    encode: () => Encoded,
     options: () => GenerateOptions,
   ): AsyncGenerator<StreamEvent, void> {
     const started: Started = { job: undefined };
@@ -124,7 +130,7 @@ export class Session implements Disposable {
   }
 
   async *#events(
-    encode: () => readonly number[],
+    encode: () => Encoded,
     options: () => GenerateOptions,
     started: Started,
   ): AsyncGenerator<StreamEvent, void> {
@@ -148,12 +154,12 @@ export class Session implements Disposable {
     }
   }
 
-  #start(prompt: readonly number[], options: GenerateOptions): TextJob {
+  #start({ prompt, preceding }: Encoded, options: GenerateOptions): TextJob {
     const { tokenizer, model, prefillChunk, draftExperience } = this.#runtime;
     const settings = resolveSampling(options, {
       vocabularySize: model.hyperparameters.vocabSize,
     });
-    const detokenizer = new StreamingDetokenizer(tokenizer);
+    const detokenizer = new StreamingDetokenizer(tokenizer, preceding);
     const finish = new Finish({
       endTokens: tokenizer.vocabulary.endOfGeneration,
       maxTokens: options.maxTokens ?? Number.POSITIVE_INFINITY,
@@ -196,8 +202,7 @@ export class Session implements Disposable {
 
   #encode(prompt: Prompt): readonly number[] {
     const { tokenizer, model } = this.#runtime;
-    const tokens =
-      typeof prompt === 'string' ? tokenizer.encode(prompt, { parseSpecial: true }) : prompt;
+    const tokens = typeof prompt === 'string' ? tokenizer.encodePrompt(prompt).tokens : prompt;
     const { vocabSize } = model.hyperparameters;
     if (!Array.isArray(tokens) && !ArrayBuffer.isView(tokens)) {
       throw new PacelineError(
@@ -240,6 +245,16 @@ export class Session implements Disposable {
 function spell(tokenizer: Tokenizer, token: number): { text: string; bytes: Uint8Array } {
   const bytes = tokenizer.isControl(token) ? new Uint8Array() : tokenizer.tokenBytes(token).slice();
   return { text: new TextDecoder().decode(bytes), bytes };
+}
+
+/** A prompt as tokens. */
+interface Encoded {
+  readonly prompt: readonly number[];
+  /**
+   * What the text goes on from, so that the space before its first word stays; nothing before an
+   * answer, which is a text of its own.
+   */
+  readonly preceding: readonly number[];
 }
 
 interface Started {

@@ -9,6 +9,7 @@
 import { isUtf8 } from 'node:buffer';
 import { PacelineError, throwIfAborted } from '../base/errors.js';
 import type { ByteSource } from './source.js';
+import { textOfBytes } from './text.js';
 
 const windowBytes = 2 ** 20;
 /** Strings of a batch are decoded by one call and cut apart. */
@@ -16,10 +17,10 @@ const batchStrings = 16384;
 /** The longest string taken: chat templates have some hundred kilobytes. */
 const maximalString = 64 * 2 ** 20;
 
-/** A name from a file for use in a message: short, and without control characters. */
+/** A name from a file for use in a message: short, without control characters and foreign bytes. */
 export function shown(name: string): string {
   const start = name.length > 80 ? `${name.slice(0, 77)}...` : name;
-  return start.replace(/[\p{Cc}\p{Bidi_Control}]/gu, (control) => {
+  return start.replace(/[\p{Cc}\p{Cs}\p{Bidi_Control}]/gu, (control) => {
     return `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`;
   });
 }
@@ -179,9 +180,7 @@ export class HeaderCursor {
     }
     await this.prefetch(length);
     const start = this.#take(length, what);
-    const bytes = this.#window.subarray(start, start + length);
-    if (!isUtf8(bytes)) throw this.broken(`${what} is not valid UTF-8`, at);
-    return bytes.toString('utf8');
+    return textOfBytes(this.#window.subarray(start, start + length));
   }
 
   /** `count` bytes in memory of their own, aligned for any typed array. */
@@ -209,7 +208,7 @@ export class HeaderCursor {
       if (length > windowBytes / 4) {
         result.push(await this.string(`${what}[${result.length}]`));
       } else {
-        this.#stringBatch(result, Math.min(count - result.length, batchStrings), what);
+        this.#stringBatch(result, Math.min(count - result.length, batchStrings));
       }
     }
     return result;
@@ -232,9 +231,9 @@ export class HeaderCursor {
   /**
    * Appends up to `most` strings that are whole in the window (at least one is). Their bytes are laid
    * end to end and decoded by one call: if the whole is valid UTF-8 and no string starts within a
-   * character, every string is valid.
+   * character, every string is valid. Else they are decoded one by one.
    */
-  #stringBatch(result: string[], most: number, what: string): void {
+  #stringBatch(result: string[], most: number): void {
     const window = this.#window;
     const end = this.#end;
     const scratch = this.#scratchOf(window.byteLength);
@@ -261,7 +260,11 @@ export class HeaderCursor {
       ends[strings++] = units;
     }
     const bytes = scratch.subarray(0, size);
-    if (!valid || (high >= 0x80 && !isUtf8(bytes))) throw this.#invalidString(result.length, what);
+    if (!valid || (high >= 0x80 && !isUtf8(bytes))) {
+      this.#at = origin;
+      for (let index = 0; index < strings; index++) this.#pushString(result);
+      return;
+    }
     const text = bytes.toString(high < 0x80 ? 'latin1' : 'utf8');
     let from = 0;
     for (let index = 0; index < strings; index++) {
@@ -272,15 +275,11 @@ export class HeaderCursor {
     this.#at = at;
   }
 
-  #invalidString(first: number, what: string): PacelineError {
-    let at = this.#at;
-    for (let index = first; ; index++) {
-      const length = this.#view.getUint32(at, true);
-      if (at + 8 + length > this.#end || !isUtf8(this.#window.subarray(at + 8, at + 8 + length))) {
-        return this.broken(`${what}[${index}] is not valid UTF-8`, this.#base + at);
-      }
-      at += 8 + length;
-    }
+  /** Appends the next string, which is whole in the window. */
+  #pushString(result: string[]): void {
+    const start = this.#at + 8;
+    this.#at = start + this.#view.getUint32(this.#at, true);
+    result.push(textOfBytes(this.#window.subarray(start, this.#at)));
   }
 
   #scratchOf(bytes: number): Buffer {

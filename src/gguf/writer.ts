@@ -9,6 +9,7 @@ import { type FileSink, writeFileAtomically } from '../base/files.js';
 import type { OnProgress } from '../base/progress.js';
 import { type GgmlType, tensorBytes } from '../ggml/types.js';
 import { alignmentKey, ggufDefaultAlignment, ggufLimits, ggufMagic } from './header.js';
+import { bytesOfText } from './text.js';
 import { type GgufArray, type GgufMetadataEntry, GgufValueType } from './types.js';
 import { checkScalar } from './values.js';
 
@@ -81,7 +82,7 @@ interface Plan {
 function planGguf(content: GgufContent): Plan {
   const metadata = new Map<string, GgufMetadataEntry>();
   for (const [key, entry] of content.metadata) {
-    const bytes = Buffer.byteLength(key);
+    const bytes = bytesOfText(key).byteLength;
     if (bytes === 0 || bytes > ggufLimits.keyBytes || key.includes('\0') || metadata.has(key)) {
       throw refuse(`metadata key ${JSON.stringify(key)} is empty, too long or there twice`);
     }
@@ -90,7 +91,7 @@ function planGguf(content: GgufContent): Plan {
   const alignment = alignmentOf(metadata.get(alignmentKey));
   const names = new Set<string>();
   const tensors = content.tensors.map((tensor) => {
-    const length = Buffer.byteLength(tensor.name);
+    const length = bytesOfText(tensor.name).byteLength;
     if (length === 0 || length >= ggufLimits.nameBytes || tensor.name.includes('\0')) {
       throw refuse(`tensor name ${JSON.stringify(tensor.name)} has ${length} bytes, not 1 to 63`);
     }
@@ -202,12 +203,14 @@ class ByteWriter {
   }
 
   string(text: string): void {
-    const bytes = Buffer.byteLength(text);
-    this.u64(bytes);
-    this.#room(bytes).write(text, this.#size, 'utf8');
-    // A lone surrogate has no UTF-8; it would come back as another string.
-    if (/\p{Surrogate}/u.test(text)) throw refuse(`${JSON.stringify(text)} is not valid Unicode`);
-    this.#size += bytes;
+    // Another lone surrogate has no bytes; it would come back as another string.
+    if (/[\ud800-\udc7f\udd00-\udfff]/u.test(text)) {
+      throw refuse(`${JSON.stringify(text)} is not valid Unicode`);
+    }
+    const bytes = bytesOfText(text);
+    this.u64(bytes.byteLength);
+    this.#room(bytes.byteLength).set(bytes, this.#size);
+    this.#size += bytes.byteLength;
   }
 
   value(entry: GgufMetadataEntry): void {

@@ -15,6 +15,7 @@ import type { Weight } from '../ggml/weight.js';
 import type { GgufTensorInfo } from '../gguf/types.js';
 import { append, attendBlock } from './attention.js';
 import { keptRows } from './decoder.js';
+import { dflashBlockSize, dflashTaps } from './draft-kind.js';
 import { rowShapes } from './layer-state.js';
 import * as layers from './layers.js';
 import type { ModelSource } from './load.js';
@@ -79,14 +80,15 @@ export async function loadDflashModel(
   const activation = metadata.string('hidden_activation') ?? 'silu';
   if (activation !== 'silu') throw unsupported(`hidden_activation ${activation}`);
   const common = readHyperparameters(metadata, vocabSize);
-  const targetLayers = metadata.numbers('target_layers');
+  const targetLayers = dflashTaps(source);
+  const blockSize = dflashBlockSize(source);
   const maskToken = source.metadata.get('tokenizer.ggml.mask_token_id')?.value;
   const misfit =
     common.embeddingLength !== embeddingLength
       ? `has rows of ${common.embeddingLength}, the target of ${embeddingLength}`
       : targetLayers.some((index) => index < 1 || index > layerCount)
         ? `reads layers ${targetLayers.join(', ')} of a target that has ${layerCount}`
-        : typeof maskToken !== 'number' || maskToken >= vocabSize
+        : !isToken(maskToken, vocabSize)
           ? 'has no mask token that the target knows'
           : undefined;
   if (misfit !== undefined || typeof maskToken !== 'number') {
@@ -122,10 +124,10 @@ export async function loadDflashModel(
   const windowed = metadata.flagPerLayer('attention.sliding_window_pattern', h.layerCount);
   const causal = source.metadata.get('dflash.attention.causal')?.value === true;
   const shape = h.attention[0] as AttentionShape;
-  const scale = metadata.number('attention.scale', 1 / Math.sqrt(shape.keyLength));
-  const embeddingScale = metadata.number('embedding_scale', 1);
-  const logitScale = metadata.number('logit_scale', 1);
-  const softcap = metadata.number('final_logit_softcapping', 0);
+  const scale = metadata.positive('attention.scale', 1 / Math.sqrt(shape.keyLength));
+  const embeddingScale = metadata.positive('embedding_scale', 1);
+  const logitScale = metadata.positive('logit_scale', 1);
+  const softcap = metadata.notNegative('final_logit_softcapping', 0);
   const vocabulary = ids && (await readVocabulary(source, ids, vocabSize, options.signal));
 
   const allocations = await loader.load({ ...options, layouts: preferredLayouts() });
@@ -134,7 +136,7 @@ export async function loadDflashModel(
   };
   return {
     embeddingLength,
-    blockSize: metadata.count('block_size', 16, 2),
+    blockSize,
     maskToken,
     targetLayers,
     vocabulary,
@@ -186,6 +188,10 @@ export async function loadDflashModel(
       for (const allocation of allocations.splice(0)) allocation.dispose();
     },
   };
+}
+
+function isToken(value: unknown, vocabSize: number): value is number {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) < vocabSize;
 }
 
 function unsupported(what: string): PacelineError {

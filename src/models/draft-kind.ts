@@ -1,4 +1,5 @@
 /** What a file holds of drafters, from its header alone. */
+import { PacelineError } from '../base/errors.js';
 import type { GgufMetadata } from '../gguf/metadata.js';
 
 /** The header of a file. */
@@ -9,6 +10,29 @@ export interface DraftHeader extends GgufMetadata {
 /** Whether the file is a DFlash model. */
 export function isDflash(file: GgufMetadata): boolean {
   return file.metadata.get('general.architecture')?.value === 'dflash';
+}
+
+/** Drafts of published models have 8 to 32 rows; every one costs memory in each sequence. */
+const mostBlock = 256;
+const mostTaps = 1024;
+const usualBlock = 16;
+
+/** Rows of a DFlash model's block: the last token and the guesses. @throws `broken-file`. */
+export function dflashBlockSize(file: GgufMetadata): number {
+  return file.optionalInteger('dflash.block_size', { least: 2, most: mostBlock }) ?? usualBlock;
+}
+
+/** Layers of the target that a DFlash model reads, from 1. @throws `broken-file`. */
+export function dflashTaps(file: GgufMetadata): readonly number[] {
+  const taps = file.numberArray('dflash.target_layers');
+  const proper = taps.every((layer) => Number.isInteger(layer) && layer >= 1 && layer <= mostTaps);
+  if (proper && taps.length > 0 && taps.length <= mostTaps) return taps;
+  const found = taps.length > 8 ? `${taps.length} items` : `[${taps.join(', ')}]`;
+  throw new PacelineError(
+    'broken-file',
+    `Metadata key dflash.target_layers holds ${found}, expected layers from 1 on`,
+    { hint: 'Take the draft file that was made for this model.' },
+  );
 }
 
 /** Whether the file has a multi-token prediction block, alone or behind a model. */

@@ -39,11 +39,11 @@ function hyperparameters(m: Metadata, common: Hyperparameters): Gemma3 {
   return {
     ...common,
     rope,
-    windowRope: { ...rope, base: m.number('rope.freq_base_swa', 10000), scale: 1 },
+    windowRope: { ...rope, base: m.positive('rope.freq_base_swa', 10000), scale: 1 },
     windows: attention.map((_, layer) => (window > 0 && slides(layer) ? window : undefined)),
     inner: m.countPerLayer('feed_forward_length', layerCount),
     attentionScale: 1 / Math.sqrt(scaleLength),
-    logitSoftcap: m.number('final_logit_softcapping', 0),
+    logitSoftcap: m.notNegative('final_logit_softcapping', 0),
   };
 }
 

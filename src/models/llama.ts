@@ -9,7 +9,7 @@ import type { Weight } from '../ggml/weight.js';
 import { attend } from './attention.js';
 import { type Decoder, decoder } from './decoder.js';
 import * as layers from './layers.js';
-import type { Metadata } from './metadata.js';
+import { type Metadata, readExperts } from './metadata.js';
 import type { AttentionShape, Hyperparameters } from './model.js';
 import { type Rope, readRope, ropeFactors } from './rope.js';
 import type { WeightLoader } from './weights.js';
@@ -23,13 +23,11 @@ interface Llama extends Hyperparameters {
 }
 
 function hyperparameters(m: Metadata, common: Hyperparameters): Llama {
-  const experts = m.count('expert_count', 0, 0);
   return {
     ...common,
     rope: readRope(m, common, 'interleaved'),
     inner: m.countPerLayer('feed_forward_length', common.layerCount),
-    experts,
-    expertsUsed: experts === 0 ? 0 : m.count('expert_used_count'),
+    ...readExperts(m, false),
   };
 }
 

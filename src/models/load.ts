@@ -16,6 +16,8 @@ import { type LayerState, rowShapes } from './layer-state.js';
 import { Metadata } from './metadata.js';
 import type { Blueprint, LanguageModel } from './model.js';
 import { architectureOf } from './registry.js';
+import { ropeWarnings } from './rope.js';
+import { refuseUnread } from './unread-tensors.js';
 import { type TensorSource, WeightLoader } from './weights.js';
 
 /** What is needed of a GGUF file. */
@@ -35,6 +37,12 @@ export interface LoadModelOptions {
   readonly signal?: AbortSignal | undefined;
   /** Memory of the machine; injected by tests. */
   readonly memory?: HostMemory | undefined;
+}
+
+/** A model with what a user should know of how it was loaded. */
+export interface LoadedModel extends LanguageModel {
+  /** Sentences; usually none. */
+  readonly warnings: readonly string[];
 }
 
 /** Memory that a model needs, in bytes. */
@@ -61,6 +69,7 @@ interface Declared {
   readonly blueprint: Blueprint;
   readonly loader: WeightLoader;
   readonly contextLength: number;
+  readonly warnings: readonly string[];
 }
 
 function declare(source: ModelSource, wanted: number | undefined): Declared {
@@ -71,10 +80,19 @@ function declare(source: ModelSource, wanted: number | undefined): Declared {
   }
   const metadata = new Metadata(source);
   const build = architectureOf(metadata.architecture);
+  if (!metadata.flag('attention.causal', true)) {
+    throw new PacelineError(
+      'unsupported-architecture',
+      'The model looks ahead (attention.causal is false), so it cannot continue a text',
+      { hint: 'It was made for embeddings; take a model that generates text.' },
+    );
+  }
   const contextLength = wanted ?? Math.min(metadata.count('context_length'), defaultContext);
   const loader = new WeightLoader(source, contextLength);
   const blueprint = build(metadata, loader);
-  return { architecture: metadata.architecture, blueprint, loader, contextLength };
+  refuseUnread(metadata, source.tensors, loader);
+  const warnings = ropeWarnings(metadata, contextLength);
+  return { architecture: metadata.architecture, blueprint, loader, contextLength, warnings };
 }
 
 type EstimateOptions = Pick<
@@ -127,11 +145,11 @@ function estimate(declared: Declared, options: EstimateOptions): MemoryEstimate 
 export async function loadLanguageModel(
   source: ModelSource,
   options: LoadModelOptions,
-): Promise<LanguageModel> {
+): Promise<LoadedModel> {
   const { backend, onProgress, signal, layouts = preferredLayouts() } = options;
   const declared = declare(source, options.contextLength);
   checkMemory(estimate(declared, options), declared.contextLength, options.memory ?? hostMemory());
-  const { architecture, blueprint, loader } = declared;
+  const { architecture, blueprint, loader, warnings } = declared;
   const allocations = await loader.load({ backend, layouts, onProgress, signal });
   return {
     architecture,
@@ -140,6 +158,7 @@ export async function loadLanguageModel(
     weightBytes: allocations.reduce((sum, { bytes }) => sum + bytes, 0),
     layerStates: blueprint.layerStates,
     forward: blueprint.forward,
+    warnings,
     dispose() {
       for (const allocation of allocations.splice(0)) allocation.dispose();
     },

@@ -29,6 +29,27 @@ export class Metadata {
     throw this.bad(key, 'is not a finite number');
   }
 
+  /** A number above 0, and not past `most`, that F32 tells from 0 and infinity. */
+  positive(key: string, fallback?: number, most = 1e38): number {
+    const value = this.number(key, fallback);
+    if (value <= most && Math.fround(value) > 0) return value;
+    throw this.bad(
+      key,
+      `is ${value}, expected a number above 0${most < 1e38 ? ` up to ${most}` : ''}`,
+    );
+  }
+
+  /** A number of at least 0, which most keys take for "off". */
+  notNegative(key: string, fallback?: number): number {
+    const value = this.number(key, fallback);
+    if (value >= 0 && value <= 1e38) return value;
+    throw this.bad(key, `is ${value}, expected a number of at least 0`);
+  }
+
+  flag(key: string, fallback: boolean): boolean {
+    return this.#file.optionalBoolean(this.#full(key)) ?? fallback;
+  }
+
   /** A whole number of at least `least`. */
   count(key: string, fallback?: number, least = 1): number {
     if (fallback !== undefined && !this.has(key)) return fallback;
@@ -51,13 +72,6 @@ export class Metadata {
     if (list.every((entry) => Number.isInteger(entry) && entry >= 1 && entry < 2 ** 31))
       return list;
     throw this.bad(key, `holds [${list.join(', ')}], expected counts`);
-  }
-
-  /** A required list of whole numbers. */
-  numbers(key: string): readonly number[] {
-    const list = this.#file.numberArray(this.#full(key));
-    if (list.length > 0 && list.every(Number.isInteger)) return list;
-    throw this.bad(key, `holds [${list.join(', ')}], expected whole numbers`);
   }
 
   /** A list of flags, one for each layer, when the file has a list. */
@@ -104,12 +118,14 @@ export function readHyperparameters(
     throw m.bad('block_count', `is ${layerCount}, at most ${mostLayers}`);
   const headCounts = m.countPerLayer('attention.head_count', layerCount);
   const kvHeadCounts = m.countPerLayer('attention.head_count_kv', layerCount, headCounts);
-  const usualLength = Math.floor(embeddingLength / (headCounts[0] as number));
-  const keyLength = m.count('attention.key_length', usualLength);
-  const valueLength = m.count('attention.value_length', usualLength);
-  if (Math.min(keyLength, valueLength) < 1) {
-    throw m.bad('attention.head_count', `is ${headCounts[0]}, more than the width of the model`);
+  const heads = headCounts[0] as number;
+  const whole = m.has('attention.key_length') && m.has('attention.value_length');
+  if (!whole && embeddingLength % heads !== 0) {
+    const problem = `is ${heads}, which does not divide the embedding length of ${embeddingLength}`;
+    throw m.bad('attention.head_count', problem);
   }
+  const keyLength = m.count('attention.key_length', embeddingLength / heads);
+  const valueLength = m.count('attention.value_length', embeddingLength / heads);
   const attention = headCounts.map((heads, layer) => {
     const kvHeads = kvHeadCounts[layer] as number;
     if (heads % kvHeads === 0) return { heads, kvHeads, keyLength, valueLength };
@@ -122,8 +138,17 @@ export function readHyperparameters(
     embeddingLength,
     layerCount,
     attention,
-    epsilon: m.number('attention.layer_norm_rms_epsilon'),
+    epsilon: m.positive('attention.layer_norm_rms_epsilon', undefined, 1),
   };
+}
+
+/** How many experts each layer has and how many of them a token uses; `required`: not a dense model. */
+export function readExperts(m: Metadata, required: boolean) {
+  const experts = required ? m.count('expert_count') : m.count('expert_count', 0, 0);
+  if (experts === 0) return { experts, expertsUsed: 0 };
+  const expertsUsed = m.count('expert_used_count');
+  if (expertsUsed <= experts) return { experts, expertsUsed };
+  throw m.bad('expert_used_count', `is ${expertsUsed}, where there are ${experts} experts`);
 }
 
 /** No model is deeper; a hostile number must not make lists of a billion layers. */

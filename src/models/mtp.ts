@@ -18,6 +18,7 @@ import { Metadata, readHyperparameters } from './metadata.js';
 import type { AttentionShape, LanguageModel, SequenceSlice } from './model.js';
 import { qwen3Block } from './qwen3.js';
 import { sharedWeight } from './shared-weights.js';
+import { unreadTensors } from './unread-tensors.js';
 import { WeightLoader } from './weights.js';
 
 export interface MtpBatch {
@@ -89,6 +90,12 @@ export async function loadMtpModel(
   const norm = ownNorm ?? sharedWeight(target, 'output_norm.weight');
   const headWeight = ownHead ?? sharedWeight(target, 'output.weight', 'token_embd.weight');
   const head: Linear = { weight: headWeight, scale: undefined, bias: undefined };
+
+  const known = new Set(loader.weights.map(({ name }) => name));
+  const unread = [...source.tensors.keys()].filter(
+    (name) => name.startsWith(`blk.${layer}.`) && !known.has(name),
+  );
+  if (unread.length > 0) throw unreadTensors(`${metadata.architecture} (MTP)`, unread);
 
   const allocations = await loader.load({ ...options, layouts: preferredLayouts() });
   // The block is the only layer of its own little model.

@@ -8,7 +8,7 @@ import type { Weight } from '../ggml/weight.js';
 import { attend } from './attention.js';
 import { type Decoder, decoder } from './decoder.js';
 import * as layers from './layers.js';
-import type { Metadata } from './metadata.js';
+import { type Metadata, readExperts } from './metadata.js';
 import type { AttentionShape, Hyperparameters } from './model.js';
 import { type Rope, readRope } from './rope.js';
 import type { WeightLoader } from './weights.js';
@@ -26,8 +26,7 @@ function hyperparameters(m: Metadata, common: Hyperparameters): Olmoe {
     ...common,
     rope: readRope(m, common, 'halves'),
     inner: m.countPerLayer('feed_forward_length', common.layerCount),
-    experts: m.count('expert_count'),
-    expertsUsed: m.count('expert_used_count'),
+    ...readExperts(m, true),
   };
 }
 

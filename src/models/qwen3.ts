@@ -9,7 +9,7 @@ import type { Weight } from '../ggml/weight.js';
 import { attend } from './attention.js';
 import { type Decoder, decoder } from './decoder.js';
 import * as layers from './layers.js';
-import type { Metadata } from './metadata.js';
+import { type Metadata, readExperts } from './metadata.js';
 import type { AttentionShape, Hyperparameters } from './model.js';
 import { type Rope, readRope } from './rope.js';
 import type { WeightLoader } from './weights.js';
@@ -36,8 +36,7 @@ function hyperparameters(
     const inner = m.countPerLayer('feed_forward_length', layerCount);
     return { ...common, rope, inner, experts: 0, expertsUsed: 0 };
   }
-  const experts = m.count('expert_count');
-  const expertsUsed = m.count('expert_used_count');
+  const { experts, expertsUsed } = readExperts(m, true);
   const inner = m.has('expert_feed_forward_length')
     ? m.countPerLayer('expert_feed_forward_length', layerCount)
     : m.countPerLayer('feed_forward_length', layerCount).map((n) => Math.floor(n / expertsUsed));

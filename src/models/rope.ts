@@ -28,21 +28,37 @@ export function readRope(m: Metadata, h: Hyperparameters, pairs: RopeOptions['pa
   if (!scalingTypes.includes(scaling)) {
     throw m.bad('rope.scaling.type', `is ${scaling}, which is not supported`);
   }
-  const factor = m.number('rope.scaling.factor', m.number('rope.scale_linear', 0));
+  const factor = m.notNegative('rope.scaling.factor', m.notNegative('rope.scale_linear', 0));
+  if (factor > 0 && !(factor >= 1e-6)) throw m.bad('rope.scaling.factor', `is ${factor}`);
   const scale = factor === 0 || scaling === 'none' ? 1 : 1 / factor;
   return {
     dimensions,
     pairs,
-    base: m.number('rope.freq_base', 10000),
+    base: m.positive('rope.freq_base', 10000),
     scale,
     scaling,
     yarn: scaling === 'yarn' ? 1 : 0,
     // ggml multiplies by YaRN's 1 + 0.1 ln(factor) itself.
-    magnitude: m.number('rope.scaling.attn_factor', 1),
+    magnitude: m.positive('rope.scaling.attn_factor', 1),
     betaFast: 32,
     betaSlow: 1,
     originalContext: m.count('rope.scaling.original_context_length', h.contextLength),
   };
+}
+
+/**
+ * What a user has to know of a model's positions: with LongRoPE, the context that it is loaded for
+ * decides over the frequencies, and so over the text.
+ */
+export function ropeWarnings(m: Metadata, contextLength: number): readonly string[] {
+  if (m.string('rope.scaling.type') !== 'longrope') return [];
+  const original = m.count('rope.scaling.original_context_length', m.count('context_length'));
+  const long = contextLength > original;
+  return [
+    `This model has LongRoPE: with a context of ${contextLength} it computes with its ` +
+      `${long ? 'long' : 'short'} factors; a context of ` +
+      `${long ? `${original} or less` : `more than ${original}`} gives other texts.`,
+  ];
 }
 
 /**

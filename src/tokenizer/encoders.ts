@@ -5,21 +5,21 @@
  */
 import { PacelineError } from '../base/errors.js';
 import { byteToChar, spellBytes } from './byte-alphabet.js';
+import type { FragmentEncoder } from './fragment-encoder.js';
 import { MAX_RANK, mergePairs } from './merge.js';
 import { PairTable } from './pair-table.js';
 import { PieceCache } from './piece-cache.js';
 import { SymbolTable } from './symbols.js';
-import { classify } from './unicode.js';
+import { classify, splitWords } from './unicode.js';
+import { UnigramEncoder } from './unigram.js';
 import type { Vocabulary } from './vocabulary.js';
-
-/** Encodes one fragment of plain, well-formed text. */
-export interface FragmentEncoder {
-  /** @param afterSpecial the fragment is the first of a text or follows a special token */
-  encode(text: string, afterSpecial: boolean, output: number[]): void;
-}
+import { lower, WordPieceEncoder } from './wordpiece.js';
 
 export function createEncoder(vocabulary: Vocabulary): FragmentEncoder {
   if (vocabulary.kind === 'sentencepiece') return new SentencePieceEncoder(vocabulary);
+  const { wordPiece, unigram } = vocabulary;
+  if (wordPiece) return new WordPieceEncoder(vocabulary, wordPiece);
+  if (unigram) return new UnigramEncoder(vocabulary, unigram);
   return vocabulary.kind === 'byte-bpe'
     ? new ByteEncoder(vocabulary)
     : new CharacterEncoder(vocabulary);
@@ -291,7 +291,7 @@ class CharacterEncoder implements FragmentEncoder {
   }
 
   encode(text: string, _afterSpecial: boolean, output: number[]): void {
-    for (const [line] of text.replaceAll(' ', '\u2581').matchAll(/\n+|[^\n]+/g)) {
+    for (const line of this.lines(text)) {
       for (let start = 0; start < line.length; ) {
         const end = this.cutter.end(line, start);
         const piece = line.slice(start, end);
@@ -304,6 +304,17 @@ class CharacterEncoder implements FragmentEncoder {
         start = end;
       }
     }
+  }
+
+  /** What is merged by itself: lines and runs of line ends, or words. */
+  private lines(text: string): Iterable<string> {
+    const { wordsOnly } = this.vocabulary;
+    if (!wordsOnly) return text.replaceAll(' ', '\u2581').match(/\n+|[^\n]+/g) ?? [];
+    const words = splitWords(text);
+    if (!wordsOnly.lowercase) return words;
+    return words.map((word) =>
+      Array.from(word, (char) => lower(char.codePointAt(0) as number)).join(''),
+    );
   }
 
   private encodePiece(piece: string): number[] {

@@ -243,6 +243,7 @@ const rules: Readonly<Record<string, Rules>> = {
     ignoreMerges: true,
   },
   gemma4: { stages: () => [splitLines], plainText: true, gemma: true },
+  whitespace: { stages: () => [], plainText: true },
   'sarvam-moe': { stages: () => [splitLines], plainText: true, cleanSpaces: false },
 };
 
@@ -252,7 +253,8 @@ const aliases: Readonly<Record<string, readonly string[]>> = {
     ...['llama-v3', 'llama-bpe', 'falcon3', 'falcon-h1', 'pixtral', 'midm-2.0', 'lfm2'],
     'jina-v5-nano',
   ],
-  dbrx: ['smaug-bpe'],
+  // dolma2 is the tokenizer of OLMo 2 and EMO; it cuts as GPT-4's does, like DBRX's.
+  dbrx: ['smaug-bpe', 'dolma2'],
   glm4: ['chatglm-bpe'],
   qwen2: [...['deepseek-r1-qwen', 'kormo', 'f2llmv2', 'hunyuan', 'grok-2', 'solar-open']],
   megrez: ['stablelm2'],

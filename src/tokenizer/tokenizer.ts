@@ -1,10 +1,11 @@
 /**
- * Text to tokens and back, as the reference does it. `decode` undoes `encode` for any text; with
- * `compatible` it repeats the reference's detokenizer instead, which changes some spaces. Knows
- * nothing of chats or models.
+ * Text to tokens and back, as the reference does it. `decode` undoes `encode` for any text, but for
+ * WordPiece and unigram models, which normalise texts; with `compatible` it repeats the reference's
+ * detokenizer instead, which changes some spaces. Knows nothing of chats or models.
  */
 import { PacelineError } from '../base/errors.js';
-import { createEncoder, type FragmentEncoder } from './encoders.js';
+import { createEncoder } from './encoders.js';
+import type { FragmentEncoder } from './fragment-encoder.js';
 import { type Fragment, SpecialFinder } from './fragments.js';
 import type { TokenizerMetadata } from './metadata.js';
 import { cleanSpaces } from './spaces.js';
@@ -25,6 +26,12 @@ export interface DecodeOptions {
   readonly unparseSpecial?: boolean;
   /** Do as the reference: keep the space after a removed BOS, drop spaces before punctuation. */
   readonly compatible?: boolean;
+}
+
+export interface PromptTokens {
+  readonly tokens: readonly number[];
+  /** Sentences for the user; usually none. */
+  readonly warnings: readonly string[];
 }
 
 /** Builds the tokenizer of a model file. @throws {PacelineError} `unsupported-tokenizer`, `broken-file` */
@@ -110,12 +117,41 @@ export class Tokenizer {
   /** The tokens of a text. Lone surrogates count as U+FFFD. */
   encode(text: string, options: EncodeOptions = {}): number[] {
     const { addSpecial = true, parseSpecial = false } = options;
-    const { addBos, addEos, special } = this.vocabulary;
+    const { first, last } = this.ends();
     const output: number[] = [];
-    if (addSpecial && addBos && special.bos !== undefined) output.push(special.bos);
+    if (addSpecial && first !== undefined) output.push(first);
     this.appendText(output, text, parseSpecial);
-    if (addSpecial && addEos && special.eos !== undefined) output.push(special.eos);
+    if (addSpecial && last !== undefined) output.push(last);
     return output;
+  }
+
+  /** The tokens that a text begins and ends with. WordPiece knows no text without them. */
+  private ends() {
+    const { kind, addBos, addEos, special } = this.vocabulary;
+    if (kind === 'wordpiece') return { first: special.bos, last: special.separator };
+    return { first: addBos ? special.bos : undefined, last: addEos ? special.eos : undefined };
+  }
+
+  /**
+   * The tokens of a raw prompt: texts of control tokens become those tokens, and where the text
+   * itself begins with BOS, or ends with EOS, no second one is added. `warnings` says so.
+   */
+  encodePrompt(text: string): PromptTokens {
+    const { first, last } = this.ends();
+    const tokens: number[] = [];
+    const warnings: string[] = [];
+    this.appendText(tokens, text, true);
+    const doubled = (id: number, where: string) =>
+      `The prompt ${where} with ${this.tokenText(id)}, which is added to every prompt; it is there once.`;
+    if (first !== undefined) {
+      if (tokens[0] === first) warnings.push(doubled(first, 'begins'));
+      else tokens.unshift(first);
+    }
+    if (last !== undefined) {
+      if (tokens.length > 1 && tokens.at(-1) === last) warnings.push(doubled(last, 'ends'));
+      else tokens.push(last);
+    }
+    return { tokens, warnings };
   }
 
   /**

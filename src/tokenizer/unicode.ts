@@ -50,6 +50,45 @@ export function kindTable(): Uint8Array {
   return table;
 }
 
+/** What is between runs of Unicode's white space. */
+export function splitWords(text: string): string[] {
+  const words: string[] = [];
+  const { kinds } = classify(text);
+  for (let start = 0; start < text.length; ) {
+    let end = start;
+    while (end < text.length && kinds[end] !== Kind.WHITESPACE) end++;
+    if (end > start) words.push(text.slice(start, end));
+    start = end + 1;
+  }
+  return words;
+}
+
+/** First and last code points of the runs of category C, without unassigned ones. */
+let controlRuns: Uint32Array | undefined;
+
+/** True for control, format, private and surrogate code points. */
+export function isControl(point: number): boolean {
+  controlRuns ??= findControlRuns();
+  let [low, high] = [0, controlRuns.length / 2];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((controlRuns[2 * middle + 1] as number) < point) low = middle + 1;
+    else high = middle;
+  }
+  return 2 * low < controlRuns.length && (controlRuns[2 * low] as number) <= point;
+}
+
+function findControlRuns(): Uint32Array {
+  const runs: number[] = [];
+  let point = 0;
+  for (const [, letter, digits] of categoryRuns.matchAll(/([a-z])([0-9A-V]*)/g)) {
+    const length = digits ? Number.parseInt(digits, 32) : 1;
+    if (letter === 'c') runs.push(point, point + length - 1);
+    point += length;
+  }
+  return Uint32Array.from(runs);
+}
+
 /** The flags of each UTF-16 unit of a text, and whether any character takes two units. */
 export interface Classified {
   readonly kinds: Uint8Array;

@@ -4,6 +4,7 @@
  * by a token's text, because files do not say). Knows nothing of splitting or merging.
  */
 import { PacelineError } from '../base/errors.js';
+import { bytesOfText } from '../gguf/text.js';
 import { charToByte } from './byte-alphabet.js';
 import type { TokenizerMetadata } from './metadata.js';
 import { findPreTokenizer, type PreTokenizer, preTokenizerNames } from './pre-tokenizers.js';
@@ -42,10 +43,24 @@ const attributeOfType = [
 
 const HIDDEN = Attribute.UNKNOWN | Attribute.CONTROL;
 
-export type TokenizerKind = 'sentencepiece' | 'byte-bpe' | 'plain-bpe';
+export type TokenizerKind = 'sentencepiece' | 'byte-bpe' | 'plain-bpe' | 'wordpiece' | 'unigram';
 
 /** Names that `tokenizer.ggml.model` may have. */
-export const supportedModels = ['llama', 'gpt2', 'gemma4'] as const;
+export const supportedModels = ['llama', 'gpt2', 'gemma4', 'bert', 't5', 'whitespace'] as const;
+
+/** How WordPiece normalises a text. */
+export interface WordPieceRules {
+  readonly lowercase: boolean;
+  readonly stripAccents: boolean;
+}
+
+/** How a unigram model normalises a text. */
+export interface UnigramRules {
+  /** Runs of spaces become one, and none stays at the end. */
+  readonly mergeSpaces: boolean;
+  /** SentencePiece's `precompiled_charsmap`; undefined: characters stay as they are. */
+  readonly characterMap: Uint8Array | undefined;
+}
 
 export interface Vocabulary {
   readonly kind: TokenizerKind;
@@ -69,6 +84,11 @@ export interface Vocabulary {
   readonly cleanSpaces: boolean;
   /** Spaces are U+2581 in tokens. */
   readonly escapeSpaces: boolean;
+  /** White space of texts is dropped, and capitals perhaps: files of the model `whitespace`. */
+  readonly wordsOnly: { readonly lowercase: boolean } | undefined;
+  /** How texts are normalised; only for the kind of that name. */
+  readonly wordPiece: WordPieceRules | undefined;
+  readonly unigram: UnigramRules | undefined;
 }
 
 /** Reads a vocabulary. @throws {PacelineError} `unsupported-tokenizer`, `broken-file`. */
@@ -86,7 +106,7 @@ export function readVocabulary(metadata: TokenizerMetadata): Vocabulary {
     throw broken('tokenizer.ggml.scores', `has ${scores.length} items for ${texts.length} tokens`);
   }
   const merges = metadata.optionalStringArray('tokenizer.ggml.merges');
-  if (kind !== 'sentencepiece' && !merges && pre !== 'kimi-k2') {
+  if (preTokenizer && !merges && pre !== 'kimi-k2') {
     throw broken('tokenizer.ggml.merges', 'is missing');
   }
 
@@ -101,15 +121,19 @@ export function readVocabulary(metadata: TokenizerMetadata): Vocabulary {
   const spm = kind === 'sentencepiece';
   const add = (key: string, fallback: boolean) =>
     metadata.optionalBoolean(`tokenizer.ggml.${key}`) ?? fallback;
-  const addBos = add('add_bos_token', spm || (preTokenizer?.addBos ?? false));
+  const bert = kind === 'wordpiece';
+  const addBos = add('add_bos_token', spm || bert || (preTokenizer?.addBos ?? false));
   const vocabulary: Vocabulary = {
     ...{ kind, model, pre, preTokenizer, scores, endOfGeneration, specialIds, ...draft },
     merges: merges ?? [],
     addBos: addBos || (preTokenizer?.gemma ?? false),
-    addEos: add('add_eos_token', false),
+    addEos: add('add_eos_token', kind === 'unigram'),
     addSpacePrefix: add('add_space_prefix', spm),
-    cleanSpaces: preTokenizer?.cleanSpaces ?? false,
-    escapeSpaces: kind !== 'byte-bpe',
+    cleanSpaces: preTokenizer?.cleanSpaces ?? bert,
+    escapeSpaces: kind !== 'byte-bpe' && model !== 'whitespace',
+    wordsOnly: model === 'whitespace' ? readWordsOnly(metadata) : undefined,
+    wordPiece: bert ? readWordPiece(metadata) : undefined,
+    unigram: kind === 'unigram' ? readUnigram(metadata) : undefined,
   };
   if (vocabulary.addBos && special.bos === undefined) {
     throw broken('tokenizer.ggml.bos_token_id', 'is missing, but texts begin with that token');
@@ -117,7 +141,29 @@ export function readVocabulary(metadata: TokenizerMetadata): Vocabulary {
   if (vocabulary.addEos && special.eos === undefined) {
     throw broken('tokenizer.ggml.eos_token_id', 'is missing, but texts end with that token');
   }
+  if (bert && (special.bos === undefined || special.separator === undefined)) {
+    throw broken('tokenizer.ggml.tokens', 'has no tokens for the beginning and the end of a text');
+  }
   return vocabulary;
+}
+
+function readWordPiece(metadata: TokenizerMetadata): WordPieceRules {
+  const key = 'tokenizer.ggml.normalizer';
+  const lowercase = metadata.optionalBoolean(`${key}.lowercase`) ?? true;
+  const stripAccents = metadata.optionalBoolean(`${key}.strip_accents`) ?? lowercase;
+  return { lowercase, stripAccents };
+}
+
+function readWordsOnly(metadata: TokenizerMetadata) {
+  return { lowercase: metadata.optionalBoolean('tokenizer.ggml.normalizer.lowercase') ?? false };
+}
+
+function readUnigram(metadata: TokenizerMetadata): UnigramRules {
+  const map = metadata.optionalNumberArray('tokenizer.ggml.precompiled_charsmap');
+  return {
+    mergeSpaces: metadata.optionalBoolean('tokenizer.ggml.remove_extra_whitespaces') ?? false,
+    characterMap: map && Uint8Array.from(map, (byte) => byte & 0xff),
+  };
 }
 
 function broken(key: string, problem: string): PacelineError {
@@ -132,7 +178,11 @@ function chooseKind(model: string, metadata: TokenizerMetadata) {
   if (model === 'llama') {
     return { kind: 'sentencepiece' as const, pre: named, preTokenizer: undefined };
   }
-  if (model !== 'gpt2' && model !== 'gemma4') {
+  if (model === 'bert' || model === 't5') {
+    const kind = model === 'bert' ? ('wordpiece' as const) : ('unigram' as const);
+    return { kind, pre: named, preTokenizer: undefined };
+  }
+  if (model !== 'gpt2' && model !== 'gemma4' && model !== 'whitespace') {
     throw new PacelineError('unsupported-tokenizer', `Unknown tokenizer model '${model}'`, {
       hint: `Supported models of tokenizers: ${supportedModels.join(', ')}.`,
       details: { model, supported: supportedModels },
@@ -140,7 +190,7 @@ function chooseKind(model: string, metadata: TokenizerMetadata) {
   }
   const pre = model === 'gemma4' ? 'gemma4' : named || 'default';
   const preTokenizer = findPreTokenizer(pre);
-  if (!preTokenizer) {
+  if (!preTokenizer || (model === 'whitespace') !== (pre === 'whitespace')) {
     throw new PacelineError('unsupported-tokenizer', `Unknown pre-tokenizer '${pre}'`, {
       hint: `Supported pre-tokenizers: ${preTokenizerNames().join(', ')}.`,
       details: { pre, supported: preTokenizerNames() },
@@ -187,7 +237,10 @@ function readSpecial(
 ): SpecialIds {
   const special: SpecialIds = {};
   if (kind === 'sentencepiece') Object.assign(special, { bos: 1, eos: 2, unknown: 0 });
-  else if (model === 'gpt2') Object.assign(special, { bos: 11, eos: 11 });
+  else if (kind === 'wordpiece') {
+    Object.assign(special, { bos: 101, unknown: 100, separator: 102, padding: 0, mask: 103 });
+  } else if (kind === 'unigram') Object.assign(special, { eos: 1, unknown: 2, padding: 0 });
+  else if (model === 'gpt2' || model === 'whitespace') Object.assign(special, { bos: 11, eos: 11 });
   if (preTokenizer?.noBos) delete special.bos;
   for (const [name, key] of specialTokenKeys) {
     if ((special[name] ?? 0) >= count) delete special[name];
@@ -298,7 +351,6 @@ export function isHidden(vocabulary: Vocabulary, id: number): boolean {
   return ((vocabulary.attributes[id] ?? 0) & HIDDEN) !== 0;
 }
 
-const encoder = new TextEncoder();
 const none = new Uint8Array(0);
 
 /** The bytes that a token stands for in a text, special or not. */
@@ -306,9 +358,9 @@ export function pieceBytes(vocabulary: Vocabulary, id: number): Uint8Array {
   const text = vocabulary.texts[id];
   if (text === undefined) return none;
   const attribute = vocabulary.attributes[id] as number;
-  if ((attribute & (HIDDEN | Attribute.USER_DEFINED)) !== 0) return encoder.encode(text);
+  if ((attribute & (HIDDEN | Attribute.USER_DEFINED)) !== 0) return bytesOfText(text);
   if ((attribute & Attribute.NORMAL) !== 0) {
-    if (vocabulary.escapeSpaces) return encoder.encode(text.replaceAll('\u2581', ' '));
+    if (vocabulary.escapeSpaces) return bytesOfText(text.replaceAll('\u2581', ' '));
     return unspell(text);
   }
   if ((attribute & Attribute.BYTE) !== 0) {
@@ -335,7 +387,7 @@ function unspellForeign(text: string): Uint8Array {
   for (const char of text) {
     const byte = charToByte(char.codePointAt(0) ?? 0);
     if (byte >= 0) parts.push(Buffer.from([byte]));
-    else parts.push(Buffer.from(`[UNK_BYTE_0x${Buffer.from(char).toString('hex')}${text}]`));
+    else parts.push(bytesOfText(`[UNK_BYTE_0x${Buffer.from(char).toString('hex')}${text}]`));
   }
   return Buffer.concat(parts);
 }

@@ -1,7 +1,10 @@
 /** The public API on the default model: what a text is, and that nothing around it changes it. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { writeGguf } from '../../src/gguf/writer.js';
 import { loadModel, type Model, type StreamEvent } from '../../src/index.js';
+import { randomModel } from '../../src/synthetic/random-model.js';
+import { temporaryFile } from '../support/tiny-model.js';
 
 const prompt = 'export function parse(text: string): ';
 const greedy = { temperature: 0, maxTokens: 12 } as const;
@@ -227,3 +230,29 @@ function noEnd(model: Model): Record<number, number> {
   const ends = model.tokenizer.vocabulary.endOfGeneration;
   return Object.fromEntries([...ends].map((id) => [id, Number.NEGATIVE_INFINITY]));
 }
+
+describe('a text that continues a prompt, with SentencePiece', () => {
+  const path = temporaryFile('sentencepiece.gguf');
+  before(() => writeGguf(path, randomModel({ architecture: 'llama', layers: 1 })));
+
+  it('keeps the space before its first word, which stop strings see', async () => {
+    await using model = await loadModel(path, { threads: 1 });
+    const { tokenizer } = model;
+    const word = tokenizer.tokenId('▁w40') as number;
+    const options = { temperature: 0, maxTokens: 2, logitBias: { [word]: 1000 } };
+    const { text } = await model.generate('ab', options);
+    assert.equal(text, ' w40 w40');
+    const stopped = await model.generate('ab', { ...options, stop: ' w' });
+    assert.equal(stopped.finishReason, 'stop');
+    assert.equal(stopped.text, '');
+  });
+
+  it('begins with one BOS, whether the prompt has it or not', async () => {
+    await using model = await loadModel(path, { threads: 1 });
+    const greedy = { temperature: 0, maxTokens: 2 };
+    const plain = await model.generate('a b', greedy);
+    const named = await model.generate('<s>a b', greedy);
+    assert.equal(named.promptTokens, plain.promptTokens);
+    assert.deepEqual(named.tokens, plain.tokens);
+  });
+});

@@ -9,6 +9,7 @@ import { readFile } from 'node:fs/promises';
 import { PacelineError } from '../../src/base/errors.js';
 import { type GgufFile, readGgufFrom } from '../../src/gguf/reader.js';
 import { type ByteSource, memorySource } from '../../src/gguf/source.js';
+import { bytesOfText } from '../../src/gguf/text.js';
 import { type GgufMetadataEntry, GgufValueType } from '../../src/gguf/types.js';
 import { ggufValue } from '../../src/gguf/values.js';
 import { encodeGguf } from '../../src/gguf/writer.js';
@@ -154,7 +155,7 @@ function compareWithGgml(file: GgufFile, bytes: Uint8Array): boolean {
   assert.deepEqual(
     theirs.entries.map(({ key, type, itemType, value }) => [key, type, itemType, summary(value)]),
     [...file.metadata].map(([key, entry]) => [
-      key,
+      asDecoded(key),
       entry.type,
       entry.type === GgufValueType.ARRAY ? entry.itemType : undefined,
       summary(comparable(entry)),
@@ -169,7 +170,7 @@ function compareWithGgml(file: GgufFile, bytes: Uint8Array): boolean {
       bytes: size,
     })),
     [...file.tensors.values()].map(({ name, type, shape, offset, bytes: size }) => ({
-      name,
+      name: asDecoded(name),
       type,
       shape: [0, 1, 2, 3].map((axis) => shape[axis] ?? 1),
       offset,
@@ -187,7 +188,12 @@ function comparable(entry: GgufMetadataEntry): unknown {
 /** C strings end at a NUL, 64-bit integers come as numbers or bigints. */
 function summary(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(summary);
-  return typeof value === 'string' ? value.split('\0')[0] : String(value);
+  return typeof value === 'string' ? asDecoded(value.split('\0')[0] ?? '') : String(value);
+}
+
+/** As the FFI decodes the bytes: foreign ones become U+FFFD. */
+function asDecoded(text: string): string {
+  return bytesOfText(text).toString('utf8');
 }
 
 async function makeBases(): Promise<Base[]> {

@@ -1,55 +1,25 @@
 /** Files that cannot be a model are refused with an error that says what is wrong. */
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import { type ErrorCode, PacelineError } from '../../src/base/errors.js';
 import type { Progress } from '../../src/base/progress.js';
 import { Backend } from '../../src/ggml/backend.js';
 import { GgmlType } from '../../src/ggml/types.js';
 import { ggmlLayout } from '../../src/ggml/weight.js';
-import { readGgufFrom } from '../../src/gguf/reader.js';
-import { memorySource } from '../../src/gguf/source.js';
-import { encodeGguf, type GgufContent } from '../../src/gguf/writer.js';
-import { estimateMemory, type LoadModelOptions, loadLanguageModel } from '../../src/models/load.js';
+import { type GgufMetadataEntry, GgufValueType } from '../../src/gguf/types.js';
+import { estimateMemory, loadLanguageModel } from '../../src/models/load.js';
 import { supportedArchitectures } from '../../src/models/registry.js';
-import { text, u32 } from '../../src/synthetic/entries.js';
+import { f32, text, u32 } from '../../src/synthetic/entries.js';
 import {
   type RandomModelOptions,
   type RandomTensor,
   randomModel,
 } from '../../src/synthetic/random-model.js';
+import { loader, open, refused, small } from './support.js';
 
 const backend = new Backend({ threads: 1 });
 after(() => backend.dispose());
 
-const small = {
-  architecture: 'qwen3',
-  layers: 2,
-  embedding: 32,
-  heads: 2,
-  kvHeads: 1,
-  headDim: 16,
-  inner: 48,
-} as const satisfies RandomModelOptions;
-
-async function open(content: GgufContent) {
-  const bytes = await encodeGguf(content);
-  return readGgufFrom('random.gguf', async () => memorySource(bytes, 'random.gguf'));
-}
-
-async function load(options: Partial<RandomModelOptions>, more: Partial<LoadModelOptions> = {}) {
-  const file = await open(randomModel({ ...small, ...options }));
-  return loadLanguageModel(file, { backend, ...more });
-}
-
-function refused(code: ErrorCode, ...patterns: readonly RegExp[]) {
-  return (error: unknown) => {
-    assert.ok(PacelineError.is(error), String(error));
-    assert.equal(error.code, code, error.message);
-    const said = `${error.message} ${error.hint ?? ''}`;
-    for (const pattern of patterns) assert.match(said, pattern);
-    return true;
-  };
-}
+const load = loader(backend);
 
 const changing = (name: string, change: (tensor: RandomTensor) => RandomTensor | undefined) => ({
   change: (tensor: RandomTensor) => (tensor.name === name ? change(tensor) : tensor),
@@ -171,18 +141,96 @@ describe('loading refuses', () => {
     );
   });
 
-  for (const [key, entry] of Object.entries({
-    'attention.head_count_kv': u32(3),
-    'attention.head_count': u32(0),
-    block_count: u32(100_000),
-    'rope.dimension_count': u32(7),
-    'rope.scaling.type': text('magic'),
-  })) {
-    it(`a senseless ${key}`, async () => {
+  const bad: readonly (readonly [
+    key: string,
+    entry: GgufMetadataEntry,
+    RandomModelOptions['architecture']?,
+  ])[] = [
+    ['attention.head_count_kv', u32(3)],
+    ['attention.head_count', u32(0)],
+    ['block_count', u32(100_000)],
+    ['block_count', u32(0)],
+    ['rope.dimension_count', u32(7)],
+    ['rope.scaling.type', text('magic')],
+    ...[0, -1, Number.NaN, Number.POSITIVE_INFINITY].flatMap((value) => [
+      ['rope.freq_base', f32(value)] as const,
+      ['attention.layer_norm_rms_epsilon', f32(value)] as const,
+      ['rope.scaling.attn_factor', f32(value)] as const,
+      ['rope.freq_base_swa', f32(value), 'gemma3'] as const,
+    ]),
+    ['attention.layer_norm_rms_epsilon', f32(1e-46)],
+    ['attention.layer_norm_rms_epsilon', f32(2)],
+    ...[-1, Number.NaN, 1e-30].map((value) => ['rope.scaling.factor', f32(value)] as const),
+    ['rope.scale_linear', f32(-2)],
+    ['final_logit_softcapping', f32(-30), 'gemma3'],
+    ['final_logit_softcapping', f32(Number.NaN), 'gemma3'],
+    ['expert_used_count', u32(9), 'qwen3moe'],
+    ['expert_used_count', u32(0), 'qwen3moe'],
+    ['expert_used_count', u32(9), 'olmoe'],
+    ['expert_count', u32(0), 'olmoe'],
+    ['context_length', u32(0)],
+    ['feed_forward_length', u32(0)],
+    ['nextn_predict_layers', u32(2)],
+  ];
+  for (const [key, entry, architecture = 'qwen3'] of bad) {
+    it(`a senseless ${key} of ${architecture}: ${entry.value}`, async () => {
       const pattern = new RegExp(key.replaceAll('.', '\\.'));
-      await assert.rejects(load({ metadata: { [key]: entry } }), refused('broken-file', pattern));
+      const options = {
+        architecture,
+        metadata: { [key]: entry },
+        ...(architecture === 'olmoe' ? { kvHeads: 2 } : {}),
+      };
+      await assert.rejects(load(options), refused('broken-file', pattern));
     });
   }
+
+  it('more experts used than there are in a llama', async () => {
+    const options = { architecture: 'llama', experts: [4, 5] } as const;
+    await assert.rejects(load(options), refused('broken-file', /expert_used_count is 5.*4/));
+  });
+
+  it('heads that do not divide the width, when nothing else says how wide they are', async () => {
+    const content = randomModel({ ...small, heads: 3, kvHeads: 3 });
+    const metadata = new Map(content.metadata);
+    metadata.delete('qwen3.attention.key_length');
+    metadata.delete('qwen3.attention.value_length');
+    const file = await open({ ...content, metadata });
+    await assert.rejects(
+      loadLanguageModel(file, { backend }),
+      refused('broken-file', /head_count is 3.*32/),
+    );
+  });
+
+  it('a model that looks ahead', async () => {
+    const causal = { type: GgufValueType.BOOL, value: false } as const;
+    await assert.rejects(
+      load({ metadata: { 'attention.causal': causal } }),
+      refused('unsupported-architecture', /attention\.causal/, /embeddings/),
+    );
+  });
+});
+
+describe('LongRoPE', () => {
+  const options = {
+    architecture: 'llama',
+    ropeFactors: 'long and short',
+    metadata: {
+      'rope.scaling.type': text('longrope'),
+      'rope.scaling.original_context_length': u32(64),
+    },
+  } as const;
+
+  it('says which factors the context chose, and that others change the text', async () => {
+    const long = await load(options, { contextLength: 65 });
+    assert.match(long.warnings.join(), /context of 65.*long factors.*64 or less/);
+    long.dispose();
+    const short = await load(options, { contextLength: 64 });
+    assert.match(short.warnings.join(), /context of 64.*short factors.*more than 64/);
+    short.dispose();
+    const plain = await load({});
+    assert.deepEqual(plain.warnings, []);
+    plain.dispose();
+  });
 });
 
 describe('the estimate of memory', () => {

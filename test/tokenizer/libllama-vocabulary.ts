@@ -95,7 +95,8 @@ export class OracleVocabulary implements Disposable {
   encode(text: string, addSpecial: boolean, parseSpecial: boolean): number[] {
     const bytes = Buffer.from(text, 'utf8');
     const input = bytes.length > 0 ? bytes : Buffer.alloc(1);
-    const ids = new Int32Array(bytes.length + 8);
+    // WordPiece may write U+2581 before each character.
+    const ids = new Int32Array(2 * bytes.length + 8);
     const count = this.#llama.tokenize(
       ...[this.#vocab, input, bytes.length, ids, ids.length, addSpecial, parseSpecial],
     ) as number;

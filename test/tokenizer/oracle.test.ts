@@ -13,6 +13,13 @@ import { wellFormed } from '../../src/tokenizer/unicode.js';
 import { vocabularyFile, vocabularyNames } from '../support/vocabularies.js';
 import { OracleVocabulary } from './libllama-vocabulary.js';
 import { randomNumbers, randomText } from './random-text.js';
+import {
+  characterMap,
+  plainBpeEntries,
+  unigramEntries,
+  wordPieceEntries,
+  writeVocabulary,
+} from './random-vocabulary.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'paceline-tokenizer-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -152,4 +159,81 @@ describe('settings of SentencePiece', () => {
       tokenizer.encode('a<|user|>b', { parseSpecial: true }),
     );
   });
+});
+
+describe('merge lists over characters', () => {
+  const lowercase = { 'normalizer.lowercase': { type: GgufValueType.BOOL, value: true } } as const;
+  const variants: readonly (readonly [string, string, Record<string, GgufMetadataEntry>?])[] = [
+    ['gemma4', 'gemma4'],
+    ['gpt2', 'gemma4'],
+    ['gpt2', 'sarvam-moe'],
+    ['whitespace', 'whitespace'],
+    ['whitespace', 'whitespace', lowercase],
+  ];
+  for (const [index, [model, pre, changes]] of variants.entries()) {
+    test(`${model}, ${pre}${changes ? ', small letters' : ''}`, async () => {
+      const path = join(folder, `plain ${index}.gguf`);
+      await writeVocabulary(path, plainBpeEntries(randomNumbers(index), model, pre, changes));
+      await compare(path, 200, 7);
+    });
+  }
+});
+
+describe('WordPiece', () => {
+  const flag = (value: boolean) => ({ type: GgufValueType.BOOL, value });
+  const variants: Record<string, Record<string, GgufMetadataEntry>> = {
+    'as it comes': {},
+    cased: { 'normalizer.lowercase': flag(false) },
+    'small letters with accents': { 'normalizer.strip_accents': flag(false) },
+    'capitals without accents': {
+      'normalizer.lowercase': flag(false),
+      'normalizer.strip_accents': flag(true),
+    },
+  };
+  for (const [name, changes] of Object.entries(variants)) {
+    test(name, async () => {
+      const path = join(folder, `wordpiece ${name}.gguf`);
+      await writeVocabulary(path, wordPieceEntries(randomNumbers(name.length), changes));
+      await compare(path, 250, 5);
+    });
+  }
+
+  test('every character by itself', async () => {
+    const path = join(folder, 'wordpiece characters.gguf');
+    await writeVocabulary(path, wordPieceEntries(randomNumbers(1)));
+    await using file = await readGguf(path);
+    const tokenizer = createTokenizer(file);
+    using oracle = new OracleVocabulary(path);
+    // Between two words, so that it shows whether it joins, parts, or vanishes.
+    for (let point = 1; point < 0x110000; point += point < 0x600 ? 1 : point < 0x3000 ? 3 : 307) {
+      if (point >= 0xd800 && point <= 0xdfff) continue;
+      compareText(tokenizer, oracle, `a${String.fromCodePoint(point)}b`);
+    }
+  });
+});
+
+describe('unigram models', () => {
+  const flag = (value: boolean) => ({ type: GgufValueType.BOOL, value });
+  const map = characterMap({
+    ...{ '\u3000': ' ', '\t': ' ', '\n': ' ', é: 'e', ﬁ: 'fi', '½': '1/2', Hello: 'hullo' },
+    ...{ 'e\u0301': 'é', '🦙': 'llama', '\u200b': '', ㄱ: '가', He: 'Q', '...': '…', Ω: 'Ω' },
+  });
+  const variants: Record<string, Record<string, GgufMetadataEntry>> = {
+    'as it comes': {},
+    'no space prefix': { add_space_prefix: flag(false) },
+    'spaces merged': { remove_extra_whitespaces: flag(true) },
+    'with a map of characters': { precompiled_charsmap: map },
+    'with all, as in T5': { precompiled_charsmap: map, remove_extra_whitespaces: flag(true) },
+    'BOS too': {
+      add_bos_token: flag(true),
+      bos_token_id: { type: GgufValueType.UINT32, value: 1 },
+    },
+  };
+  for (const [name, changes] of Object.entries(variants)) {
+    test(name, async () => {
+      const path = join(folder, `unigram ${name}.gguf`);
+      await writeVocabulary(path, unigramEntries(randomNumbers(name.length), changes));
+      await compare(path, 200, 6);
+    });
+  }
 });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { PacelineError } from '../../src/base/errors.js';
+import { textOfBytes } from '../../src/gguf/text.js';
 import { StreamingDetokenizer } from '../../src/tokenizer/detokenizer.js';
 import { metadataFromRecord } from '../../src/tokenizer/metadata.js';
 import { createTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.js';
@@ -84,7 +85,56 @@ describe('decoding', () => {
   });
 });
 
+describe('raw prompts', () => {
+  const pieces = ['▁a', '▁', 'a', 'b'];
+  const both = { 'tokenizer.ggml.add_eos_token': true };
+  test('BOS and EOS that the text has are not added again, and a warning says so', () => {
+    const tokenizer = sentencePiece(pieces, both);
+    const expected = tokenizer.encode('a');
+    assert.deepEqual([expected[0], expected.at(-1)], [1, 2]);
+    for (const [text, count] of [
+      ['a', 0],
+      ['<s>a', 1],
+      ['a</s>', 1],
+      ['<s>a</s>', 2],
+    ] as const) {
+      const { tokens, warnings } = tokenizer.encodePrompt(text);
+      assert.deepEqual(tokens, expected, text);
+      assert.equal(warnings.length, count, text);
+    }
+    assert.match(tokenizer.encodePrompt('<s>a').warnings[0] ?? '', /begins with <s>.*once/);
+    assert.deepEqual(tokenizer.encodePrompt('').tokens, [1, 2]);
+    assert.deepEqual(tokenizer.encodePrompt('<s><s>a').tokens, [1, ...expected]);
+  });
+
+  test('a model without BOS gets none', () => {
+    const tokenizer = sentencePiece(pieces, { 'tokenizer.ggml.add_bos_token': false });
+    assert.deepEqual(tokenizer.encodePrompt('a'), { tokens: tokenizer.encode('a'), warnings: [] });
+    assert.equal(tokenizer.encodePrompt('<s>a').tokens[0], 1);
+    assert.deepEqual(tokenizer.encodePrompt('<s>a').warnings, []);
+  });
+});
+
+describe('tokens whose bytes are not UTF-8', () => {
+  test('come back as their bytes, and complete each other', () => {
+    const tokenizer = sentencePiece(['▁', 'a', textOfBytes(Buffer.from([0xc3])), '\udca9▁']);
+    const first = tokenizer.vocabSize - 2;
+    assert.deepEqual([...tokenizer.tokenBytes(first)], [0xc3]);
+    assert.deepEqual([...tokenizer.tokenBytes(first + 1)], [0xa9, 0x20]);
+    assert.equal(tokenizer.decode([first, first + 1]), 'é ');
+    assert.equal(tokenizer.decode(tokenizer.encode('\udca9 a')), '\ufffd a');
+  });
+});
+
 describe('streaming', () => {
+  test('what continues a text keeps its first space', () => {
+    const tokenizer = sentencePiece(['▁the', '▁a', '▁b']);
+    const the = tokenizer.tokenId('▁the') as number;
+    assert.equal(stream(tokenizer, [the, the], tokenizer.encode('a b')).join(''), ' the the');
+    assert.equal(stream(tokenizer, [the, the], [1]).join(''), 'the the');
+    assert.equal(stream(tokenizer, [the, the], []).join(''), 'the the');
+  });
+
   const stream = (tokenizer: Tokenizer, ids: readonly number[], preceding: readonly number[]) => {
     const detokenizer = new StreamingDetokenizer(tokenizer, preceding);
     const parts = ids.map((id) => detokenizer.push(id));
@@ -178,7 +228,11 @@ describe('what cannot be read is refused by name', () => {
     );
 
   test('models and pre-tokenizers', () => {
-    refuse({ 'tokenizer.ggml.model': 't5' }, 'unsupported-tokenizer', /'t5'.*llama, gpt2, gemma4/);
+    refuse(
+      { 'tokenizer.ggml.model': 'rwkv' },
+      'unsupported-tokenizer',
+      /'rwkv'.*llama, gpt2, gemma4, bert, t5/,
+    );
     refuse({ 'tokenizer.ggml.pre': 'mine' }, 'unsupported-tokenizer', /'mine'.*qwen2/);
   });
 
@@ -207,7 +261,7 @@ describe('what cannot be read is refused by name', () => {
       );
       const merges = tokens.flatMap((token) => [`${pick(tokens)} ${token}`, pick(tokens), ' ', '']);
       const record = {
-        'tokenizer.ggml.model': pick(['gpt2', 'llama', 'gemma4']),
+        'tokenizer.ggml.model': pick(['gpt2', 'llama', 'gemma4', 'bert', 't5']),
         'tokenizer.ggml.pre': pick(['gpt-2', 'qwen2', 'llama3', 'default', 'deepseek-v3', 'x']),
         'tokenizer.ggml.tokens': tokens,
         'tokenizer.ggml.merges': merges,
@@ -215,6 +269,14 @@ describe('what cannot be read is refused by name', () => {
         'tokenizer.ggml.token_type': tokens.map(() => Math.floor(random() * 9) - 1),
         'tokenizer.ggml.bos_token_id': pick([0, 1, 2 ** 32 - 1, -1, 0.5]),
         'tokenizer.ggml.eos_token_id': pick([0, 1, 2]),
+        'tokenizer.ggml.unknown_token_id': pick([undefined, 0, 3]),
+        'tokenizer.ggml.seperator_token_id': pick([undefined, 0, 2]),
+        'tokenizer.ggml.remove_extra_whitespaces': random() < 0.5,
+        'tokenizer.ggml.precompiled_charsmap': pick([
+          undefined,
+          Array.from({ length: Math.floor(random() * 40) }, () => Math.floor(random() * 256)),
+          [4, 0, 0, 0, 0, 1, 0, 0, 0x61, 0],
+        ]),
       };
       try {
         const tokenizer = createTokenizer(metadataFromRecord(record));
