@@ -110,6 +110,20 @@ function checkBias(
   return bias;
 }
 
+/**
+ * What a caller gave, with a model's recommendation under it. Who gives a temperature has chosen how to
+ * sample: recommended penalties are then left out, so that temperature 0 is the model's own likeliest
+ * text.
+ */
+export function withRecommended<T extends SamplingInput>(given: T, recommended: SamplingInput): T {
+  const defined = Object.fromEntries(
+    Object.entries(given).filter(([, value]) => value !== undefined),
+  ) as T;
+  const { repetitionPenalty, penaltyWindow, ...rest } = recommended;
+  const penalties = given.temperature === undefined ? { repetitionPenalty, penaltyWindow } : {};
+  return { ...rest, ...penalties, ...defined };
+}
+
 /** A random seed of 48 bits: short enough to be typed again. */
 export function randomSeed(): number {
   const words = crypto.getRandomValues(new Uint16Array(3));

@@ -7,6 +7,7 @@ import { Backend } from '../ggml/backend.js';
 import { positionBytes } from '../ggml/cache-rows.js';
 import { nativeKernels } from '../ggml/native/library.js';
 import { type GgufFile, readGguf } from '../gguf/reader.js';
+import { recommendedSampling } from '../gguf/sampling.js';
 import { rowShapes } from '../models/layer-state.js';
 import { layerStatesOf, loadLanguageModel } from '../models/load.js';
 import { createChatTemplate } from '../tokenizer/chat.js';
@@ -69,12 +70,14 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       window,
       signal,
     });
+    const advice = recommendedSampling(gguf);
     const runtime = new Runtime({
       backend,
       drafters,
       model: language,
       tokenizer,
       chatTemplate,
+      sampling: advice.settings,
       contextLength,
       prefillChunk,
       kvType: cached,
@@ -99,6 +102,8 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       drafters: draftNeeds,
       threads: backend.threads,
       kernels: kernelNames(backend),
+      recommendedSampling: advice.settings,
+      warnings: [...language.warnings, ...advice.warnings],
       hasChatTemplate: chatTemplate.origin === 'model',
       isBaseModel: gguf.optionalString('general.finetune') === 'base',
       loadMs: performance.now() - began,

@@ -8,6 +8,7 @@ import type { SequenceState } from '../cache/state.js';
 import { DraftExperience } from '../decode/draft-record.js';
 import type { Backend } from '../ggml/backend.js';
 import type { GgmlType } from '../ggml/types.js';
+import type { RecommendedSampling } from '../gguf/sampling.js';
 import type { LanguageModel } from '../models/model.js';
 import type { ChatTemplate } from '../tokenizer/chat-template.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
@@ -29,6 +30,8 @@ export interface RuntimeOptions {
   readonly identity: string;
   readonly tokenizer: Tokenizer;
   readonly chatTemplate: ChatTemplate;
+  /** What the model's file recommends. */
+  readonly sampling: RecommendedSampling;
   readonly contextLength: number;
   readonly prefillChunk: number;
   readonly kvType: GgmlType;
@@ -41,6 +44,7 @@ export class Runtime {
   readonly model: LanguageModel;
   readonly tokenizer: Tokenizer;
   readonly chatTemplate: ChatTemplate;
+  readonly sampling: RecommendedSampling;
   readonly prefillChunk: number;
   readonly scheduler: Scheduler;
   readonly runner: PassRunner;
@@ -59,6 +63,7 @@ export class Runtime {
     this.model = model;
     this.tokenizer = options.tokenizer;
     this.chatTemplate = options.chatTemplate;
+    this.sampling = options.sampling;
     this.prefillChunk = options.prefillChunk;
     this.drafterSources = options.drafters;
     this.runner = new PassRunner({ model, backend });

@@ -5,7 +5,7 @@
 import { PacelineError } from '../base/errors.js';
 import { show } from '../base/options.js';
 import { Drafting } from '../decode/drafting.js';
-import { resolveSampling } from '../decode/settings.js';
+import { resolveSampling, withRecommended } from '../decode/settings.js';
 import { Finish } from '../decode/stop.js';
 import { encodeChat } from '../tokenizer/chat.js';
 import { StreamingDetokenizer } from '../tokenizer/detokenizer.js';
@@ -61,8 +61,8 @@ export class Session implements Disposable {
   stream(prompt: Prompt, options: GenerateOptions = {}): AsyncGenerator<StreamEvent, void> {
     return this.#stream(
       () => {
-        const tokens = this.#encode(prompt);
-        return { prompt: tokens, preceding: tokens };
+        const { tokens, warnings } = this.#encode(prompt);
+        return { prompt: tokens, preceding: tokens, warnings };
       },
       () => checkGenerateOptions(options),
     );
@@ -82,6 +82,7 @@ export class Session implements Disposable {
       () => ({
         prompt: this.#encodeChat(messages, checkChatOptions(options)),
         preceding: [],
+        warnings: [],
       }),
       () => checkChatOptions(options),
     );
@@ -154,9 +155,9 @@ export class Session implements Disposable {
     }
   }
 
-  #start({ prompt, preceding }: Encoded, options: GenerateOptions): TextJob {
+  #start({ prompt, preceding, warnings }: Encoded, options: GenerateOptions): TextJob {
     const { tokenizer, model, prefillChunk, draftExperience } = this.#runtime;
-    const settings = resolveSampling(options, {
+    const settings = resolveSampling(withRecommended(options, this.#runtime.sampling), {
       vocabularySize: model.hyperparameters.vocabSize,
     });
     const detokenizer = new StreamingDetokenizer(tokenizer, preceding);
@@ -183,6 +184,7 @@ export class Session implements Disposable {
       draftKind,
       prefillChunk,
       priority: options.priority,
+      warnings,
       spell: (token) => spell(tokenizer, token),
       onProgress: options.onProgress,
       signal: options.signal,
@@ -200,9 +202,13 @@ export class Session implements Disposable {
     });
   }
 
-  #encode(prompt: Prompt): readonly number[] {
+  #encode(prompt: Prompt): Pick<Encoded, 'warnings'> & { readonly tokens: readonly number[] } {
     const { tokenizer, model } = this.#runtime;
-    const tokens = typeof prompt === 'string' ? tokenizer.encodePrompt(prompt).tokens : prompt;
+    const encoded =
+      typeof prompt === 'string'
+        ? tokenizer.encodePrompt(prompt)
+        : { tokens: prompt, warnings: [] };
+    const { tokens } = encoded;
     const { vocabSize } = model.hyperparameters;
     if (!Array.isArray(tokens) && !ArrayBuffer.isView(tokens)) {
       throw new PacelineError(
@@ -223,9 +229,9 @@ export class Session implements Disposable {
         },
       );
     }
-    if (tokens.length > 0) return tokens;
+    if (tokens.length > 0) return encoded;
     const start = tokenizer.bosId ?? tokenizer.eosId;
-    if (start !== undefined) return [start];
+    if (start !== undefined) return { tokens: [start], warnings: [] };
     throw new PacelineError(
       'usage',
       'The prompt is empty, and the model has no token to begin with',
@@ -255,6 +261,8 @@ interface Encoded {
    * answer, which is a text of its own.
    */
   readonly preceding: readonly number[];
+  /** What was unusual about the prompt, in sentences. */
+  readonly warnings: readonly string[];
 }
 
 interface Started {

@@ -39,6 +39,8 @@ export interface TextJobOptions {
   readonly firstTokenMs?: number | undefined;
   /** What tokens stand for, where log-probabilities are reported. */
   readonly spell?: Spell | undefined;
+  /** For the result: what was unusual about the prompt, in sentences. */
+  readonly warnings?: readonly string[] | undefined;
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Sees every row of logits that a token is chosen from, before it is; for checks. */
@@ -292,7 +294,7 @@ export class TextJob implements Job {
   }
 
   #end(reason: FinishReason): void {
-    const { finish, prompt, settings, drafting, draftKind } = this.#options;
+    const { finish, prompt, settings, drafting, draftKind, warnings = [] } = this.#options;
     const rest = finish.flush();
     if (rest !== '') this.#events.push(this.#record.add([{ text: rest }]));
     const { steps, drafted, accepted, ...details } = drafting.statistics();
@@ -301,6 +303,7 @@ export class TextJob implements Job {
       promptTokens: prompt.length,
       cachedTokens: this.#cachedTokens,
       seed: settings.seed,
+      ...(warnings.length > 0 ? { warnings } : {}),
       draft: { kind: draftKind, steps, drafted, accepted, ...details },
     });
     this.#events.push({ type: 'end', generation });

@@ -122,6 +122,8 @@ export interface Generation {
   /** Prompt tokens whose KV rows were already there. */
   readonly cachedTokens: number;
   readonly seed: number;
+  /** What was unusual about the prompt, in sentences; missing when nothing was. */
+  readonly warnings?: readonly string[];
   readonly logprobs?: readonly TokenLogprob[];
   readonly timings: Timings;
   readonly draft: DraftStatistics;
@@ -155,6 +157,15 @@ export interface ChatOptions extends GenerateOptions {
   readonly templateVariables?: Readonly<Record<string, unknown>>;
 }
 
+/** Settings that a model's file may recommend. */
+export type SamplingSetting =
+  | 'temperature'
+  | 'topK'
+  | 'topP'
+  | 'minP'
+  | 'repetitionPenalty'
+  | 'penaltyWindow';
+
 export interface ModelInfo {
   readonly path: string;
   readonly name: string | undefined;
@@ -178,6 +189,10 @@ export interface ModelInfo {
   readonly threads: number;
   /** What computes: `native avx512 + CPU (ggml zen4)`, or ggml's library alone. */
   readonly kernels: string;
+  /** What the model's makers recommend; it is used under what a caller gives. */
+  readonly recommendedSampling: Readonly<Partial<Record<SamplingSetting, number>>>;
+  /** What is unusual about the model as it is loaded, in sentences. */
+  readonly warnings: readonly string[];
   readonly hasChatTemplate: boolean;
   /** Whether the file says that the model continues text (`general.finetune` is `base`). */
   readonly isBaseModel: boolean;

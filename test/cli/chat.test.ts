@@ -23,6 +23,8 @@ const info: ModelInfo = {
   drafters: [],
   threads: 1,
   kernels: 'none',
+  recommendedSampling: {},
+  warnings: [],
   hasChatTemplate: true,
   isBaseModel: false,
   loadMs: 1,

@@ -168,3 +168,23 @@ describe('a result', () => {
     assert.deepEqual([ended.finishReason, ended.stop, ended.tokens], ['stop', end, []]);
   });
 });
+
+describe('what a model’s file recommends', () => {
+  it('is used where the caller says nothing, and less of it where the caller does', async () => {
+    await using model = await loadModel('default', { threads: 1, contextLength: 128 });
+    const { recommendedSampling } = model.info;
+    const { repetitionPenalty = 1, penaltyWindow = 64 } = recommendedSampling;
+    assert.ok(repetitionPenalty > 1, 'the embedded model recommends a penalty');
+    const usual = { maxTokens: 40, seed: 7 } as const;
+    const run = async (options: GenerateOptions) =>
+      (await model.generate('export function ', { ...usual, ...options })).tokens;
+    const plain = await run({});
+    const spelt = { temperature: 0.8, repetitionPenalty, penaltyWindow };
+    assert.deepEqual(plain, await run({ ...recommendedSampling, ...spelt }));
+    // A temperature of one's own leaves penalties out: 0 is the model's own likeliest text.
+    const greedy = await run({ temperature: 0 });
+    assert.deepEqual(greedy, await run({ temperature: 0, repetitionPenalty: 1 }));
+    assert.notDeepEqual(greedy, await run({ temperature: 0, repetitionPenalty }));
+    assert.deepEqual(model.info.warnings, []);
+  });
+});
