@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /** Paceline: a local LLM engine. Everything that other programs import is named here. */
 export { type ErrorCode, PacelineError } from './base/errors.js';
 export { type DeviceReport, listDevices } from './engine/devices.js';

@@ -80,7 +80,7 @@ export class PacelineError extends Error {
 }
 
 /**
- * Throws the `aborted` error if the signal has fired.
+ * @internal Throws the `aborted` error if the signal has fired.
  * @throws {PacelineError} `aborted`, with the signal's reason as cause.
  */
 export function throwIfAborted(signal: AbortSignal | undefined): void {

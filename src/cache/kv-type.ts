@@ -5,12 +5,7 @@
 import { PacelineError } from '../base/errors.js';
 import { type RowShape, rowsFit } from '../ggml/cache-rows.js';
 import { GgmlType } from '../ggml/types.js';
-
-/** `i16`: 16-bit integers with a scale for each head and position. */
-export const kvTypes = ['f16', 'q8_0', 'f32', 'i16'] as const;
-
-/** Element type of the KV cache. */
-export type KvType = (typeof kvTypes)[number];
+import type { KvType } from './kv-names.js';
 
 /** The element type for a name that users give. */
 export function cacheType(name: KvType): GgmlType {

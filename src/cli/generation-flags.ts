@@ -1,6 +1,6 @@
 /** The flags that load a model and shape a text, shared by every command that generates. */
 import { type Command, Option } from 'commander';
-import { kvTypes } from '../cache/kv-type.js';
+import { kvTypes } from '../cache/kv-names.js';
 import { defaultSampling } from '../decode/settings.js';
 import { draftKinds } from '../engine/options.js';
 import type { DraftKind, GenerateOptions, KvType, LoadOptions } from '../engine/types.js';

@@ -1,6 +1,7 @@
 /** What `paceline inspect` prints: a summary of the header, and the memory that contexts need. */
 import { resolve } from 'node:path';
-import { cacheType, type KvType, usualKvType } from '../cache/kv-type.js';
+import type { KvType } from '../cache/kv-names.js';
+import { cacheType, usualKvType } from '../cache/kv-type.js';
 import { type DraftMemory, draftMemory } from '../engine/draft-memory.js';
 import { draftFilesOf } from '../engine/model-path.js';
 import { nativeKernels } from '../ggml/native/library.js';

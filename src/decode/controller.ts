@@ -14,7 +14,7 @@
  *
  * A pure policy: times come in as numbers, tokens as counts. Knows no model and no clock.
  */
-import type { DraftChange, DraftReport, Plan, PlanInput, StepResult } from './controller-types.js';
+import type { Plan, PlanInput, StepResult } from './controller-types.js';
 import type { CostTable } from './costs.js';
 import {
   chanceByConfidence,
@@ -25,6 +25,7 @@ import {
   firstRivalInterval,
   seenPositions,
 } from './draft-record.js';
+import type { DraftChange, DraftReport } from './draft-report.js';
 import type { Proposal } from './drafter.js';
 
 const allowance = 0.02;

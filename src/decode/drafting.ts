@@ -5,8 +5,9 @@
 import { PacelineError } from '../base/errors.js';
 import type { Accepted } from './accept.js';
 import { DraftController } from './controller.js';
-import type { DraftReport, Plan } from './controller-types.js';
+import type { Plan } from './controller-types.js';
 import type { DraftExperience } from './draft-record.js';
+import type { DraftReport } from './draft-report.js';
 import {
   type DraftContext,
   type Drafter,

@@ -21,7 +21,7 @@ export class Model implements AsyncDisposable {
   #idle: Session | undefined;
   #disposed: Promise<void> | undefined;
 
-  /** Use `loadModel`. */
+  /** @internal Use `loadModel`. */
   constructor(runtime: Runtime, info: ModelInfo) {
     this.#runtime = runtime;
     this.info = info;
@@ -31,7 +31,7 @@ export class Model implements AsyncDisposable {
     return this.#runtime.tokenizer;
   }
 
-  /** What everything below the public API works with; for benchmarks and checks. */
+  /** @internal What everything below the public API works with; for benchmarks and checks. */
   get runtime(): Runtime {
     return this.#runtime;
   }

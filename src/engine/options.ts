@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import { PacelineError } from '../base/errors.js';
 import { abortSignal, callback, checkOptions, field, wholeNumber } from '../base/options.js';
-import { kvTypes } from '../cache/kv-type.js';
+import { kvTypes } from '../cache/kv-names.js';
 import { samplingFields } from '../decode/settings.js';
 import type { ChatOptions, GenerateOptions, LoadOptions, OnProgress } from './types.js';
 
@@ -52,19 +52,22 @@ export const chatSchema = generateSchema.extend({
   templateVariables: field(record, 'an object'),
 });
 
+/** Checked options: their signal has all that an `AbortSignal` is used for. */
+export type Checked<T> = Omit<T, 'signal'> & { readonly signal?: AbortSignal | undefined };
+
 /** @throws {PacelineError} `usage`. */
-export function checkLoadOptions(given: unknown): LoadOptions {
-  return checkOptions(loadSchema, given, 'loadModel') as LoadOptions;
+export function checkLoadOptions(given: unknown): Checked<LoadOptions> {
+  return checkOptions(loadSchema, given, 'loadModel') as Checked<LoadOptions>;
 }
 
 /** @throws {PacelineError} `usage`. */
-export function checkGenerateOptions(given: unknown): GenerateOptions {
-  return checkOptions(generateSchema, given, 'generate') as GenerateOptions;
+export function checkGenerateOptions(given: unknown): Checked<GenerateOptions> {
+  return checkOptions(generateSchema, given, 'generate') as Checked<GenerateOptions>;
 }
 
 /** @throws {PacelineError} `usage`. */
-export function checkChatOptions(given: unknown): ChatOptions {
-  return checkOptions(chatSchema, given, 'chat') as ChatOptions;
+export function checkChatOptions(given: unknown): Checked<ChatOptions> {
+  return checkOptions(chatSchema, given, 'chat') as Checked<ChatOptions>;
 }
 
 /** @throws {PacelineError} `usage` unless it is a string that is not empty. */

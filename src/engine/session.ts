@@ -11,7 +11,7 @@ import { encodeChat } from '../tokenizer/chat.js';
 import { StreamingDetokenizer } from '../tokenizer/detokenizer.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { checkMessages } from './messages.js';
-import { checkChatOptions, checkGenerateOptions } from './options.js';
+import { type Checked, checkChatOptions, checkGenerateOptions } from './options.js';
 import type { Runtime } from './runtime.js';
 import type { Text } from './text.js';
 import type { TextJob } from './text-job.js';
@@ -32,7 +32,7 @@ export class Session implements Disposable {
   #job: TextJob | undefined;
   #disposed = false;
 
-  /** Use `Model.createSession`. */
+  /** @internal Use `Model.createSession`. */
   constructor(runtime: Runtime, text: Text) {
     this.#runtime = runtime;
     this.#text = text;
@@ -121,7 +121,7 @@ export class Session implements Disposable {
 
   #stream(
     encode: () => Encoded,
-    options: () => GenerateOptions,
+    options: () => Checked<GenerateOptions>,
   ): AsyncGenerator<StreamEvent, void> {
     const started: Started = { job: undefined };
     const stream = this.#events(encode, options, started);
@@ -132,7 +132,7 @@ export class Session implements Disposable {
 
   async *#events(
     encode: () => Encoded,
-    options: () => GenerateOptions,
+    options: () => Checked<GenerateOptions>,
     started: Started,
   ): AsyncGenerator<StreamEvent, void> {
     this.#check();
@@ -155,7 +155,7 @@ export class Session implements Disposable {
     }
   }
 
-  #start({ prompt, preceding, warnings }: Encoded, options: GenerateOptions): TextJob {
+  #start({ prompt, preceding, warnings }: Encoded, options: Checked<GenerateOptions>): TextJob {
     const { tokenizer, model, prefillChunk, draftExperience } = this.#runtime;
     const settings = resolveSampling(withRecommended(options, this.#runtime.sampling), {
       vocabularySize: model.hyperparameters.vocabSize,
@@ -191,7 +191,7 @@ export class Session implements Disposable {
     });
   }
 
-  #encodeChat(messages: readonly ChatMessage[], options: ChatOptions): readonly number[] {
+  #encodeChat(messages: readonly ChatMessage[], options: Checked<ChatOptions>): readonly number[] {
     const { tokenizer, chatTemplate } = this.#runtime;
     const { tools, thinking, templateVariables } = options;
     checkMessages(messages);

@@ -2,69 +2,100 @@
  * The words of the public API: what a caller passes in and gets back. Types only.
  */
 import type { OnProgress } from '../base/progress.js';
-import type { KvType } from '../cache/kv-type.js';
-import type { DraftReport } from '../decode/controller-types.js';
+import type { KvType } from '../cache/kv-names.js';
+import type { DraftReport } from '../decode/draft-report.js';
 
 export type { OnProgress, Progress } from '../base/progress.js';
-export type { KvType } from '../cache/kv-type.js';
+export type { KvType } from '../cache/kv-names.js';
+
+/**
+ * What is needed of an `AbortSignal`. Declared here, so that these types need neither the DOM's nor
+ * Node's; every real one fits.
+ */
+export interface AbortSignalLike {
+  readonly aborted: boolean;
+  readonly reason?: unknown;
+  addEventListener(
+    type: 'abort',
+    listener: () => void,
+    options?: { readonly once?: boolean },
+  ): void;
+  removeEventListener(type: 'abort', listener: () => void): void;
+}
 
 /** Which drafter may propose tokens; it never changes the text. */
 export type DraftKind = 'auto' | 'none' | 'ngram' | 'mtp' | 'dflash';
 
 export interface LoadOptions {
-  /** Threads that compute; default: the physical cores that this process may use. */
-  readonly threads?: number;
-  /** Longest context of a session in tokens; default: the model's own, at most 8192. */
-  readonly contextLength?: number;
-  /** Default: `i16` where it makes the cache faster (see `usualKvType`), otherwise `f16`. */
-  readonly kvType?: KvType;
-  /** GGUF files of drafters; default: those that come with the embedded model. */
-  readonly draftModels?: readonly string[];
+  /** Threads that compute, 1 or more; default: the physical cores that this process may use. */
+  readonly threads?: number | undefined;
+  /** Longest context of a session in tokens, 1 or more; default: the model's own, at most 8192. */
+  readonly contextLength?: number | undefined;
   /**
-   * Positions that drafters with a cache of their own look back on, which bounds their memory;
-   * default 512. Never changes the text.
+   * Element type of the KV cache; default: `i16` on the avx512 and amx paths where the heads fit,
+   * otherwise `f16`. Decides the bytes of logits.
    */
-  readonly draftWindow?: number;
-  /** Prompt tokens per prefill pass; default 512. Never changes the text. */
-  readonly prefillChunk?: number;
-  /** Texts that are generated at the same time; more of them wait. Default 64. */
-  readonly maxRunning?: number;
-  /** Texts that may wait; one more is refused (`busy`). Default 1024. */
-  readonly maxWaiting?: number;
-  readonly onProgress?: OnProgress;
-  readonly signal?: AbortSignal;
+  readonly kvType?: KvType | undefined;
+  /** GGUF files of drafters; default: those that come with the embedded model. */
+  readonly draftModels?: readonly string[] | undefined;
+  /**
+   * Positions that drafters with a cache of their own look back on, which bounds their memory, 1 or
+   * more; default 512. Never changes the text.
+   */
+  readonly draftWindow?: number | undefined;
+  /** Most prompt tokens of a pass, 1 or more; default 512. Never changes the text. */
+  readonly prefillChunk?: number | undefined;
+  /** Texts that are generated at the same time, 1 or more; more of them wait. Default 64. */
+  readonly maxRunning?: number | undefined;
+  /** Texts that may wait, 1 or more; one more is refused (`busy`). Default 1024. */
+  readonly maxWaiting?: number | undefined;
+  /** Called while the model loads; default: nobody is told. */
+  readonly onProgress?: OnProgress | undefined;
+  /** Ends the loading with the error `aborted`; default: none. */
+  readonly signal?: AbortSignalLike | undefined;
 }
 
-/** Settings of one generation; every one has a default (see `src/decode/settings.ts`). */
+/** Settings of one generation; what a model's file recommends comes before these defaults. */
 export interface GenerateOptions {
-  /** Most tokens to generate; default: until the model ends or the context is full. */
-  readonly maxTokens?: number;
-  /** 0 is greedy. */
-  readonly temperature?: number;
-  readonly topK?: number;
-  readonly topP?: number;
-  readonly minP?: number;
-  readonly repetitionPenalty?: number;
-  readonly presencePenalty?: number;
-  readonly frequencyPenalty?: number;
-  /** How many of the last tokens the penalties look at. */
-  readonly penaltyWindow?: number;
-  /** Added to the logits, by token id. */
-  readonly logitBias?: Readonly<Record<number, number>>;
-  /** Same seed, same text; default: a fresh random one, reported in the result. */
-  readonly seed?: number;
-  /** Generation ends before the first of these strings; they are not part of the text. */
-  readonly stop?: string | readonly string[];
-  /** How many alternatives to report for each token; 0 (default) reports none. */
-  readonly logprobs?: number;
-  readonly draft?: DraftKind;
-  /** Most tokens drafted at once. */
-  readonly draftMax?: number;
+  /** Most tokens to generate, 0 or more; default: until the model ends or the context is full. */
+  readonly maxTokens?: number | undefined;
+  /** Divides the logits, 0 or more; 0 is greedy; default 0.8. */
+  readonly temperature?: number | undefined;
+  /** Sample from the k likeliest tokens; 0 is off; default 40. */
+  readonly topK?: number | undefined;
+  /** Sample from the likeliest tokens that reach this probability, 0 to 1; 1 is off; default 0.95. */
+  readonly topP?: number | undefined;
+  /** Drop tokens below this share of the likeliest one, 0 to 1; 0 is off; default 0.05. */
+  readonly minP?: number | undefined;
+  /** Makes tokens of the window less likely, above 0; 1 is off; default 1. */
+  readonly repetitionPenalty?: number | undefined;
+  /** Subtracted from the logits of tokens in the window; 0 is off; default 0. */
+  readonly presencePenalty?: number | undefined;
+  /** The same, times how often they occur; 0 is off; default 0. */
+  readonly frequencyPenalty?: number | undefined;
+  /** How many of the last tokens the penalties look at; -1 is all, 0 none; default 64. */
+  readonly penaltyWindow?: number | undefined;
+  /** Added to the logits, by token id; -Infinity bans a token; default: none. */
+  readonly logitBias?: Readonly<Record<number, number>> | ReadonlyMap<number, number> | undefined;
+  /**
+   * Same seed, same text: a whole number from 0 to 2^53 - 1, or -1 for a random one; default: a
+   * random one. The result reports it.
+   */
+  readonly seed?: number | undefined;
+  /** Generation ends before the first of these strings; they are not part of the text. Default: none. */
+  readonly stop?: string | readonly string[] | undefined;
+  /** How many alternatives to report for each token, 0 to 100; default 0, which reports none. */
+  readonly logprobs?: number | undefined;
+  /** Default `auto`: measures what pays. Never changes the text. */
+  readonly draft?: DraftKind | undefined;
+  /** Most tokens drafted at once, 1 or more; default: the drafter's own limit. */
+  readonly draftMax?: number | undefined;
   /** Texts with more are served first where not all can be at once; default 0. */
-  readonly priority?: number;
-  readonly signal?: AbortSignal;
-  /** Progress of the prefill. */
-  readonly onProgress?: OnProgress;
+  readonly priority?: number | undefined;
+  /** Ends the text, with what there is and the reason `abort`; default: none. */
+  readonly signal?: AbortSignalLike | undefined;
+  /** Called with the progress of the prefill; default: nobody is told. */
+  readonly onProgress?: OnProgress | undefined;
 }
 
 /** A token with its probability, and what it stands for. */
@@ -149,12 +180,12 @@ export interface ChatMessage {
 }
 
 export interface ChatOptions extends GenerateOptions {
-  /** JSON schemas of the tools that the template may offer to the model. */
-  readonly tools?: readonly Readonly<Record<string, unknown>>[];
-  /** For templates that know it: whether the model may think first. */
-  readonly thinking?: boolean;
-  /** Further variables for the chat template. */
-  readonly templateVariables?: Readonly<Record<string, unknown>>;
+  /** JSON schemas of the tools that the template may offer to the model; default: none. */
+  readonly tools?: readonly Readonly<Record<string, unknown>>[] | undefined;
+  /** For templates that know it: whether the model may think first; default: the template's own. */
+  readonly thinking?: boolean | undefined;
+  /** Further variables for the chat template; default: none. */
+  readonly templateVariables?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** Settings that a model's file may recommend. */

@@ -34,7 +34,7 @@ export interface PromptTokens {
   readonly warnings: readonly string[];
 }
 
-/** Builds the tokenizer of a model file. @throws {PacelineError} `unsupported-tokenizer`, `broken-file` */
+/** @internal Builds the tokenizer of a model file. @throws {PacelineError} `unsupported-tokenizer`, `broken-file` */
 export function createTokenizer(metadata: TokenizerMetadata): Tokenizer {
   return new Tokenizer(readVocabulary(metadata));
 }
@@ -45,7 +45,12 @@ export class Tokenizer {
   private readonly pieces: (Uint8Array | undefined)[];
   private readonly specials: ReadonlySet<number>;
 
-  constructor(readonly vocabulary: Vocabulary) {
+  /** @internal */
+  readonly vocabulary: Vocabulary;
+
+  /** @internal Use `createTokenizer`; a loaded model has one. */
+  constructor(vocabulary: Vocabulary) {
+    this.vocabulary = vocabulary;
     this.encoder = createEncoder(vocabulary);
     this.pieces = new Array(vocabulary.texts.length);
     this.specials = new Set(vocabulary.specialIds);
@@ -155,7 +160,7 @@ export class Tokenizer {
   }
 
   /**
-   * Appends the tokens of a text, without BOS and EOS.
+   * @internal Appends the tokens of a text, without BOS and EOS.
    * @param rewrite applied to each part between special tokens, which are not looked for again
    */
   appendText(
@@ -177,7 +182,7 @@ export class Tokenizer {
     }
   }
 
-  /** Where special tokens, control tokens too, stand in a well-formed text, and what is between. */
+  /** @internal Where special tokens, control tokens too, stand in a well-formed text, and what is between. */
   findSpecial(text: string): Fragment[] {
     return this.finder(true).split(text);
   }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { PacelineError } from '../../src/base/errors.js';
-import { cacheType, chooseKvType, kvTypes, usualKvType } from '../../src/cache/kv-type.js';
+import { kvTypes } from '../../src/cache/kv-names.js';
+import { cacheType, chooseKvType, usualKvType } from '../../src/cache/kv-type.js';
 import { typeName } from '../../src/ggml/types.js';
 
 /** A layer with heads of this length. */

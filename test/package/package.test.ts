@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { lstatSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { before, test } from 'node:test';
 import { repository } from '../support/repository.js';
@@ -140,20 +140,68 @@ await model.generate('x', { maxTokens: 'many' });
 console.log(PacelineError.name);
 `,
   );
-  const options = {
-    compilerOptions: {
-      target: 'ES2023',
-      lib: ['ES2023', 'ESNext.Disposable'],
-      module: 'NodeNext',
-      strict: true,
-      noEmit: true,
-      skipLibCheck: false,
-      types: ['node'],
-      typeRoots: [join(repository, 'node_modules', '@types')],
-    },
-    files: ['use.ts'],
+  // Without Node's types, without the DOM's, with everything checked that is declared.
+  const strictest = {
+    target: 'ES2022',
+    lib: ['ES2022'],
+    types: [],
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noEmit: true,
+    skipLibCheck: false,
   };
-  writeFileSync(join(project, 'tsconfig.json'), JSON.stringify(options));
-  const compiler = join(repository, 'node_modules', 'typescript', 'bin', 'tsc');
-  await run(process.execPath, [compiler, '-p', 'tsconfig.json'], project);
+  const program = join(project, 'use.ts');
+  const declared = `declare const console: { log(...data: unknown[]): void };\n`;
+  writeFileSync(program, declared + readFileSync(program, 'utf8'));
+  for (const [compiler, resolutions] of [
+    ['typescript', [{ module: 'NodeNext' }, { module: 'ESNext', moduleResolution: 'bundler' }]],
+    [
+      'typescript-oldest',
+      [
+        { module: 'NodeNext' },
+        { module: 'ESNext', moduleResolution: 'bundler' },
+        { module: 'ESNext', moduleResolution: 'node10' },
+      ],
+    ],
+  ] as const) {
+    for (const resolution of resolutions) {
+      const options = { compilerOptions: { ...strictest, ...resolution }, files: ['use.ts'] };
+      writeFileSync(join(project, 'tsconfig.json'), JSON.stringify(options));
+      const tsc = join(repository, 'node_modules', compiler, 'bin', 'tsc');
+      await run(process.execPath, [tsc, '-p', 'tsconfig.json'], project);
+    }
+  }
+});
+
+test('only public types are reachable from its declarations', () => {
+  const reached = new Set<string>();
+  const follow = (path: string): void => {
+    if (reached.has(path)) return;
+    reached.add(path);
+    for (const [, specifier = ''] of readFileSync(path, 'utf8').matchAll(
+      /from ['"]([^'"]+)['"]/g,
+    )) {
+      assert.match(specifier, /^\./, `${path} needs the types of ${specifier}`);
+      follow(join(dirname(path), specifier.replace(/\.js$/, '.d.ts')));
+    }
+  };
+  const root = join(installed, 'dist', 'src');
+  follow(join(root, 'index.d.ts'));
+  const inside = [...reached].map((path) => path.slice(root.length + 1).replace(/\/.*/, ''));
+  // Nothing of how models compute.
+  assert.deepEqual(
+    inside.filter((folder) => ['models', 'constraint', 'template'].includes(folder)),
+    [],
+  );
+});
+
+test('CommonJS programs can require it', async () => {
+  const program = `const { loadModel } = require('paceline');
+loadModel('default').then(async (model) => {
+  console.log((await model.generate('a', { maxTokens: 1 })).promptTokens);
+  await model.dispose();
+});
+`;
+  writeFileSync(join(project, 'use.cjs'), program);
+  assert.match(await run(process.execPath, ['use.cjs'], project), /^[1-9]/);
 });
