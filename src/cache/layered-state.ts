@@ -22,10 +22,17 @@ export interface LayeredStateOptions {
   readonly type: GgmlType;
   /** Names the weights and whatever else decides the bytes of a row; part of the fingerprint. */
   readonly identity: string;
+  /**
+   * Asked before rows are first written, which is when the system has to find memory for them; throws
+   * to refuse so many bytes. Default: nobody is asked.
+   */
+  readonly admit?: ((bytes: number) => void) | undefined;
 }
 
 /** Positions of a saved block. */
 const blockLength = 64;
+/** Positions that memory is asked for at a time. */
+const admittedAtOnce = 256;
 /** Counts changes of how bytes lie in blocks. */
 const layoutVersion = 1;
 
@@ -39,6 +46,8 @@ export class LayeredState implements SequenceState {
   readonly #places: readonly (number | undefined)[];
   #length = 0;
   #provisional: number | undefined;
+  /** Positions whose memory was admitted. */
+  #admitted = 0;
   #fingerprint: string | undefined;
   #pending: Promise<void> | undefined;
 
@@ -83,6 +92,7 @@ export class LayeredState implements SequenceState {
     if (this.#length + rows > this.capacity) {
       throw contextOverflow(this.#length + rows, this.capacity);
     }
+    this.#admit(this.#length + rows);
     this.#provisional = rows;
   }
 
@@ -110,6 +120,7 @@ export class LayeredState implements SequenceState {
 
   fork(): LayeredState {
     const copy = new LayeredState(this.#options);
+    copy.#admit(this.#length);
     const ready = (this.#pending ?? Promise.resolve()).then(() =>
       copy.#memory.copyFrom(this.#memory, length),
     );
@@ -157,6 +168,7 @@ export class LayeredState implements SequenceState {
       });
     }
     if (length > this.capacity) throw contextOverflow(length, this.capacity);
+    this.#admit(length);
     this.#length = length;
   }
 
@@ -168,6 +180,15 @@ export class LayeredState implements SequenceState {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  /** Asks for the memory of positions that were never written. */
+  #admit(positions: number): void {
+    if (positions <= this.#admitted) return;
+    const end = Math.ceil(positions / admittedAtOnce) * admittedAtOnce;
+    const most = Math.min(end, this.capacity);
+    this.#options.admit?.(this.#memory.bytesOf(this.#admitted, most));
+    this.#admitted = most;
   }
 
   #block(index: number): [from: number, end: number] {

@@ -7,6 +7,7 @@ import { LayeredState } from '../cache/layered-state.js';
 import type { SequenceState } from '../cache/state.js';
 import { DraftExperience } from '../decode/draft-record.js';
 import type { Backend } from '../ggml/backend.js';
+import { hostMemory } from '../ggml/host.js';
 import type { GgmlType } from '../ggml/types.js';
 import type { RecommendedSampling } from '../gguf/sampling.js';
 import type { LanguageModel } from '../models/model.js';
@@ -37,6 +38,25 @@ export interface RuntimeOptions {
   readonly kvType: GgmlType;
   readonly mostRunning?: number | undefined;
   readonly mostWaiting?: number | undefined;
+}
+
+/** Memory that is left to everybody else. */
+const margin = 64 * 2 ** 20;
+
+/** @throws {PacelineError} `memory` where the system would have to take it from others. */
+function admitMemory(bytes: number): void {
+  const { available } = hostMemory();
+  if (bytes + margin <= available) return;
+  const mebibytes = (count: number) => Math.ceil(count / 2 ** 20);
+  const problem = `A text needs ${mebibytes(bytes)} MiB more for its context`;
+  throw new PacelineError(
+    'memory',
+    `${problem}, but only ${mebibytes(available)} MiB are available`,
+    {
+      hint: 'Dispose of sessions that are no longer needed, or generate fewer texts at once.',
+      details: { bytes, available },
+    },
+  );
 }
 
 export class Runtime {
@@ -85,6 +105,7 @@ export class Runtime {
       capacity: contextLength,
       type: kvType,
       identity,
+      admit: admitMemory,
     });
   }
 

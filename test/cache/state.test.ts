@@ -1,6 +1,7 @@
 /** Every kind of state against the one conformance suite. */
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
+import { PacelineError } from '../../src/base/errors.js';
 import { LayeredState } from '../../src/cache/layered-state.js';
 import type { SequenceState } from '../../src/cache/state.js';
 import { readTensorBytes, writeTensor } from '../../src/ggml/allocation.js';
@@ -97,6 +98,33 @@ describe('state of rows', () => {
     assert.throws(() => new LayeredState({ ...options, layers: [recurrent] }), {
       code: 'unsupported-architecture',
     });
+  });
+
+  it('asks for memory as it grows, and stays as it was when that is refused', () => {
+    const asked: number[] = [];
+    let left = Number.POSITIVE_INFINITY;
+    const admit = (bytes: number) => {
+      if (bytes > left) throw new PacelineError('memory', 'no more');
+      asked.push(bytes);
+    };
+    const options = { backend, layers, capacity: 600, type: GgmlType.F16, identity: '', admit };
+    using state = new LayeredState(options);
+    const pass = (rows: number) => {
+      state.begin(rows);
+      state.commit(rows);
+    };
+    pass(1);
+    pass(200);
+    assert.equal(asked.length, 1);
+    pass(100);
+    assert.deepEqual(asked, [asked[0], asked[0]]);
+    left = 0;
+    assert.throws(() => state.begin(290), { code: 'memory' });
+    assert.equal(state.length, 301);
+    pass(200);
+    state.truncate(0);
+    // What was written once is there already.
+    pass(500);
   });
 
   it('has a fingerprint that tells element types and layouts apart', () => {
