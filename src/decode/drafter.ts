@@ -87,6 +87,8 @@ export interface Drafter {
   readonly length: number;
   /** Memory held, in bytes. */
   readonly bytes: number;
+  /** How many of the last observed tokens came with the rows it needs; for those that need some. */
+  readonly knownRows?: number;
   /**
    * Takes note of tokens. Synchronous and cheap.
    * @throws {PacelineError} `internal` when `position` is not `length`, or rows have a wrong width.

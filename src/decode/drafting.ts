@@ -38,6 +38,9 @@ export interface PassNeighbours {
   readonly otherTokens?: number | undefined;
 }
 
+/** Rows of a text's end that pay for being computed again. */
+const refillRows = 48;
+
 /** The name under which tokens that a constraint leaves no choice for are counted as drafts. */
 export const forcedDrafts = 'constraint';
 
@@ -180,6 +183,23 @@ export class Drafting {
       if (position === length) continue;
       drafter.observe({ position, tokens: Array.from(tokens).slice(position, length) });
     }
+  }
+
+  /**
+   * How many of the last `length` tokens are worth computing again before `coming` others, since a
+   * drafter was not there when they were: without their rows it guesses badly for as long as it looks
+   * back.
+   */
+  missing(length: number, coming: number): number {
+    const gaps = this.#drafters.map(({ needs, knownRows, length: seen }) => {
+      if (knownRows === undefined) return 0;
+      const most = Math.min(needs.hiddenRows ?? needs.window ?? refillRows, refillRows);
+      const worth = Math.max(0, Math.min(most - coming, length));
+      // What it has seen of a longer text does not count.
+      const known = Math.max(0, Math.min(knownRows - Math.max(0, seen - length), length));
+      return seen < length || known < worth / 2 ? worth : 0;
+    });
+    return Math.max(0, ...gaps);
   }
 
   reset(): void {

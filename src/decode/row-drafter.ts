@@ -44,6 +44,10 @@ export abstract class RowDrafter {
     return this.rows.end;
   }
 
+  get knownRows(): number {
+    return this.rows.end - this.rows.first;
+  }
+
   get bytes(): number {
     return this.rows.bytes + this.cache.bytes;
   }

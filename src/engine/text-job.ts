@@ -137,7 +137,10 @@ export class TextJob implements Job {
     this.#record.start();
     const { capacity } = text.state;
     if (prompt.length > capacity) text.state.begin(prompt.length); // throws
-    this.#cachedTokens = text.keepPrefix(prompt);
+    const kept = text.keepPrefix(prompt);
+    const refilled = kept - drafting.missing(kept, prompt.length - kept);
+    const worth = refilled < kept && text.state.reachable(refilled) === refilled;
+    this.#cachedTokens = worth ? text.truncate(refilled) : kept;
     drafting.align(prompt, this.#cachedTokens);
     this.#reportPrefill();
   }

@@ -61,6 +61,23 @@ describe('generation', () => {
     assert.deepEqual(reused.tokens, alone.tokens);
   });
 
+  it('guesses as well after texts without drafts as in a fresh session', async () => {
+    const long = `${prompt}Result {\n${'  const part = text.slice(start, end);\n'.repeat(6)}`;
+    for (const draft of ['mtp', 'dflash'] as const) {
+      const settings = { temperature: 0, maxTokens: 30, logitBias: noEnd(model), draft } as const;
+      const fresh = model.createSession();
+      const expected = await fresh.generate(long, settings);
+      const session = model.createSession();
+      await session.generate(long, { ...settings, maxTokens: 4, draft: 'none' });
+      const found = await session.generate(long, settings);
+      assert.deepEqual(found.tokens, expected.tokens);
+      assert.ok(found.draft.steps <= expected.draft.steps + 2, `${found.draft.steps} passes`);
+      assert.ok(found.cachedTokens > 0 && found.cachedTokens < found.promptTokens - 1);
+      fresh.dispose();
+      session.dispose();
+    }
+  });
+
   it('forks and truncates sessions', async () => {
     const session = model.createSession();
     await session.generate(prompt, greedy);
