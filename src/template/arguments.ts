@@ -47,7 +47,9 @@ function literal(text: string): Value {
 export function bind(target: Signature, args: readonly Value[], keywords: Keywords): Value[] {
   const { name, parameters } = target;
   if (args.length > parameters.length) {
-    throw typeFault(`${name}() takes at most ${parameters.length} arguments (${args.length} given)`);
+    throw typeFault(
+      `${name}() takes at most ${parameters.length} arguments (${args.length} given)`,
+    );
   }
   const values: (Value | undefined)[] = [...args];
   for (const [key, value] of keywords) {

@@ -4,13 +4,13 @@
  * not there, or not allowed, is undefined.
  */
 import { bind, signature } from './arguments.js';
+import { equals } from './compare.js';
 import { bitLength, floatText, integerRatio, isNegative } from './decimals.js';
 import { typeFault, valueFault } from './faults.js';
-import { quote, toRepr } from './text.js';
-import { itemOf, each } from './sequences.js';
-import { equals } from './compare.js';
+import { each, itemOf } from './sequences.js';
 import { formatString, type Lookup, mapArgument } from './string-format.js';
 import { stringMethod } from './string-methods.js';
+import { quote, toRepr } from './text.js';
 import {
   Callable,
   Dict,
@@ -170,14 +170,12 @@ export const fromKeys: Callable = method('fromkeys', 'iterable, value=None, /', 
   return dict;
 });
 
-function listMethod(
-  owner: Value,
-  items: readonly Value[],
-  name: string,
-): Callable | undefined {
+function listMethod(owner: Value, items: readonly Value[], name: string): Callable | undefined {
   if (name === 'copy' && Array.isArray(owner)) return method(name, '', () => [...items]);
   if (name === 'count') {
-    return method(name, 'value, /', (value) => BigInt(items.filter((item) => equals(item, value)).length));
+    return method(name, 'value, /', (value) =>
+      BigInt(items.filter((item) => equals(item, value)).length),
+    );
   }
   if (name !== 'index') return undefined;
   return method(name, 'value, start=0, stop=9223372036854775807, /', (value, start, stop) => {
@@ -280,11 +278,7 @@ function functionAttribute(value: Callable, name: string): Value | undefined {
 }
 
 /** `value(*args, **keywords)`. @throws {Fault} `TypeError`, `UndefinedError` */
-export function callValue(
-  value: Value,
-  args: readonly Value[],
-  keywords = noKeywords,
-): Value {
+export function callValue(value: Value, args: readonly Value[], keywords = noKeywords): Value {
   if (value instanceof Callable) return value.call(args, keywords);
   if (value instanceof Undefined) return value.fail();
   if (value instanceof JinjaObject && value.call) return value.call(args, keywords);

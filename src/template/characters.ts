@@ -33,7 +33,20 @@ export function capitalize(text: string): string {
 
 /** The letters of two that have a form for titles of their own. */
 const digraphs: Readonly<Record<string, string>> = {
-  ...{ ǆ: 'ǅ', Ǆ: 'ǅ', ǅ: 'ǅ', ǉ: 'ǈ', Ǉ: 'ǈ', ǈ: 'ǈ', ǌ: 'ǋ', Ǌ: 'ǋ', ǋ: 'ǋ', ǳ: 'ǲ', Ǳ: 'ǲ', ǲ: 'ǲ' },
+  ...{
+    ǆ: 'ǅ',
+    Ǆ: 'ǅ',
+    ǅ: 'ǅ',
+    ǉ: 'ǈ',
+    Ǉ: 'ǈ',
+    ǈ: 'ǈ',
+    ǌ: 'ǋ',
+    Ǌ: 'ǋ',
+    ǋ: 'ǋ',
+    ǳ: 'ǲ',
+    Ǳ: 'ǲ',
+    ǲ: 'ǲ',
+  },
 };
 
 function titleCase(character: string): string {
@@ -41,9 +54,7 @@ function titleCase(character: string): string {
   if (digraph !== undefined) return digraph;
   const upper = character.toUpperCase();
   // A letter that becomes several, such as ß, has only the first of them large.
-  return upper.length > character.length
-    ? upper.charAt(0) + upper.slice(1).toLowerCase()
-    : upper;
+  return upper.length > character.length ? upper.charAt(0) + upper.slice(1).toLowerCase() : upper;
 }
 
 const cased = /[\p{Lowercase}\p{Uppercase}\p{Lt}]/u;
@@ -104,8 +115,10 @@ export function isTitle(text: string): boolean {
 
 const alpha = /^\p{L}+$/u;
 const decimal = /^\p{Nd}+$/u;
-const digit = /^[\p{Nd}\u00b2\u00b3\u00b9\u1369-\u1371\u19da\u2070\u2074-\u2079\u2080-\u2089\u2460-\u2468\u2474-\u247c\u2488-\u2490\u24ea\u24f5-\u24fd\u24ff\u2776-\u277e\u2780-\u2788\u278a-\u2792]+$/u;
-const numeric = /^[\p{N}\u3405\u3483\u382a\u3b4d\u4e00\u4e03\u4e07\u4e09\u4e5d\u4e8c\u4e94\u4ebf\u4edf\u4f0d\u4f70\u5104\u5146\u516b\u516d\u5341-\u5345\u56db\u58f1\u58f9\u5f0c-\u5f0e\u62fe\u634c\u67d2\u7396\u767e\u8086\u842c\u8cae\u8cb3\u8d30\u9646\u964c\u9678\u96f6]+$/u;
+const digit =
+  /^[\p{Nd}\u00b2\u00b3\u00b9\u1369-\u1371\u19da\u2070\u2074-\u2079\u2080-\u2089\u2460-\u2468\u2474-\u247c\u2488-\u2490\u24ea\u24f5-\u24fd\u24ff\u2776-\u277e\u2780-\u2788\u278a-\u2792]+$/u;
+const numeric =
+  /^[\p{N}\u3405\u3483\u382a\u3b4d\u4e00\u4e03\u4e07\u4e09\u4e5d\u4e8c\u4e94\u4ebf\u4edf\u4f0d\u4f70\u5104\u5146\u516b\u516d\u5341-\u5345\u56db\u58f1\u58f9\u5f0c-\u5f0e\u62fe\u634c\u67d2\u7396\u767e\u8086\u842c\u8cae\u8cb3\u8d30\u9646\u964c\u9678\u96f6]+$/u;
 const alnum = /^[\p{L}\p{N}]+$/u;
 const identifier = /^[\p{XIDS}_][\p{XIDC}]*$/u;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII begins with control characters.
@@ -129,6 +142,7 @@ export const classTests: Readonly<Record<string, (text: string) => boolean>> = {
 };
 
 /** Line ends of `splitlines`. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: some of them end lines.
 const lineEnd = /\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]/g;
 
 /** `text.splitlines(keepends)`. */

@@ -2,16 +2,7 @@
 import { deeper, spend } from './budget.js';
 import { typeFault } from './faults.js';
 import { compareText } from './text.js';
-import {
-  Dict,
-  DictView,
-  Range,
-  textOf,
-  Tuple,
-  typeName,
-  Undefined,
-  type Value,
-} from './values.js';
+import { Dict, DictView, Range, Tuple, textOf, typeName, Undefined, type Value } from './values.js';
 
 type Numeric = bigint | number;
 
@@ -110,11 +101,7 @@ export function lessOrEqual(left: Value, right: Value, operator = '<='): boolean
 }
 
 /** A stable sort by keys, as `sorted(items, key=..., reverse=...)`. */
-export function sorted<T>(
-  items: readonly T[],
-  key: (item: T) => Value,
-  reverse = false,
-): T[] {
+export function sorted<T>(items: readonly T[], key: (item: T) => Value, reverse = false): T[] {
   const keyed = items.map((item) => ({ item, key: key(item) }));
   const sign = reverse ? -1 : 1;
   keyed.sort((left, right) => {

@@ -5,11 +5,11 @@
 import { callValue, getAttribute, getItem, missing } from './attributes.js';
 import { checkLength, spend, spendItems } from './budget.js';
 import { Fault, isFault, SyntaxFault, typeFault } from './faults.js';
-import { findFilter, findTest } from './registry.js';
 import { type Frame, nameReader, softFrame } from './frames.js';
 import { escapeText } from './html.js';
 import type { Arguments, CallNode, Expression, FilterNode } from './nodes.js';
 import { binary, compare, unary } from './operators.js';
+import { findFilter, findTest } from './registry.js';
 import type { Evaluate, Filter, Runtime } from './runtime.js';
 import { listOf, sliceOf, truthy } from './sequences.js';
 import { toText } from './text.js';
@@ -18,8 +18,8 @@ import {
   type Keywords,
   Markup,
   noKeywords,
-  textOf,
   Tuple,
+  textOf,
   typeName,
   Undefined,
   type Value,
@@ -343,4 +343,3 @@ function lookUp(kind: 'filter' | 'test', name: string, at: number, frame: Frame)
     throw new Fault('TemplateRuntimeError', message);
   };
 }
-

@@ -4,7 +4,7 @@
  */
 import { deeper, spend } from './budget.js';
 import { compileCall, compileExpression, compileFilter } from './compile-expression.js';
-import { Fault, SyntaxFault } from './faults.js';
+import { Fault, SyntaxFault, typeFault } from './faults.js';
 import {
   type Frame,
   frameEntry,
@@ -16,7 +16,15 @@ import {
   writer,
 } from './frames.js';
 import { escapeText } from './html.js';
-import type { BlockNode, CallBlockNode, ForNode, IfNode, MacroNode, Statement, Target } from './nodes.js';
+import type {
+  BlockNode,
+  CallBlockNode,
+  ForNode,
+  IfNode,
+  MacroNode,
+  Statement,
+  Target,
+} from './nodes.js';
 import { filtered, Loop, Macro, TemplateReference } from './objects.js';
 import {
   type Context,
@@ -30,7 +38,7 @@ import {
 import { truthy, unpack } from './sequences.js';
 import { toText } from './text.js';
 import { allStatements, isConstant, targetNames, undeclared } from './tree.js';
-import { Markup, Namespace, Stream, Undefined, type Value } from './values.js';
+import { Markup, Namespace, Stream, textOf, typeName, Undefined, type Value } from './values.js';
 
 /** A template as functions: its text, and the named blocks in it. */
 export interface Program {
@@ -150,12 +158,11 @@ function compileStatement(node: Statement, frame: Frame): Execute {
       const capture = compileCapture(node.body, inner);
       let text: Value = '';
       const apply = compileFilter(node.filter, inner, () => text);
-      const write = compileWrite(frame);
       return (environment, runtime, output) => {
         const { ending, text: captured } = capture(environment, runtime);
         if (ending !== 'end') return ending;
         text = marked(captured, runtime);
-        write(apply(environment, runtime), runtime, output);
+        writeText(apply(environment, runtime), output);
         return 'end';
       };
     }
@@ -174,6 +181,13 @@ function compileStatement(node: Statement, frame: Frame): Execute {
 /** The text as Markup where results count as HTML. */
 const marked = (text: string, runtime: Runtime): Value =>
   runtime.autoescape ? new Markup(text) : text;
+
+/** Writes what must be text already: the result of a filter block, a call or a recursive loop. */
+function writeText(value: Value, output: Output): void {
+  const text = textOf(value);
+  if (text === undefined) throw typeFault(`expected str instance, ${typeName(value)} found`);
+  output.write(text);
+}
 
 type Write = (value: Value, runtime: Runtime, output: Output) => void;
 
@@ -319,7 +333,6 @@ function compileFor(node: ForNode, frame: Frame): Execute {
       return run(items, 0, undefined, [environment, environment], runtime, output);
     };
   }
-  const write = compileWrite(frame);
   return (environment, runtime, output) => {
     const recurse = (items: Value, depth: number): Value =>
       deeper(() => {
@@ -328,7 +341,7 @@ function compileFor(node: ForNode, frame: Frame): Execute {
         run(items, depth, recurse, [environment, own], runtime, part);
         return marked(part.text, runtime);
       });
-    write(recurse(iterable(environment, runtime), 0), runtime, output);
+    writeText(recurse(iterable(environment, runtime), 0), output);
     return 'end';
   };
 }
@@ -383,7 +396,11 @@ function compileSetBlock(node: Statement & { kind: 'set-block' }, frame: Frame):
     const value = apply ? apply(environment, runtime) : text;
     runtime.at = at;
     check(environment);
-    assign(environment, runtime, runtime.autoescape && !(value instanceof Markup) ? new Markup(toText(value)) : value);
+    assign(
+      environment,
+      runtime,
+      runtime.autoescape && !(value instanceof Markup) ? new Markup(toText(value)) : value,
+    );
     return 'end';
   };
 }
@@ -400,14 +417,19 @@ function compileWith(node: Statement & { kind: 'with' }, frame: Frame): Execute 
   const enter = frameEntry(inner);
   return (environment, runtime, output) => {
     enter(environment, runtime);
-    for (const { assign, value } of pairs) assign(environment, runtime, value(environment, runtime));
+    for (const { assign, value } of pairs)
+      assign(environment, runtime, value(environment, runtime));
     return body(environment, runtime, output);
   };
 }
 
 function compileMacroStatement(node: MacroNode, frame: Frame): Execute {
   const make = compileMacro(node, node.name, frame);
-  const assign = compileAssignment({ kind: 'name', name: node.name, at: node.at }, frame, frame.isTop);
+  const assign = compileAssignment(
+    { kind: 'name', name: node.name, at: node.at },
+    frame,
+    frame.isTop,
+  );
   return (environment, runtime) => {
     assign(environment, runtime, make(environment, runtime));
     return 'end';
@@ -430,7 +452,10 @@ function compileMacro(
   const usesCaller = found.has('caller');
   const callerAt = parameters.indexOf('caller');
   if (usesCaller && callerAt >= 0 && callerAt < parameters.length - presets.length) {
-    throw new SyntaxFault('the special "caller" argument must be omitted or have a default', node.at);
+    throw new SyntaxFault(
+      'the special "caller" argument must be omitted or have a default',
+      node.at,
+    );
   }
   const special = (wanted: string) => found.has(wanted) && !parameters.includes(wanted);
   if (special('caller')) slots.push(symbols.parameter('caller'));
@@ -472,17 +497,16 @@ function compileMacro(
 
 function compileCallBlock(node: CallBlockNode, frame: Frame): Execute {
   const make = compileMacro(node, undefined, frame);
-  const write = compileWrite(frame);
   const { call } = node;
   if (!call) {
     return (environment, runtime, output) => {
-      write(make(environment, runtime).call([], new Map()), runtime, output);
+      writeText(make(environment, runtime).call([], new Map()), output);
       return 'end';
     };
   }
   const run = compileCall(call, frame, make);
   return (environment, runtime, output) => {
-    write(run(environment, runtime), runtime, output);
+    writeText(run(environment, runtime), output);
     return 'end';
   };
 }

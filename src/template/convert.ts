@@ -19,31 +19,20 @@ export const rawJson = (text: string): RawJson => new RawJson(text);
 /** Objects within objects. */
 const MAX_DEPTH = 180;
 
-export interface ConvertOptions {
-  /** What becomes of texts, keys included. Default: they stay. */
-  readonly mapText?: (text: string) => string;
-}
-
 /**
  * A template's value.
  * @param where the value's name in messages
  * @throws {PacelineError} `usage` for functions, symbols, cycles, broken JSON
  */
-export function toValue(value: unknown, where: string, options: ConvertOptions = {}): Value {
-  return convert(value, where, options.mapText ?? ((text) => text), 0) ?? null;
+export function toValue(value: unknown, where: string): Value {
+  return convert(value, where, 0) ?? null;
 }
 
 /** @returns undefined for undefined, which templates see as missing */
-function convert(
-  value: unknown,
-  where: string,
-  mapText: (text: string) => string,
-  depth: number,
-): Value | undefined {
+function convert(value: unknown, where: string, depth: number): Value | undefined {
   if (depth > MAX_DEPTH) fail(`has more than ${MAX_DEPTH} levels, or holds itself`, where);
   switch (typeof value) {
     case 'string':
-      return mapText(value);
     case 'boolean':
     case 'bigint':
       return value;
@@ -57,15 +46,15 @@ function convert(
       return fail(`is a ${typeof value}, which no template can read`, where);
   }
   if (value === null) return null;
-  if (value instanceof RawJson) return mapTexts(parseRaw(value.text, where), mapText);
-  const inner = (item: unknown, key: string) => convert(item, `${where}${key}`, mapText, depth + 1);
+  if (value instanceof RawJson) return parseRaw(value.text, where);
+  const inner = (item: unknown, key: string) => convert(item, `${where}${key}`, depth + 1);
   if (Array.isArray(value)) {
     return value.map((item, index) => inner(item, `[${index}]`) ?? null);
   }
   const dict = new Dict();
   if (value instanceof Map) {
     for (const [key, item] of value) {
-      const name = convert(key, `${where}: a key`, mapText, depth + 1);
+      const name = convert(key, `${where}: a key`, depth + 1);
       if (name === undefined || (typeof name === 'object' && name !== null)) {
         return fail('has a key that is neither text nor number', where);
       }
@@ -74,10 +63,10 @@ function convert(
     }
     return dict;
   }
-  if (value instanceof Date) return mapText(value.toISOString());
+  if (value instanceof Date) return value.toISOString();
   for (const [key, item] of Object.entries(value)) {
     const entry = inner(item, `.${key}`);
-    if (entry !== undefined) dict.set(mapText(key), entry);
+    if (entry !== undefined) dict.set(key, entry);
   }
   return dict;
 }
@@ -97,7 +86,10 @@ export function mapTexts(value: Value, mapText: (text: string) => string): Value
   if (Array.isArray(value)) return value.map((item) => mapTexts(item, mapText));
   if (!(value instanceof Dict)) return value;
   return Dict.of(
-    Array.from(value.pairs(), ([key, item]) => [mapTexts(key, mapText), mapTexts(item, mapText)] as const),
+    Array.from(
+      value.pairs(),
+      ([key, item]) => [mapTexts(key, mapText), mapTexts(item, mapText)] as const,
+    ),
   );
 }
 

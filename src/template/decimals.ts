@@ -5,7 +5,7 @@
  */
 
 /** A finite double as `mantissa * 2 ** exponent`, the sign apart. */
-function parts(value: number): { mantissa: bigint; exponent: number } {
+export function parts(value: number): { mantissa: bigint; exponent: number } {
   const view = new DataView(new ArrayBuffer(8));
   view.setFloat64(0, value);
   const bits = view.getBigUint64(0);
@@ -41,7 +41,9 @@ export const isNegative = (value: number): boolean => value < 0 || Object.is(val
 
 /** Digits of `|value|` with that many after the point, without exponent. */
 export function fixedDigits(value: number, digits: number): string {
-  const text = scaled(value, digits).toString().padStart(digits + 1, '0');
+  const text = scaled(value, digits)
+    .toString()
+    .padStart(digits + 1, '0');
   return digits === 0 ? text : `${text.slice(0, -digits)}.${text.slice(-digits)}`;
 }
 
@@ -93,9 +95,6 @@ export function roundFloat(value: number, digits: number): number {
   return isNegative(value) ? -result : result;
 }
 
-/** An integer as the nearest double, ties to even; infinite when too large. */
-export const nearestFloat = (value: bigint): number => Number(value);
-
 /** `left / right` correctly rounded; infinite when too large. `right` is not zero. */
 export function divideIntegers(left: bigint, right: bigint): number {
   const [a, b] = [Number(left), Number(right)];
@@ -115,7 +114,7 @@ export function divideIntegers(left: bigint, right: bigint): number {
 }
 
 /** `value * 2 ** power` rounded once. */
-function scaleByPower(value: bigint, power: number): number {
+export function scaleByPower(value: bigint, power: number): number {
   const bits = bitLength(value);
   const lowest = Math.max(bits - 53, -1074 - power);
   if (lowest <= 0) return Number(value) * 2 ** power;

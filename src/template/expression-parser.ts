@@ -1,7 +1,8 @@
 /** Tokens to expressions, by Jinja's grammar. Bounds how deep and how tall trees get. */
-import type { Comparison } from './operators.js';
-import type { Operator } from './numbers.js';
+
 import type { Arguments, CallNode, Expression, FilterNode, Target } from './nodes.js';
+import type { Operator } from './numbers.js';
+import type { Comparison } from './operators.js';
 import type { TokenStream } from './token-stream.js';
 
 /** Expressions within expressions; Python's own parser gives up earlier. */
@@ -102,7 +103,11 @@ export class ExpressionParser {
       rest.push({ comparison, value: this.parseSum() });
     }
     if (rest.length === 0) return first;
-    return this.tall({ kind: 'compare', first, rest, at }, first, ...rest.map((item) => item.value));
+    return this.tall(
+      { kind: 'compare', first, rest, at },
+      first,
+      ...rest.map((item) => item.value),
+    );
   }
 
   private comparison(): Comparison | undefined {
@@ -309,7 +314,9 @@ export class ExpressionParser {
     if (slice) return slice;
     const [first] = items;
     const key =
-      items.length === 1 && first ? first : this.tall<Expression>({ kind: 'tuple', items, at }, ...items);
+      items.length === 1 && first
+        ? first
+        : this.tall<Expression>({ kind: 'tuple', items, at }, ...items);
     return this.tall({ kind: 'item', value, key, at }, value, key);
   }
 
@@ -353,7 +360,11 @@ export class ExpressionParser {
       } else if (stream.skip('operator', '**')) {
         ensure(!restKeywords);
         restKeywords = this.parseExpression();
-      } else if (current.type === 'name' && following.type === 'operator' && following.text === '=') {
+      } else if (
+        current.type === 'name' &&
+        following.type === 'operator' &&
+        following.text === '='
+      ) {
         ensure(!restKeywords);
         stream.next();
         stream.next();
@@ -384,7 +395,11 @@ export class ExpressionParser {
     const { at } = stream.current;
     const name = this.dottedName();
     const given = stream.isOperator('(') ? this.parseArguments() : noArguments;
-    return this.tall<FilterNode>({ kind: 'filter', name, value, ...given, at }, value, ...partsOf(given));
+    return this.tall<FilterNode>(
+      { kind: 'filter', name, value, ...given, at },
+      value,
+      ...partsOf(given),
+    );
   }
 
   /** The filters of a block: the first without its `|` where the tag is a filter's. */
@@ -406,7 +421,11 @@ export class ExpressionParser {
       if (stream.isName('is')) stream.fail('You cannot chain multiple tests with is');
       given = { ...noArguments, args: [this.parsePostfix(this.parsePrimary())] };
     }
-    const node = this.tall<Expression>({ kind: 'test', name, value, ...given, at }, value, ...partsOf(given));
+    const node = this.tall<Expression>(
+      { kind: 'test', name, value, ...given, at },
+      value,
+      ...partsOf(given),
+    );
     return negated ? this.tall({ kind: 'unary', operator: 'not', value: node, at }, node) : node;
   }
 
@@ -442,7 +461,12 @@ export class ExpressionParser {
   private parseSingleTarget(attributes: boolean): Target {
     const { stream } = this;
     const { current, following } = stream;
-    if (current.type === 'name' && attributes && following.type === 'operator' && following.text === '.') {
+    if (
+      current.type === 'name' &&
+      attributes &&
+      following.type === 'operator' &&
+      following.text === '.'
+    ) {
       stream.next();
       stream.next();
       const attribute = stream.expect('name').text;
@@ -469,5 +493,10 @@ const noArguments: Arguments = {
 
 /** The expressions of arguments. */
 export function partsOf(given: Arguments): (Expression | undefined)[] {
-  return [...given.args, ...given.keywords.map((item) => item.value), given.rest, given.restKeywords];
+  return [
+    ...given.args,
+    ...given.keywords.map((item) => item.value),
+    given.rest,
+    given.restKeywords,
+  ];
 }

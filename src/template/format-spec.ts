@@ -64,13 +64,15 @@ export function formatValue(value: Value, spec: string): string {
 function formatString(text: string, spec: Spec): string {
   const { code, align, precision } = spec;
   if (code !== '' && code !== 's') unknownCode(code, 'str');
-  if (spec.sign || spec.noNegativeZero) throw valueFault('Sign not allowed in string format specifier');
+  if (spec.sign || spec.noNegativeZero)
+    throw valueFault('Sign not allowed in string format specifier');
   if (spec.alternate) throw valueFault('Alternate form (#) not allowed in string format specifier');
   if (align === '=') {
     throw valueFault("'=' alignment not allowed in string format specifier");
   }
   if (spec.grouping) throw valueFault(`Cannot specify '${spec.grouping}' with 's'.`);
-  const shown = precision === undefined ? text : sliceText(text, 0, Math.min(precision, lengthOf(text)));
+  const shown =
+    precision === undefined ? text : sliceText(text, 0, Math.min(precision, lengthOf(text)));
   return fillUp(shown, { ...spec, align: align || '<' });
 }
 
@@ -82,15 +84,17 @@ function formatInteger(value: bigint, spec: Spec, text: string): string {
   const { code, precision } = spec;
   if (code !== '' && 'eEfFgG%'.includes(code)) return formatFloat(toFloat(value), spec, 'int');
   if (code === 's') unknownCode(code, 'int');
-  if (precision !== undefined) throw valueFault('Precision not allowed in integer format specifier');
+  if (precision !== undefined)
+    throw valueFault('Precision not allowed in integer format specifier');
   if (spec.noNegativeZero) {
     throw valueFault('Negative zero coercion (z) not allowed in format specifier with integer');
   }
   if (code === 'c') {
     if (spec.sign) throw valueFault("Sign not allowed with integer format specifier 'c'");
-    if (spec.alternate) throw valueFault('Alternate form (#) not allowed with integer format specifier');
+    if (spec.alternate)
+      throw valueFault('Alternate form (#) not allowed with integer format specifier');
     if (spec.grouping) throw valueFault(`Cannot specify '${spec.grouping}' with 'c'.`);
-    return fillUp(characterOf(value), { ...spec, align: spec.align === '' || spec.align === '=' ? '<' : spec.align });
+    return fillUp(characterOf(value), spec);
   }
   if (spec.grouping === ',' && 'boxXn'.includes(code) && code !== '') {
     throw valueFault(`Cannot specify ',' with '${code}'.`);
@@ -135,7 +139,8 @@ export function signOf(negative: boolean, wanted: string): string {
 function formatFloat(value: number, spec: Spec, type: string): string {
   const { code } = spec;
   if ('bcdosxX'.includes(code) && code !== '') unknownCode(code, type);
-  if (spec.grouping && code === 'n') throw valueFault(`Cannot specify '${spec.grouping}' with 'n'.`);
+  if (spec.grouping && code === 'n')
+    throw valueFault(`Cannot specify '${spec.grouping}' with 'n'.`);
   let negative = isNegative(value);
   let text = floatDigits(value, code, spec.precision, spec.alternate);
   if (spec.noNegativeZero && negative && !/[1-9a-z]/i.test(text)) negative = false;
@@ -229,7 +234,8 @@ function assemble({ sign, prefix, whole, rest, spec, group }: Pieces): string {
   const lead = sign + prefix;
   if (spec.grouping && whole !== '') {
     // Zeros that fill up are grouped with the digits.
-    const room = spec.fill === '0' && spec.align === '=' ? spec.width - lead.length - rest.length : 0;
+    const room =
+      spec.fill === '0' && spec.align === '=' ? spec.width - lead.length - rest.length : 0;
     digits = grouped(whole, spec.grouping, group, room);
   }
   const text = lead + digits + rest;

@@ -1,6 +1,7 @@
 /** A frame while a template is compiled, and how variables are reached from it at run time. */
-import { FunctionScope, Symbols, type Variable } from './scopes.js';
+
 import type { Environment, Evaluate, Runtime } from './runtime.js';
+import { FunctionScope, Symbols, type Variable } from './scopes.js';
 import { Undefined, type Value } from './values.js';
 
 export interface Frame {

@@ -65,4 +65,3 @@ export function globalNames(now: Date): Map<string, Value> {
     Object.entries(functions).map(([name, call]) => [name, new Callable(name, call)] as const),
   );
 }
-

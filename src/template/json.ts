@@ -10,7 +10,7 @@ import { typeFault, valueFault } from './faults.js';
 import { intText, requireInt } from './numbers.js';
 import { iteratorOf, listOf, truthy } from './sequences.js';
 import { requireText } from './string-methods.js';
-import { Dict, Markup, textOf, Tuple, typeName, type Value } from './values.js';
+import { Dict, Markup, Tuple, textOf, typeName, type Value } from './values.js';
 
 export interface JsonOptions {
   readonly ensureAscii?: Value;
@@ -73,7 +73,8 @@ function write(value: Value, line: string, style: Style): string {
     const ordered = style.sort ? sorted(pairs, ([key, item]) => new Tuple([key, item])) : pairs;
     return wrap('{', '}', line, style, (inner) =>
       ordered.map(
-        ([key, item]) => quoteJson(keyText(key), style.ascii) + style.colon + write(item, inner, style),
+        ([key, item]) =>
+          quoteJson(keyText(key), style.ascii) + style.colon + write(item, inner, style),
       ),
     );
   }
@@ -123,9 +124,9 @@ const specialAscii = /["\\\x00-\x1f]|[^ -~]/g;
 
 function quoteJson(text: string, ascii: boolean): string {
   spendText(text.length);
-  const escape = (character: string) =>
+  const encoded = (character: string) =>
     short[character] ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
-  return `"${text.replace(ascii ? specialAscii : special, escape)}"`;
+  return `"${text.replace(ascii ? specialAscii : special, encoded)}"`;
 }
 
 /** Levels of arrays and objects in a text. */

@@ -124,6 +124,7 @@ class Lexer {
     const { source, at } = this;
     rawEnd.lastIndex = at;
     const end = rawEnd.exec(source);
+    if (!end && at === source.length) return;
     if (!end) throw new SyntaxFault('Missing end of raw directive', at);
     this.data(at, end.index, end[1] ?? '', true);
     this.finish(rawEnd.lastIndex);
@@ -131,7 +132,11 @@ class Lexer {
 
   private comment(start: number): void {
     commentEnd.lastIndex = this.at;
-    if (!commentEnd.exec(this.source)) throw new SyntaxFault('Missing end of comment tag', start);
+    // A tag at the very end of the source is let off, as in the reference.
+    if (!commentEnd.exec(this.source)) {
+      if (this.at === this.source.length) return;
+      throw new SyntaxFault('Missing end of comment tag', start);
+    }
     this.finish(commentEnd.lastIndex);
   }
 
@@ -220,7 +225,8 @@ function unescapeString(body: string, at: number): string {
         return String.fromCodePoint(code);
       }
       if (other === undefined) throw new SyntaxFault('\\ at end of string', at);
-      if ('xuUN'.includes(other)) throw new SyntaxFault(`truncated or unknown \\${other} escape`, at);
+      if ('xuUN'.includes(other))
+        throw new SyntaxFault(`truncated or unknown \\${other} escape`, at);
       return simple[other] ?? whole;
     },
   );

@@ -1,6 +1,7 @@
 /** The tree of a template. Every node knows the offset in the source where it begins. */
-import type { Comparison } from './operators.js';
+
 import type { Operator } from './numbers.js';
+import type { Comparison } from './operators.js';
 
 interface At {
   readonly at: number;
@@ -22,8 +23,7 @@ export interface Arguments {
 
 export type Constant = null | boolean | bigint | number | string;
 export type NameNode = Tall & { readonly kind: 'name'; readonly name: string };
-export type CallNode = Tall &
-  Arguments & { readonly kind: 'call'; readonly callee: Expression };
+export type CallNode = Tall & Arguments & { readonly kind: 'call'; readonly callee: Expression };
 export type FilterNode = Tall &
   Arguments & {
     readonly kind: 'filter';

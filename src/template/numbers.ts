@@ -3,8 +3,9 @@
  * at any size up to a bound; a text of more than 4,300 digits is refused, as in Python.
  */
 import { checkLength, spend } from './budget.js';
-import { bitLength, divideIntegers, nearestFloat } from './decimals.js';
+import { bitLength, divideIntegers } from './decimals.js';
 import { BudgetFault, Fault, typeFault, valueFault } from './faults.js';
+import { power } from './power.js';
 import { intOf, typeName, type Value } from './values.js';
 
 /** Digits between text and int, as in Python since 3.11. */
@@ -85,14 +86,18 @@ export function parseFloatText(text: string): number {
     return special[1] === '-' ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
   }
   const digits = '[0-9]+(?:_[0-9]+)*';
-  const number = new RegExp(`^[+-]?(?:${digits}\\.?(?:${digits})?|\\.${digits})(?:e[+-]?${digits})?$`, 'i');
+  const number = new RegExp(
+    `^[+-]?(?:${digits}\\.?(?:${digits})?|\\.${digits})(?:e[+-]?${digits})?$`,
+    'i',
+  );
   if (!number.test(plain)) {
     throw valueFault(`could not convert string to float: ${JSON.stringify(text)}`);
   }
   return Number(plain.replaceAll('_', ''));
 }
 
-const space = '[\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]';
+const space =
+  '[\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]';
 const outerSpace = new RegExp(`^${space}+|${space}+$`, 'g');
 const stripSpace = (text: string) => text.replace(outerSpace, '');
 
@@ -107,8 +112,9 @@ export function truncateFloat(value: number): bigint {
 
 /** An integer as float. @throws {Fault} `OverflowError` */
 export function toFloat(value: bigint): number {
-  const result = nearestFloat(value);
-  if (!Number.isFinite(result)) throw new Fault('OverflowError', 'int too large to convert to float');
+  const result = Number(value);
+  if (!Number.isFinite(result))
+    throw new Fault('OverflowError', 'int too large to convert to float');
   return result;
 }
 
@@ -179,7 +185,8 @@ function floatPower(left: number, right: number): number {
   if (left < 0 && Number.isFinite(left) && Number.isFinite(right) && !Number.isInteger(right)) {
     throw valueFault('a negative number to a fractional power is complex, which templates lack');
   }
-  const result = left ** right;
+  const result =
+    Number.isFinite(left) && Number.isFinite(right) ? power(left, right) : left ** right;
   if (!Number.isFinite(result) && Number.isFinite(left) && Number.isFinite(right)) {
     throw new Fault('OverflowError', 'Numerical result out of range');
   }
@@ -235,7 +242,8 @@ function integerPower(left: bigint, right: bigint): Value {
     if (left === 0n) throw divisionByZero('0.0 cannot be raised to a negative power');
     return floatPower(toFloat(left), toFloat(right));
   }
-  if (left === 0n || left === 1n || left === -1n) return left ** (right === 0n ? 0n : 2n - (right % 2n));
+  if (left === 0n || left === 1n || left === -1n)
+    return left ** (right === 0n ? 0n : 2n - (right % 2n));
   if (right > BigInt(MAX_BITS)) checkBits(MAX_BITS + 1);
   checkBits(sizeOf(left) * Number(right));
   return left ** right;

@@ -3,17 +3,17 @@ import { deeper, spend } from './budget.js';
 import { equals } from './compare.js';
 import { Fault, typeFault } from './faults.js';
 import type { Runtime } from './runtime.js';
-import { requireIterator, sizeOf, SizedObject } from './sequences.js';
+import { requireIterator, SizedObject, sizeOf } from './sequences.js';
 import { quote } from './text.js';
 import {
   Callable,
-  type Keywords,
+  Dict,
   JinjaObject,
+  type Keywords,
   Markup,
   Tuple,
   Undefined,
   type Value,
-  Dict,
 } from './values.js';
 
 /** Turns away arguments by name. */
@@ -124,7 +124,8 @@ export class Loop extends SizedObject {
         return new Callable(name, (args, keywords) => {
           onlyPositional(name, keywords);
           const last = this.lastChanged;
-          const same = last?.length === args.length && args.every((arg, at) => equals(arg, last[at] as Value));
+          const same =
+            last?.length === args.length && args.every((arg, at) => equals(arg, last[at] as Value));
           this.lastChanged = args;
           return !same;
         });
@@ -330,4 +331,3 @@ export function* filtered(items: Value, passes: (item: Value) => boolean): Gener
     if (passes(next.value)) yield next.value;
   }
 }
-

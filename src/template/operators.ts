@@ -6,7 +6,7 @@ import { escapeText } from './html.js';
 import { arithmetic, type Operator, requireCount } from './numbers.js';
 import { percentFormat } from './percent-format.js';
 import { contains } from './sequences.js';
-import { intOf, Markup, textOf, Tuple, typeName, Undefined, type Value } from './values.js';
+import { intOf, Markup, Tuple, textOf, typeName, Undefined, type Value } from './values.js';
 
 /** `left operator right`. @throws {Fault} as Python does */
 export function binary(operator: Operator, left: Value, right: Value): Value {

@@ -74,7 +74,7 @@ class Parser extends ExpressionParser {
       case 'set':
         return this.parseSet(at);
       case 'macro': {
-        const name = this.stream.expect('name').text;
+        const name = this.parseName();
         const given = this.parseSignature();
         return { kind: 'macro', name, ...given, body: this.parseBlock('endmacro').body, at };
       }
@@ -153,6 +153,13 @@ class Parser extends ExpressionParser {
     return { kind: 'set-block', target, filter, body: this.parseBlock('endset').body, at };
   }
 
+  /** A name that can be assigned to. */
+  private parseName(): string {
+    const { text, at } = this.stream.expect('name');
+    if (/^(?:true|false|none)$/i.test(text)) this.stream.fail(`cannot assign to ${text}`, at);
+    return text;
+  }
+
   private parseSignature(): MacroSignature {
     const { stream } = this;
     const parameters: string[] = [];
@@ -160,7 +167,8 @@ class Parser extends ExpressionParser {
     stream.expect('operator', '(');
     while (!stream.isOperator(')')) {
       if (parameters.length > 0) stream.expect('operator', ',');
-      const { text, at } = stream.expect('name');
+      const { at } = stream.current;
+      const text = this.parseName();
       if (parameters.includes(text)) stream.fail(`two parameters are called '${text}'`, at);
       parameters.push(text);
       if (stream.skip('operator', '=')) presets.push(this.parseExpression());

@@ -13,8 +13,8 @@ import {
   intOf,
   Markup,
   Range,
-  textOf,
   Tuple,
+  textOf,
   typeName,
   Undefined,
   type Value,
@@ -34,8 +34,8 @@ interface Flags {
 
 /** `owner % values`. @throws {Fault} `TypeError`, `ValueError`, `KeyError`, `OverflowError` */
 export function percentFormat(owner: string | Markup, values: Value): Value {
-  const escape = owner instanceof Markup;
-  const text = escape ? owner.text : owner;
+  const escapes = owner instanceof Markup;
+  const text = escapes ? owner.text : owner;
   const queue = values instanceof Tuple ? [...values.items] : [values];
   // Whatever has items may have some left over.
   const isMapping =
@@ -60,17 +60,22 @@ export function percentFormat(owner: string | Markup, values: Value): Value {
         named = true;
         value = lookUp(values, key);
       }
-      const field = readFlags(flags, width, whole.includes('.') ? (precision ?? '0') : undefined, next);
+      const field = readFlags(
+        flags,
+        width,
+        whole.includes('.') ? (precision ?? '0') : undefined,
+        next,
+      );
       if (code === undefined) throw valueFault('incomplete format');
       if (code === '%') return '%';
-      return convert(code, value === undefined ? next() : value, field, escape);
+      return convert(code, value === undefined ? next() : value, field, escapes);
     },
   );
   if (!isMapping && !named && used < queue.length) {
     throw typeFault('not all arguments converted during string formatting');
   }
   spendText(result.length);
-  return escape ? new Markup(result) : result;
+  return escapes ? new Markup(result) : result;
 }
 
 function lookUp(values: Value, key: string): Value {
@@ -106,15 +111,17 @@ function readFlags(
   };
 }
 
-function convert(code: string, value: Value, flags: Flags, escape: boolean): string {
+function convert(code: string, value: Value, flags: Flags, escapes: boolean): string {
   switch (code) {
     case 's':
     case 'r':
     case 'a': {
       const text = code === 's' ? toText(value) : code === 'r' ? toRepr(value) : asciiRepr(value);
-      const safe = escape && !(code === 's' && value instanceof Markup) ? escapeString(text) : text;
+      const safe =
+        escapes && !(code === 's' && value instanceof Markup) ? escapeString(text) : text;
       const { precision } = flags;
-      const shown = precision === undefined ? safe : sliceText(safe, 0, Math.min(precision, lengthOf(safe)));
+      const shown =
+        precision === undefined ? safe : sliceText(safe, 0, Math.min(precision, lengthOf(safe)));
       return fill('', shown, { ...flags, zero: false });
     }
     case 'c':

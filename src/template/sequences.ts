@@ -2,8 +2,8 @@
  * What Python does with containers: truth, length, iteration, membership, subscripts and slices.
  */
 import { spend, spendItems, spendText } from './budget.js';
-import { Fault, typeFault, valueFault } from './faults.js';
 import { equals } from './compare.js';
+import { Fault, typeFault, valueFault } from './faults.js';
 import { characters, isPlain, lengthOf, sliceText, toText } from './text.js';
 import {
   Dict,
@@ -14,8 +14,8 @@ import {
   Namespace,
   Range,
   Stream,
-  textOf,
   Tuple,
+  textOf,
   typeName,
   Undefined,
   type Value,
@@ -132,7 +132,8 @@ export function contains(container: Value, item: Value): boolean {
   if (iteratorOf(container) === undefined) {
     throw typeFault(`argument of type '${typeName(container)}' is not iterable`);
   }
-  for (const candidate of each(container)) if (candidate === item || equals(candidate, item)) return true;
+  for (const candidate of each(container))
+    if (candidate === item || equals(candidate, item)) return true;
   return false;
 }
 
@@ -169,7 +170,10 @@ export function itemOf(container: Value, key: Value): Value | undefined {
 }
 
 function hashable(key: Value): boolean {
-  return !(key instanceof Tuple) || key.items.every((item) => !Array.isArray(item) && !(item instanceof Dict) && hashable(item));
+  return (
+    !(key instanceof Tuple) ||
+    key.items.every((item) => !Array.isArray(item) && !(item instanceof Dict) && hashable(item))
+  );
 }
 
 function placeOf(length: number, index: bigint): number | undefined {
@@ -293,7 +297,10 @@ export function makeRange(args: readonly Value[]): Range {
   const size = step > 0n ? step : -step;
   const length = span <= 0n ? 0n : (span + size - 1n) / size;
   if (length > 100_000n) {
-    throw new Fault('OverflowError', 'Range too big. The sandbox blocks ranges larger than 100000.');
+    throw new Fault(
+      'OverflowError',
+      'Range too big. The sandbox blocks ranges larger than 100000.',
+    );
   }
   return new Range(start, stop, step, Number(length));
 }

@@ -22,7 +22,7 @@ interface Job {
   readonly named: Keywords | Value;
   readonly lookup: Lookup;
   /** Markup escapes what it takes in. */
-  readonly escape: boolean;
+  readonly escapes: boolean;
   next: number;
   manual: boolean;
 }
@@ -34,11 +34,11 @@ export function formatString(
   named: Keywords | Value,
   lookup: Lookup,
 ): Value {
-  const escape = owner instanceof Markup;
-  const text = escape ? owner.text : owner;
-  const job: Job = { args, named, lookup, escape, next: 0, manual: false };
+  const escapes = owner instanceof Markup;
+  const text = escapes ? owner.text : owner;
+  const job: Job = { args, named, lookup, escapes, next: 0, manual: false };
   const result = expand(text, job, 2);
-  return escape ? new Markup(result) : result;
+  return escapes ? new Markup(result) : result;
 }
 
 /** @param depth how often replacement fields may still hold others */
@@ -93,7 +93,7 @@ function field(text: string, job: Job, depth: number): string {
   let value = lookUp(path, job);
   if (conversion !== undefined) value = convert(value, conversion);
   const expanded = expand(spec, job, depth - 1);
-  if (!job.escape) return formatValue(value, expanded);
+  if (!job.escapes) return formatValue(value, expanded);
   if (value instanceof Markup) {
     if (expanded !== '') throw valueFault('Unsupported format specification for Markup.');
     return value.text;
@@ -120,7 +120,7 @@ export function asciiRepr(value: Value): string {
 
 function lookUp(path: string, job: Job): Value {
   const first = /^[^.[]*/.exec(path)?.[0] ?? '';
-  let value = start(first, job);
+  let value = start(first, path === '', job);
   let rest = path.slice(first.length);
   while (rest !== '') {
     spend();
@@ -137,16 +137,21 @@ function lookUp(path: string, job: Job): Value {
   return value;
 }
 
-function start(name: string, job: Job): Value {
-  if (name === '') {
+/** @param automatic whether the field has no path at all and takes the next argument */
+function start(name: string, automatic: boolean, job: Job): Value {
+  if (automatic) {
     if (job.manual) {
-      throw valueFault('cannot switch from manual field specification to automatic field numbering');
+      throw valueFault(
+        'cannot switch from manual field specification to automatic field numbering',
+      );
     }
     return argument(job, job.next++);
   }
   if (/^[0-9]+$/.test(name)) {
     if (job.next > 0) {
-      throw valueFault('cannot switch from automatic field numbering to manual field specification');
+      throw valueFault(
+        'cannot switch from automatic field numbering to manual field specification',
+      );
     }
     job.manual = true;
     return argument(job, Number(name));
@@ -159,7 +164,10 @@ function start(name: string, job: Job): Value {
 function argument(job: Job, index: number): Value {
   const value = job.args[index];
   if (value === undefined) {
-    throw new Fault('IndexError', `Replacement index ${index} out of range for positional args tuple`);
+    throw new Fault(
+      'IndexError',
+      `Replacement index ${index} out of range for positional args tuple`,
+    );
   }
   return value;
 }

@@ -19,7 +19,16 @@ import { escapeText } from './html.js';
 import { requireCount, requireWidth } from './numbers.js';
 import { each, sliceOf } from './sequences.js';
 import { lengthOf, pointIndex, sliceText } from './text.js';
-import { Callable, Dict, type Keywords, Markup, textOf, Tuple, typeName, type Value } from './values.js';
+import {
+  Callable,
+  Dict,
+  type Keywords,
+  Markup,
+  Tuple,
+  textOf,
+  typeName,
+  type Value,
+} from './values.js';
 
 type Method = (text: string, ...values: Value[]) => Value;
 
@@ -43,15 +52,25 @@ for (const [name, test] of Object.entries(classTests)) {
   });
 }
 
-const mapped = (change: (text: string) => string): Method => (text) => {
-  spendText(text.length);
-  return change(text);
-};
+const mapped =
+  (change: (text: string) => string): Method =>
+  (text) => {
+    spendText(text.length);
+    return change(text);
+  };
 
 define('capitalize', '', mapped(capitalize));
 define('casefold', '', mapped(caseFold));
-define('lower', '', mapped((text) => text.toLowerCase()));
-define('upper', '', mapped((text) => text.toUpperCase()));
+define(
+  'lower',
+  '',
+  mapped((text) => text.toLowerCase()),
+);
+define(
+  'upper',
+  '',
+  mapped((text) => text.toUpperCase()),
+);
 define('title', '', mapped(titled));
 define('swapcase', '', mapped(swapped));
 
@@ -63,7 +82,10 @@ function strip(text: string, characters: Value, ends: 'left' | 'right' | 'both')
   else {
     const chosen = requireText(characters, 'strip arg');
     if (chosen === '') return text;
-    set = Array.from(chosen, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`).join('');
+    set = Array.from(
+      chosen,
+      (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
+    ).join('');
   }
   const one = new RegExp(`^[${set}]$`, 'u');
   let [start, end] = [0, text.length];
@@ -76,7 +98,8 @@ function strip(text: string, characters: Value, ends: 'left' | 'right' | 'both')
   }
   if (ends !== 'left') {
     while (end > start) {
-      const pair = end - start > 1 && /^[\ud800-\udbff][\udc00-\udfff]$/.test(text.slice(end - 2, end));
+      const pair =
+        end - start > 1 && /^[\ud800-\udbff][\udc00-\udfff]$/.test(text.slice(end - 2, end));
       const character = text.slice(end - (pair ? 2 : 1), end);
       if (!one.test(character)) break;
       end -= character.length;
@@ -241,7 +264,11 @@ define('removesuffix', 'suffix, /', (text, suffix) => {
 });
 
 /** The part of a text that start and end choose, with its offset in code points. */
-function window(text: string, start: Value, end: Value): { part: string; offset: number } | undefined {
+function window(
+  text: string,
+  start: Value,
+  end: Value,
+): { part: string; offset: number } | undefined {
   if (start === null && end === null) return { part: text, offset: 0 };
   const length = lengthOf(text);
   const place = (value: Value, otherwise: number) => {
@@ -268,12 +295,8 @@ function affix(text: string, wanted: Value, start: Value, end: Value, atEnd: boo
 }
 
 const ranged = 'sub, start=None, end=None, /';
-define('startswith', ranged, (text, part, start, end) =>
-  affix(text, part, start, end, false),
-);
-define('endswith', ranged, (text, part, start, end) =>
-  affix(text, part, start, end, true),
-);
+define('startswith', ranged, (text, part, start, end) => affix(text, part, start, end, false));
+define('endswith', ranged, (text, part, start, end) => affix(text, part, start, end, true));
 
 function find(text: string, sub: Value, start: Value, end: Value, fromRight: boolean): bigint {
   const part = requireText(sub);
@@ -284,12 +307,16 @@ function find(text: string, sub: Value, start: Value, end: Value, fromRight: boo
   return at < 0 ? -1n : BigInt(found.offset + pointIndex(found.part, at));
 }
 
-for (const [name, fromRight] of [['find', false], ['rfind', true]] as const) {
-  define(name, ranged, (text, part, start, end) =>
-    find(text, part, start, end, fromRight),
-  );
+for (const [name, fromRight] of [
+  ['find', false],
+  ['rfind', true],
+] as const) {
+  define(name, ranged, (text, part, start, end) => find(text, part, start, end, fromRight));
 }
-for (const [name, fromRight] of [['index', false], ['rindex', true]] as const) {
+for (const [name, fromRight] of [
+  ['index', false],
+  ['rindex', true],
+] as const) {
   define(name, ranged, (text, part, start, end) => {
     const at = find(text, part, start, end, fromRight);
     if (at < 0n) throw valueFault('substring not found');
@@ -305,7 +332,12 @@ define('count', ranged, (text, sub, start, end) => {
 });
 
 /** Fills a text up to a width. */
-export function pad(text: string, width: Value, fill: string, side: 'left' | 'right' | 'center'): string {
+export function pad(
+  text: string,
+  width: Value,
+  fill: string,
+  side: 'left' | 'right' | 'center',
+): string {
   const missing = requireWidth(width) - lengthOf(text);
   if (lengthOf(fill) !== 1) {
     throw typeFault('The fill character must be exactly one character long');
@@ -318,7 +350,11 @@ export function pad(text: string, width: Value, fill: string, side: 'left' | 'ri
   return fill.repeat(before) + text + fill.repeat(missing - before);
 }
 
-for (const [name, side] of [['ljust', 'left'], ['rjust', 'right'], ['center', 'center']] as const) {
+for (const [name, side] of [
+  ['ljust', 'left'],
+  ['rjust', 'right'],
+  ['center', 'center'],
+] as const) {
   define(name, "width, fillchar=' ', /", (text, width, fill) =>
     pad(text, width, requireText(fill), side),
   );
@@ -356,7 +392,9 @@ define('translate', 'table, /', (text, table) => {
     const value = table instanceof Dict ? table.get(code) : undefined;
     if (value === null) continue;
     if (value === undefined) result += character;
-    else result += typeof value === 'bigint' ? String.fromCodePoint(Number(value)) : requireText(value);
+    else
+      result +=
+        typeof value === 'bigint' ? String.fromCodePoint(Number(value)) : requireText(value);
   }
   return result;
 });

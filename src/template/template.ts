@@ -20,8 +20,8 @@ import { addTests } from './tests.js';
 import type { Value } from './values.js';
 
 export type { Limits } from './budget.js';
-export { rawJson, RawJson, toValue } from './convert.js';
-export type { Value } from './values.js';
+export { mapTexts, RawJson, rawJson, toValue } from './convert.js';
+export { Dict, type Value } from './values.js';
 
 fillRegistry(({ filters, tests }) => {
   addTextFilters(filters);

@@ -4,8 +4,8 @@ import { spend } from './budget.js';
 import { isCase } from './characters.js';
 import { equals } from './compare.js';
 import { define, type Table } from './filters/define.js';
+import { binary, type Comparison, compare } from './operators.js';
 import { findFilter, findTest } from './registry.js';
-import { binary, compare, type Comparison } from './operators.js';
 import { iteratorOf, sizeOf } from './sequences.js';
 import { toText } from './text.js';
 import {
@@ -14,8 +14,8 @@ import {
   JinjaObject,
   Markup,
   Range,
-  textOf,
   Tuple,
+  textOf,
   Undefined,
   type Value,
 } from './values.js';
@@ -89,7 +89,10 @@ export function addTests(table: Table): void {
     equals(binary('%', value, number), 0n),
   );
   define(table, 'sameas', 'value, other', (_, value, other) => sameAs(value, other));
-  for (const [name, find] of [['filter', findFilter], ['test', findTest]] as const) {
+  for (const [name, find] of [
+    ['filter', findFilter],
+    ['test', findTest],
+  ] as const) {
     define(table, name, 'value', (_, value) => {
       hashOf(value);
       const text = textOf(value);

@@ -1,14 +1,13 @@
 /** Conversations to tokens: stand-in templates, protection of control tokens, errors, variables. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { PacelineError } from '../../src/base/errors.js';
 import { readGguf } from '../../src/gguf/reader.js';
+import { strftime } from '../../src/template/strftime.js';
 import { createChatTemplate, encodeChat } from '../../src/tokenizer/chat.js';
 import { metadataFromRecord } from '../../src/tokenizer/metadata.js';
-import { strftime } from '../../src/tokenizer/strftime.js';
 import { createTokenizer } from '../../src/tokenizer/tokenizer.js';
-import { sharedFile } from '../support/shared.js';
+import { templateSource } from '../support/templates.js';
 import { vocabularyFile } from '../support/vocabularies.js';
 import { randomNumbers, randomText } from './random-text.js';
 import { byteLevel, sentencePiece, tokenType } from './support.js';
@@ -19,7 +18,7 @@ const none = metadataFromRecord({});
 const user1 = (content: unknown) => [{ role: 'user', content }];
 
 const template = (source: string) => createChatTemplate(none, chatml, source);
-const templateOf = (file: string) => template(readFileSync(sharedFile('templates', file), 'utf8'));
+const templateOf = (file: string) => template(templateSource(file));
 
 describe('a file without a template', () => {
   test('ChatML where the vocabulary has its tokens, and it says so', () => {
@@ -172,8 +171,8 @@ describe('templates that fail', () => {
     const refusal = "a\n{%- if true %}\n{{ raise_exception('Not so.') }}\n{% endif %}";
     fail(refusal, 'usage', 3, /refuses.*line 3.*Not so\./);
     fail('a\nb {{ 1 + }}\nc', 'broken-file', 2, /cannot be parsed.*line 2/);
-    fail('{{ range(1000000) }}', 'usage', undefined, /100000/);
-    fail('{{ messages.nothing() }}', 'usage', undefined, /failed/);
+    fail('{{ range(1000000) }}', 'usage', 1, /100000/);
+    fail('\n{{ messages.nothing() }}', 'usage', 2, /failed.*column 20/);
   });
 
   test('any text is rendered or refused, never worse', () => {

@@ -1,9 +1,9 @@
 /** The `attribute` argument of filters: a name, a number, or names with dots. */
 import { getItem } from '../attributes.js';
+import { classTests } from '../characters.js';
 import { typeFault } from '../faults.js';
 import { parseInteger } from '../numbers.js';
 import { textOf, Undefined, type Value } from '../values.js';
-import { classTests } from '../characters.js';
 
 export type Getter = (item: Value) => Value;
 

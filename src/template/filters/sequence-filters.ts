@@ -17,8 +17,8 @@ import {
   Markup,
   Range,
   Stream,
-  textOf,
   Tuple,
+  textOf,
   typeName,
   Undefined,
   type Value,
@@ -53,14 +53,23 @@ export function addSequenceFilters(table: Table): void {
     table,
     'dictsort',
     "value, case_sensitive=False, by='key', reverse=False",
-    (_, value, caseSensitive, by, reverse) => dictSort(value, truthy(caseSensitive), by, truthy(reverse)),
+    (_, value, caseSensitive, by, reverse) =>
+      dictSort(value, truthy(caseSensitive), by, truthy(reverse)),
   );
-  define(table, 'unique', 'value, case_sensitive=False, attribute=None', (_, value, sensitive, name) =>
-    new Stream(unique(value, attributeGetter(name, cased(sensitive)))),
+  define(
+    table,
+    'unique',
+    'value, case_sensitive=False, attribute=None',
+    (_, value, sensitive, name) =>
+      new Stream(unique(value, attributeGetter(name, cased(sensitive)))),
   );
   for (const name of ['min', 'max'] as const) {
-    define(table, name, 'value, case_sensitive=False, attribute=None', (_, value, sensitive, attribute) =>
-      extreme(value, attributeGetter(attribute, cased(sensitive)), name),
+    define(
+      table,
+      name,
+      'value, case_sensitive=False, attribute=None',
+      (_, value, sensitive, attribute) =>
+        extreme(value, attributeGetter(attribute, cased(sensitive)), name),
     );
   }
   define(table, 'sum', 'iterable, attribute=None, start=0', (_, value, attribute, start) =>
@@ -73,14 +82,22 @@ export function addSequenceFilters(table: Table): void {
     (_, value, attribute, otherwise, caseSensitive) =>
       groupBy(value, attribute, otherwise, truthy(caseSensitive)),
   );
-  define(table, 'batch', 'value, linecount, fill_with=None', (_, value, count, fill) =>
-    new Stream(batches(value, count, fill)),
+  define(
+    table,
+    'batch',
+    'value, linecount, fill_with=None',
+    (_, value, count, fill) => new Stream(batches(value, count, fill)),
   );
-  define(table, 'slice', 'value, slices, fill_with=None', (_, value, count, fill) =>
-    new Stream(slices(value, count, fill)),
+  define(
+    table,
+    'slice',
+    'value, slices, fill_with=None',
+    (_, value, count, fill) => new Stream(slices(value, count, fill)),
   );
-  table.set('map', (runtime, [value, ...args], keywords) =>
-    new Stream(mapped(runtime, given('map', value), args, keywords)),
+  table.set(
+    'map',
+    (runtime, [value, ...args], keywords) =>
+      new Stream(mapped(runtime, given('map', value), args, keywords)),
   );
   for (const [name, keep, byAttribute] of [
     ['select', true, false],
@@ -108,9 +125,13 @@ function reversed(value: Value): Value {
     const marked = (item: Value) => (value instanceof Markup ? new Markup(String(item)) : item);
     return new Stream(listOf(text).reverse().map(marked)[Symbol.iterator](), 'reversed');
   }
-  if (value instanceof Range) return new Stream(listOf(value).reverse()[Symbol.iterator](), 'range_iterator');
+  if (value instanceof Range)
+    return new Stream(listOf(value).reverse()[Symbol.iterator](), 'range_iterator');
   const reversible =
-    Array.isArray(value) || value instanceof Tuple || value instanceof Dict || value instanceof DictView;
+    Array.isArray(value) ||
+    value instanceof Tuple ||
+    value instanceof Dict ||
+    value instanceof DictView;
   if (!reversible) throw typeFault(`'${typeName(value)}' object is not reversible`);
   return new Stream(listOf(value).reverse()[Symbol.iterator](), 'list_reverseiterator');
 }
@@ -177,7 +198,8 @@ function extreme(value: Value, get: Getter, name: 'min' | 'max'): Value {
 }
 
 function sum(value: Value, get: Getter, start: Value): Value {
-  if (textOf(start) !== undefined) throw typeFault("sum() can't sum strings [use ''.join(seq) instead]");
+  if (textOf(start) !== undefined)
+    throw typeFault("sum() can't sum strings [use ''.join(seq) instead]");
   let total = start;
   for (const item of each(value)) total = binary('+', total, get(item));
   return total;
@@ -278,7 +300,8 @@ function mapFunction(runtime: Runtime, args: readonly Value[], keywords: Keyword
 function named(kind: 'filter' | 'test', name: Value) {
   const text = textOf(name);
   hashOf(name);
-  const found = text === undefined ? undefined : kind === 'filter' ? findFilter(text) : findTest(text);
+  const found =
+    text === undefined ? undefined : kind === 'filter' ? findFilter(text) : findTest(text);
   if (!found) throw new Fault('TemplateRuntimeError', `No ${kind} named ${toRepr(name)}.`);
   return found;
 }
@@ -307,8 +330,9 @@ function* selected(
   for (const item of each(value)) {
     const part = get ? get(item) : item;
     const passes =
-      name === undefined ? truthy(part) : truthy(named('test', name)(runtime, [part, ...rest], keywords));
+      name === undefined
+        ? truthy(part)
+        : truthy(named('test', name)(runtime, [part, ...rest], keywords));
     if (passes === keep) yield item;
   }
 }
-

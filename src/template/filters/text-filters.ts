@@ -14,8 +14,8 @@ import {
   type Keywords,
   Markup,
   noKeywords,
-  textOf,
   Tuple,
+  textOf,
   Undefined,
   type Value,
 } from '../values.js';
@@ -53,13 +53,14 @@ export function addTextFilters(table: Table): void {
   define(table, 'replace', 's, old, new, count=None', (runtime, value, old, fresh, count) => {
     const limit = count === null ? -1 : requireCount(count);
     if (!runtime.autoescape) return replaceText(toText(value), toText(old), toText(fresh), limit);
-    const marks =
-      old instanceof Markup || (fresh instanceof Markup && !(value instanceof Markup));
+    const marks = old instanceof Markup || (fresh instanceof Markup && !(value instanceof Markup));
     const owner = marks ? escapeText(value) : softText(value);
     return callMethod(owner, 'replace', softText(old), softText(fresh), BigInt(limit));
   });
   define(table, 'join', "value, d='', attribute=None", joinFilter);
-  table.set('format', (_, [value = null, ...args], keywords) => formatFilter(value, args, keywords));
+  table.set('format', (_, [value = null, ...args], keywords) =>
+    formatFilter(value, args, keywords),
+  );
   define(table, 'indent', 's, width=4, first=False, blank=False', (_, value, width, first, blank) =>
     indentFilter(value, width, truthy(first), truthy(blank)),
   );
@@ -180,7 +181,8 @@ function truncateFilter([value, length, killWords, end, leeway]: [
   const size = requireCount(length);
   const endSize = requireSize(end);
   const slack = leeway === null ? 5 : requireCount(leeway);
-  if (size < endSize) throw new Fault('AssertionError', `expected length >= ${endSize}, got ${size}`);
+  if (size < endSize)
+    throw new Fault('AssertionError', `expected length >= ${endSize}, got ${size}`);
   if (slack < 0) throw new Fault('AssertionError', `expected leeway >= 0, got ${slack}`);
   if (requireSize(value) <= size + slack) return value;
   const start = sliceOf(value, null, BigInt(size - endSize), null);
@@ -250,4 +252,3 @@ function xmlAttributes(value: Value, autospace: boolean): string {
   const text = items.join(' ');
   return autospace && text !== '' ? ` ${text}` : text;
 }
-

@@ -3,7 +3,7 @@ import { spend, spendText } from '../budget.js';
 import { SPACE } from '../characters.js';
 import { Fault } from '../faults.js';
 import { escapeString } from '../html.js';
-import { quote, sliceText, lengthOf } from '../text.js';
+import { lengthOf, quote, sliceText } from '../text.js';
 
 export interface UrlizeOptions {
   /** Longer addresses are shown with an ellipsis. */
@@ -53,7 +53,11 @@ function linked(part: string, attributes: string, options: UrlizeOptions): strin
   let middle = part.slice(head.length);
   let tail = /(?:[)>.,\n]|&gt;)+$/.exec(middle)?.[0] ?? '';
   middle = middle.slice(0, middle.length - tail.length);
-  for (const [open, close] of [['(', ')'], ['<', '>'], ['&lt;', '&gt;']] as const) {
+  for (const [open, close] of [
+    ['(', ')'],
+    ['<', '>'],
+    ['&lt;', '&gt;'],
+  ] as const) {
     const count = (text: string, what: string) => text.split(what).length - 1;
     const opened = count(middle, open);
     if (opened <= count(middle, close)) continue;

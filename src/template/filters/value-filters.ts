@@ -3,16 +3,11 @@ import { getAttribute, hasAttribute } from '../attributes.js';
 import { bitLength, roundFloat } from '../decimals.js';
 import { Fault, isFault, typeFault, valueFault } from '../faults.js';
 import { formatValue } from '../format-spec.js';
-import { toJson } from '../json.js';
-import {
-  parseFloatText,
-  parseInteger,
-  requireInt,
-  toFloat,
-  truncateFloat,
-} from '../numbers.js';
+import { parseJson, toJson } from '../json.js';
+import { parseFloatText, parseInteger, requireInt, toFloat, truncateFloat } from '../numbers.js';
 import { binary } from '../operators.js';
 import { requireSize, truthy } from '../sequences.js';
+import { toText } from '../text.js';
 import { intOf, textOf, typeName, Undefined, type Value } from '../values.js';
 import { requireName } from './attribute-path.js';
 import { define, type Table } from './define.js';
@@ -49,6 +44,8 @@ export function addValueFilters(table: Table): void {
     if (hasAttribute(value, text)) return getAttribute(value, text);
     return new Undefined(`'${typeName(value)} object' has no attribute '${text}'`);
   });
+  // Templates of models that were made for other engines have this one.
+  define(table, 'from_json', 'text', (_, value) => parseJson(toText(value)));
   define(
     table,
     'tojson',
@@ -162,4 +159,3 @@ function fileSize(bytes: number, isBinary: boolean): string {
   if (Number.isNaN(bytes)) throw valueFault('cannot convert float NaN to integer');
   return `${formatValue((base * bytes) / unit, '.1f')} ${prefix}`;
 }
-

@@ -59,7 +59,7 @@ def make_environment():
     return environment
 
 
-ADDRESS = re.compile(r"(object|function|method|built-in).* at 0x[0-9a-f]+|bound method|<class |<function|<built-in")
+ADDRESS = re.compile(r"(object|function|method|built-in).* at 0x[0-9a-f]+|bound method|<class '|<function \\w+ at|<built-in ")
 
 
 def render(environment, source, variables):

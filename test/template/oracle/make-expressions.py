@@ -152,7 +152,7 @@ OBJECT_METHODS = [
     "2 is eq 2", "2 is == 2", "'a' is in 'abc'", "2 is sameas 2", "2 is not none and true", "[1, 2] == [1, 2.0]", "(1,) == [1]",
     "{'a': 1} == {'a': 1.0}", "{'a': 1, 'b': 2} == {'b': 2, 'a': 1}", "[1, 2] < [1, 3]", "[1] < [1, 0]", "(1, 'a') < (1, 'b')",
     "[1, 'a'] < [1, 2]", "{} < {}", "'a' < 'B'", "'Z' < 'a'", "'é' < 'z'", "'😀' < '￿'", "none < none", "true < 2", "1 < 'a'",
-    "dict.keys() == {'b': 0, 'a': 0, '10': 0, '2': 0}.keys()", "2 ** 10", "2 ** -1", "2 ** 0.5", "0 ** 0", "0 ** -1", "-2 ** 2",
+    "dict.keys() == {'b': 0, 'a': 0, '10': 0, '2': 0}.keys()", "2 ** 10", "2 ** -1", "2 ** 0.5", "2 ** 0.1", "10.0 ** 15", "10.0 ** -5", "1.1 ** 100", "3.0 ** 40", "0.5 ** 1074", "0.5 ** 1080", "1.5 ** 1e3", "-2.0 ** 3", "(-2.0) ** -3", "1e-300 ** 2", "2.5 ** 2.5", "1.0000001 ** 1e6", "0.0 ** 2", "9 ** 0.5", "2 ** -1074", "10 ** -3", "7 ** -2", "0 ** 0", "0 ** -1", "-2 ** 2",
     "2 ** 3 ** 2", "(-8) ** 2", "2 ** 64", "2 ** 100 % 97", "10 ** 20", "10 ** 4299 > 1", "10 ** 5000", "(10 ** 5000) > 1", "1e308 * 10",
     "1e308 ** 2", "0.1 + 0.2", "1 / 3", "2 / 1", "7 // 2", "-7 // 2", "7 // -2", "7 % 3", "-7 % 3", "7 % -3", "7.5 // 2", "-7.5 // 2",
     "7.5 % 2", "-7.5 % 2", "7.5 % -2", "1 // 0", "1 % 0", "1 / 0", "1.0 / 0", "1.0 // 0", "1.0 % 0", "0.0 // 1", "-0.0", "0.0 * -1",
@@ -271,7 +271,8 @@ def main():
             if source.startswith("{{ [") is False and expression not in OBJECT_METHODS:
                 continue
             result = render(environment, source, VARIABLES)
-            if result is not False:
+            # Templates have no complex numbers.
+            if result is not False and not (result or '').endswith('j)]'):
                 cases.append([source, result])
     write("expressions.json.gz", {"variables": json.dumps(VARIABLES), "cases": cases})
     failed = sum(result is None for _, result in cases)
