@@ -4,6 +4,7 @@
  * not there, or not allowed, is undefined.
  */
 import { bind, signature } from './arguments.js';
+import { spendItems } from './budget.js';
 import { equals } from './compare.js';
 import { bitLength, floatText, integerRatio, isNegative } from './decimals.js';
 import { typeFault, valueFault } from './faults.js';
@@ -155,7 +156,10 @@ function dictMethod(dict: Dict, name: string): Callable | undefined {
     case 'items':
       return method(name, '', () => new DictView(dict, name));
     case 'copy':
-      return method(name, '', () => Dict.of(dict.pairs()));
+      return method(name, '', () => {
+        spendItems(dict.size * 4);
+        return Dict.of(dict.pairs());
+      });
     case 'fromkeys':
       return fromKeys;
     default:

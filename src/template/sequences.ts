@@ -73,8 +73,14 @@ export function iteratorOf(value: Value): Iterator<Value> | undefined {
   if (Array.isArray(value)) return value[Symbol.iterator]();
   if (typeof value === 'string') return characters(value)[Symbol.iterator]();
   if (value instanceof Tuple) return value.items[Symbol.iterator]();
-  if (value instanceof Dict) return value.keys()[Symbol.iterator]();
-  if (value instanceof DictView) return value.list()[Symbol.iterator]();
+  if (value instanceof Dict) {
+    spendItems(value.size);
+    return value.keys()[Symbol.iterator]();
+  }
+  if (value instanceof DictView) {
+    spendItems(value.dict.size);
+    return value.list()[Symbol.iterator]();
+  }
   if (value instanceof Range) return rangeIterator(value);
   if (value instanceof Stream) return value.iterator;
   if (value instanceof Markup) return characters(value.text)[Symbol.iterator]();
@@ -321,7 +327,10 @@ export function joinTexts(separator: string, items: Iterable<Value>): string {
 
 /** A dictionary of an argument that is a mapping, or pairs. @throws {Fault} */
 export function dictOf(value: Value): Dict {
-  if (value instanceof Dict) return Dict.of(value.pairs());
+  if (value instanceof Dict) {
+    spendItems(value.size * 4);
+    return Dict.of(value.pairs());
+  }
   if (value instanceof Namespace) throw typeFault("'Namespace' object is not iterable");
   const dict = new Dict();
   for (const item of each(value)) {

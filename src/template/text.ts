@@ -2,7 +2,7 @@
  * Python's `str` and `repr`, and strings as sequences of code points. JavaScript's strings count
  * UTF-16 units, which is the same for most texts; the others are taken apart.
  */
-import { deeper, spend, spendText } from './budget.js';
+import { deeper, spend, spendItems, spendText } from './budget.js';
 import { floatText } from './decimals.js';
 import { intText } from './numbers.js';
 import {
@@ -118,8 +118,10 @@ export function isPlain(text: string): boolean {
 
 /** The text's characters, one string a code point. */
 export function characters(text: string): string[] {
-  spend(text.length / 8);
-  return isPlain(text) ? text.split('') : Array.from(text);
+  spendItems(text.length);
+  if (isPlain(text)) return text.split('');
+  spend(text.length);
+  return Array.from(text);
 }
 
 /** The number of code points. */
@@ -127,7 +129,7 @@ export function lengthOf(text: string): number {
   if (isPlain(text)) return text.length;
   let count = 0;
   for (const _ of text) count++;
-  spend(count / 8);
+  spend(count);
   return count;
 }
 

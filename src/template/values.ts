@@ -4,6 +4,7 @@
  * class of this file. A value is never changed once a template can see it, apart from namespaces,
  * cyclers, joiners and streams. Knows no operation on values.
  */
+import { deeper, spendText } from './budget.js';
 import { Fault, type FaultKind } from './faults.js';
 
 export type Value = null | boolean | bigint | number | string | Value[] | Instance;
@@ -107,12 +108,16 @@ export function hashOf(value: Value): Hash {
   if (value instanceof Markup) return hashOf(value.text);
   if (value instanceof Undefined) return Undefined;
   if (value instanceof Tuple) {
-    const parts = value.items.map((item) => {
-      const hash = hashOf(item);
-      if (typeof hash === 'object' && hash !== null) return `o${identityOf(hash)}`;
-      return typeof hash === 'string' ? JSON.stringify(hash) : `${typeof hash}${String(hash)}`;
-    });
-    return `\0t${parts.join(',')}`;
+    const parts = deeper(() =>
+      value.items.map((item) => {
+        const hash = hashOf(item);
+        if (typeof hash === 'object' && hash !== null) return `o${identityOf(hash)}`;
+        return typeof hash === 'string' ? JSON.stringify(hash) : `${typeof hash}${String(hash)}`;
+      }),
+    );
+    const hash = `\0t${parts.join(',')}`;
+    spendText(hash.length);
+    return hash;
   }
   if (value instanceof Range) return `\0r${value.key}`;
   if (Array.isArray(value) || value instanceof Dict || isSetLike(value)) {
