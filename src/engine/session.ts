@@ -7,7 +7,7 @@ import { show } from '../base/options.js';
 import { Drafting } from '../decode/drafting.js';
 import { resolveSampling, withRecommended } from '../decode/settings.js';
 import { Finish } from '../decode/stop.js';
-import type { RawJson } from '../template/template.js';
+import { RawJson } from '../template/template.js';
 import { encodeChat } from '../tokenizer/chat.js';
 import { StreamingDetokenizer } from '../tokenizer/detokenizer.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
@@ -195,10 +195,13 @@ export class Session implements Disposable {
     });
   }
 
-  #encodeChat(messages: readonly ChatMessage[], options: Checked<ChatOptions>): readonly number[] {
+  #encodeChat(
+    messages: readonly ChatMessage[] | RawJson,
+    options: Checked<ChatOptions>,
+  ): readonly number[] {
     const { tokenizer, chatTemplate } = this.#runtime;
     const { tools, thinking, templateVariables } = options;
-    checkMessages(messages);
+    checkMessages(messages instanceof RawJson ? messages.plain('messages') : messages);
     return encodeChat(tokenizer, chatTemplate, messages, {
       ...(tools ? { tools } : {}),
       ...(thinking === undefined ? {} : { thinking }),

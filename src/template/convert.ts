@@ -11,6 +11,16 @@ import { Dict, type Value } from './values.js';
 /** JSON text that stands for the value in it. */
 export class RawJson {
   constructor(readonly text: string) {}
+
+  /**
+   * The value as JavaScript's own reader gives it, to look at its shape.
+   * @param where the value's name in messages
+   * @throws {PacelineError} `usage` when it is no JSON
+   */
+  plain(where: string): unknown {
+    parseRaw(this.text, where);
+    return JSON.parse(this.text);
+  }
 }
 
 /** The value that a JSON text stands for, wherever a template's variables may hold one. */
