@@ -18,8 +18,8 @@ export interface Limits {
 }
 
 /**
- * Measured: a chat of 1,000 messages with 100 tools takes at most a sixteenth of the steps with the
- * templates that the tests have; using all of them takes about a second.
+ * Measured: a chat of 1,000 messages with 100 tools takes at most 2.9 million steps with six of the
+ * longest templates that the tests have; using all of them takes a second or less.
  */
 export const defaultLimits: Limits = {
   steps: 10_000_000,

@@ -105,6 +105,7 @@ export function sorted<T>(items: readonly T[], key: (item: T) => Value, reverse 
   const keyed = items.map((item) => ({ item, key: key(item) }));
   const sign = reverse ? -1 : 1;
   keyed.sort((left, right) => {
+    spend(2);
     if (lessThan(left.key, right.key)) return -sign;
     return lessThan(right.key, left.key) ? sign : 0;
   });

@@ -169,7 +169,10 @@ export function floatDigits(
     return large ? text.toUpperCase() : text;
   }
   const size = Math.abs(value);
-  if (precision !== undefined) spendText(precision);
+  if (precision !== undefined) {
+    spendText(precision);
+    spend(precision);
+  }
   switch (code) {
     case 'f':
     case 'F':

@@ -1,5 +1,5 @@
 /** Jinja's global functions, and those that Hugging Face adds for chat templates. */
-import { spendItems } from './budget.js';
+import { spend, spendItems } from './budget.js';
 import { Fault, typeFault } from './faults.js';
 import { Cycler, Joiner } from './objects.js';
 import { dictOf, makeRange } from './sequences.js';
@@ -59,7 +59,11 @@ export function globalNames(now: Date): Map<string, Value> {
     raise_exception: (args, keywords) => {
       throw new RaisedFault(toText(only('message', args, keywords)));
     },
-    strftime_now: (args, keywords) => strftime(now, requireText(only('format', args, keywords))),
+    strftime_now: (args, keywords) => {
+      const format = requireText(only('format', args, keywords));
+      spend(format.length * 16);
+      return strftime(now, format);
+    },
   };
   return new Map(
     Object.entries(functions).map(([name, call]) => [name, new Callable(name, call)] as const),

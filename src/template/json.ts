@@ -57,7 +57,7 @@ function indentText(indent: Value): string | undefined {
 
 /** @param line a line end with the indent of what surrounds the value */
 function write(value: Value, line: string, style: Style): string {
-  spend();
+  spend(3);
   if (value === null) return 'null';
   if (typeof value === 'string') return quoteJson(value, style.ascii);
   if (typeof value === 'boolean') return value ? 'true' : 'false';

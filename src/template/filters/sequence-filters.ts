@@ -261,7 +261,7 @@ function* slices(value: Value, count: Value, fill: Value): Generator<Value> {
   for (let index = 0; index < number; index++) {
     const end = start + size + (index < longer ? 1 : 0);
     const part = list.slice(start, end);
-    spendItems(part.length + 1);
+    spendItems(part.length + 8);
     if (fill !== null && index >= longer) part.push(fill);
     yield part;
     start = end;

@@ -1,5 +1,6 @@
 /** Jinja's filters on numbers and on values of any type, and `tojson` as Hugging Face has it. */
 import { getAttribute, hasAttribute } from '../attributes.js';
+import { spend } from '../budget.js';
 import { bitLength, roundFloat } from '../decimals.js';
 import { Fault, isFault, typeFault, valueFault } from '../faults.js';
 import { formatValue } from '../format-spec.js';
@@ -117,6 +118,7 @@ function round(value: Value, precision: Value): Value {
     if (precision === null) return truncateFloat(roundHalfEven(value));
     const digits = requireInt(precision);
     if (!Number.isFinite(value)) return value;
+    spend(20);
     const result = roundFloat(value, Number(digits));
     if (!Number.isFinite(result)) throw new Fault('OverflowError', 'rounded value too large');
     return result;
