@@ -2,6 +2,7 @@
  * The public face of a loaded model: one-off generations, sessions, and an orderly end. Weights are
  * loaded once and shared by all sessions.
  */
+import type { RawJson } from '../template/template.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import type { Runtime } from './runtime.js';
 import { finished, type Prompt, Session } from './session.js';
@@ -52,13 +53,16 @@ export class Model implements AsyncDisposable {
   }
 
   /** Answers the last message of a conversation, in the format of the model's chat template. */
-  async chat(messages: readonly ChatMessage[], options: ChatOptions = {}): Promise<Generation> {
+  async chat(
+    messages: readonly ChatMessage[] | RawJson,
+    options: ChatOptions = {},
+  ): Promise<Generation> {
     return finished(this.streamChat(messages, options));
   }
 
   /** `chat`, piece by piece. */
   streamChat(
-    messages: readonly ChatMessage[],
+    messages: readonly ChatMessage[] | RawJson,
     options: ChatOptions = {},
   ): AsyncGenerator<StreamEvent, void> {
     return this.#once((session) => session.streamChat(messages, options));

@@ -8,6 +8,7 @@ import { PacelineError } from '../base/errors.js';
 import { abortSignal, callback, checkOptions, field, wholeNumber } from '../base/options.js';
 import { kvTypes } from '../cache/kv-names.js';
 import { samplingFields } from '../decode/settings.js';
+import { RawJson } from '../template/template.js';
 import type { ChatOptions, GenerateOptions, LoadOptions, OnProgress } from './types.js';
 
 /** Which drafters can be asked for. */
@@ -47,7 +48,10 @@ export const generateSchema = z.strictObject({
 const record = z.record(z.string(), z.unknown());
 
 export const chatSchema = generateSchema.extend({
-  tools: field(z.array(record), 'an array of tool descriptions'),
+  tools: field(
+    z.union([z.array(record), z.instanceof(RawJson)]),
+    'an array of tool descriptions, or rawJson(text) of one',
+  ),
   thinking: field(z.boolean(), 'true or false'),
   templateVariables: field(record, 'an object'),
 });

@@ -7,6 +7,7 @@ import { show } from '../base/options.js';
 import { Drafting } from '../decode/drafting.js';
 import { resolveSampling, withRecommended } from '../decode/settings.js';
 import { Finish } from '../decode/stop.js';
+import { RawJson } from '../template/template.js';
 import { encodeChat } from '../tokenizer/chat.js';
 import { StreamingDetokenizer } from '../tokenizer/detokenizer.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
@@ -69,13 +70,16 @@ export class Session implements Disposable {
   }
 
   /** Answers the last message of a conversation, in the format of the model's chat template. */
-  async chat(messages: readonly ChatMessage[], options: ChatOptions = {}): Promise<Generation> {
+  async chat(
+    messages: readonly ChatMessage[] | RawJson,
+    options: ChatOptions = {},
+  ): Promise<Generation> {
     return finished(this.streamChat(messages, options));
   }
 
   /** `chat`, piece by piece. */
   streamChat(
-    messages: readonly ChatMessage[],
+    messages: readonly ChatMessage[] | RawJson,
     options: ChatOptions = {},
   ): AsyncGenerator<StreamEvent, void> {
     return this.#stream(
@@ -191,10 +195,13 @@ export class Session implements Disposable {
     });
   }
 
-  #encodeChat(messages: readonly ChatMessage[], options: Checked<ChatOptions>): readonly number[] {
+  #encodeChat(
+    messages: readonly ChatMessage[] | RawJson,
+    options: Checked<ChatOptions>,
+  ): readonly number[] {
     const { tokenizer, chatTemplate } = this.#runtime;
     const { tools, thinking, templateVariables } = options;
-    checkMessages(messages);
+    checkMessages(messages instanceof RawJson ? messages.plain('messages') : messages);
     return encodeChat(tokenizer, chatTemplate, messages, {
       ...(tools ? { tools } : {}),
       ...(thinking === undefined ? {} : { thinking }),

@@ -4,9 +4,11 @@
 import type { OnProgress } from '../base/progress.js';
 import type { KvType } from '../cache/kv-names.js';
 import type { DraftReport } from '../decode/draft-report.js';
+import type { RawJson } from '../template/template.js';
 
 export type { OnProgress, Progress } from '../base/progress.js';
 export type { KvType } from '../cache/kv-names.js';
+export type { RawJson } from '../template/template.js';
 
 /**
  * What is needed of an `AbortSignal`. Declared here, so that these types need neither the DOM's nor
@@ -181,7 +183,7 @@ export interface ChatMessage {
 
 export interface ChatOptions extends GenerateOptions {
   /** JSON schemas of the tools that the template may offer to the model; default: none. */
-  readonly tools?: readonly Readonly<Record<string, unknown>>[] | undefined;
+  readonly tools?: readonly Readonly<Record<string, unknown>>[] | RawJson | undefined;
   /** For templates that know it: whether the model may think first; default: the template's own. */
   readonly thinking?: boolean | undefined;
   /** Further variables for the chat template; default: none. */

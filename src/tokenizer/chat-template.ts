@@ -2,7 +2,15 @@
  * Conversations to text, by the template that the model file carries. A file without one gets a
  * plain format, and `origin` says so. Knows nothing of tokens.
  */
-import { JinjaTemplate } from './jinja.js';
+import { PacelineError } from '../base/errors.js';
+import {
+  Dict,
+  type RawJson,
+  rawJson,
+  Template,
+  toValue,
+  type Value,
+} from '../template/template.js';
 import type { TokenizerMetadata } from './metadata.js';
 
 /** A message as templates read it; more fields (tool_calls, name, ...) are passed on. */
@@ -14,7 +22,7 @@ export interface TemplateMessage {
 
 export interface RenderOptions {
   /** JSON schemas of tools, as `{type: 'function', function: {...}}`. */
-  readonly tools?: readonly Readonly<Record<string, unknown>>[];
+  readonly tools?: readonly Readonly<Record<string, unknown>>[] | RawJson;
   /** Sets `enable_thinking` and `thinking`, which are the names that templates use. */
   readonly thinking?: boolean;
   /** End with the beginning of an answer. Default true. */
@@ -49,9 +57,15 @@ export interface TemplateTokens {
   has(text: string): boolean;
 }
 
+/** Variables of a template, by name. */
+export type TemplateVariables = ReadonlyMap<string, Value>;
+
+/** What is done to the values that the caller gave, before the template sees them. */
+export type Protect = (given: TemplateVariables, source: string) => TemplateVariables;
+
 export class ChatTemplate {
-  private readonly parsed = new Map<string, JinjaTemplate>();
-  private readonly forms = new Map<JinjaTemplate, ReadonlySet<ContentForm>>();
+  private readonly compiled = new Map<string, Template>();
+  private readonly forms = new Map<Template, ReadonlySet<ContentForm>>();
 
   /** @param sources templates by name; `default` must be there */
   constructor(
@@ -76,66 +90,100 @@ export class ChatTemplate {
   /**
    * The conversation as text. JSON in `tool_calls[].function.arguments` is parsed first, because
    * most templates want the object.
-   * @throws {PacelineError} `usage` when the template refuses it, `broken-file` when it is broken
+   * @param protect changes what the caller gave; the template's own tokens are not among it
+   * @throws {PacelineError} `usage` when the template refuses it or needs too much, `broken-file`
+   *   when it is broken
    */
-  render(messages: readonly TemplateMessage[], options: RenderOptions = {}): string {
-    const tools = options.tools && options.tools.length > 0 ? options.tools : undefined;
-    const source = this.source(tools !== undefined);
-    let template = this.parsed.get(source);
-    if (!template) {
-      template = new JinjaTemplate(source);
-      this.parsed.set(source, template);
+  render(
+    messages: readonly TemplateMessage[] | RawJson,
+    options: RenderOptions = {},
+    protect: Protect = (given) => given,
+  ): string {
+    const tools = options.tools === undefined ? [] : listOf(options.tools, 'tools');
+    const source = this.source(tools.length > 0);
+    const template = this.template(source);
+    const given = new Map<string, Value>([
+      ['messages', this.fitContent(template, listOf(messages, 'messages')).map(parseArguments)],
+    ]);
+    if (tools.length > 0) given.set('tools', tools);
+    for (const [name, value] of Object.entries(options.variables ?? {})) {
+      if (value !== undefined) given.set(name, toValue(value, name));
     }
-    const thinking =
-      options.thinking === undefined
-        ? {}
-        : { enable_thinking: options.thinking, thinking: options.thinking };
-    const variables = {
-      messages: this.fitContent(template, messages).map(withParsedArguments),
-      tools: tools ?? absent(source, 'tools'),
-      documents: absent(source, 'documents'),
-      add_generation_prompt: options.addGenerationPrompt ?? true,
-      bos_token: this.tokens.bos,
-      eos_token: this.tokens.eos,
-      ...thinking,
-      ...options.variables,
-    };
-    return template.render(variables, options.now ?? new Date());
+    const own: [string, Value][] = [
+      ['add_generation_prompt', options.addGenerationPrompt ?? true],
+      ['bos_token', this.tokens.bos],
+      ['eos_token', this.tokens.eos],
+      ...(asksForNone(source, 'tools') ? [['tools', null] as [string, Value]] : []),
+      ...(asksForNone(source, 'documents') ? [['documents', null] as [string, Value]] : []),
+    ];
+    if (options.thinking !== undefined) {
+      own.push(['enable_thinking', options.thinking], ['thinking', options.thinking]);
+    }
+    const settings = { now: options.now ?? new Date() };
+    return template.render([...own, ...protect(given, source)], settings);
+  }
+
+  private template(source: string): Template {
+    let template = this.compiled.get(source);
+    if (!template) {
+      template = new Template(source);
+      this.compiled.set(source, template);
+    }
+    return template;
   }
 
   /**
    * Content in the form that the template can write: parts of text joined, or a text as one part.
    * Null, which clients write beside tool calls, becomes empty: templates would print "None".
    */
-  private fitContent(
-    template: JinjaTemplate,
-    messages: readonly TemplateMessage[],
-  ): TemplateMessage[] {
+  private fitContent(template: Template, messages: readonly Value[]): Value[] {
     let forms = this.forms.get(template);
     if (!forms) {
       forms = contentForms(template);
       this.forms.set(template, forms);
     }
-    const { size } = forms;
+    const onlyParts = forms.size === 1 && forms.has('parts');
+    const onlyText = forms.size === 1 && forms.has('string');
     return messages.map((message) => {
-      const { content } = message;
-      if (content === null) return { ...message, content: '' };
-      if (size !== 1) return message;
-      if (typeof content === 'string' && forms.has('parts')) {
-        return { ...message, content: [{ type: 'text', text: content }] };
+      if (!(message instanceof Dict)) return message;
+      const content = message.get('content');
+      if (content === null) return changed(message, 'content', '');
+      if (typeof content === 'string' && onlyParts) {
+        return changed(message, 'content', [
+          Dict.of([
+            ['type', 'text'],
+            ['text', content],
+          ]),
+        ]);
       }
-      if (Array.isArray(content) && forms.has('string') && content.every(isTextPart)) {
-        return { ...message, content: content.map((part) => part.text).join('') };
-      }
-      return message;
+      if (!Array.isArray(content) || !onlyText) return message;
+      const texts = content.map(textOfPart);
+      return texts.includes(undefined) ? message : changed(message, 'content', texts.join(''));
     });
   }
+}
+
+/** A list that the caller gave, as values. @throws {PacelineError} `usage` when it is none */
+function listOf(value: readonly unknown[] | RawJson, name: string): Value[] {
+  const list = toValue(value, name);
+  if (Array.isArray(list) && list.every((item) => item instanceof Dict)) return list;
+  throw new PacelineError('usage', `The ${name} of a chat are no list of objects`, {
+    hint: `Give ${name} as an array of objects, or as JSON text of one through rawJson().`,
+    details: { variable: name },
+  });
+}
+
+/** The same dictionary with one other value. */
+function changed(dict: Dict, key: string, value: Value): Dict {
+  const copy = Dict.of(dict.pairs());
+  copy.set(key, value);
+  return copy;
 }
 
 type ContentForm = 'string' | 'parts';
 
 /** The forms of a message's content that a template can write; found by trying. */
-function contentForms(template: JinjaTemplate): ReadonlySet<ContentForm> {
+function contentForms(template: Template): ReadonlySet<ContentForm> {
   const probe = 'content probe';
   const contents: Record<ContentForm, unknown> = {
     string: probe,
@@ -144,8 +192,14 @@ function contentForms(template: JinjaTemplate): ReadonlySet<ContentForm> {
   const forms = new Set<ContentForm>();
   for (const form of ['string', 'parts'] as const) {
     try {
-      const messages = [{ role: 'user', content: contents[form] }];
-      const text = template.render({ messages, add_generation_prompt: true }, new Date(0));
+      const messages = toValue([{ role: 'user', content: contents[form] }], 'messages');
+      const text = template.render(
+        [
+          ['messages', messages],
+          ['add_generation_prompt', true],
+        ],
+        { now: new Date(0) },
+      );
       // A template that does not know parts writes the list itself.
       if (text.includes(probe) && !/['"]text['"]/.test(text)) forms.add(form);
     } catch {
@@ -155,39 +209,43 @@ function contentForms(template: JinjaTemplate): ReadonlySet<ContentForm> {
   return forms;
 }
 
-function isTextPart(part: unknown): part is { type: 'text'; text: string } {
-  const { type, text } = (part ?? {}) as { type?: unknown; text?: unknown };
-  return type === 'text' && typeof text === 'string';
+/** The text of a part of content that is text, else undefined. */
+function textOfPart(part: Value): string | undefined {
+  if (!(part instanceof Dict) || part.get('type') !== 'text') return undefined;
+  const text = part.get('text');
+  return typeof text === 'string' ? text : undefined;
 }
 
-/** None for a template that asks whether the variable is none, else undefined, fit for a loop. */
-function absent(source: string, name: string): null | undefined {
-  return new RegExp(`\\b${name}\\s+(is\\s+(not\\s+)?|[!=]=\\s*)none\\b`, 'i').test(source)
-    ? null
-    : undefined;
+/** Whether a template asks if the variable is none: else it is undefined, fit for a loop. */
+function asksForNone(source: string, name: string): boolean {
+  return new RegExp(`\\b${name}\\s+(is\\s+(not\\s+)?|[!=]=\\s*)none\\b`, 'i').test(source);
 }
 
-function withParsedArguments(message: TemplateMessage): TemplateMessage {
-  if (!Array.isArray(message.tool_calls)) return message;
-  return { ...message, tool_calls: message.tool_calls.map(withParsedCall) };
+/** A message whose tool calls have objects as arguments where they were JSON of one. */
+function parseArguments(message: Value): Value {
+  const calls = message instanceof Dict ? message.get('tool_calls') : undefined;
+  if (!(message instanceof Dict) || !Array.isArray(calls)) return message;
+  return changed(message, 'tool_calls', calls.map(parseCall));
 }
 
-function withParsedCall(call: unknown): unknown {
-  if (typeof call !== 'object' || call === null) return call;
-  const { function: named } = call as { function?: unknown };
-  if (typeof named !== 'object' || named === null) return call;
-  const { arguments: text } = named as { arguments?: unknown };
+function parseCall(call: Value): Value {
+  if (!(call instanceof Dict)) return call;
+  const named = call.get('function');
+  if (!(named instanceof Dict)) return call;
+  const text = named.get('arguments');
   if (typeof text !== 'string') return call;
-  const parsed = parseObject(text);
-  return parsed ? { ...call, function: { ...named, arguments: parsed } } : call;
+  const parsed = readJson(text.trim() || '{}');
+  if (typeof parsed !== 'object' || parsed === null) return call;
+  return changed(call, 'function', changed(named, 'arguments', parsed));
 }
 
-function parseObject(text: string): object | undefined {
+/** The value of a JSON text, or undefined when it is none. */
+function readJson(text: string): Value | undefined {
   try {
-    const value: unknown = JSON.parse(text.trim() || '{}');
-    return typeof value === 'object' && value !== null ? value : undefined;
-  } catch {
-    return undefined;
+    return toValue(rawJson(text), 'arguments');
+  } catch (error) {
+    if (PacelineError.is(error)) return undefined;
+    throw error;
   }
 }
 

@@ -1,8 +1,11 @@
 /**
  * Conversations to tokens: renders the chat template and encodes the result, in which the
- * template's control tokens count. The text of messages stays text: what looks like a control
- * token in them is not one, unless the caller trusts it. Knows nothing of models.
+ * template's control tokens count. What the caller gives stays text: messages, tools, arguments and
+ * results of calls, names and other variables hold no control tokens, whatever they look like,
+ * unless the caller trusts them. Knows nothing of models.
  */
+
+import type { RawJson } from '../template/template.js';
 import {
   type ChatTemplate,
   givenChatTemplate,
@@ -11,17 +14,17 @@ import {
   type TemplateMessage,
   type TemplateTokens,
 } from './chat-template.js';
+import { ControlTextGuard } from './control-text.js';
 import type { TokenizerMetadata } from './metadata.js';
 import type { Tokenizer } from './tokenizer.js';
-import { wellFormed } from './unicode.js';
 
 export { ChatTemplate, type RenderOptions, type TemplateMessage } from './chat-template.js';
 
 export interface ChatEncodeOptions extends RenderOptions {
   /**
-   * Control tokens written in user, tool and system messages count as such, as in the reference.
-   * Default false, so that nobody can end their own message and write the next. Messages of the
-   * assistant are always trusted: templates look for the model's own marks in them.
+   * Control tokens written in messages, tools and variables count as such, as in the reference.
+   * Default false, so that nobody can end their own message and write the next. What an assistant
+   * said and thought is always trusted: templates look for the model's own marks in it.
    */
   readonly trustContent?: boolean;
 }
@@ -54,88 +57,18 @@ export function createChatTemplate(
 export function encodeChat(
   tokenizer: Tokenizer,
   template: ChatTemplate,
-  messages: readonly TemplateMessage[],
+  messages: readonly TemplateMessage[] | RawJson,
   options: ChatEncodeOptions = {},
 ): number[] {
-  const guard = options.trustContent ? undefined : new ControlTextGuard(tokenizer, messages);
-  const text = template.render(guard ? guard.protect(messages) : messages, options);
+  const guard = options.trustContent ? undefined : new ControlTextGuard(tokenizer);
+  const text = template.render(
+    messages,
+    options,
+    guard && ((given, source) => guard.protect(given, source)),
+  );
   const ids: number[] = [];
-  tokenizer.appendText(ids, text, true, guard ? (part) => guard.restore(part) : undefined);
+  tokenizer.appendText(ids, text, true, guard && ((part) => guard.restore(part)));
   const { bosId } = tokenizer;
   if (tokenizer.addsBos && bosId !== undefined && ids[0] !== bosId) ids.unshift(bosId);
   return ids;
-}
-
-/** Placeholders are a mark and a private character for the number of the hidden text. */
-const PRIVATE = 0x100000;
-const PRIVATE_COUNT = 0xfffe;
-
-/** Hides the texts of control tokens in messages from the tokenizer's search for them. */
-class ControlTextGuard {
-  private readonly mark: string;
-  private readonly hidden: string[] = [];
-  private readonly placeholderOf = new Map<string, string>();
-
-  constructor(
-    private readonly tokenizer: Tokenizer,
-    messages: readonly TemplateMessage[],
-  ) {
-    this.mark = unusedCharacter(JSON.stringify(messages));
-  }
-
-  protect(messages: readonly TemplateMessage[]): TemplateMessage[] {
-    return messages.map((message) =>
-      message.role === 'assistant' ? message : { ...message, content: this.hide(message.content) },
-    );
-  }
-
-  /** The same value with the texts of control tokens replaced in every string. */
-  private hide(value: unknown): unknown {
-    if (typeof value === 'string') return this.hideText(value);
-    if (Array.isArray(value)) return value.map((item) => this.hide(item));
-    if (typeof value !== 'object' || value === null) return value;
-    return Object.fromEntries(
-      Object.entries(value).map(([key, item]) => [key, this.hide(item)] as const),
-    );
-  }
-
-  private hideText(content: string): string {
-    const text = wellFormed(content);
-    let result = '';
-    for (const { token, start, end } of this.tokenizer.findSpecial(text)) {
-      const part = text.slice(start, end);
-      const hide = token >= 0 && this.tokenizer.isControl(token);
-      result += hide ? this.placeholder(part) : part;
-    }
-    return result;
-  }
-
-  private placeholder(text: string): string {
-    let placeholder = this.placeholderOf.get(text);
-    if (placeholder === undefined) {
-      const number = this.hidden.length % PRIVATE_COUNT;
-      placeholder = this.mark + String.fromCodePoint(PRIVATE + number);
-      this.hidden.push(text);
-      this.placeholderOf.set(text, placeholder);
-    }
-    return placeholder;
-  }
-
-  /** Puts the hidden texts back into a part of the rendered text. */
-  restore(part: string): string {
-    if (!part.includes(this.mark)) return part;
-    return part.replace(
-      new RegExp(`${this.mark}([\\u{100000}-\\u{10ffff}])`, 'gu'),
-      (whole, character: string) => this.hidden[(character.codePointAt(0) ?? 0) - PRIVATE] ?? whole,
-    );
-  }
-}
-
-/** A noncharacter, which no text has for a meaning, that is not in `text`. */
-function unusedCharacter(text: string): string {
-  for (let point = 0xfdd0; point <= 0xfdef; point++) {
-    const character = String.fromCharCode(point);
-    if (!text.includes(character)) return character;
-  }
-  return '\ufffe';
 }

@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { PacelineError } from '../../src/base/errors.js';
 import { givenChatTemplate, type TemplateMessage } from '../../src/tokenizer/chat-template.js';
-import { sharedFile } from '../support/shared.js';
+import { templateSource } from '../support/templates.js';
 
 interface Cases {
   readonly shared: { readonly bos_token: string; readonly eos_token: string; readonly now: string };
@@ -34,7 +34,7 @@ const expected = fixture<Expected>('chat-expected.json');
 
 for (const [file, results] of Object.entries(expected)) {
   describe(file, () => {
-    const template = givenChatTemplate(readFileSync(sharedFile('templates', file), 'utf8'), {
+    const template = givenChatTemplate(templateSource(file), {
       bos: shared.bos_token,
       eos: shared.eos_token,
       has: () => false,
