@@ -1,5 +1,5 @@
-/// <reference lib="esnext.disposable" preserve="true" />
 /** Paceline: a local LLM engine. Everything that other programs import is named here. */
+/// <reference lib="esnext.disposable" preserve="true" />
 export { type ErrorCode, PacelineError } from './base/errors.js';
 export { type DeviceReport, listDevices } from './engine/devices.js';
 export { loadModel } from './engine/load.js';

@@ -79,7 +79,9 @@ test('dependencies are pinned to exact versions', () => {
   >;
   const groups = ['dependencies', 'optionalDependencies', 'devDependencies'];
   const loose = groups.flatMap((group) =>
-    Object.entries(manifest[group] ?? {}).filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(version)),
+    Object.entries(manifest[group] ?? {}).filter(
+      ([, version]) => !/^(npm:[\w@/.-]+@)?\d+\.\d+\.\d+$/.test(version),
+    ),
   );
   assert.deepEqual(loose, []);
 });
