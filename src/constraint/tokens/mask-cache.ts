@@ -1,0 +1,63 @@
+/**
+ * Masks of states, kept up to a number of bytes; the oldest go first. Also the tokens
+ * that consist of some kind of character alone, which many constraints share. Knows nothing of how
+ * masks are made.
+ */
+import type { TokenMask } from '../constraint.js';
+import type { TokenTrie } from './token-trie.js';
+
+/** Tokens of whole characters of one kind. */
+export interface CharacterTokens {
+  /** Masks by length: at index n, tokens of at most n characters; the last one has all of them. */
+  readonly byLength: readonly TokenMask[];
+  /** Tokens of more characters than the masks but the last tell apart, with their lengths. */
+  readonly long: readonly { readonly token: number; readonly length: number }[];
+  readonly longest: number;
+  /** All other tokens. */
+  readonly rest: TokenTrie;
+}
+
+export class MaskCache {
+  private readonly masks = new Map<number, Map<number, TokenMask>>();
+  private readonly order = new Map<string, number>();
+  private bytes = 0;
+  private owners = 0;
+  readonly characters = new Map<string, CharacterTokens>();
+
+  constructor(private readonly limit: number) {}
+
+  /** A number under which one constraint keeps its masks. */
+  register(): number {
+    return this.owners++;
+  }
+
+  get memory(): number {
+    return this.bytes;
+  }
+
+  get(owner: number, state: number): TokenMask | undefined {
+    return this.masks.get(owner)?.get(state);
+  }
+
+  set(owner: number, state: number, mask: TokenMask): void {
+    let own = this.masks.get(owner);
+    if (!own) {
+      own = new Map();
+      this.masks.set(owner, own);
+    }
+    own.set(state, mask);
+    const key = `${owner} ${state}`;
+    this.order.set(key, mask.byteLength);
+    this.bytes += mask.byteLength;
+    // The oldest go first; a mask that is still in use is only computed again.
+    for (const [oldest, size] of this.order) {
+      if (this.bytes <= this.limit || oldest === key) break;
+      const [of = '', at = ''] = oldest.split(' ');
+      const masks = this.masks.get(Number(of));
+      masks?.delete(Number(at));
+      if (masks?.size === 0) this.masks.delete(Number(of));
+      this.order.delete(oldest);
+      this.bytes -= size;
+    }
+  }
+}
