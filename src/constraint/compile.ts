@@ -2,7 +2,6 @@
  * From a description of what a text has to be to a constraint for a vocabulary: the entrance of this
  * folder. Everything that a stranger may send is checked here or below, within budgets.
  */
-import { PacelineError } from '../base/errors.js';
 import { defaultLimits, type Limits, refused } from './core/budget.js';
 import { Language } from './core/derivatives.js';
 import { NOTHING } from './core/expressions.js';
@@ -96,21 +95,15 @@ function compile(spec: ConstraintSpec, vocabulary: VocabularyIndex, options: Con
   const language = new Language({ ...defaultLimits, ...options.limits });
   const marks = new Marks(language, vocabulary.specials);
   const warnings: ConstraintWarning[] = [];
-  try {
-    const main = languageOf(spec, language, marks, warnings);
-    const root = withReasoning(language, marks, main, options.reasoning);
-    language.settle();
-    if (root === NOTHING || (language.need[root] as number) > language.limits.nesting) {
-      throw refused('No text satisfies the constraint', { pointer: '' });
-    }
-    const masks = new MaskMaker(language, vocabulary, marks.symbols);
-    const machine = new ConstraintMachine(language, vocabulary, masks, marks.symbols);
-    return { machine, root, warnings, size: language.count };
-  } catch (error) {
-    // A budget of generation that compiling exhausts is the caller's constraint being too large.
-    if (!PacelineError.is(error) || error.code !== 'memory') throw error;
-    throw refused(error.message, error.details, 'Use a smaller schema or grammar.');
+  const main = languageOf(spec, language, marks, warnings);
+  const root = withReasoning(language, marks, main, options.reasoning);
+  language.settle();
+  if (root === NOTHING || (language.need[root] as number) > language.limits.nesting) {
+    throw refused('No text satisfies the constraint', { pointer: '' });
   }
+  const masks = new MaskMaker(language, vocabulary, marks.symbols);
+  const machine = new ConstraintMachine(language, vocabulary, masks, marks.symbols);
+  return { machine, root, warnings, size: language.count };
 }
 
 function languageOf(

@@ -9,9 +9,9 @@ export interface Limits {
   readonly expressions: number;
   /** Members of one choice or conjunction. Default 20,000. */
   readonly members: number;
-  /** Derivatives computed for one mask. Default 2,000,000. */
+  /** Derivatives computed for one mask. Default 400,000. */
   readonly maskSteps: number;
-  /** States visited to decide whether a conjunction has any text. Default 50,000. */
+  /** Derivatives computed to decide whether a conjunction has any text. Default 400,000. */
   readonly search: number;
   /** How deep a text may nest: objects and arrays, or rules of a grammar inside each other. Default 200. */
   readonly nesting: number;
@@ -22,8 +22,8 @@ export interface Limits {
 export const defaultLimits: Limits = {
   expressions: 3_000_000,
   members: 20_000,
-  maskSteps: 2_000_000,
-  search: 50_000,
+  maskSteps: 400_000,
+  search: 400_000,
   nesting: 200,
   rules: 50_000,
 };

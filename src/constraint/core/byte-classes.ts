@@ -9,6 +9,7 @@ export class ByteClasses {
   readonly standIn = new Uint8Array(256);
   /** The bytes that stand for themselves. */
   members: readonly number[] = [0];
+  private readonly alone = new Uint8Array(256);
   private single = 0;
 
   /** Tells the bytes of a set from all others. */
@@ -52,9 +53,8 @@ export class ByteClasses {
     if (changed) this.list();
   }
 
-  private readonly alone = new Uint8Array(256);
-
-  private isAlone(byte: number): boolean {
+  /** Whether a byte stands for itself only. */
+  isAlone(byte: number): boolean {
     if (this.alone[byte] === 1) return true;
     for (let other = 0; other < 256; other++) {
       if (other !== byte && this.standIn[other] === this.standIn[byte]) return false;

@@ -4,7 +4,6 @@
  * conjunction or complement without any text becomes the empty language, found by search; nothing
  * leads into a dead end. Knows nothing of tokens.
  */
-import { exhausted, tooComplex } from './budget.js';
 import { EMPTY, Expressions, Kind, LEAVE, NOTHING } from './expressions.js';
 import type { KeyOwner } from './key-list.js';
 import type { MarkerSet } from './markers.js';
@@ -15,7 +14,7 @@ import { IntMap } from './tables.js';
 const RECURSION = 1500;
 
 export class Language extends Expressions {
-  private readonly known = new IntMap();
+  private readonly derivatives = new IntMap();
   private readonly rawKnown = new IntMap();
   /** 1: has a text, 2: has none. */
   private readonly alive = new Map<number, boolean>();
@@ -26,16 +25,16 @@ export class Language extends Expressions {
   /** What may follow `symbol`; `NOTHING` where it may not come. */
   derive(expression: number, symbol: number): number {
     const key = (expression << SYMBOL_BITS) | symbol;
-    const known = this.known.get(key);
+    const known = this.derivatives.get(key);
     if (known !== -1) return known;
     this.work++;
     if (++this.recursion > RECURSION) {
       this.recursion = 0;
-      throw exhausted('rules call each other too deeply without taking a character');
+      throw this.overBudget('rules call each other too deeply without taking a character');
     }
     const result = this.compute(expression, symbol);
     this.recursion--;
-    this.known.set(key, result);
+    this.derivatives.set(key, result);
     return result;
   }
 
@@ -166,6 +165,11 @@ export class Language extends Expressions {
     if (kind !== Kind.BOTH && kind !== Kind.NOT) return expression !== NOTHING;
     const known = this.alive.get(expression);
     if (known !== undefined) return known;
+    if (this.surelyHasText(expression)) {
+      this.alive.set(expression, true);
+      return true;
+    }
+    const budget = this.work + this.limits.search;
     const parents = new Map<number, number>([[expression, -1]]);
     const queue = [expression];
     for (let at = 0; at < queue.length; at++) {
@@ -174,8 +178,10 @@ export class Language extends Expressions {
         for (let on = state; on !== -1; on = parents.get(on) as number) this.alive.set(on, true);
         return true;
       }
-      if (queue.length > this.limits.search) {
-        throw tooComplex('conditions on one text that cannot be decided', { states: queue.length });
+      if (this.work > budget || queue.length > this.limits.search) {
+        throw this.overBudget('conditions on one text that cannot be decided', {
+          states: queue.length,
+        });
       }
       for (const symbol of this.classes.members) {
         const rest = this.regularStep(state, symbol);
@@ -186,6 +192,29 @@ export class Language extends Expressions {
     }
     for (const state of queue) this.alive.set(state, false);
     return false;
+  }
+
+  /** Endless repeats with finite exceptions, which needs no search. */
+  private surelyHasText(expression: number): boolean {
+    if (this.kind[expression] === Kind.NOT) return this.isFinite(this.a.at(expression));
+    return this.endlessRun(expression) !== undefined;
+  }
+
+  private isFinite(expression: number): boolean {
+    const kind = this.kind[expression];
+    return kind === Kind.KEYS || kind === Kind.LITERAL || kind === Kind.SET || kind === Kind.EMPTY;
+  }
+
+  /** In a conjunction of one endless repeat and finite exceptions, the repeat; else undefined. */
+  endlessRun(both: number): number | undefined {
+    let found: number | undefined;
+    for (const member of this.lists.get(this.a.at(both))) {
+      if (this.kind[member] === Kind.REPEAT && this.c.at(member) === -1 && found === undefined) {
+        found = member;
+      } else if (this.kind[member] !== Kind.NOT || !this.isFinite(this.a.at(member)))
+        return undefined;
+    }
+    return found;
   }
 
   private settledAlive(state: number): boolean {

@@ -57,6 +57,13 @@ interface Rule {
   need: number;
 }
 
+/** What existed when a rule had been defined. */
+interface Section {
+  readonly nodes: number;
+  readonly rules: number;
+  readonly defined: number;
+}
+
 /** More than any limit of nesting: a rule without any text. */
 const NEVER = 255;
 
@@ -88,11 +95,18 @@ export class Expressions {
   private readonly ranges: Int32Array[] = [];
   private readonly rangeIds = new Map<string, number>();
   private settled = false;
+  private readonly known = new WeakSet<KeyList>();
+  private readonly sections: Section[] = [];
 
   constructor(readonly limits: Limits) {
     this.make(Kind.NOTHING, 0, 0, 0);
     this.make(Kind.EMPTY, 0, 0, 0);
     this.make(Kind.LEAVE, 0, 0, 0);
+  }
+
+  /** While compiling the constraint is at fault, afterwards the text that was generated. */
+  protected overBudget(what: string, details: Readonly<Record<string, unknown>> = {}) {
+    return this.settled ? exhausted(what, details) : tooComplex(what, details);
   }
 
   protected make(kind: number, a: number, b: number, c: number): number {
@@ -114,7 +128,7 @@ export class Expressions {
       slot = (slot + 1) & mask;
     }
     const id = this.count++;
-    if (id >= this.limits.expressions) throw exhausted(`more than ${id} states`);
+    if (id >= this.limits.expressions) throw this.overBudget(`more than ${id} states`);
     if (id === this.kind.length) {
       this.kind = doubled(this.kind);
       this.need = doubled(this.need);
@@ -199,7 +213,7 @@ export class Expressions {
       if (set.words.every((word) => word === 0)) return NOTHING;
       id = this.sets.push(set) - 1;
       this.setIds.set(key, id);
-      if (!this.settled) this.classes.split(set);
+      this.classes.split(set);
     }
     return this.make(Kind.SET, id, 0, 0);
   }
@@ -216,7 +230,7 @@ export class Expressions {
     if (id === undefined) {
       id = this.strings.push(data) - 1;
       this.stringIds.set(key, id);
-      if (!this.settled) this.classes.singleOut(data);
+      this.classes.singleOut(data);
     }
     return this.make(Kind.LITERAL, id, from, 0);
   }
@@ -281,7 +295,7 @@ export class Expressions {
     let list = sortedUnique(flat);
     if (list.length > 1) list = this.factor(list);
     if (list.length > this.limits.members) {
-      throw tooComplex(`${list.length} alternatives at once`, { alternatives: list.length });
+      throw this.overBudget(`${list.length} alternatives at once`, { alternatives: list.length });
     }
     if (list.length === 1) return list[0] as number;
     return this.make(Kind.EITHER, this.lists.intern(list), 0, 0);
@@ -342,7 +356,8 @@ export class Expressions {
     if (flat.length === 0) return all;
     const list = sortedUnique(flat);
     if (list.length === 1) return list[0] as number;
-    if (list.length > this.limits.members) throw tooComplex(`${list.length} conditions at once`);
+    if (list.length > this.limits.members)
+      throw this.overBudget(`${list.length} conditions at once`);
     return this.make(Kind.BOTH, this.lists.intern(list), 0, 0);
   }
 
@@ -386,7 +401,10 @@ export class Expressions {
   }
 
   addOwner(owner: KeyOwner): number {
-    if (!this.settled) for (const value of owner.list.values) this.classes.singleOut(value);
+    if (!this.known.has(owner.list)) {
+      for (const value of owner.list.values) this.classes.singleOut(value);
+      this.known.add(owner.list);
+    }
     return this.owners.push(owner) - 1;
   }
 
@@ -409,7 +427,7 @@ export class Expressions {
    */
   rule(expand?: () => number, least?: () => number, nullable = false): number {
     if (this.rules.length >= this.limits.rules)
-      throw tooComplex(`more than ${this.rules.length} rules`);
+      throw this.overBudget(`more than ${this.rules.length} rules`);
     const need = this.settled ? (least?.() ?? 0) : 0;
     this.rules.push({ body: -1, expand, least, nullable, need });
     return this.rules.length - 1;
@@ -417,6 +435,7 @@ export class Expressions {
 
   define(rule: number, body: number): void {
     (this.rules[rule] as Rule).body = body;
+    this.sections.push({ nodes: this.count, rules: this.rules.length, defined: rule });
   }
 
   call(rule: number): number {
@@ -439,16 +458,13 @@ export class Expressions {
    */
   settle(): void {
     for (const rule of this.rules) rule.need = NEVER;
+    this.sections.push({ nodes: this.count, rules: this.rules.length, defined: -1 });
+    for (let id = 0; id < this.count; id++) this.measure(id);
     for (let changed = true; changed; ) {
       changed = false;
-      for (let id = 0; id < this.count; id++) this.measure(id);
-      for (const rule of this.rules) {
-        const least = rule.body === -1 ? (rule.least?.() ?? 0) : (this.need[rule.body] as number);
-        const need = Math.min(NEVER, least);
-        if (need < rule.need) {
-          rule.need = need;
-          changed = true;
-        }
+      // What is defined last lies innermost, so that one turn mostly suffices.
+      for (let index = this.sections.length - 1; index >= 0; index--) {
+        for (let twice = 0; twice < 2; twice++) changed = this.settleSection(index) || changed;
       }
     }
     for (let changed = true; changed; ) {
@@ -462,6 +478,23 @@ export class Expressions {
     }
     this.nullability.fill(0);
     this.settled = true;
+  }
+
+  /** Measures what came into being with one rule's body, and the rules there. */
+  private settleSection(index: number): boolean {
+    const { nodes, rules, defined } = this.sections[index] as Section;
+    const before = index === 0 ? { nodes: 0, rules: 0 } : (this.sections[index - 1] as Section);
+    for (let id = before.nodes; id < nodes; id++) this.measure(id);
+    let changed = false;
+    const update = (rule: Rule) => {
+      const least = rule.body === -1 ? (rule.least?.() ?? 0) : (this.need[rule.body] as number);
+      if (Math.min(NEVER, least) >= rule.need) return;
+      rule.need = least;
+      changed = true;
+    };
+    for (let rule = before.rules; rule < rules; rule++) update(this.rules[rule] as Rule);
+    if (defined >= 0) update(this.rules[defined] as Rule);
+    return changed;
   }
 
   /** Whether the empty text is in the language. */

@@ -28,6 +28,9 @@ export interface SchemaOptions {
 /** Patterns of properties that are told apart: every subset of them is a case. */
 const MAX_PATTERNS = 6;
 
+/** Alternatives at one place that have objects or arrays: each step walks all that are left. */
+const MAX_NESTING_ALTERNATIVES = 1000;
+
 export class SchemaCompiler {
   readonly normalizer: Normalizer;
   private readonly strings: StringWriter;
@@ -89,6 +92,11 @@ export class SchemaCompiler {
       const leaf = this.union(clauses);
       this.rules.set(key, leaf);
       return leaf;
+    }
+    if (clauses.length > MAX_NESTING_ALTERNATIVES) {
+      throw tooComplex(`${clauses.length} alternatives with objects or arrays`, {
+        pointer: this.document.pointer(ids[0] ?? 0),
+      });
     }
     const rule = this.language.rule();
     const call = this.language.call(rule);

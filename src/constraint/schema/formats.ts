@@ -55,7 +55,7 @@ export const formats: Readonly<Record<string, Format>> = {
   time: { pattern: time },
   'date-time': { pattern: `${date}T${time}` },
   duration: { pattern: `P(?:${n}W|${days}(?:${clock})?|${clock})` },
-  email: { pattern: `${atom}(?:\\.${atom})*@(?:${label}\\.)+${label}`, maxLength: 254 },
+  email: { pattern: `${atom}(?:\\.${atom})*@(?:${label}\\.)+${label}` },
   hostname: { pattern: `${label}(?:\\.${label})*`, maxLength: 253 },
   ipv4: { pattern: ipv4 },
   ipv6: { pattern: ipv6 },

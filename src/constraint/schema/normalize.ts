@@ -142,20 +142,24 @@ export class Normalizer {
   private union(schemas: readonly number[]): readonly Clause[] {
     const result: Clause[] = [];
     const values: Json[] = [];
-    for (const clause of schemas.flatMap((id) => this.one(id))) {
-      const { types, excluded } = clause;
-      const plain = { ...anything, values: clause.values };
-      const simple =
-        clause.values !== undefined &&
-        types === Type.ALL &&
-        excluded.length === 0 &&
-        JSON.stringify(clause) === JSON.stringify(plain);
-      if (simple) values.push(...(clause.values as readonly Json[]));
-      else result.push(clause);
+    for (const id of schemas) {
+      const clauses = this.one(id);
+      if (this.onlyLists(id)) values.push(...clauses.flatMap((clause) => clause.values ?? []));
+      else result.push(...clauses);
     }
     if (values.length > 0) result.push({ ...anything, values });
     if (result.length > MAX_ALTERNATIVES) throw tooComplex(`${result.length} alternatives`);
     return result;
+  }
+
+  /** Whether a schema says no more than which values there are. */
+  private onlyLists(id: number): boolean {
+    const schema = this.document.schema(id);
+    if (typeof schema === 'boolean' || (schema.enum === undefined && schema.const === undefined))
+      return false;
+    return Object.keys(schema).every(
+      (key) => key === 'enum' || key === 'const' || annotationKeywords.has(key),
+    );
   }
 
   private exactlyOne(schemas: readonly number[], own: Clause, pointer: string): readonly Clause[] {

@@ -13,7 +13,7 @@ const DIGITS = 20;
 /** Doubles tell numbers of this many digits apart. */
 const EXACT_DIGITS = 15;
 /** Remainders that are told apart at most. */
-const MAX_DIVISOR = 100_000n;
+const MAX_DIVISOR = 2_000n;
 
 interface Decimal {
   readonly negative: boolean;

@@ -1,30 +1,21 @@
 /**
- * Masks of states, kept up to a number of bytes; the oldest go first. Also the tokens
- * that consist of some kind of character alone, which many constraints share. Knows nothing of how
- * masks are made.
+ * Masks of states, kept up to a number of bytes; the oldest go first. Also the tokens that consist of
+ * some kind of character alone, which many constraints share. Knows nothing of how masks are made.
  */
 import type { TokenMask } from '../constraint.js';
-import type { TokenTrie } from './token-trie.js';
-
-/** Tokens of whole characters of one kind. */
-export interface CharacterTokens {
-  /** Masks by length: at index n, tokens of at most n characters; the last one has all of them. */
-  readonly byLength: readonly TokenMask[];
-  /** Tokens of more characters than the masks but the last tell apart, with their lengths. */
-  readonly long: readonly { readonly token: number; readonly length: number }[];
-  readonly longest: number;
-  /** All other tokens. */
-  readonly rest: TokenTrie;
-}
+import type { CharacterTokens } from './character-tokens.js';
 
 export class MaskCache {
   private readonly masks = new Map<number, Map<number, TokenMask>>();
   private readonly order = new Map<string, number>();
   private bytes = 0;
   private owners = 0;
-  readonly characters = new Map<string, CharacterTokens>();
 
-  constructor(private readonly limit: number) {}
+  constructor(
+    private readonly limit: number,
+    /** Tokens of one kind of character, by its name. */
+    readonly characters: Map<string, CharacterTokens>,
+  ) {}
 
   /** A number under which one constraint keeps its masks. */
   register(): number {

@@ -8,12 +8,9 @@ import { exhausted } from '../core/budget.js';
 import type { Language } from '../core/derivatives.js';
 import { Kind, NOTHING } from '../core/expressions.js';
 import { OTHER_SPECIAL } from '../core/symbols.js';
-import type { CharacterTokens } from './mask-cache.js';
-import { buildTrie, type TokenTrie } from './token-trie.js';
+import { type CharacterTokens, characterTokens, LENGTHS } from './character-tokens.js';
+import type { TokenTrie } from './token-trie.js';
 import type { VocabularyIndex } from './vocabulary-index.js';
-
-/** Lengths up to this one have masks of their own. */
-const LENGTHS = 16;
 
 interface Run {
   readonly tokens: CharacterTokens;
@@ -100,7 +97,7 @@ export class MaskMaker {
     let best: Run | undefined;
     for (const member of members) {
       const head = language.kind[member] === Kind.CONCAT ? language.a.at(member) : member;
-      const repeat = language.kind[head] === Kind.BOTH ? this.repeatAmong(head) : head;
+      const repeat = language.kind[head] === Kind.BOTH ? language.endlessRun(head) : head;
       if (repeat === undefined || language.kind[repeat] !== Kind.REPEAT) continue;
       const what = language.a.at(repeat);
       const most = language.c.at(repeat) === -1 ? undefined : language.c.at(repeat);
@@ -112,31 +109,20 @@ export class MaskMaker {
     return best;
   }
 
-  /** In a conjunction of endless characters and finite exceptions, the exceptions forbid no run. */
-  private repeatAmong(both: number): number | undefined {
-    const { language } = this;
-    let found: number | undefined;
-    for (const member of language.lists.get(language.a.at(both))) {
-      const inner = language.a.at(member);
-      if (
-        language.kind[member] === Kind.REPEAT &&
-        language.c.at(member) === -1 &&
-        found === undefined
-      ) {
-        found = member;
-      } else if (language.kind[member] !== Kind.NOT) return undefined;
-      else if (language.kind[inner] !== Kind.KEYS && language.kind[inner] !== Kind.LITERAL)
-        return undefined;
-    }
-    return found;
-  }
-
   /** Tokens that are whole characters of a kind: made once for all constraints of a vocabulary. */
   private tokensOf(name: string, what: number): CharacterTokens {
-    const { language, vocabulary } = this;
+    const { vocabulary } = this;
     const { characters } = vocabulary.masks;
     let found = characters.get(name);
     if (found) return found;
+    found = characterTokens(vocabulary, this.lengths(what));
+    characters.set(name, found);
+    return found;
+  }
+
+  /** Of each token, how many characters of a kind it is; -1: it is not whole ones. */
+  private lengths(what: number): Int32Array {
+    const { language, vocabulary } = this;
     const again = language.repeat(what, 0);
     const lengths = new Int32Array(vocabulary.size).fill(-1);
     const { trie } = vocabulary;
@@ -156,26 +142,7 @@ export class MaskMaker {
       if (token >= 0 && next === again) lengths[token] = counts[depth] as number;
       node++;
     }
-    const byLength = Array.from({ length: LENGTHS + 2 }, () => new Uint32Array(vocabulary.words));
-    const long: { token: number; length: number }[] = [];
-    let longest = 0;
-    const rest: number[] = [];
-    for (const token of vocabulary.sorted) {
-      const length = lengths[token] as number;
-      if (length < 0) {
-        // Of tokens with the same bytes only the first is in the trie.
-        rest.push(token);
-        continue;
-      }
-      longest = Math.max(longest, length);
-      if (length > LENGTHS) long.push({ token, length });
-      for (let most = Math.min(length, LENGTHS + 1); most < byLength.length; most++) {
-        set(byLength[most] as TokenMask, token);
-      }
-    }
-    found = { byLength, long, longest, rest: buildTrie(Int32Array.from(rest), vocabulary.texts) };
-    characters.set(name, found);
-    return found;
+    return lengths;
   }
 
   private step(state: number, byte: number): number {

@@ -14,7 +14,6 @@ import type { VocabularyIndex } from './vocabulary-index.js';
 export class ConstraintMachine {
   /** Of each state looked at, the only symbol that may come, or -1. */
   private readonly only = new Map<number, number>();
-  private readonly classSizes = new Uint16Array(256);
 
   constructor(
     readonly language: Language,
@@ -22,11 +21,7 @@ export class ConstraintMachine {
     readonly masks: MaskMaker,
     /** Special tokens that the language names, by symbol. */
     readonly symbols: ReadonlyMap<number, number>,
-  ) {
-    for (const leader of language.classes.standIn) {
-      this.classSizes[leader] = (this.classSizes[leader] as number) + 1;
-    }
-  }
+  ) {}
 
   /** The only symbol that may follow a state that may not end; -1 where there is a choice. */
   onlySymbol(state: number): number {
@@ -43,7 +38,7 @@ export class ConstraintMachine {
     let found = -1;
     for (const leader of language.classes.members) {
       if (language.derive(state, leader) === NOTHING) continue;
-      if (found !== -1 || this.classSizes[leader] !== 1) return -1;
+      if (found !== -1 || !language.classes.isAlone(leader)) return -1;
       found = leader;
     }
     for (const symbol of [FIRST_SPECIAL - 1, ...this.symbols.values()]) {

@@ -6,6 +6,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { throwIfAborted } from '../../base/errors.js';
 import type { Tokenizer } from '../../tokenizer/tokenizer.js';
+import { type CharacterTokens, commonCharacters } from './character-tokens.js';
 import { MaskCache } from './mask-cache.js';
 import { buildTrie, sortTokens, type TokenTexts, type TokenTrie } from './token-trie.js';
 
@@ -93,10 +94,12 @@ export async function buildIndex(
   await setImmediate();
   const twins = new Int32Array(vocabSize).fill(-1);
   const trie = buildTrie(sorted, texts, twins);
-  return new VocabularyIndex(
-    { texts, sorted, trie, twins, specials, special, ends },
-    options.maskMemory,
-  );
+  throwIfAborted(signal);
+  await setImmediate();
+  const words = (vocabSize + 31) >>> 5;
+  const characters = commonCharacters({ size: vocabSize, words, sorted, texts });
+  const facts = { texts, sorted, trie, twins, specials, special, ends, characters };
+  return new VocabularyIndex(facts, options.maskMemory);
 }
 
 interface IndexFacts {
@@ -107,6 +110,7 @@ interface IndexFacts {
   readonly specials: ReadonlyMap<string, number>;
   readonly special: Uint8Array;
   readonly ends: readonly number[];
+  readonly characters: Map<string, CharacterTokens>;
 }
 
 export class VocabularyIndex {
@@ -139,7 +143,7 @@ export class VocabularyIndex {
     this.size = facts.special.length;
     this.words = (this.size + 31) >>> 5;
     this.hasTwins = facts.twins.some((twin) => twin !== -1);
-    this.masks = new MaskCache(maskMemory);
+    this.masks = new MaskCache(maskMemory, facts.characters);
   }
 
   isSpecial(id: number): boolean {
