@@ -146,7 +146,7 @@ export async function synthetic(): Promise<Vocabulary> {
     '</think>',
     '<tool_call>',
     '[TOOL_CALLS]',
-    '<|end|>',
+    '<|return|>',
     '<|"|>',
   ];
   const types = [

@@ -71,8 +71,8 @@ const identifier: Ranges = [
 ];
 
 /** The longest indentation that is accepted, in spaces and in tabs. */
-const SPACES = 24;
-const TABS = 8;
+const SPACES = 40;
+const TABS = 10;
 
 /** A run of white space between two tokens of JSON: nothing, a space, or one new line, indented. */
 export function whiteSpace(language: Language, kind: WhiteSpace): number {

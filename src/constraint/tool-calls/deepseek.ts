@@ -44,34 +44,32 @@ function blocks(name: 'deepseek-v3' | 'deepseek-v3.1'): ToolFormat {
     *read(reader: TextReader, events: CallEvents): Reading<void> {
       while ((yield* reader.until([BEGIN_ALL], (text) => events.text(text))) !== undefined) {
         reader.mark(BEGIN_ALL);
-        for (;;) {
-          const mark = yield* reader.until([BEGIN, END_ALL], () => {});
-          if (mark !== BEGIN) break;
-          let head = '';
-          const separated = yield* reader.until([SEPARATOR], (text) => {
-            head += text;
-          });
-          let whole = false;
-          if (separated !== undefined) {
-            if (fenced) head = '';
-            if (fenced) {
-              yield* reader.until(['\n'], (text) => {
-                head += text;
-              });
-              yield* reader.accept('```json');
-            }
-            events.start(head.trim());
-            yield* reader.skipSpace();
-            whole = yield* reader.json((json) => events.delta(json));
-            const ended = yield* reader.until([END], () => {});
-            whole &&= ended !== undefined;
-          }
-          events.end(reader.raw, whole);
-          reader.mark();
+        let next = yield* reader.until([BEGIN, END_ALL], () => {});
+        while (next === BEGIN) {
+          const whole = yield* readBlock(reader, events, fenced);
+          next = yield* reader.until([BEGIN, END_ALL], () => {});
+          // The mark of the next block is the next call's.
+          const own = next === BEGIN ? reader.raw.slice(0, -BEGIN.length) : reader.raw;
+          events.end(own, whole);
+          reader.mark(BEGIN);
         }
       }
     },
   };
+}
+
+function* readBlock(reader: TextReader, events: CallEvents, fenced: boolean): Reading<boolean> {
+  let name = '';
+  if ((yield* reader.until([SEPARATOR], (text) => (name += text))) === undefined) return false;
+  if (fenced) {
+    name = '';
+    yield* reader.until(['\n'], (text) => (name += text));
+    yield* reader.accept('```json');
+  }
+  events.start(name.trim());
+  yield* reader.skipSpace();
+  const whole = yield* reader.json((json) => events.delta(json));
+  return (yield* reader.until([END], () => {})) !== undefined && whole;
 }
 
 export const deepseekV3 = blocks('deepseek-v3');
@@ -123,12 +121,13 @@ export const deepseekV4: ToolFormat = {
   *read(reader: TextReader, events: CallEvents): Reading<void> {
     while ((yield* reader.until([OPEN], (text) => events.text(text))) !== undefined) {
       reader.mark(OPEN);
-      for (;;) {
-        const mark = yield* reader.until([INVOKE, CLOSE], () => {});
-        if (mark !== INVOKE) break;
+      let next = yield* reader.until([INVOKE, CLOSE], () => {});
+      while (next === INVOKE) {
         const whole = yield* readInvoke(reader, events);
-        events.end(reader.raw, whole);
-        reader.mark();
+        next = yield* reader.until([INVOKE, CLOSE], () => {});
+        const own = next === INVOKE ? reader.raw.slice(0, -INVOKE.length) : reader.raw;
+        events.end(own, whole);
+        reader.mark(INVOKE);
       }
     }
   },

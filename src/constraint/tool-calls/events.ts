@@ -12,7 +12,10 @@ export type ToolCallEvent =
   | {
       readonly type: 'tool-call-end';
       readonly index: number;
-      /** The call as it was generated, from its opening to its closing mark. */
+      /**
+       * The call as it was generated, with its marks and the white space before: texts and calls one
+       * after the other are the whole text again.
+       */
       readonly raw: string;
       /** False where the text ended, or went wrong, inside of the call. */
       readonly complete: boolean;
@@ -34,8 +37,9 @@ export class CallEvents {
   private events: ToolCallEvent[] = [];
   private calls = -1;
   private open = false;
-  /** White space that is text only if more text follows. */
+  /** White space that is text only if more text follows; before a call it belongs to the call. */
   private space = '';
+  private lead = '';
 
   drain(): ToolCallEvent[] {
     const found = this.events;
@@ -66,8 +70,13 @@ export class CallEvents {
     this.space = '';
   }
 
-  start(name: string): void {
+  private leave(): void {
+    this.lead += this.space;
     this.space = '';
+  }
+
+  start(name: string): void {
+    this.leave();
     this.open = true;
     this.calls++;
     this.events.push({ type: 'tool-call-start', index: this.calls, name });
@@ -78,10 +87,12 @@ export class CallEvents {
   }
 
   /** Ends the call, or reports markup in which none began. */
-  end(raw: string, complete: boolean): void {
-    this.space = '';
+  end(markup: string, complete: boolean): void {
+    this.leave();
+    const raw = this.lead + markup;
+    this.lead = '';
     if (this.open) this.events.push({ type: 'tool-call-end', index: this.calls, raw, complete });
-    else if (raw !== '') this.events.push({ type: 'malformed', raw });
+    else if (markup !== '') this.events.push({ type: 'malformed', raw });
     this.open = false;
   }
 }

@@ -3,6 +3,7 @@
  * with `<|end|>` and go on with `<|start|>assistant`. The channel `analysis` is reasoning, `final` the
  * answer, `commentary to=functions.name` a call, which ends the answer with `<|call|>`.
  */
+import { EMPTY } from '../core/expressions.js';
 import type { CallEvents } from './events.js';
 import type { CallWriter, ToolFormat } from './format.js';
 import type { Reading, TextReader } from './reader.js';
@@ -15,19 +16,24 @@ const CALL = '<|call|>';
 const RETURN = '<|return|>';
 const CONSTRAIN = '<|constrain|>';
 const NAMESPACE = 'functions.';
+/** Marks that end a message wherever they come. */
+const endings = [END, CALL, RETURN, START, CHANNEL];
+
+/** The text of a message up to its end mark, or to the end of the answer. */
+function messageText({ language, marks }: CallWriter, endOk: boolean): number {
+  const no = [CHANNEL, START, MESSAGE].map((text) => ({ text, after: language.either([]) }));
+  return marks.free({ endOk, marks: endOk ? no : [{ text: END, after: EMPTY }, ...no] });
+}
 
 /** Messages before the last one, then what the last one is. */
-function afterPreamble(
-  { language, marks }: CallWriter,
-  last: readonly number[],
-  alsoText: boolean,
-): number {
+function afterPreamble(writer: CallWriter, last: readonly number[], alsoText: boolean): number {
+  const { language, marks } = writer;
   const message = (name: string) =>
     language.concat(
       marks.mark(CHANNEL),
       language.literal(name),
       marks.mark(MESSAGE),
-      marks.textBefore(END),
+      messageText(writer, false),
     );
   const next = language.concat(marks.mark(START), language.literal('assistant'));
   const before = [message('analysis'), ...(alsoText ? [message('commentary')] : [])];
@@ -61,10 +67,7 @@ export const harmony: ToolFormat = {
       marks.mark(CHANNEL),
       language.literal('final'),
       marks.mark(MESSAGE),
-      marks.free({
-        endOk: true,
-        marks: [CHANNEL, START, MESSAGE].map((text) => ({ text, after: language.either([]) })),
-      }),
+      messageText(writer, true),
     );
     const call = language.concat(marks.mark(CHANNEL), this.calls(writer, tools, false));
     if (choice === 'free') return afterPreamble(writer, [final], false);
@@ -95,8 +98,6 @@ export const harmony: ToolFormat = {
     }
   },
 };
-
-const endings = [END, CALL, RETURN, START];
 
 function* readMessage(reader: TextReader, events: CallEvents, header: string): Reading<void> {
   const to = /to=([^\s<]+)/.exec(header)?.[1];

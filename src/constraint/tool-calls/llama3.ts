@@ -15,8 +15,8 @@ export const llama3: ToolFormat = {
   detect: (template) =>
     template.includes('<|start_header_id|>') && template.includes('"parameters": '),
   opening: TAG,
-  calls: ({ language, ...writer }, tools) =>
-    language.either(tools.map((tool) => jsonCall({ language, ...writer }, tool, 'parameters'))),
+  calls: (writer, tools) =>
+    writer.language.either(tools.map((tool) => jsonCall(writer, tool, 'parameters'))),
   text(writer, tools, choice) {
     const { language, marks } = writer;
     const call =

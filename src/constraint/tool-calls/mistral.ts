@@ -82,11 +82,11 @@ export const mistralList: ToolFormat = {
         yield* reader.skipSpace();
         if (yield* reader.accept(']')) break;
         whole = yield* readJsonCall(reader, events);
+        yield* reader.skipSpace();
+        const last = !(yield* reader.accept(',')) && (yield* reader.accept(']'));
         events.end(reader.raw, whole);
         reader.mark();
-        yield* reader.skipSpace();
-        yield* reader.accept(',');
-        if (reader.atEnd) break;
+        if (last || reader.atEnd) break;
       }
       if (!whole) {
         yield* reader.until([OPEN], () => {});

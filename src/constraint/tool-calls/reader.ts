@@ -78,7 +78,7 @@ export class TextReader {
   }
 
   /** Hands on text up to the first of some marks, which is taken; undefined: the text ended. */
-  *until(marks: readonly string[], onText: (text: string) => void): Reading<string | undefined> {
+  *until(marks: readonly string[], onText: (text: string) => unknown): Reading<string | undefined> {
     for (;;) {
       let first = -1;
       let found = '';
