@@ -74,6 +74,21 @@ export function plainLengths({ size, texts }: Tokens, special: Uint8Array): Int3
   return lengths;
 }
 
+/** 1 for tokens without any of some bytes, -1 for others and for those without any bytes. */
+export function lengthsWithout({ size, texts }: Tokens, bytes: readonly number[]): Int32Array {
+  const excluded = new Uint8Array(256);
+  for (const byte of bytes) excluded[byte] = 1;
+  const lengths = new Int32Array(size).fill(-1);
+  for (let token = 0; token < size; token++) {
+    const end = texts.starts[token + 1] as number;
+    let at = texts.starts[token] as number;
+    if (at === end) continue;
+    while (at < end && excluded[texts.bytes[at] as number] === 0) at++;
+    if (at === end) lengths[token] = 1;
+  }
+  return lengths;
+}
+
 /** Bytes of the well-formed character that begins here, or 0. */
 function characterLength(bytes: Uint8Array, at: number, end: number): number {
   const first = bytes[at] as number;

@@ -5,17 +5,34 @@
 import type { TokenMask } from '../constraint.js';
 import type { CharacterTokens } from './character-tokens.js';
 
+/** Kinds of characters that are kept besides the common ones: some megabytes each. */
+const KINDS = 12;
+
 export class MaskCache {
   private readonly masks = new Map<number, Map<number, TokenMask>>();
   private readonly order = new Map<string, number>();
+  private readonly characters = new Map<string, CharacterTokens>();
   private bytes = 0;
   private owners = 0;
 
   constructor(
     private readonly limit: number,
-    /** Tokens of one kind of character, by its name. */
-    readonly characters: Map<string, CharacterTokens>,
+    /** Tokens of the common kinds of characters, by name. */
+    private readonly common: ReadonlyMap<string, CharacterTokens>,
   ) {}
+
+  /** Tokens of one kind of character: of the common ones, or made, and kept for a while. */
+  charactersOf(name: string, make: () => CharacterTokens): CharacterTokens {
+    let found = this.common.get(name) ?? this.characters.get(name);
+    if (found) return found;
+    found = make();
+    this.characters.set(name, found);
+    for (const oldest of this.characters.keys()) {
+      if (this.characters.size <= KINDS) break;
+      this.characters.delete(oldest);
+    }
+    return found;
+  }
 
   /** A number under which one constraint keeps its masks. */
   register(): number {

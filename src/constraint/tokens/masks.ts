@@ -7,10 +7,19 @@ import type { TokenMask } from '../constraint.js';
 import { exhausted } from '../core/budget.js';
 import type { Language } from '../core/derivatives.js';
 import { Kind, NOTHING } from '../core/expressions.js';
+import type { MarkerSet } from '../core/markers.js';
 import { OTHER_SPECIAL } from '../core/symbols.js';
-import { type CharacterTokens, characterTokens, LENGTHS } from './character-tokens.js';
+import {
+  type CharacterTokens,
+  characterTokens,
+  LENGTHS,
+  lengthsWithout,
+} from './character-tokens.js';
 import type { TokenTrie } from './token-trie.js';
 import type { VocabularyIndex } from './vocabulary-index.js';
+
+/** Kinds of characters with fewer first bytes have few tokens: walking all of them is as fast. */
+const MANY_FIRSTS = 120;
 
 interface Run {
   readonly tokens: CharacterTokens;
@@ -96,28 +105,42 @@ export class MaskMaker {
       language.kind[state] === Kind.EITHER ? language.lists.get(language.a.at(state)) : [state];
     let best: Run | undefined;
     for (const member of members) {
-      const head = language.kind[member] === Kind.CONCAT ? language.a.at(member) : member;
-      const repeat = language.kind[head] === Kind.BOTH ? language.endlessRun(head) : head;
-      if (repeat === undefined || language.kind[repeat] !== Kind.REPEAT) continue;
-      const what = language.a.at(repeat);
-      const most = language.c.at(repeat) === -1 ? undefined : language.c.at(repeat);
-      const name = language.characterNames.get(what);
-      if (name === undefined || (most !== undefined && most < LENGTHS)) continue;
-      const tokens = this.tokensOf(name, what);
-      if (!best || tokens.rest.size < best.tokens.rest.size) best = { tokens, most };
+      const found = this.freeText(member) ?? this.repeated(member);
+      if (found && (!best || found.tokens.rest.size < best.tokens.rest.size)) best = found;
     }
     return best;
   }
 
-  /** Tokens that are whole characters of a kind: made once for all constraints of a vocabulary. */
-  private tokensOf(name: string, what: number): CharacterTokens {
-    const { vocabulary } = this;
-    const { characters } = vocabulary.masks;
-    let found = characters.get(name);
-    if (found) return found;
-    found = characterTokens(vocabulary, this.lengths(what));
-    characters.set(name, found);
-    return found;
+  /** Free text before any mark has begun: whatever has no first byte of a mark goes on with it. */
+  private freeText(member: number): Run | undefined {
+    const { language, vocabulary } = this;
+    if (language.kind[member] !== Kind.UNTIL || language.b.at(member) !== 0) return undefined;
+    const { markers } = language.markerSets[language.a.at(member)] as MarkerSet;
+    const firsts = new Set(markers.map(({ symbols }) => symbols[0] as number));
+    const bytes = [...firsts].filter((symbol) => symbol < 256).sort((x, y) => x - y);
+    const tokens = vocabulary.masks.charactersOf(`without ${bytes.join(' ')}`, () =>
+      characterTokens(vocabulary, lengthsWithout(vocabulary, bytes)),
+    );
+    return { tokens, most: undefined };
+  }
+
+  /** A repeat of one kind of character that most tokens consist of. */
+  private repeated(member: number): Run | undefined {
+    const { language, vocabulary } = this;
+    const head = language.kind[member] === Kind.CONCAT ? language.a.at(member) : member;
+    const repeat = language.kind[head] === Kind.BOTH ? language.endlessRun(head) : head;
+    if (repeat === undefined || language.kind[repeat] !== Kind.REPEAT) return undefined;
+    const what = language.a.at(repeat);
+    const most = language.c.at(repeat) === -1 ? undefined : language.c.at(repeat);
+    const name = language.characterNames.get(what);
+    if (name === undefined || (most !== undefined && most < LENGTHS)) return undefined;
+    let firsts = 0;
+    for (let byte = 0; byte < 256; byte++) if (this.step(what, byte) !== NOTHING) firsts++;
+    if (firsts < MANY_FIRSTS) return undefined;
+    const tokens = vocabulary.masks.charactersOf(name, () =>
+      characterTokens(vocabulary, this.lengths(what)),
+    );
+    return { tokens, most };
   }
 
   /** Of each token, how many characters of a kind it is; -1: it is not whole ones. */
