@@ -32,10 +32,10 @@ export function compilePattern(
   const compiler = new PatternCompiler(language, source, options);
   const bound = compiler.compile(parsePattern(source));
   if (options.whole) return language.either(bound);
-  const any = language.repeat(compiler.characters([[0, MAX_POINT]]), 0);
+  const free = language.repeat(compiler.characters([[0, MAX_POINT]]), 0);
   return language.either(
     bound.map((inner, flags) =>
-      language.concat((flags & 1) === 1 ? EMPTY : any, inner, (flags & 2) === 2 ? EMPTY : any),
+      language.concat((flags & 1) === 1 ? EMPTY : free, inner, (flags & 2) === 2 ? EMPTY : free),
     ),
   );
 }

@@ -174,6 +174,6 @@ export function gemmaNotation(language: Language, marks: Marks): Notation {
 
 /** Texts in which another does not occur. */
 export function withoutText(language: Language, text: string): number {
-  const any = language.anything();
-  return language.not(language.concat(any, language.literal(text), any));
+  const everything = language.anything();
+  return language.not(language.concat(everything, language.literal(text), everything));
 }

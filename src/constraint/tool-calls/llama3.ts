@@ -1,6 +1,6 @@
 /**
  * Llama 3.1 to 3.3: the whole answer is `{"name": ..., "parameters": {...}}`, perhaps after
- * `<|python_tag|>`; one call an answer. An answer that begins like that is a call, any other is text.
+ * `<|python_tag|>`; one call an answer. An answer that begins like that is a call, everything other is text.
  */
 import { ByteSet } from '../core/symbols.js';
 import type { CallEvents } from './events.js';
@@ -27,9 +27,17 @@ export const llama3: ToolFormat = {
     // Free text is what a reader does not take for a call.
     const space = language.repeat(language.set(ByteSet.of([0x09, 0x0d], [0x20, 0x20])), 0);
     const text = (part: string) => language.literal(part);
-    const any = language.anything();
-    const begun = language.concat(space, text('{'), space, text('"name"'), space, text(':'), any);
-    const tagged = language.concat(space, text(TAG), any);
+    const everything = language.anything();
+    const begun = language.concat(
+      space,
+      text('{'),
+      space,
+      text('"name"'),
+      space,
+      text(':'),
+      everything,
+    );
+    const tagged = language.concat(space, text(TAG), everything);
     return language.either([call, language.not(language.either([begun, tagged]))]);
   },
   *read(reader: TextReader, events: CallEvents): Reading<void> {
