@@ -1,6 +1,6 @@
 /**
  * Llama 3.1 to 3.3: the whole answer is `{"name": ..., "parameters": {...}}`, perhaps after
- * `<|python_tag|>`; one call an answer. An answer that begins like that is a call, everything other is text.
+ * `<|python_tag|>`; one call an answer. An answer that begins like that is a call, any other is text.
  */
 import { ByteSet } from '../core/symbols.js';
 import type { CallEvents } from './events.js';
