@@ -24,6 +24,11 @@ export interface Constraint {
    * most `limit`. Drafts made of them are always right.
    */
   forced(limit: number): readonly number[];
+  /**
+   * The tokens that most likely come next, where the text is fixed and only its cut into tokens is
+   * open; at most `limit`. They are allowed, so that they are good drafts, but no more than that.
+   */
+  likely?(limit: number): readonly number[];
   /** An independent copy; cheap, since every draft asks for one. */
   fork(): Constraint;
 }

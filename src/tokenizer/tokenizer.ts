@@ -10,7 +10,7 @@ import { type Fragment, SpecialFinder } from './fragments.js';
 import type { TokenizerMetadata } from './metadata.js';
 import { cleanSpaces } from './spaces.js';
 import { wellFormed } from './unicode.js';
-import { isHidden, pieceBytes, readVocabulary, type Vocabulary } from './vocabulary.js';
+import { isHidden, pieceBytes, readVocabulary, type Vocabulary, writePiece } from './vocabulary.js';
 
 export interface EncodeOptions {
   /** Put BOS before and EOS after the text where the model wants them. Default true. */
@@ -109,6 +109,15 @@ export class Tokenizer {
       this.pieces[id] = piece;
     }
     return piece;
+  }
+
+  /**
+   * Writes the bytes of a token into a buffer, without remembering them as `tokenBytes` does; for
+   * whoever needs those of all tokens. Returns how many they are; where they do not fit, the buffer's
+   * rest is undefined.
+   */
+  writeTokenBytes(id: number, into: Uint8Array, at: number): number {
+    return writePiece(this.vocabulary, id, into, at);
   }
 
   private check(id: number): void {

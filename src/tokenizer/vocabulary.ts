@@ -370,6 +370,43 @@ export function pieceBytes(vocabulary: Vocabulary, id: number): Uint8Array {
   return none;
 }
 
+/** Writes the bytes of a token into a buffer; returns how many they are, also where they do not fit. */
+export function writePiece(
+  vocabulary: Vocabulary,
+  id: number,
+  into: Uint8Array,
+  at: number,
+): number {
+  const text = vocabulary.texts[id] as string;
+  const plain = (vocabulary.attributes[id] as number) === Attribute.NORMAL;
+  let end = at;
+  if (plain && vocabulary.escapeSpaces) {
+    // Most tokens are ASCII, which a loop writes faster than an encoder.
+    for (let index = 0; index < text.length; index++) {
+      const unit = text.charCodeAt(index);
+      if (unit === 0x2581) into[end++] = 0x20;
+      else if (unit < 0x80) into[end++] = unit;
+      else return writeSlowly(vocabulary, id, into, at);
+    }
+    return end - at;
+  }
+  if (plain) {
+    for (let index = 0; index < text.length; index++) {
+      const byte = charToByte(text.charCodeAt(index));
+      if (byte < 0) return writeSlowly(vocabulary, id, into, at);
+      into[end++] = byte;
+    }
+    return end - at;
+  }
+  return writeSlowly(vocabulary, id, into, at);
+}
+
+function writeSlowly(vocabulary: Vocabulary, id: number, into: Uint8Array, at: number): number {
+  const bytes = pieceBytes(vocabulary, id);
+  if (at + bytes.length <= into.length) into.set(bytes, at);
+  return bytes.length;
+}
+
 /** Bytes of a text in the byte alphabet. */
 function unspell(text: string): Uint8Array {
   const bytes = new Uint8Array(text.length);

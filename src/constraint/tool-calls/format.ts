@@ -1,0 +1,69 @@
+/**
+ * What a tool-call format is: how calls are written (a language), how they are read from text that
+ * arrives, and how a chat template shows that it uses the format.
+ */
+import type { Language } from '../core/derivatives.js';
+import type { ObjectNotation } from '../schema/notation.js';
+import type { Marks } from '../tokens/marks.js';
+import type { CallEvents, Tool } from './events.js';
+import type { Reading, TextReader } from './reader.js';
+
+export const toolFormatNames = [
+  ...(['hermes', 'qwen-xml', 'llama3', 'mistral', 'mistral-list', 'gemma4', 'harmony'] as const),
+  ...(['deepseek-v3', 'deepseek-v3.1', 'deepseek-v4'] as const),
+] as const;
+
+export type ToolFormatName = (typeof toolFormatNames)[number];
+
+/** What a format writes calls with. */
+export interface CallWriter {
+  readonly language: Language;
+  readonly marks: Marks;
+  /** At most one short run of white space. */
+  readonly space: number;
+  /** The arguments of a tool as a JSON object. */
+  argumentsOf(tool: Tool): number;
+  /** The arguments in Gemma's notation. */
+  gemmaArgumentsOf(tool: Tool): number;
+  /** The arguments one by one, strings as they are and other values as JSON. */
+  elementsOf(tool: Tool, notation: ObjectNotation, element: ElementNotation): number;
+}
+
+/** How the value of one argument is written, with what ends it. */
+export interface ElementNotation {
+  /** What ends the value; no text may contain it. */
+  readonly end: string;
+  /** What stands before a text, and before any other value. */
+  readonly beforeText: number;
+  readonly beforeJson: number;
+}
+
+export interface ToolFormat {
+  readonly name: ToolFormatName;
+  /** Whether the source of a chat template uses the format. */
+  detect(template: string): boolean;
+  /** The mark with which calls begin. */
+  readonly opening: string;
+  /** What follows the opening mark, up to the end of the last call. */
+  calls(writer: CallWriter, tools: readonly Tool[], parallel: boolean): number;
+  /** The whole text, where it is more than free text and calls. */
+  text?(
+    writer: CallWriter,
+    tools: readonly Tool[],
+    choice: 'free' | 'auto' | 'required',
+    parallel: boolean,
+  ): number;
+  /** Reads a whole text. */
+  read(reader: TextReader, events: CallEvents, tools: readonly Tool[]): Reading<void>;
+}
+
+/** One of several calls, and with `parallel` any number of further ones. */
+export function sequenceOfCalls(
+  { language }: CallWriter,
+  calls: readonly number[],
+  between: number,
+  parallel: boolean,
+): number {
+  const one = language.either(calls);
+  return parallel ? language.concat(one, language.repeat(language.concat(between, one), 0)) : one;
+}
