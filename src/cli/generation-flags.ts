@@ -166,7 +166,7 @@ export function loadOptions(
 /** The engine's options for the flags. */
 export function generateOptions(flags: GenerationFlags): GenerateOptions {
   return given<GenerateOptions>({
-    maxTokens: flags.n === -1 ? undefined : flags.n,
+    maxTokens: flags.n === -1 ? Number.MAX_SAFE_INTEGER : flags.n,
     temperature: flags.temp,
     topK: flags.topK,
     topP: flags.topP,

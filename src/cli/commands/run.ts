@@ -144,13 +144,15 @@ async function runCommand(
         const { hasChatTemplate, isBaseModel } = loaded.info;
         const base = isBaseModel || model === 'default';
         const chat = answersAsChat({ hasChatTemplate, isBaseModel: base }, flags);
+        // A base model has no end of its own, whatever template it is given.
+        const limits = chat && !base ? {} : { maxTokens: continuationTokens };
         if (prompt === undefined) {
           interrupt.release();
           const { chatOnTerminal } = await import('../chat/terminal.js');
-          await chatOnTerminal(loaded, { chat, system: flags.system, options });
+          const settings = chat ? { ...limits, ...options } : options;
+          await chatOnTerminal(loaded, { chat, system: flags.system, options: settings });
           return;
         }
-        const limits = chat || flags.n !== undefined ? {} : { maxTokens: continuationTokens };
         const text = { ...limits, ...options, signal: interrupt.signal };
         await once(loaded, prompt, chat, flags, text, bar);
       },
