@@ -42,15 +42,22 @@ export function toPacelineError(error: unknown): PacelineError {
   });
 }
 
-/** Prints a failure in the form that was asked for and returns the exit code. */
-export async function reportFailure(thrown: unknown, json: boolean): Promise<number> {
+/** The JSON of an error. */
+function errorJson({ code, message, hint, details }: PacelineError): Record<string, unknown> {
+  return { code, message, hint, ...(Object.keys(details).length > 0 ? { details } : {}) };
+}
+
+/**
+ * Prints a failure in the form that was asked for and returns the exit code.
+ * @param partial what there is in spite of it: JSON has its fields beside `error`.
+ */
+export async function reportFailure(
+  thrown: unknown,
+  json: boolean,
+  partial: object = {},
+): Promise<number> {
   const error = toPacelineError(thrown);
-  if (json) {
-    const { code, message, hint, details } = error;
-    await printJson({
-      error: { code, message, hint, ...(Object.keys(details).length > 0 ? { details } : {}) },
-    });
-  }
+  if (json) await printJson({ ...partial, error: errorJson(error) });
   if (error.code === 'aborted') {
     if (process.stderr.isTTY) note('');
   } else {
