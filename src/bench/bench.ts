@@ -5,7 +5,9 @@
 import { statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
+import { join } from 'node:path';
 import { PacelineError, throwIfAborted } from '../base/errors.js';
+import { removeStaleParts } from '../base/files.js';
 import type { OnProgress } from '../base/progress.js';
 import { loadModel } from '../engine/load.js';
 import type { Model } from '../engine/model.js';
@@ -99,6 +101,9 @@ interface Measured {
  */
 export async function runBench(options: BenchOptions): Promise<BenchOutcome> {
   const { prompt: length, signal, onProgress } = options;
+  for (const folder of ['shapes', 'padded']) {
+    await removeStaleParts(join(options.cacheFolder, folder));
+  }
   const entry = options.peer ? await installPeer(options.cacheFolder, options) : undefined;
   const files = await filesFor(options);
   const texts = await textsFor(options, files.path);
