@@ -4,7 +4,7 @@
  */
 import { statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { cpus } from 'node:os';
+import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { PacelineError, throwIfAborted } from '../base/errors.js';
 import { removeStaleParts } from '../base/files.js';
@@ -83,6 +83,8 @@ export interface BenchOutcome {
 
 /** Rows and runs, as far as they have come. */
 interface Measured {
+  /** Of the machine, before. */
+  readonly loadAverage: number;
   readonly ours: RunTimes[];
   readonly theirs: RunTimes[];
   /** Reads of memory between them, in GB/s. */
@@ -101,6 +103,7 @@ interface Measured {
  */
 export async function runBench(options: BenchOptions): Promise<BenchOutcome> {
   const { prompt: length, signal, onProgress } = options;
+  const [loadAverage = 0] = loadavg();
   for (const folder of ['shapes', 'padded']) {
     await removeStaleParts(join(options.cacheFolder, folder));
   }
@@ -125,6 +128,7 @@ export async function runBench(options: BenchOptions): Promise<BenchOutcome> {
       : await PeerProcess.start({ entry, model: files.peerPath, threads, context });
   await using peer = started;
   const measured: Measured = {
+    loadAverage,
     ours: [],
     theirs: [],
     reads: [],
@@ -191,6 +195,7 @@ async function reportOf(
       rates: ours.map((run) => run.tokens / run.decodeMs),
       threads: info.threads,
       memoryShare: bandwidth.share,
+      loadAverage: measured.loadAverage,
     }),
     ...(profile ? { profile: measured.profile } : {}),
     ratios: ratiosOf(rows),
@@ -248,20 +253,27 @@ async function takeTurns(
   { ours, theirs, reads, stretches }: Measured,
 ): Promise<void> {
   using meter = await ReadMeter.open(model.info.threads);
+  const keep = (stretch: Stretch | undefined): void => {
+    if (stretch !== undefined) stretches.push(stretch);
+  };
   for (let round = 0; round <= rounds; round++) {
     onProgress({ task: 'measuring', done: round, total: rounds + 1, unit: 'steps' });
     const stretch = watchStretch();
     const own = await measureRun(model, prompt, generate, signal);
     if (round > 0) {
-      stretches.push(stretch());
+      keep(stretch());
       ours.push(own);
     }
     const read = await meter?.measure();
     if (round > 0 && read !== undefined) reads.push(read);
     if (peer === undefined) continue;
     throwIfAborted(signal);
+    const beside = watchStretch(peer.pid);
     const other = await peer.run(prompt, generate);
-    if (round > 0) theirs.push(other);
+    if (round > 0) {
+      keep(beside());
+      theirs.push(other);
+    }
   }
 }
 

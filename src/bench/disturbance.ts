@@ -3,7 +3,7 @@
  * time that the hypervisor gave away, runs that differ. Says so; corrects nothing.
  */
 import { readFileSync } from 'node:fs';
-import { cpus, loadavg } from 'node:os';
+import { cpus } from 'node:os';
 
 /** Processor time so far, in milliseconds over all processors. */
 interface Snapshot {
@@ -25,15 +25,30 @@ export function stolenTicks(text: string): number | undefined {
   return name === 'cpu' && Number.isFinite(ticks) ? ticks : undefined;
 }
 
-function snapshot(): Snapshot {
+/** Processor time of another process in the text of its `/proc/PID/stat`; undefined: not told. */
+export function processTicks(text: string): number | undefined {
+  // The name may have spaces and brackets in it.
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  const ticks = Number(fields[11]) + Number(fields[12]);
+  return Number.isFinite(ticks) ? ticks : undefined;
+}
+
+/** Milliseconds that this process and its child have computed. */
+function ownTime(child: number | undefined): number {
+  const { user, system } = process.cpuUsage();
+  const own = (user + system) / 1000;
+  if (child === undefined) return own;
+  return own + (processTicks(readFileSync(`/proc/${child}/stat`, 'utf8')) ?? Number.NaN) * tickMs;
+}
+
+function snapshot(child: number | undefined): Snapshot {
   let stolen: number | undefined;
   try {
     const ticks = stolenTicks(readFileSync(statFile, 'utf8'));
     stolen = ticks === undefined ? undefined : ticks * tickMs;
   } catch {}
-  const { user, system } = process.cpuUsage();
   const busy = cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys, 0);
-  return { at: performance.now(), busy, own: (user + system) / 1000, stolen };
+  return { at: performance.now(), busy, own: ownTime(child), stolen };
 }
 
 /** What one measured stretch of time was like. Counts are processors. */
@@ -45,11 +60,23 @@ export interface Stretch {
   readonly stolen: number | undefined;
 }
 
-/** Begins a stretch; the result ends it. Only this process may be at work for it. */
-export function watchStretch(): () => Stretch {
-  const before = snapshot();
+/**
+ * Begins a stretch; the result ends it.
+ * @param child a process that works for us meanwhile.
+ * @returns undefined at its end where the system does not say how much a child computes.
+ */
+export function watchStretch(child?: number): () => Stretch | undefined {
+  const watch = (): Snapshot | undefined => {
+    try {
+      return snapshot(child);
+    } catch {
+      return undefined;
+    }
+  };
+  const before = watch();
   return () => {
-    const after = snapshot();
+    const after = watch();
+    if (before === undefined || after === undefined || Number.isNaN(after.own)) return undefined;
     const ms = after.at - before.at;
     const others = after.busy - before.busy - (after.own - before.own);
     const stolen =
@@ -70,7 +97,7 @@ export interface Disturbance {
   readonly stolen_cpus: number | null;
   /** Difference of the fastest and the slowest decode run, of the median; null for one run. */
   readonly spread: number | null;
-  /** Of the last minute, as the system counts it; 0 where it does not. */
+  /** Of the minute before, as the system counts it; 0 where it does not. */
   readonly load_average: number;
 }
 
@@ -82,12 +109,13 @@ export interface DisturbanceInput {
   readonly processors?: number;
   /** Decode's share of what memory gives; null: not measured. */
   readonly memoryShare: number | null;
-  readonly loadAverage?: number;
+  /** Of the minute before. */
+  readonly loadAverage: number;
 }
 
 /** Times are counted in steps of 10 ms, which says nothing about shorter stretches. */
 const leastMs = 200;
-const limits = { others: 0.25, stolen: 0.05, spread: 0.25, memoryShare: 1.02 };
+const limits = { others: 0.25, stolen: 0.05, spread: 0.25, memoryShare: 1.02, load: 1 };
 
 /** Judges the circumstances of a measurement. */
 export function judgeDisturbance(input: DisturbanceInput): Disturbance {
@@ -118,6 +146,9 @@ export function judgeDisturbance(input: DisturbanceInput): Disturbance {
       `other programs used ${others.toFixed(1)} of ${processors} processors, beside ${threads} threads`,
     );
   }
+  if (input.loadAverage > processors + limits.load) {
+    reasons.push(`the load was ${input.loadAverage.toFixed(1)} on ${processors} processors before`);
+  }
   if (stolen !== null && stolen > limits.stolen * threads) {
     reasons.push(`the hypervisor gave ${stolen.toFixed(2)} processors to other machines`);
   }
@@ -133,6 +164,6 @@ export function judgeDisturbance(input: DisturbanceInput): Disturbance {
     other_cpus: others,
     stolen_cpus: stolen,
     spread,
-    load_average: input.loadAverage ?? loadavg()[0] ?? 0,
+    load_average: input.loadAverage,
   };
 }

@@ -146,6 +146,11 @@ export class PeerProcess implements AsyncDisposable {
     return peer;
   }
 
+  /** Number of its process. */
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
   async #answer(): Promise<unknown> {
     for (;;) {
       const { value, done } = await this.#lines.next();

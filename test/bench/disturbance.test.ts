@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import {
   type DisturbanceInput,
   judgeDisturbance,
+  processTicks,
   type Stretch,
   stolenTicks,
   watchStretch,
@@ -45,6 +46,7 @@ test('other programs disturb when no processor is left for them', () => {
 test('stolen time, runs that differ, and decode faster than memory are reasons', () => {
   assert.match(reasons({ stretches: [stretch({ stolen: 0.3 })] }), /hypervisor gave 0\.30/);
   assert.match(reasons({ rates: [20, 50, 52] }), /differ by 64%/);
+  assert.match(reasons({ loadAverage: 11 }), /load was 11\.0 on 2 processors before/);
   assert.match(reasons({ memoryShare: 1.72 }), /memory were slower than decode/);
 });
 
@@ -68,13 +70,17 @@ test('the field of stolen time is found, or missing', () => {
   assert.equal(stolenTicks(`${line}\ncpu0 1 2 3 4 5 6 7 8 0 0\n`), 89);
   assert.equal(stolenTicks('cpu  1 2 3 4'), undefined);
   assert.equal(stolenTicks(''), undefined);
+  const fields = Array.from({ length: 40 }, (_, at) => at + 3).join(' ');
+  assert.equal(processTicks(`7 (a) b) ${fields}`), 14 + 15);
+  assert.equal(processTicks('7 (a)'), undefined);
 });
 
 test('a stretch counts its time, and not this process as others', () => {
   const end = watchStretch();
   const until = performance.now() + 300;
   while (performance.now() < until);
-  const { ms, others } = end();
-  assert.ok(ms >= 300);
-  assert.ok(others >= 0);
+  const stretch = end();
+  assert.ok(stretch !== undefined && stretch.ms >= 300 && stretch.others >= 0);
+  // The number of a process that there cannot be.
+  assert.equal(watchStretch(2 ** 30)(), undefined);
 });
