@@ -24,7 +24,22 @@ const flags: Partial<Record<keyof LoadOptions | keyof ChatOptions, string>> = {
 const quote = "[`']?";
 const names = new RegExp(`${quote}\\b(${Object.keys(flags).join('|')})\\b${quote}`, 'g');
 
+/** Options whose names are words: they are options only where a message calls them so. */
+const words: Readonly<Record<string, string>> = {
+  temperature: '--temp',
+  threads: '--threads',
+  seed: '--seed',
+  stop: '--stop',
+  logprobs: '--logprobs',
+  draft: '--draft',
+};
+
 /** A message of the engine with flags in place of options. */
 export function inFlags(text: string): string {
-  return text.replace(names, (_all, name: keyof typeof flags) => flags[name] ?? name);
+  return text
+    .replace(names, (_all, name: keyof typeof flags) => flags[name] ?? name)
+    .replace(/\b([Oo]ption) (\w+)/g, (all, option: string, name: string) => {
+      const flag = words[name];
+      return flag === undefined ? all : `${option} ${flag}`;
+    });
 }

@@ -44,7 +44,7 @@ export function addLoadFlags(command: Command): Command {
   const context = new Option(
     '--ctx <tokens>',
     'longest context (default: the model’s own, at most 8192)',
-  ).argParser(integer(1));
+  ).argParser(integer(1, 2 ** 31 - 1));
   return command
     .addOption(context.helpGroup('Loading:'))
     .addOption(new AliasOption('--ctx-size', context))

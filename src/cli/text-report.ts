@@ -83,8 +83,7 @@ export function isDemonstration({ path }: Pick<ModelInfo, 'path'>): boolean {
 export function demonstration(): string {
   return (
     'The embedded model is a demonstration of 7 million parameters: it continues TypeScript and ' +
-    'Markdown.\nFor a real one, get a GGUF file, for example from ' +
-    `https://huggingface.co/models?library=gguf, and: ${programName()} run FILE`
+    `Markdown.\nA real one: ${programName()} run hf:Qwen/Qwen3-0.6B-GGUF, or the path of a GGUF file`
   );
 }
 

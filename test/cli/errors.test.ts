@@ -143,7 +143,7 @@ test('context overflow', async () =>
 
 test('not enough memory is found before loading', async () =>
   fails({
-    args: run(await tinyModel(), '--ctx', '1000000000000'),
+    args: run(await tinyModel(), '--ctx', '2000000000'),
     exit: 4,
     code: 'memory',
     says: /needs about \d+ MiB.*available/,
@@ -176,6 +176,10 @@ test('the engine’s words for options are flags here', async () => {
     assert.ok(stderr.includes(flag), stderr);
     assert.doesNotMatch(stderr, /topK|repetitionPenalty|penaltyWindow/);
   }
+  assert.equal(
+    inFlags('Option temperature is wrong, draft it'),
+    'Option --temp is wrong, draft it',
+  );
   assert.equal(inFlags('`kvType` and draftMax; maxTokensX'), '--kv and --draft-max; maxTokensX');
 });
 
