@@ -141,7 +141,7 @@ function zsh(commands: readonly Words[]): string {
     );
     const others =
       words.length > 0
-        ? single(`*:argument:_alternative "words:word:(${words.join(' ')})" "files:file:_files"`)
+        ? single(`*:argument:{_alternative "words:word:(${words.join(' ')})" "files:file:_files"}`)
         : single('*:argument:_files');
     return `    ${name}) _arguments ${[...specifications, others].join(' ')} ;;`;
   });
