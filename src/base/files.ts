@@ -1,12 +1,14 @@
 /**
  * Writing files so that a reader sees the old content or the whole new one, never a part: into a
  * temporary file beside the target, flushed to the disk, then renamed over it. After an error or an
- * abort the temporary file is gone and the target as it was. Knows nothing of formats.
+ * abort the temporary file is gone and the target as it was; what a killed process left of the same
+ * target goes with the next writing. Knows nothing of formats.
  */
 import { randomBytes } from 'node:crypto';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { PacelineError, throwIfAborted } from './errors.js';
+import { removeLeftovers } from './leftovers.js';
 
 /** A file being written from its start to its end. */
 export interface FileSink {
@@ -31,10 +33,12 @@ export async function writeFileAtomically<T>(
   { signal }: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<T> {
   throwIfAborted(signal);
-  const temporary = join(
-    dirname(path),
-    `.${basename(path)}.${process.pid}-${randomBytes(4).toString('hex')}.part`,
+  const prefix = `.${basename(path)}.`;
+  await removeLeftovers(dirname(path), (name) =>
+    name.startsWith(prefix) ? ownerOf(name.slice(prefix.length)) : undefined,
   );
+  const unique = `${process.pid}-${randomBytes(4).toString('hex')}`;
+  const temporary = join(dirname(path), `${prefix}${unique}.part`);
   let handle: FileHandle;
   try {
     handle = await open(temporary, 'wx');
@@ -60,6 +64,20 @@ export async function writeFileAtomically<T>(
     await rm(temporary, { force: true }).catch(() => {});
     throw error;
   }
+}
+
+/** The process whose temporary file ends like this. */
+function ownerOf(end: string): number | undefined {
+  const [, pid] = /^(\d+)-[0-9a-f]{8}\.part$/.exec(end) ?? [];
+  return pid === undefined ? undefined : Number(pid);
+}
+
+/** Removes the temporary files of killed processes from a folder where nobody else makes such. */
+export function removeStaleParts(folder: string): Promise<void> {
+  return removeLeftovers(folder, (name) => {
+    const [, end = ''] = /^\..+\.([^.]+\.part)$/.exec(name) ?? [];
+    return ownerOf(end);
+  });
 }
 
 class HandleSink implements FileSink {

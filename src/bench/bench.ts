@@ -4,16 +4,21 @@
  */
 import { statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { cpus } from 'node:os';
-import { PacelineError } from '../base/errors.js';
+import { cpus, loadavg } from 'node:os';
+import { join } from 'node:path';
+import { PacelineError, throwIfAborted } from '../base/errors.js';
+import { removeStaleParts } from '../base/files.js';
 import type { OnProgress } from '../base/progress.js';
 import { loadModel } from '../engine/load.js';
 import type { Model } from '../engine/model.js';
 import { companionsOf, resolveModelPath } from '../engine/model-path.js';
 import type { DraftKind, KvType } from '../engine/types.js';
 import { ReadMeter } from '../ggml/bandwidth.js';
+import { readGguf } from '../gguf/reader.js';
 import { cachedShapeModel } from '../synthetic/shape-model.js';
+import { createTokenizer } from '../tokenizer/tokenizer.js';
 import { bandwidthReport } from './bandwidth.js';
+import { judgeDisturbance, type Stretch, watchStretch } from './disturbance.js';
 import { measureDrafts, type PeerRunner } from './drafts.js';
 import { measureBatches, measureRun, type RunTimes } from './measure.js';
 import { type PaddedModel, paddedForPeer, paddedModel } from './padded-model.js';
@@ -69,23 +74,44 @@ interface Files {
   readonly draftModels: readonly string[];
 }
 
-/** Room for prompts and texts of drafting, in tokens. */
-const textContext = 4096;
+/** What was measured, and what ended the measuring early. */
+export interface BenchOutcome {
+  readonly report: BenchReport;
+  /** Thrown by a later part; what was measured before it stands. */
+  readonly failure?: unknown;
+}
+
+/** Rows and runs, as far as they have come. */
+interface Measured {
+  /** Of the machine, before. */
+  readonly loadAverage: number;
+  readonly ours: RunTimes[];
+  readonly theirs: RunTimes[];
+  /** Reads of memory between them, in GB/s. */
+  readonly reads: number[];
+  readonly stretches: Stretch[];
+  readonly passes: BenchRow[];
+  readonly texts: BenchRow[];
+  readonly profile: ProfileReport[];
+}
 
 /**
- * Measures what is asked for.
- * @throws {PacelineError} `usage` for unknown shapes, types and combinations; `check-failed` when a
- *   drafter or padding changes a text; `network` without a peer; what loading throws.
+ * Measures what is asked for. What can be known to fail is refused before anything is measured.
+ * @throws {PacelineError} `usage` for unknown shapes, types, combinations and drafters;
+ *   `check-failed` when padding changes a text; `network` without a peer; what loading throws. Once
+ *   there is a measurement nothing is thrown: the outcome has the failure.
  */
-export async function runBench(options: BenchOptions): Promise<BenchReport> {
-  const { prompt: length, generate, signal, onProgress } = options;
+export async function runBench(options: BenchOptions): Promise<BenchOutcome> {
+  const { prompt: length, signal, onProgress } = options;
+  const [loadAverage = 0] = loadavg();
+  for (const folder of ['shapes', 'padded']) {
+    await removeStaleParts(join(options.cacheFolder, folder));
+  }
+  const entry = options.peer ? await installPeer(options.cacheFolder, options) : undefined;
   const files = await filesFor(options);
-  const { path, padded } = files;
-  const largest = Math.max(0, ...(options.batches ?? []));
-  // Texts of drafting are as long as they are; their cache grows with them.
-  const least = options.drafts === undefined ? 1 : textContext;
-  const context = Math.max(least, length + Math.max(generate + 1, largest) + 1);
-  await using model = await loadModel(path, {
+  const texts = await textsFor(options, files.path);
+  const context = contextFor(options, texts);
+  await using model = await loadModel(files.path, {
     contextLength: context,
     draftModels: files.draftModels,
     ...(options.threads === undefined ? {} : { threads: options.threads }),
@@ -93,19 +119,56 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
     onProgress,
     signal,
   });
-  const { info } = model;
-  const prompt = noise(length, info.vocabularySize);
-  const started = options.peer ? await startPeer(options, files, info.threads, context) : undefined;
+  const { threads, vocabularySize } = model.info;
+  const kinds = draftKindsFor(options, model);
+  const prompt = noise(length, vocabularySize);
+  const started =
+    entry === undefined
+      ? undefined
+      : await PeerProcess.start({ entry, model: files.peerPath, threads, context });
   await using peer = started;
-  const { ours, theirs, reads } = await takeTurns(options, model, peer, prompt);
+  const measured: Measured = {
+    loadAverage,
+    ours: [],
+    theirs: [],
+    reads: [],
+    stretches: [],
+    passes: [],
+    texts: [],
+    profile: [],
+  };
+  let failure: { readonly error: unknown } | undefined;
+  try {
+    await takeTurns(options, model, peer, prompt, measured);
+    await measurePasses(options, model, prompt, measured);
+    for await (const rows of textRows(options, model, peer, kinds, texts)) {
+      measured.texts.push(...rows);
+    }
+    if (options.profile) measured.profile.push(...(await profiles(options, model, prompt)));
+  } catch (error) {
+    if (measured.ours.length === 0) throw error;
+    failure = { error };
+  }
+  const report = await reportOf(options, files, model, peer !== undefined, measured);
+  return failure === undefined ? { report } : { report, failure: failure.error };
+}
+
+async function reportOf(
+  { prompt, profile }: BenchOptions,
+  { path, padded }: Files,
+  model: Model,
+  withPeer: boolean,
+  measured: Measured,
+): Promise<BenchReport> {
+  const { info } = model;
+  const { ours, theirs, reads } = measured;
   const rows: BenchRow[] = [
-    ...speedRows('paceline', length - 1, ours),
-    ...(theirs.length > 0 ? speedRows('node-llama-cpp', length - 1, theirs) : []),
+    ...speedRows('paceline', prompt - 1, ours),
+    ...(theirs.length > 0 ? speedRows('node-llama-cpp', prompt - 1, theirs) : []),
+    ...measured.passes,
+    ...measured.texts,
   ];
-  const bandwidth = await bandwidthReport(path, model, length, ours, reads);
-  const passes = await passRows(options, model, prompt);
-  const texts = await textRowsOf(options, model, peer);
-  const profile = options.profile ? await profiles(options, model, prompt) : undefined;
+  const bandwidth = await bandwidthReport(path, model, prompt, ours, reads);
   return {
     model: {
       path: info.path,
@@ -124,12 +187,41 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
     threads: info.threads,
     kernels: info.kernels,
     kv_type: info.kvType,
-    ...(peer === undefined ? {} : { peer: { name: 'node-llama-cpp', version: peerVersion } }),
-    rows: [...rows, ...passes, ...texts],
+    ...(withPeer ? { peer: { name: 'node-llama-cpp', version: peerVersion } } : {}),
+    rows,
     bandwidth,
-    ...(profile === undefined ? {} : { profile }),
-    ratios: ratiosOf([...rows, ...passes, ...texts]),
+    disturbance: judgeDisturbance({
+      stretches: measured.stretches,
+      rates: ours.map((run) => run.tokens / run.decodeMs),
+      threads: info.threads,
+      memoryShare: bandwidth.share,
+      loadAverage: measured.loadAverage,
+    }),
+    ...(profile ? { profile: measured.profile } : {}),
+    ratios: ratiosOf(rows),
   };
+}
+
+/** The context that everything fits into, in tokens. */
+function contextFor({ prompt, generate, batches }: BenchOptions, texts: readonly BenchText[]) {
+  const largest = Math.max(generate + 1, ...(batches ?? []));
+  const longest = texts.flatMap(({ prompts }) => prompts.map(({ tokens }) => tokens.length));
+  // Drafts are checked beyond the last token that is wanted.
+  return Math.max(prompt + largest + 1, ...longest.map((tokens) => tokens + generate + 65));
+}
+
+/** @throws {PacelineError} `usage` for drafters that the model does not have. */
+function draftKindsFor({ drafts }: BenchOptions, { runtime }: Model): DraftKind[] {
+  if (drafts === undefined) return [];
+  const known = ['auto', 'none', ...runtime.drafterSources.map(({ name }) => name)];
+  const missing = drafts.kinds.filter((kind) => !known.includes(kind));
+  if (missing.length > 0) {
+    throw new PacelineError('usage', `The model has no drafter ${missing.join(', ')}`, {
+      hint: `There are: ${known.join(', ')}. Draft models are files that have to be given with it.`,
+      details: { missing, known },
+    });
+  }
+  return [...new Set<DraftKind>(['none', ...drafts.kinds])];
 }
 
 async function filesFor({ model, pad, drafts, peer, ...options }: BenchOptions): Promise<Files> {
@@ -152,39 +244,37 @@ async function filesFor({ model, pad, drafts, peer, ...options }: BenchOptions):
   return { path: padded.path, peerPath, padded, draftModels };
 }
 
-async function startPeer(
-  { cacheFolder, onNote, signal }: BenchOptions,
-  { peerPath }: Files,
-  threads: number,
-  context: number,
-): Promise<PeerProcess> {
-  const entry = await installPeer(cacheFolder, { onNote, signal });
-  return PeerProcess.start({ entry, model: peerPath, threads, context });
-}
-
 /** Ours, a plain read of memory, theirs, after a round that warms all up and is not counted. */
 async function takeTurns(
   { rounds, generate, signal, onProgress }: BenchOptions,
   model: Model,
   peer: PeerProcess | undefined,
   prompt: readonly number[],
-): Promise<{ ours: RunTimes[]; theirs: RunTimes[]; reads: number[] }> {
+  { ours, theirs, reads, stretches }: Measured,
+): Promise<void> {
   using meter = await ReadMeter.open(model.info.threads);
-  const ours: RunTimes[] = [];
-  const theirs: RunTimes[] = [];
-  const reads: number[] = [];
+  const keep = (stretch: Stretch | undefined): void => {
+    if (stretch !== undefined) stretches.push(stretch);
+  };
   for (let round = 0; round <= rounds; round++) {
     onProgress({ task: 'measuring', done: round, total: rounds + 1, unit: 'steps' });
+    const stretch = watchStretch();
     const own = await measureRun(model, prompt, generate, signal);
+    if (round > 0) {
+      keep(stretch());
+      ours.push(own);
+    }
     const read = await meter?.measure();
-    if (round > 0) ours.push(own);
     if (round > 0 && read !== undefined) reads.push(read);
     if (peer === undefined) continue;
-    signal.throwIfAborted();
+    throwIfAborted(signal);
+    const beside = watchStretch(peer.pid);
     const other = await peer.run(prompt, generate);
-    if (round > 0) theirs.push(other);
+    if (round > 0) {
+      keep(beside());
+      theirs.push(other);
+    }
   }
-  return { ours, theirs, reads };
 }
 
 function speedRows(
@@ -209,38 +299,40 @@ function speedRows(
   return [...rows, row('decode', runs[0]?.tokens ?? 0, decode)];
 }
 
-async function passRows(
+async function measurePasses(
   { batches: wanted, rounds, signal }: BenchOptions,
   model: Model,
   prompt: readonly number[],
-) {
-  if (wanted === undefined) return [];
+  { passes }: Measured,
+): Promise<void> {
+  if (wanted === undefined) return;
   const batches = [...new Set([1, ...wanted])];
   const times = await measureBatches(model, prompt, batches, Math.max(3, rounds), signal);
-  return batches.map((batch, index): BenchRow => {
+  for (const [index, batch] of batches.entries()) {
     const runs = times[index] ?? [];
-    return {
+    passes.push({
       engine: 'paceline',
       measure: 'pass',
       tokens: batch,
       unit: 'ms',
       ...spread(runs),
       runs,
-    };
-  });
+    });
+  }
 }
 
-/** Text with each of the drafters. */
-async function textRowsOf(
-  options: BenchOptions,
+/** Text with each of the drafters: the rows of one text after the other. */
+async function* textRows(
+  { drafts, generate, rounds, signal, onProgress }: BenchOptions,
   model: Model,
   peer: PeerProcess | undefined,
-): Promise<BenchRow[]> {
-  const { drafts, generate, rounds, signal, onProgress } = options;
-  if (drafts === undefined) return [];
-  return measureDrafts(model, {
-    kinds: [...new Set<DraftKind>(['none', ...drafts.kinds])],
-    texts: await textsFor(options, drafts, model),
+  kinds: readonly DraftKind[],
+  texts: readonly BenchText[],
+): AsyncGenerator<BenchRow[], void> {
+  if (drafts === undefined) return;
+  yield* measureDrafts(model, {
+    kinds,
+    texts,
     generate,
     rounds,
     temperature: drafts.temperature,
@@ -250,14 +342,19 @@ async function textRowsOf(
   });
 }
 
+/** The texts of drafting in the tokens of the model, of which only the vocabulary is read. */
 async function textsFor(
-  { prompt: length, generate }: BenchOptions,
-  { texts }: DraftBench,
-  { tokenizer }: Model,
+  { drafts, prompt: length, generate, signal }: BenchOptions,
+  path: string,
 ): Promise<BenchText[]> {
+  if (drafts === undefined) return [];
+  const { texts } = drafts;
+  await using file = await readGguf(path, { signal });
+  const tokenizer = createTokenizer(file);
   if (!('file' in texts)) return benchTexts(texts, tokenizer, { length, generate });
-  const text = await readText(texts.file);
-  return [{ name: 'text', prompts: [{ tokens: tokenizer.encode(text) }] }];
+  const tokens = tokenizer.encode(await readText(texts.file));
+  if (tokens.length > 0) return [{ name: 'text', prompts: [{ tokens }] }];
+  throw new PacelineError('usage', `${texts.file} is empty`, { hint: 'Give a text to continue.' });
 }
 
 async function readText(path: string): Promise<string> {

@@ -62,13 +62,15 @@ type Runs = Map<string, TextRun[]>;
 
 /**
  * Rounds of all drafters and the peer, taking turns, after a short one that is not counted.
- * @returns one row for each text, engine and drafter.
+ * @yields after each text one row for each engine and drafter.
  * @throws {PacelineError} `check-failed` when a drafter changes a token; `usage` for a drafter that
  *   the model does not have.
  */
-export async function measureDrafts(model: Model, options: DraftBenchOptions): Promise<BenchRow[]> {
+export async function* measureDrafts(
+  model: Model,
+  options: DraftBenchOptions,
+): AsyncGenerator<BenchRow[], void> {
   const { texts, rounds, signal } = options;
-  const rows: BenchRow[] = [];
   for (const [at, text] of texts.entries()) {
     const ours: Runs = new Map();
     const theirs: Runs = new Map();
@@ -85,14 +87,15 @@ export async function measureDrafts(model: Model, options: DraftBenchOptions): P
         if (round > 0) theirs.set(kind, [...(theirs.get(kind) ?? []), run]);
       }
     }
+    const rows: BenchRow[] = [];
     for (const kind of options.kinds) {
       rows.push(rowOf('paceline', text.name, kind, ours.get(kind) ?? []));
     }
     for (const kind of options.peer?.kinds ?? []) {
       rows.push(rowOf('node-llama-cpp', text.name, kind, theirs.get(kind) ?? []));
     }
+    yield rows;
   }
-  return rows;
 }
 
 /** Everyone begins a round once, so that nobody always runs after the same neighbour. */

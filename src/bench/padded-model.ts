@@ -5,9 +5,10 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { PacelineError } from '../base/errors.js';
+import { removeLeftovers } from '../base/leftovers.js';
 import type { OnProgress } from '../base/progress.js';
 import { loadModel } from '../engine/load.js';
 import type { Model } from '../engine/model.js';
@@ -70,6 +71,10 @@ export async function paddedModel(
     const check = JSON.parse(await readFile(record, 'utf8')) as PaddingCheck;
     return { path, padding: planPadding(file, shape), check };
   }
+  await removeLeftovers(dirname(name), (entry) => {
+    const [, pid] = /(\d+)\.unchecked\.gguf(?:\..*)?$/.exec(entry) ?? [];
+    return pid === undefined ? undefined : Number(pid);
+  });
   const unchecked = `${name}.${process.pid}.unchecked.gguf`;
   try {
     const padding = await writePadded(source, unchecked, shape, options);

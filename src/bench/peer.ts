@@ -5,10 +5,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
-import { extname, join } from 'node:path';
+import { dirname, extname, join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { PacelineError } from '../base/errors.js';
+import { removeLeftovers } from '../base/leftovers.js';
 import type { PeerAnswer } from './peer-program.js';
 
 /** The version that is measured against. */
@@ -53,6 +54,10 @@ export async function installPeer(
     });
   }
   onNote(`installing node-llama-cpp ${peerVersion} into ${folder} ...`);
+  await removeLeftovers(dirname(folder), (name) => {
+    const [, pid] = /^node-llama-cpp-\d+\.\d+\.\d+\.(\d+)$/.exec(name) ?? [];
+    return pid === undefined ? undefined : Number(pid);
+  });
   const partial = `${folder}.${process.pid}`;
   await mkdir(partial, { recursive: true });
   await writeFile(join(partial, 'package.json'), '{"private": true}\n');
@@ -139,6 +144,11 @@ export class PeerProcess implements AsyncDisposable {
     const peer = new PeerProcess(child);
     await peer.#answer();
     return peer;
+  }
+
+  /** Number of its process. */
+  get pid(): number | undefined {
+    return this.#child.pid;
   }
 
   async #answer(): Promise<unknown> {

@@ -1,5 +1,6 @@
 /** The report of a benchmark: its rows, and the ratios that follow from them. Prints nothing. */
 import type { BandwidthReport } from './bandwidth.js';
+import type { Disturbance } from './disturbance.js';
 import type { ProfileReport } from './profile.js';
 import { median, type Spread } from './statistics.js';
 
@@ -41,6 +42,7 @@ export interface BenchReport {
   readonly peer?: { readonly name: string; readonly version: string };
   readonly rows: readonly BenchRow[];
   readonly bandwidth: BandwidthReport;
+  readonly disturbance: Disturbance;
   readonly profile?: readonly ProfileReport[];
   readonly ratios: Readonly<Record<string, number>>;
 }

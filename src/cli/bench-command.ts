@@ -5,6 +5,7 @@ import { runBench } from '../bench/bench.js';
 import type { TextKind } from '../bench/texts.js';
 import type { DraftKind, KvType } from '../engine/types.js';
 import { printBenchReport } from './bench-report.js';
+import { reportFailure } from './failure.js';
 import { catchInterrupt } from './interrupt.js';
 import { resolveModel } from './model-names.js';
 import { note, printJson } from './output.js';
@@ -40,7 +41,7 @@ export async function benchCommand(model: string | undefined, flags: BenchFlags)
   try {
     const found = shape === undefined ? await resolveModel(model ?? 'default') : undefined;
     const remembered = found?.drafters.length ? found.drafters : undefined;
-    const report = await runBench({
+    const { report, failure } = await runBench({
       model: shape === undefined ? (found?.path ?? 'default') : { shape, type },
       pad: flags.pad,
       prompt: flags.prompt,
@@ -63,8 +64,10 @@ export async function benchCommand(model: string | undefined, flags: BenchFlags)
       signal: interrupt.signal,
     });
     bar.clear();
-    if (flags.json === true) await printJson(report);
-    else await printBenchReport(report);
+    const json = flags.json === true;
+    if (!json) await printBenchReport(report);
+    if (failure !== undefined) process.exitCode = await reportFailure(failure, json, report);
+    else if (json) await printJson(report);
   } finally {
     bar.clear();
     interrupt.release();

@@ -40,6 +40,8 @@ export async function printBenchReport(report: BenchReport): Promise<void> {
   }
   const lines = Object.entries(ratios).map(([name, ratio]) => `${ratioText(name, ratio)}\n`);
   await print(`\n${lines.join('')}${bandwidthText(bandwidth)}\n`);
+  for (const reason of report.disturbance.reasons) note(`disturbed: ${reason}`);
+  if (report.disturbance.disturbed) note('Repeat this when the machine is quiet.');
   for (const profile of report.profile ?? []) await printProfile(profile);
 }
 
@@ -92,6 +94,10 @@ function bandwidthText(found: BandwidthReport): string {
     return read;
   }
   const percent = (share: number) => `${(100 * share).toFixed(0)}%`;
+  // Nothing is read faster than memory gives: what was measured of memory was disturbed.
+  if (found.share > 1) {
+    return `${read}; memory could not be measured beside it (${found.memory_gb_s.toFixed(1)} GB/s)`;
+  }
   return (
     `${read}, ${percent(found.share)} of what memory gives (${found.memory_gb_s.toFixed(1)} GB/s); ` +
     `with the KV cache ${percent(found.share_with_cache)}`

@@ -4,6 +4,7 @@
  */
 import { CommanderError } from 'commander';
 import { errorCodes, PacelineError } from '../base/errors.js';
+import { inFlags } from './flag-names.js';
 import { note, printJson } from './output.js';
 
 /** The exit codes, as `--help` and the documentation show them. */
@@ -23,9 +24,22 @@ function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && 'code' in error && 'syscall' in error;
 }
 
+/** The same error in the words of the command line. */
+function withFlags(error: PacelineError): PacelineError {
+  const message = inFlags(error.message);
+  const hint = error.hint === undefined ? undefined : inFlags(error.hint);
+  if (message === error.message && hint === error.hint) return error;
+  const { code, details } = error;
+  return new PacelineError(code, message, {
+    ...(hint === undefined ? {} : { hint }),
+    details,
+    cause: error,
+  });
+}
+
 /** Any thrown value as the typed error that it means to a user of the command line. */
 export function toPacelineError(error: unknown): PacelineError {
-  if (PacelineError.is(error)) return error;
+  if (PacelineError.is(error)) return withFlags(error);
   if (error instanceof CommanderError) {
     return new PacelineError('usage', error.message.replace(/^error: /, ''), {
       hint: 'See `paceline --help` and `paceline <command> --help`.',
@@ -42,15 +56,22 @@ export function toPacelineError(error: unknown): PacelineError {
   });
 }
 
-/** Prints a failure in the form that was asked for and returns the exit code. */
-export async function reportFailure(thrown: unknown, json: boolean): Promise<number> {
+/** The JSON of an error. */
+function errorJson({ code, message, hint, details }: PacelineError): Record<string, unknown> {
+  return { code, message, hint, ...(Object.keys(details).length > 0 ? { details } : {}) };
+}
+
+/**
+ * Prints a failure in the form that was asked for and returns the exit code.
+ * @param partial what there is in spite of it: JSON has its fields beside `error`.
+ */
+export async function reportFailure(
+  thrown: unknown,
+  json: boolean,
+  partial: object = {},
+): Promise<number> {
   const error = toPacelineError(thrown);
-  if (json) {
-    const { code, message, hint, details } = error;
-    await printJson({
-      error: { code, message, hint, ...(Object.keys(details).length > 0 ? { details } : {}) },
-    });
-  }
+  if (json) await printJson({ ...partial, error: errorJson(error) });
   if (error.code === 'aborted') {
     if (process.stderr.isTTY) note('');
   } else {

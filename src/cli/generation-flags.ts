@@ -4,6 +4,7 @@ import { kvTypes } from '../cache/kv-names.js';
 import { defaultSampling } from '../decode/settings.js';
 import { draftKinds } from '../engine/options.js';
 import type { DraftKind, GenerateOptions, KvType, LoadOptions } from '../engine/types.js';
+import { AliasOption } from './alias.js';
 import { collect, integer, number } from './numbers.js';
 
 /** Values of the flags of `addLoadFlags`. */
@@ -35,14 +36,18 @@ export interface GenerationFlags {
   readonly cache?: boolean;
 }
 
+/** Tokens of a text that is continued when nobody says how many: such a text has no end of its own. */
+export const continuationTokens = 512;
+
 /** Adds the flags that say how a model is loaded. */
 export function addLoadFlags(command: Command): Command {
+  const context = new Option(
+    '--ctx <tokens>',
+    'longest context (default: the model’s own, at most 8192)',
+  ).argParser(integer(1, 2 ** 31 - 1));
   return command
-    .addOption(
-      new Option('--ctx <tokens>', 'longest context (default: the model’s own, at most 8192)')
-        .argParser(integer(1))
-        .helpGroup('Loading:'),
-    )
+    .addOption(context.helpGroup('Loading:'))
+    .addOption(new AliasOption('--ctx-size', context))
     .addOption(
       new Option('--threads <count>', 'threads that compute (default: physical cores)')
         .argParser(integer(1, 1024))
@@ -64,14 +69,22 @@ export function addGenerationFlags(command: Command): Command {
   const defaults = defaultSampling;
   const group = (option: Option): Option => option.helpGroup('Text:');
   const draft = (option: Option): Option => option.helpGroup('Speed (never changes the text):');
+  const length = new Option(
+    '-n <tokens>',
+    'most tokens to generate, also --max-tokens or --n-predict; -1: until the model ends ' +
+      `(default: -1 for answers, ${continuationTokens} where a text is continued)`,
+  ).argParser(integer(-1));
+  const temperature = new Option(
+    '--temp <number>',
+    `temperature, also --temperature; 0 is greedy (default: ${defaults.temperature})`,
+  ).argParser(number(0));
+  const repeat = new Option(
+    '--repeat-penalty <factor>',
+    'make repeated tokens less likely; 1: off (default: 1)',
+  ).argParser(number(0));
   const flags = [
-    new Option('-n <tokens>', 'most tokens to generate (default: until the model ends)').argParser(
-      integer(0),
-    ),
-    new Option(
-      '--temp <number>',
-      `temperature; 0 is greedy (default: ${defaults.temperature})`,
-    ).argParser(number(0)),
+    length,
+    temperature,
     new Option(
       '--top-k <count>',
       `sample from the k likeliest tokens; 0: all (default: ${defaults.topK})`,
@@ -84,10 +97,7 @@ export function addGenerationFlags(command: Command): Command {
       '--min-p <share>',
       `drop tokens below this share of the likeliest one (default: ${defaults.minP})`,
     ).argParser(number(0, 1)),
-    new Option(
-      '--repeat-penalty <factor>',
-      'make repeated tokens less likely; 1: off (default: 1)',
-    ).argParser(number(0)),
+    repeat,
     new Option('--presence-penalty <number>', 'lower tokens that occurred (default: 0)').argParser(
       number(-1e6, 1e6),
     ),
@@ -125,6 +135,11 @@ export function addGenerationFlags(command: Command): Command {
   ];
   for (const flag of flags) command.addOption(group(flag));
   for (const flag of speed) command.addOption(draft(flag));
+  for (const name of ['--max-tokens', '--n-predict']) {
+    command.addOption(new AliasOption(name, length));
+  }
+  command.addOption(new AliasOption('--temperature', temperature));
+  command.addOption(new AliasOption('--repetition-penalty', repeat));
   return command;
 }
 
@@ -151,7 +166,7 @@ export function loadOptions(
 /** The engine's options for the flags. */
 export function generateOptions(flags: GenerationFlags): GenerateOptions {
   return given<GenerateOptions>({
-    maxTokens: flags.n,
+    maxTokens: flags.n === -1 ? Number.MAX_SAFE_INTEGER : flags.n,
     temperature: flags.temp,
     topK: flags.topK,
     topP: flags.topP,

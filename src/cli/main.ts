@@ -2,7 +2,7 @@
 /** The `paceline` program: runs one command and ends with the exit code of the contract. */
 import { CommanderError } from 'commander';
 import { reportFailure } from './failure.js';
-import { flushed, quietOnBrokenPipe } from './output.js';
+import { endOnBrokenOutput, flushed } from './output.js';
 import { createProgram } from './program.js';
 
 /** Whether the caller asked for JSON, also when the command line as a whole is wrong. */
@@ -22,7 +22,7 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-quietOnBrokenPipe();
+endOnBrokenOutput();
 const code = await main(process.argv.slice(2));
 await flushed();
 process.exit(code);

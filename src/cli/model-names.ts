@@ -10,6 +10,7 @@ import { parseModelName } from '../hub/names.js';
 import type { PlannedModel, PullPlan } from '../hub/plan.js';
 import type { PullOptions } from '../hub/pull.js';
 import { askYesNo, canAsk } from './ask.js';
+import { programName } from './help.js';
 import { note } from './output.js';
 import type { ProgressBar } from './progress-bar.js';
 import { bytes, printable } from './table.js';
@@ -47,7 +48,9 @@ export async function resolveModel(
       environment: { cache: '' },
       settings: { aliases: {}, drafters: {} },
     });
-    return 'path' in found ? found : Promise.reject(missing(model, found));
+    if (!('path' in found)) throw missing(model, found);
+    if (looksLikeText(model) && !existsSync(found.path)) throw textAsModel(model);
+    return found;
   }
   const { hubEnvironment } = await import('../hub/environment.js');
   const { readSettings } = await import('../hub/settings.js');
@@ -73,6 +76,20 @@ export async function resolveModel(
     for (const path of [found.path, ...found.drafters]) await touchModel(path);
   }
   return options.drafters === false ? { path: found.path, drafters: [] } : found;
+}
+
+/** Whether somebody may have meant a prompt: words with spaces between them, and no file. */
+function looksLikeText(model: string): boolean {
+  return /\s/.test(model) && !/\.gguf$/i.test(model);
+}
+
+function textAsModel(text: string): PacelineError {
+  const shown = printable(text.length > 60 ? `${text.slice(0, 60)}…` : text);
+  const quoted = `"${shown.replace(/["\\$`]/g, '\\$&')}"`;
+  return new PacelineError('model-not-found', `There is no model and no file called ${quoted}`, {
+    hint: `If that is the prompt, name a model before it: \`${programName()} run default ${quoted}\`.`,
+    details: { model: text },
+  });
 }
 
 function unknown(model: string): PacelineError {

@@ -6,8 +6,8 @@ const numberPattern = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 
 function within(value: number, least: number, most: number, kind: string): number {
   if (value >= least && value <= most) return value;
-  const range =
-    most >= Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
+  const open = value < least && most >= Number.MAX_SAFE_INTEGER;
+  const range = open ? `of at least ${least}` : `from ${least} to ${most}`;
   throw new InvalidArgumentError(`It must be ${kind} ${range}.`);
 }
 
@@ -20,7 +20,7 @@ export function integer(least: number, most = Number.MAX_SAFE_INTEGER): (text: s
 }
 
 /** A number in a range. */
-export function number(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
+export function number(least: number, most = Number.MAX_VALUE): (text: string) => number {
   return (text) => {
     if (!numberPattern.test(text)) throw new InvalidArgumentError('It must be a number.');
     return within(Number(text), least, most, 'a number');

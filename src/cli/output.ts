@@ -1,16 +1,34 @@
 /**
  * Where the command line writes: results to stdout, everything else to stderr. A reader that goes
- * away (`| head`) ends the program quietly.
+ * away (`| head`) ends the program quietly, a full disk with an error.
  */
+import { writeSync } from 'node:fs';
+import { errorCodes } from '../base/errors.js';
 
-/** Ends the process without a word when the reader of stdout or stderr has gone. */
-export function quietOnBrokenPipe(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EPIPE' || error.code === 'ERR_STREAM_DESTROYED') process.exit(0);
-      throw error;
-    });
-  }
+function readerHasGone({ code }: NodeJS.ErrnoException): boolean {
+  return code === 'EPIPE' || code === 'ERR_STREAM_DESTROYED';
+}
+
+/**
+ * Ends the process when its output cannot be written: without a word when the reader has gone, with
+ * an error when there is no room. What cannot be said on stderr is not said.
+ */
+export function endOnBrokenOutput(): void {
+  process.stderr.on('error', (error: NodeJS.ErrnoException) => {
+    if (readerHasGone(error)) process.exit(0);
+  });
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (readerHasGone(error)) process.exit(0);
+    try {
+      // Streams would write after the exit.
+      writeSync(
+        2,
+        `error: Cannot write the output: ${error.message}\n` +
+          'hint: Free some space, or write to another place.\n',
+      );
+    } catch {}
+    process.exit(errorCodes.io.exit);
+  });
 }
 
 /** Writes to stdout and waits while the reader is slower than the model. */

@@ -1,8 +1,10 @@
 /** All commands and what they have in common: help, exit codes, what counts as wrong usage. */
 import { Command, type CommanderError } from 'commander';
 import { defineBench } from './commands/bench.js';
+import { defineCompletion } from './commands/completion.js';
 import { defineDetokenize } from './commands/detokenize.js';
 import { defineDevices } from './commands/devices.js';
+import { defineHelp } from './commands/help.js';
 import { defineInspect } from './commands/inspect.js';
 import { defineLs } from './commands/ls.js';
 import { definePull } from './commands/pull.js';
@@ -13,6 +15,7 @@ import { defineStart } from './commands/start.js';
 import { defineTokenize } from './commands/tokenize.js';
 import { defineVerify } from './commands/verify.js';
 import { exitCodes } from './failure.js';
+import { optionText } from './help.js';
 import { packageVersion } from './package-version.js';
 
 /** Variables that the program reads. */
@@ -54,9 +57,12 @@ export function createProgram(): Command {
     .version(packageVersion(), '-V, --version')
     .showSuggestionAfterError(true)
     .helpCommand(false)
+    .configureHelp({ optionDescription: optionText })
     .addHelpText(
       'after',
-      `\nA model is a path to a GGUF file, \`default\` (the embedded one), hf:owner/repo[:quant or file], or a name from \`paceline ls\`.\n\n` +
+      '\nA model is a path to a GGUF file, `default` (the embedded one), hf:owner/repo[:quant or file], ' +
+        'or a name from `paceline ls`.\n' +
+        '`paceline help COMMAND` shows the flags of a command, with examples.\n\n' +
         `Exit codes:\n${columns(exitCodes)}\n\nEnvironment:\n${columns(environment)}`,
     );
   defineRun(program);
@@ -70,6 +76,8 @@ export function createProgram(): Command {
   defineDevices(program);
   defineBench(program);
   defineVerify(program);
+  defineCompletion(program);
+  defineHelp(program);
   defineStart(program);
   throwInsteadOfExit(program);
   return program;

@@ -1,7 +1,10 @@
 /** One generated text as the command line starts it and reports on it. */
+
+import { defaultModelPath } from '../base/paths.js';
 import type { Generation, ModelInfo, StreamEvent } from '../engine/types.js';
 import type { SessionLike } from './engine.js';
-import { snakeKeys } from './output.js';
+import { programName } from './help.js';
+import { colours, dim, snakeKeys } from './output.js';
 import { rate } from './table.js';
 
 /** The JSON of the contract for a finished text. */
@@ -41,6 +44,7 @@ export function summaryLine(generation: Generation): string {
     `${tokens.length} tokens, ${rate(timings.decodeTokensPerSecond)} tok/s`,
     `prompt ${promptTokens}${cachedTokens > 0 ? ` (${cachedTokens} cached)` : ''}`,
   ];
+  parts.push(`seed ${generation.seed}`);
   if (draft.drafted > 0) parts.push(`${draft.accepted} of ${draft.drafted} drafts accepted`);
   return parts.join(' · ');
 }
@@ -56,4 +60,38 @@ export function startText(
   if (!chat) return session.stream(prompt, options);
   const messages = system === undefined ? [] : [{ role: 'system' as const, content: system }];
   return session.streamChat([...messages, { role: 'user', content: prompt }], options);
+}
+
+/** Why a text ends in the middle, for a person; undefined when it does not. */
+export function cutText(
+  { finishReason, tokens }: Pick<Generation, 'finishReason' | 'tokens'>,
+  { contextLength }: Pick<ModelInfo, 'contextLength'>,
+  maxTokens: number | undefined,
+): string | undefined {
+  if (finishReason !== 'length') return undefined;
+  return maxTokens !== undefined && tokens.length >= maxTokens
+    ? `cut at ${maxTokens} tokens (-n)`
+    : `cut: the context of ${contextLength} tokens is full (--ctx)`;
+}
+
+/** Whether this is the model that comes with the package. */
+export function isDemonstration({ path }: Pick<ModelInfo, 'path'>): boolean {
+  return path === defaultModelPath();
+}
+
+/** What the embedded model is, and how to get a real one. */
+export function demonstration(): string {
+  return (
+    'The embedded model is a demonstration of 7 million parameters: it continues TypeScript and ' +
+    `Markdown.\nA real one: ${programName()} run hf:Qwen/Qwen3-0.6B-GGUF, or the path of a GGUF file`
+  );
+}
+
+/** Characters of a prompt that are shown before its continuation. */
+const shownPrompt = 600;
+
+/** The end of a prompt, told from the text that follows by its brightness or by a mark. */
+export function promptShown(prompt: string, stream = process.stdout): string {
+  const end = prompt.length > shownPrompt ? `…${prompt.slice(-shownPrompt)}` : prompt;
+  return colours(stream) ? dim(end, stream) : `${end}▸`;
 }

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { writeFileAtomically } from '../../src/base/files.js';
+import { removeStaleParts, writeFileAtomically } from '../../src/base/files.js';
 
 async function folderOf(context: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'paceline-files-'));
@@ -69,4 +70,25 @@ test('a folder that is not there is an io error that says so', async (context) =
   const path = join(await folderOf(context), 'no', 'out.bin');
   const work = writeFileAtomically(path, async () => {});
   await assert.rejects(work, { code: 'io', hint: /folder does not exist/ });
+});
+
+test('what killed processes left of a target goes with the next writing, and nothing else', async (context) => {
+  const folder = await folderOf(context);
+  const { pid: dead } = spawnSync(process.execPath, ['--version']);
+  const part = (name: string, pid: number) => `.${name}.${pid}-0123abcd.part`;
+  const old = [part('out.bin', dead), part('other.bin', dead), part('out.bin', process.pid)];
+  const names = [...old, '.out.bin.part', 'mine.part', part('new.bin', dead)];
+  for (const name of names) {
+    await writeFile(join(folder, name), 'x');
+    const seconds = name === part('new.bin', dead) ? Date.now() / 1000 : 1;
+    await utimes(join(folder, name), seconds, seconds);
+  }
+  await writeFileAtomically(join(folder, 'out.bin'), (sink) => sink.write(Buffer.from('y')));
+  const kept = names.filter((name) => name !== part('out.bin', dead));
+  assert.deepEqual((await readdir(folder)).sort(), ['out.bin', ...kept].sort());
+  // Of all targets, but for what a living process writes and what was written just now.
+  await removeStaleParts(folder);
+  const rest = kept.filter((name) => name !== part('other.bin', dead));
+  assert.deepEqual((await readdir(folder)).sort(), ['out.bin', ...rest].sort());
+  await removeStaleParts(join(folder, 'nowhere'));
 });

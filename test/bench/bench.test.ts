@@ -1,6 +1,7 @@
 /** What `bench` is built of: padded models, texts, ratios, and times of operations. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { type BenchOptions, runBench } from '../../src/bench/bench.js';
 import { measureDrafts, type PeerRunner, type TextRun } from '../../src/bench/drafts.js';
 import { comparePadded } from '../../src/bench/padded-model.js';
 import { type BenchRow, ratiosOf } from '../../src/bench/report.js';
@@ -146,9 +147,11 @@ test('a peer that leaves the written text has a row that says so, and no ratios'
         ? { ...faithful, leftAfter: 9 - edits }
         : faithful,
   };
-  const rows = await measureDrafts(model, {
-    ...{ kinds: ['none', 'ngram'], texts, generate: 8, rounds: 2, temperature: 0, peer },
-  });
+  const rows: BenchRow[] = [];
+  const settings = { kinds: ['none', 'ngram'] as const, texts, generate: 8, rounds: 2 };
+  for await (const some of measureDrafts(model, { ...settings, temperature: 0, peer })) {
+    rows.push(...some);
+  }
   const left = rows.filter((row) => row.left_after !== undefined);
   assert.deepEqual(
     left.map(({ engine, text, draft, left_after }) => [engine, text, draft, left_after]),
@@ -188,4 +191,61 @@ test('a profiled graph gives the same values, and names its operations and secti
     workspace.dispose();
     backend.dispose();
   }
+});
+
+async function benchOptions(more: Partial<BenchOptions>): Promise<BenchOptions> {
+  return {
+    ...{ model: await tinyModel(), prompt: 8, generate: 4, rounds: 2, peer: false, threads: 1 },
+    ...{ profile: false, cacheFolder: temporaryFile('bench-cache'), onNote: () => {} },
+    ...{ onProgress: () => {}, signal: new AbortController().signal },
+    ...more,
+  };
+}
+
+const drafts = { kinds: ['ngram'], texts: ['adversarial', 'edit'], temperature: 0 } as const;
+
+test('what was measured is reported when a later part fails', async () => {
+  const stop = new AbortController();
+  const { report, failure } = await runBench(
+    await benchOptions({
+      drafts,
+      signal: stop.signal,
+      // In the middle of the second text.
+      onProgress({ task, done }) {
+        if (task === 'drafting' && done === 4) stop.abort();
+      },
+    }),
+  );
+  assert.ok(failure !== undefined);
+  assert.deepEqual(
+    report.rows.map(({ measure, text, draft }) => [measure, text, draft].filter(Boolean).join(' ')),
+    ['prefill', 'decode', 'text adversarial none', 'text adversarial ngram'],
+  );
+  assert.ok(report.bandwidth.decode_gb_s > 0);
+});
+
+test('before there is a measurement a failure is thrown', async () => {
+  const signal = AbortSignal.abort();
+  await assert.rejects(runBench(await benchOptions({ signal })));
+});
+
+test('texts are as long as they are, and fit: the context grows with them', async () => {
+  // In this vocabulary a token is a byte; the task has more than 4096.
+  const { report, failure } = await runBench(
+    await benchOptions({ model: { shape: 'tiny', type: 'q4_0' }, drafts, generate: 2, rounds: 1 }),
+  );
+  assert.equal(failure, undefined);
+  assert.ok(report.rows.some(({ text }) => text === 'edit'));
+});
+
+test('a drafter that the model does not have is refused before anything is measured', async () => {
+  let measuring = false;
+  const options = await benchOptions({
+    drafts: { ...drafts, kinds: ['ngram', 'mtp'] },
+    onProgress: ({ task }) => {
+      measuring ||= task === 'measuring';
+    },
+  });
+  await assert.rejects(runBench(options), { code: 'usage', message: /no drafter mtp/ });
+  assert.equal(measuring, false);
 });

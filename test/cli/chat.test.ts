@@ -1,12 +1,18 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
 import { PacelineError } from '../../src/base/errors.js';
 import { type ChatStreams, chatOnTerminal } from '../../src/cli/chat/terminal.js';
 import { answersAsChat } from '../../src/cli/commands/run.js';
 import type { ModelLike, SessionLike } from '../../src/cli/engine.js';
-import type { ChatMessage, ChatOptions, ModelInfo, StreamEvent } from '../../src/engine/types.js';
+import type {
+  ChatMessage,
+  ChatOptions,
+  FinishReason,
+  ModelInfo,
+  StreamEvent,
+} from '../../src/engine/types.js';
 import { temporaryFile } from '../support/tiny-model.js';
 
 const info: ModelInfo = {
@@ -30,13 +36,13 @@ const info: ModelInfo = {
   loadMs: 1,
 };
 
-const end = (text: string, finishReason: 'stop' | 'abort'): StreamEvent => ({
+const end = (text: string, finishReason: FinishReason, promptTokens = 1): StreamEvent => ({
   type: 'end',
   generation: {
     text,
     tokens: [1],
     finishReason,
-    promptTokens: 1,
+    promptTokens,
     cachedTokens: 0,
     seed: 0,
     timings: {
@@ -52,10 +58,12 @@ const end = (text: string, finishReason: 'stop' | 'abort'): StreamEvent => ({
 
 /** A model that answers with the number of messages and the last one; `forever` until it is stopped. */
 class EchoModel implements ModelLike {
-  readonly info = info;
+  info = info;
   readonly asked: (readonly ChatMessage[])[] = [];
   readonly continued: string[] = [];
   sessions = 0;
+  /** Whether answers end because the context is full. */
+  cut = false;
   /** Called when an answer runs that has to be stopped. */
   onForever: () => void = () => {};
 
@@ -74,6 +82,11 @@ class EchoModel implements ModelLike {
     messages: readonly ChatMessage[],
     options: ChatOptions = {},
   ): AsyncGenerator<StreamEvent, void> {
+    // Every message takes 20 tokens.
+    const promptTokens = 20 * messages.length;
+    if (promptTokens > this.info.contextLength && this.info.contextLength > 1) {
+      throw new PacelineError('context-overflow', 'It does not fit');
+    }
     this.asked.push(messages);
     const last = messages.at(-1)?.content ?? '';
     if (last === 'too long') throw new PacelineError('context-overflow', 'It does not fit');
@@ -87,7 +100,7 @@ class EchoModel implements ModelLike {
       yield end(text, 'abort');
       return;
     }
-    yield end(text, 'stop');
+    yield end(text, this.cut ? 'length' : 'stop', promptTokens);
   }
 
   async dispose(): Promise<void> {}
@@ -102,8 +115,9 @@ interface Terminal {
 }
 
 /** A chat on streams in place of a terminal. */
-function open(settings: { chat?: boolean; system?: string } = {}): Terminal {
+function open(settings: { chat?: boolean; system?: string; context?: number } = {}): Terminal {
   const model = new EchoModel();
+  if (settings.context !== undefined) model.info = { ...info, contextLength: settings.context };
   const input = new PassThrough();
   const output = new PassThrough();
   const history: string[] = [];
@@ -230,4 +244,101 @@ test('a prompt is a message where there is a chat template and no word against i
   assert.equal(answersAsChat(bare, {}), false);
   assert.throws(() => answersAsChat(bare, { chat: true }), { code: 'usage' });
   assert.throws(() => answersAsChat(instruct, { raw: true, system: 'x' }), { code: 'usage' });
+});
+
+const paste = (text: string): string => `\u001b[200~${text}\u001b[201~`;
+
+/** The last message of each turn. */
+function said({ model }: Terminal): (string | undefined)[] {
+  return model.asked.map((messages) => messages.at(-1)?.content);
+}
+
+test('pasted lines are one message, whatever is in them, and can be edited and recalled', async () => {
+  const chat = open();
+  chat.type(`before ${paste('one\r\ttwo\r\n\u001b[2Jthree\r')} after\u007f\r`);
+  // Marks may come in pieces, and pastes while nobody waits.
+  for (const key of `${paste('a\nb')}\r`) chat.type(key);
+  chat.type('\u001b[A\r');
+  chat.type('/exit\r');
+  await chat.done;
+  assert.deepEqual(said(chat), ['before one\n\ttwo\n[2Jthree afte', 'a\nb', 'a\nb']);
+  assert.ok(chat.screen().startsWith('\u001b[?2004h'));
+  assert.ok(chat.screen().includes('\u001b[?2004l'));
+});
+
+test('a long paste is a placeholder on the screen and itself in the message', async () => {
+  const long = Array.from({ length: 400 }, (_, line) => `line ${line}`).join('\n');
+  const chat = open();
+  chat.type(`${paste(long)} and so on\r`);
+  chat.type('/exit\r');
+  await chat.done;
+  assert.deepEqual(said(chat), [`${long} and so on`]);
+  assert.match(chat.screen(), /\[paste 1: 400 lines\]/);
+  assert.ok(!chat.history.some((line) => line.includes('paste')));
+});
+
+test('several lines between three quotes, or with backslashes; Ctrl-C drops what was begun', async () => {
+  const chat = open();
+  chat.type('"""one\r/two\r"""\r');
+  chat.type('"""single"""\r');
+  chat.type('three\\\rfour\r');
+  chat.type('"""dropped\rhere\u0003');
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  chat.type('five\r"""/exit"""\r/exit\r');
+  await chat.done;
+  assert.deepEqual(said(chat), ['one\n/two', 'single', 'three\nfour', 'five', '/exit']);
+});
+
+test('two slashes begin a message; lines that begin with a path are one, too', async () => {
+  const chat = open();
+  chat.type('//etc/hosts\r/etc/passwd\r');
+  chat.type(`${paste('/usr/bin\n/usr/lib')}\r/exit\r`);
+  await chat.done;
+  assert.deepEqual(said(chat), ['/etc/hosts', '/usr/bin\n/usr/lib']);
+  assert.match(chat.screen(), /Unknown command \/etc\/passwd.*slash, type two/);
+});
+
+test('/load goes on with what /save wrote, /read sends a file, both refuse what they cannot use', async () => {
+  const saved = temporaryFile('saved-for-load.json');
+  const text = temporaryFile('message.txt');
+  await writeFile(text, 'from a file\n');
+  const first = open({ system: 'Be brief.' });
+  first.type(`hello\r/save ${saved}\r/exit\r`);
+  await first.done;
+  const chat = open();
+  chat.type(`forgotten\r/load ${saved}\rand then\r/read ${text}\r`);
+  chat.type(`/load ${text}\r/load /nowhere\r/load\r/exit\r`);
+  await chat.done;
+  assert.deepEqual(
+    chat.model.asked[1]?.map(({ role, content }) => `${role}: ${content}`),
+    ['system: Be brief.', 'user: hello', 'assistant: 2: hello', 'user: and then'],
+  );
+  assert.equal(said(chat).at(-1), 'from a file');
+  assert.match(chat.screen(), /message\.txt holds no conversation/);
+  assert.match(chat.screen(), /\/load failed: ENOENT/);
+  assert.match(chat.screen(), /Which file\? \/load FILE/);
+});
+
+test('when the context is full the oldest turns go, the system message stays; /context tells', async () => {
+  const chat = open({ system: 'Be brief.', context: 200 });
+  const turns = ['a', 'b', 'c', 'd', 'e', 'f'];
+  chat.type(`${turns.map((turn) => `${turn}\r`).join('')}/context\r/exit\r`);
+  await chat.done;
+  for (const messages of chat.model.asked) {
+    assert.equal(messages[0]?.content, 'Be brief.');
+    assert.ok(messages.length <= 10);
+    // Whole turns: question and answer alternate.
+    assert.ok(messages.slice(1).every(({ role }, at) => role === (at % 2 ? 'assistant' : 'user')));
+  }
+  assert.deepEqual(said(chat), turns);
+  assert.match(chat.screen(), /oldest turns are forgotten: the context was full/);
+  assert.match(chat.screen(), /\d+ of 200 tokens are used \(\d+%\), by \d turns?;/);
+});
+
+test('an answer that was cut says so', async () => {
+  const chat = open();
+  chat.model.cut = true;
+  chat.type('go\r/exit\r');
+  await chat.done;
+  assert.match(chat.screen(), /cut: the context of 1 tokens is full/);
 });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { errorCodes } from '../../src/base/errors.js';
 import { exitCodes } from '../../src/cli/failure.js';
+import { inFlags } from '../../src/cli/flag-names.js';
 import { GgufValueType } from '../../src/gguf/types.js';
 import { jsonOf, paceline } from '../support/cli.js';
 import { readRepositoryFile, repository } from '../support/repository.js';
@@ -142,7 +143,7 @@ test('context overflow', async () =>
 
 test('not enough memory is found before loading', async () =>
   fails({
-    args: run(await tinyModel(), '--ctx', '1000000000000'),
+    args: run(await tinyModel(), '--ctx', '2000000000'),
     exit: 4,
     code: 'memory',
     says: /needs about \d+ MiB.*available/,
@@ -163,6 +164,24 @@ test('a KV cache of a type whose blocks the heads do not fill', async () =>
     code: 'usage',
     says: /q8_0.*f16/s,
   }));
+
+test('the engine’s words for options are flags here', async () => {
+  for (const [flag, value] of [
+    ['--top-k', '9007199254740991'],
+    ['--repeat-penalty', '0'],
+    ['--penalty-window', '9007199254740991'],
+  ] as const) {
+    const { code, stderr } = await paceline(run(await tinyModel(), flag, value));
+    assert.equal(code, 2);
+    assert.ok(stderr.includes(flag), stderr);
+    assert.doesNotMatch(stderr, /topK|repetitionPenalty|penaltyWindow/);
+  }
+  assert.equal(
+    inFlags('Option temperature is wrong, draft it'),
+    'Option --temp is wrong, draft it',
+  );
+  assert.equal(inFlags('`kvType` and draftMax; maxTokensX'), '--kv and --draft-max; maxTokensX');
+});
 
 test('text on stdin that is not UTF-8', async () => {
   const args = ['tokenize', await tinyModel()];

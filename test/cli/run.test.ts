@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { test } from 'node:test';
-import { jsonOf, paceline } from '../support/cli.js';
+import { cliProgram, jsonOf, paceline } from '../support/cli.js';
 import { tinyModel } from '../support/tiny-model.js';
 
 const fast = ['-n', '12', '--seed', '5', '--threads', '1'];
@@ -117,7 +119,6 @@ test('tokenize and detokenize undo each other, byte for byte', async () => {
 test('a reader that goes away ends the program quietly', async () => {
   const model = await tinyModel();
   const { spawn } = await import('node:child_process');
-  const { cliProgram } = await import('../support/cli.js');
   const child = spawn(process.execPath, [
     cliProgram,
     'run',
@@ -138,4 +139,25 @@ test('a reader that goes away ends the program quietly', async () => {
     child.on('close', resolve);
   });
   assert.deepEqual([code, errors], [0, '']);
+});
+
+test('output that finds no room is an error, not a stack', {
+  skip: !existsSync('/dev/full'),
+}, async () => {
+  const model = await tinyModel();
+  const full = openSync('/dev/full', 'w');
+  for (const args of [['run', model, 'x', ...fast], ['devices', '--json'], ['--help']]) {
+    const { status, stderr } = spawnSync(process.execPath, [cliProgram, ...args], {
+      stdio: ['ignore', full, 'pipe'],
+      encoding: 'utf8',
+    });
+    assert.equal(status, 1, stderr);
+    assert.match(stderr, /^error: Cannot write the output: ENOSPC.*\nhint: \S.*\n$/m);
+  }
+  // Nothing can be said on a full stderr; the exit code still tells.
+  const silent = spawnSync(process.execPath, [cliProgram, 'run', '/nowhere.gguf', 'x'], {
+    stdio: ['ignore', 'pipe', full],
+  });
+  assert.equal(silent.status, 3);
+  closeSync(full);
 });

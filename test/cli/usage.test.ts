@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { examplesOf } from '../../src/cli/help.js';
 import { createProgram } from '../../src/cli/program.js';
+import { cutText } from '../../src/cli/text-report.js';
 import { jsonOf, paceline } from '../support/cli.js';
 import { readRepositoryFile } from '../support/repository.js';
+import { tinyModel } from '../support/tiny-model.js';
 
 test('--help is on stdout, documents the exit codes and exits with 0', async () => {
   const result = await paceline(['--help']);
@@ -31,6 +34,7 @@ test('every command has --help and --json', async () => {
       'devices',
       'bench',
       'verify',
+      'completion',
     ],
   );
   for (const command of commands) {
@@ -74,6 +78,10 @@ const wrong: readonly (readonly string[])[] = [
   ['run', 'default', 'x', 'y'],
   ['run', 'default', 'x', '--logprobs', '3'],
   ['run', 'default', ''],
+  ['run', 'default', 'x', '--max-tokens', 'many'],
+  ['run', 'default', 'x', '--temperature', '-1'],
+  ['help', 'nonsense'],
+  ['completion', 'csh'],
   ['tokenize'],
   ['inspect'],
   ['bench', '--vs', 'nobody'],
@@ -109,4 +117,87 @@ test('docs/cli.md says what --help says', async () => {
     cliReference(),
     'run `npm run docs` to bring it up to date',
   );
+});
+
+test('every command has examples, and each is a valid command line', async () => {
+  const program = createProgram();
+  for (const command of program.createHelp().visibleCommands(program)) {
+    const examples = examplesOf(command);
+    assert.ok(examples.length > 0, command.name());
+    for (const [line] of examples) {
+      const fresh = createProgram();
+      const words = line.replace(/ [<>] \S+$/, '').match(/"[^"]*"|\S+/g) ?? [];
+      const [name, ...args] = words.map((word) => word.replace(/^"|"$/g, ''));
+      const parsed = fresh.commands.find((other) => other.name() === name);
+      assert.equal(name, command.name());
+      parsed?.action(() => {});
+      await fresh.parseAsync([command.name(), ...args], { from: 'user' });
+    }
+  }
+});
+
+test('help says defaults and choices as one types them', async () => {
+  for (const command of ['bench', 'verify', 'run']) {
+    const { stdout } = await paceline(['help', command]);
+    assert.doesNotMatch(stdout, /\["|\[\d|"f16"/, command);
+  }
+  const { code, stdout } = await paceline(['help', 'verify']);
+  assert.equal(code, 0);
+  assert.match(stdout, /default:\s+0,0\.7,1\.2/);
+  assert.equal(stdout, (await paceline(['verify', '--help'])).stdout);
+  assert.equal((await paceline(['help'])).stdout, (await paceline(['--help'])).stdout);
+});
+
+test('other names of flags do the same', async () => {
+  const model = await tinyModel();
+  const text = async (...flags: string[]) =>
+    jsonOf(await paceline(['run', model, 'x', '--json', '--seed', '3', ...flags])).tokens;
+  const expected = await text('-n', '5', '--temp', '0.5', '--repeat-penalty', '1.5');
+  assert.equal((expected as number[]).length, 5);
+  for (const flags of [
+    ['--max-tokens', '5', '--temperature', '0.5', '--repetition-penalty', '1.5'],
+    ['--n-predict=5', '--temperature=0.5', '--repeat-penalty', '1.5', '--ctx-size', '100'],
+  ]) {
+    assert.deepEqual(await text(...flags), expected, flags.join(' '));
+  }
+});
+
+/** What people type in place of a model, and what the answer has to name. */
+const noModels: readonly (readonly [name: string, advice: RegExp])[] = [
+  ['hello there', /paceline run default "hello there"/],
+  ['hf:owner/repo:Q4_0', /paceline pull hf:owner\/repo:Q4_0/],
+  ['https://example.com/a/model.gguf', /paceline pull https:\/\/example\.com\/a\/model\.gguf/],
+  ['llama3.2', /called llama3\.2[\s\S]*paceline pull/],
+  ['models/nothing.gguf', /no file .*models\/nothing\.gguf/],
+];
+
+for (const [name, advice] of noModels) {
+  test(`no model is called ${name}`, async () => {
+    for (const args of [
+      ['run', name],
+      ['run', name, 'text'],
+      ['inspect', name],
+    ]) {
+      const { code, stdout, stderr } = await paceline(args);
+      assert.deepEqual([code, stdout], [3, ''], stderr);
+      assert.match(stderr, advice);
+    }
+  });
+}
+
+test('a text that is continued has a limit unless told otherwise', async () => {
+  const model = await tinyModel();
+  const run = ['run', model, 'x', '--json', '--temp', '0', '--ctx', '600'];
+  const { tokens, finish_reason } = jsonOf(await paceline(run));
+  assert.deepEqual([(tokens as number[]).length, finish_reason], [512, 'length']);
+  const whole = jsonOf(await paceline([...run, '-n', '-1']));
+  assert.ok((whole.tokens as number[]).length > 512);
+});
+
+test('a text that ends in the middle says why', () => {
+  const info = { contextLength: 64 };
+  const cut = { finishReason: 'length', tokens: [1, 2, 3] } as const;
+  assert.match(cutText(cut, info, 3) ?? '', /cut at 3 tokens \(-n\)/);
+  assert.match(cutText(cut, info, undefined) ?? '', /context of 64 tokens is full \(--ctx\)/);
+  assert.equal(cutText({ ...cut, finishReason: 'stop' }, info, 3), undefined);
 });

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, posix } from 'node:path';
 import { before, test } from 'node:test';
 import { repository } from '../support/repository.js';
 import { temporaryFile } from '../support/tiny-model.js';
@@ -73,11 +73,13 @@ test('the tarball holds what runs, and nothing else', () => {
     'models/default/paceline-default-mtp.gguf',
     'models/default/paceline-default-dflash.gguf',
     'bench/texts/README.md',
+    'docs/cli.md',
+    'src/models/qwen3.ts',
   ]) {
     assert.ok(paths.includes(path), path);
   }
   const expected =
-    /^(package\.json|[A-Z]+(\.md)?|dist\/src\/|models\/|native\/prebuilt\/|bench\/texts\/)/;
+    /^(package\.json|[A-Z]+(\.md)?|(dist\/src|src|docs|examples|models|native\/prebuilt|bench\/texts)\/|(bench|native)\/README\.md)/;
   assert.deepEqual(
     paths.filter((path) => !expected.test(path)),
     [],
@@ -86,6 +88,26 @@ test('the tarball holds what runs, and nothing else', () => {
     const library = `native/prebuilt/linux-${process.arch}/libpaceline-kernels.so`;
     assert.ok(paths.includes(library), library);
   }
+});
+
+test('links in its documents lead to files that it holds', () => {
+  const paths = filesOf(installed).map(({ path }) => path);
+  const broken = paths
+    .filter((path) => /^([A-Z]+|docs\/.*|bench\/.*|models\/.*)\.md$/.test(path))
+    .flatMap((path) => {
+      const text = readFileSync(join(installed, path), 'utf8').replace(/```[\s\S]*?```/g, '');
+      return [...text.matchAll(/\]\(([^)\s]+)\)/g)]
+        .map(([, link = '']) => link.replace(/#.*$/, ''))
+        .filter((link) => link !== '' && !/^[a-z]+:/.test(link))
+        .map((link) => ({
+          path,
+          target: posix.join(posix.dirname(path), link).replace(/\/$/, ''),
+        }));
+    })
+    .filter(
+      ({ target }) => !paths.some((path) => path === target || path.startsWith(`${target}/`)),
+    );
+  assert.deepEqual(broken, []);
 });
 
 test('production dependencies take at most 150 MB', (t) => {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Argument, Command, Option } from 'commander';
 import { exitCodes } from '../../src/cli/failure.js';
+import { examplesOf, optionText } from '../../src/cli/help.js';
 import { createProgram, environment } from '../../src/cli/program.js';
 import { repository } from './repository.js';
 
@@ -26,11 +27,7 @@ function usage(command: Command): string {
 }
 
 function describeOption(option: Option): string {
-  const text = option.description ?? '';
-  const choices = option.argChoices === undefined ? '' : ` (${option.argChoices.join(', ')})`;
-  const standard =
-    option.defaultValue === undefined || option.negate ? '' : ` (default: ${option.defaultValue})`;
-  return `| \`${option.flags}\` | ${cell(`${text}${choices}${standard}`)} |`;
+  return `| \`${option.flags}\` | ${cell(optionText(option))} |`;
 }
 
 function describeCommand(command: Command): string {
@@ -45,7 +42,7 @@ function describeCommand(command: Command): string {
     parts.push('');
   }
   const groups = new Map<string, Option[]>();
-  for (const option of command.options) {
+  for (const option of command.options.filter(({ hidden }) => !hidden)) {
     const group = option.helpGroupHeading ?? 'Flags:';
     groups.set(group, [...(groups.get(group) ?? []), option]);
   }
@@ -53,6 +50,8 @@ function describeCommand(command: Command): string {
     parts.push(`| ${group.replace(/:$/, '')} | |`, '| --- | --- |');
     parts.push(...options.map(describeOption), '');
   }
+  const examples = examplesOf(command).map(([line, what]) => `# ${what}\npaceline ${line}`);
+  parts.push('```sh', examples.join('\n\n'), '```', '');
   return parts.join('\n');
 }
 

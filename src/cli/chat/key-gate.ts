@@ -1,10 +1,14 @@
 /**
  * Keys on their way from the terminal to the line editor. While an answer streams, the gate is
  * closed: what is typed waits, unseen, and Ctrl-C stops the answer instead of reaching the editor.
+ * Pasted text comes through as text, never as keys.
  */
 import { PassThrough } from 'node:stream';
+import { Pastes } from './pastes.js';
 
 const ctrlC = 0x03;
+/** Longest wait for the rest of a paste's mark: what comes later is a key. */
+const markMs = 50;
 
 /** What the gate needs of a terminal; `process.stdin` has it. */
 export type KeySource = NodeJS.ReadableStream & { setRawMode?(raw: boolean): unknown };
@@ -12,8 +16,10 @@ export type KeySource = NodeJS.ReadableStream & { setRawMode?(raw: boolean): unk
 export class KeyGate extends PassThrough {
   /** The line editor asks for it. */
   readonly isTTY = true;
+  readonly pastes = new Pastes();
   readonly #source: KeySource;
   #held: Buffer[] = [];
+  #patience: NodeJS.Timeout | undefined;
   #onInterrupt: (() => void) | undefined;
 
   constructor(source: KeySource) {
@@ -39,20 +45,31 @@ export class KeyGate extends PassThrough {
     this.#onInterrupt = undefined;
     const held = this.#held;
     this.#held = [];
-    for (const keys of held) this.write(keys);
+    for (const keys of held) this.#pass(keys);
   }
 
   /** Lets go of the terminal. */
   release(): void {
     this.#source.off('data', this.#take);
     this.#source.off('end', this.#finish);
+    clearTimeout(this.#patience);
     this.#source.pause();
+  }
+
+  #pass(keys: Buffer): void {
+    clearTimeout(this.#patience);
+    const typed = this.pastes.read(keys);
+    if (typed.length > 0) this.write(typed);
+    this.#patience = setTimeout(() => {
+      const rest = this.pastes.flush();
+      if (rest.length > 0 && !this.writableEnded) this.write(rest);
+    }, markMs).unref();
   }
 
   readonly #take = (chunk: Buffer | string): void => {
     const keys = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
     if (this.#onInterrupt === undefined) {
-      this.write(keys);
+      this.#pass(keys);
       return;
     }
     const last = keys.lastIndexOf(ctrlC);

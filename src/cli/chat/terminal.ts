@@ -2,18 +2,20 @@
  * The chat on a terminal: a prompt with history, streamed answers, slash commands. Ctrl-C stops the
  * answer; at the prompt it clears the line, and a second one leaves with 130.
  */
-import { createInterface, type Interface } from 'node:readline';
+import { createInterface } from 'node:readline';
 import { PacelineError } from '../../base/errors.js';
-import type { ModelInfo } from '../../engine/types.js';
+import type { Generation, ModelInfo } from '../../engine/types.js';
 import type { ModelLike } from '../engine.js';
 import { toPacelineError } from '../failure.js';
 import { dim } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
 import { printable } from '../table.js';
-import { summaryLine } from '../text-report.js';
+import { cutText, demonstration, isDemonstration, summaryLine } from '../text-report.js';
 import { Conversation, type ConversationSettings } from './conversation.js';
 import { readHistory, writeHistory } from './history.js';
 import { KeyGate, type KeySource } from './key-gate.js';
+import { LineReader } from './line-reader.js';
+import { pasteMode } from './pastes.js';
 import { slash } from './slash.js';
 
 /** The streams of the chat; tests give their own. */
@@ -23,72 +25,15 @@ export interface ChatStreams {
   readonly history?: { readonly read: () => string[]; readonly write: (h: string[]) => void };
 }
 
-type Line =
-  | { readonly kind: 'line'; readonly text: string }
-  | { readonly kind: 'end' }
-  | { readonly kind: 'leave' };
-
-/** Lines of a readline interface as a queue, so that pasted lines wait for their turn. */
-class LineReader {
-  readonly #readline: Interface;
-  readonly #queue: Line[] = [];
-  #waiting: ((line: Line) => void) | undefined;
-  #warned = false;
-
-  constructor(readline: Interface, output: NodeJS.WriteStream) {
-    this.#readline = readline;
-    readline.on('line', (text) => {
-      this.#warned = false;
-      this.#push({ kind: 'line', text });
-    });
-    readline.on('close', () => this.#push({ kind: 'end' }));
-    readline.on('SIGINT', () => {
-      if (this.#warned) {
-        this.#push({ kind: 'leave' });
-        return;
-      }
-      this.#warned = true;
-      readline.write(null, { ctrl: true, name: 'e' });
-      readline.write(null, { ctrl: true, name: 'u' });
-      output.write(dim('\n(Ctrl-C again leaves, /help lists the commands)\n', output));
-      readline.prompt();
-    });
-  }
-
-  #push(line: Line): void {
-    const waiting = this.#waiting;
-    this.#waiting = undefined;
-    if (waiting === undefined) this.#queue.push(line);
-    else waiting(line);
-  }
-
-  /** Shows the prompt and waits for a line; a line that ends in a backslash goes on. */
-  async next(): Promise<Line> {
-    let text = '';
-    for (;;) {
-      this.#readline.setPrompt(text === '' ? '> ' : '… ');
-      const queued = this.#queue.shift();
-      if (queued === undefined) this.#readline.prompt();
-      const line =
-        queued ??
-        (await new Promise<Line>((resolve) => {
-          this.#waiting = resolve;
-        }));
-      if (line.kind !== 'line') return line;
-      if (!line.text.endsWith('\\')) return { kind: 'line', text: text + line.text };
-      text += `${line.text.slice(0, -1)}\n`;
-    }
-  }
-}
-
 function banner(info: ModelInfo, chat: boolean): string {
   const name = printable(info.name ?? info.path);
   const kind = chat ? 'Type a message.' : 'A base model: it continues what you type.';
-  return `${name} (${info.architecture}, ${info.kernels}, ${info.threads} threads)\n${kind} /help lists the commands, Ctrl-D leaves.\n`;
+  const about = isDemonstration(info) ? `${demonstration()}\n` : '';
+  return `${name} (${info.architecture}, ${info.kernels}, ${info.threads} threads)\n${about}${kind} /help lists the commands, Ctrl-D leaves.\n`;
 }
 
 /** A base model goes on for ever: in a chat it gets this many tokens a turn unless told otherwise. */
-const continuationTokens = 128;
+const turnTokens = 128;
 
 /**
  * Runs the chat until the person leaves.
@@ -100,9 +45,7 @@ export async function chatOnTerminal(
   streams: ChatStreams = { input: process.stdin, output: process.stdout },
 ): Promise<void> {
   const { input, output } = streams;
-  const options = settings.chat
-    ? settings.options
-    : { maxTokens: continuationTokens, ...settings.options };
+  const options = settings.chat ? settings.options : { maxTokens: turnTokens, ...settings.options };
   const conversation = new Conversation(model, { ...settings, options });
   const history = (streams.history?.read ?? readHistory)();
   const gate = new KeyGate(input);
@@ -118,8 +61,8 @@ export async function chatOnTerminal(
   readline.on('history', (lines: string[]) => {
     kept = [...lines];
   });
-  const reader = new LineReader(readline, output);
-  output.write(dim(banner(model.info, settings.chat), output));
+  const reader = new LineReader(readline, output, gate.pastes);
+  output.write(`${pasteMode.on}${dim(banner(model.info, settings.chat), output)}`);
   try {
     for (;;) {
       const line = await reader.next();
@@ -129,18 +72,20 @@ export async function chatOnTerminal(
         return;
       }
       if (line.text.trim() === '') continue;
-      if (line.text.startsWith('/')) {
+      let message: string | undefined = line.text;
+      if (line.text.startsWith('/') && line.literal !== true) {
         const result = await slash(line.text, conversation);
         if (result.exit === true) return;
-        output.write(`${result.say}\n`);
-      } else {
-        await answer(conversation, line.text, gate, output);
+        if (result.say !== '') output.write(`${result.say}\n`);
+        message = result.send;
       }
+      if (message !== undefined) await answer(conversation, message, model.info, gate, output);
     }
   } finally {
+    output.write(pasteMode.off);
     readline.close();
     gate.release();
-    (streams.history?.write ?? writeHistory)(kept);
+    (streams.history?.write ?? writeHistory)(kept.filter((line) => gate.pastes.isWhole(line)));
     await conversation.dispose();
   }
 }
@@ -149,6 +94,7 @@ export async function chatOnTerminal(
 async function answer(
   conversation: Conversation,
   text: string,
+  info: ModelInfo,
   gate: KeyGate,
   output: NodeJS.WriteStream,
 ): Promise<void> {
@@ -165,10 +111,11 @@ async function answer(
     })) {
       bar.clear();
       if (event.type === 'text') output.write(event.text);
-      else {
-        const stopped = event.generation.finishReason === 'abort' ? ' · stopped' : '';
-        output.write(dim(`\n[${summaryLine(event.generation)}${stopped}]\n`, output));
-      }
+      else if (event.type === 'forgotten') {
+        const turns =
+          event.turns === 1 ? 'The oldest turn is' : `The ${event.turns} oldest turns are`;
+        output.write(dim(`[${turns} forgotten: the context was full.]\n`, output));
+      } else output.write(dim(`\n[${endText(event.generation, info, conversation)}]\n`, output));
     }
   } catch (error) {
     bar.clear();
@@ -180,4 +127,10 @@ async function answer(
     process.off('SIGINT', onInterrupt);
     gate.open();
   }
+}
+
+function endText(generation: Generation, info: ModelInfo, { maxTokens }: Conversation): string {
+  const cut =
+    generation.finishReason === 'abort' ? 'stopped' : cutText(generation, info, maxTokens);
+  return [summaryLine(generation), ...(cut === undefined ? [] : [cut])].join(' · ');
 }

@@ -4,6 +4,7 @@ import { textKinds, usualKinds } from '../../bench/texts.js';
 import { draftKinds } from '../../engine/options.js';
 import type { BenchFlags } from '../bench-command.js';
 import { kvOption } from '../generation-flags.js';
+import { addExamples } from '../help.js';
 import { collect, integer, integers, number, words } from '../numbers.js';
 
 const peers = ['node-llama-cpp'] as const;
@@ -16,7 +17,7 @@ function peer(text: string): (typeof peers)[number] {
 
 /** Declares the command. */
 export function defineBench(program: Command): void {
-  program
+  const command = program
     .command('bench')
     .summary('measure speed on this machine')
     .description(
@@ -63,4 +64,11 @@ export function defineBench(program: Command): void {
       const { benchCommand } = await import('../bench-command.js');
       await benchCommand(model, flags);
     });
+  addExamples(
+    command,
+    ['bench', 'prefill and decode of the embedded model'],
+    ['bench model.gguf --batch 1,2,4,8,16', 'what passes over several tokens cost'],
+    ['bench model.gguf --draft none,ngram,auto --temp 0.8', 'what drafters are worth on text'],
+    ['bench --shape qwen3-0.6b --vs node-llama-cpp', 'side by side, with random weights'],
+  );
 }

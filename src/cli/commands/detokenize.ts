@@ -1,6 +1,7 @@
 /** `paceline detokenize`: token ids to text, the inverse of `tokenize`. */
 import type { Command } from 'commander';
 import { PacelineError } from '../../base/errors.js';
+import { addExamples } from '../help.js';
 import { readStdin } from '../input.js';
 import { print, printJson } from '../output.js';
 
@@ -13,7 +14,7 @@ interface DetokenizeFlags {
 
 /** Declares the command. */
 export function defineDetokenize(program: Command): void {
-  program
+  const command = program
     .command('detokenize')
     .summary('token ids to text')
     .description(
@@ -26,6 +27,11 @@ export function defineDetokenize(program: Command): void {
     .option('--show-special', 'write special tokens as their names instead of leaving them out')
     .option('--json', '{"text": ...} on stdout')
     .action(detokenizeCommand);
+  addExamples(
+    command,
+    ['detokenize default 64 65', 'ids as arguments'],
+    ['detokenize model.gguf --json < tokens.json', 'what tokenize --json printed'],
+  );
 }
 
 /**

@@ -1,5 +1,6 @@
 /** `paceline devices`: what can compute here. */
 import type { Command } from 'commander';
+import { addExamples } from '../help.js';
 
 interface DevicesFlags {
   readonly json?: boolean;
@@ -7,7 +8,7 @@ interface DevicesFlags {
 
 /** Declares the command. */
 export function defineDevices(program: Command): void {
-  program
+  const command = program
     .command('devices')
     .summary('what can compute on this machine')
     .description(
@@ -19,4 +20,9 @@ export function defineDevices(program: Command): void {
       const { devicesCommand } = await import('../devices-report.js');
       await devicesCommand(flags.json === true);
     });
+  addExamples(
+    command,
+    ['devices', 'what computes here, and with which kernels'],
+    ['devices --json', 'the same for scripts'],
+  );
 }

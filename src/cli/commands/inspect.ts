@@ -1,11 +1,12 @@
 /** `paceline inspect`: what a GGUF holds and what it needs, from its header alone. */
 import type { Command } from 'commander';
+import { addExamples } from '../help.js';
 import type { InspectFlags } from '../inspect-report.js';
 import { collect, integer } from '../numbers.js';
 
 /** Declares the command. */
 export function defineInspect(program: Command): void {
-  program
+  const command = program
     .command('inspect')
     .summary('what a GGUF file holds and needs')
     .description(
@@ -26,4 +27,10 @@ export function defineInspect(program: Command): void {
       const { inspectCommand } = await import('../inspect-report.js');
       await inspectCommand(model, flags);
     });
+  addExamples(
+    command,
+    ['inspect model.gguf', 'what it holds, and the memory it needs'],
+    ['inspect model.gguf --ctx 32768', 'with a long context'],
+    ['inspect default --all', 'all metadata and tensors too'],
+  );
 }

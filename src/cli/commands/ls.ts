@@ -1,6 +1,7 @@
 /** `paceline ls`: the models on this machine. */
 import type { Command } from 'commander';
 import type { ListedModel } from '../../hub/list.js';
+import { addExamples } from '../help.js';
 import { note, print, printJson } from '../output.js';
 import { bytes, printable, table } from '../table.js';
 
@@ -11,7 +12,7 @@ interface LsFlags {
 
 /** Declares the command. */
 export function defineLs(program: Command): void {
-  program
+  const command = program
     .command('ls')
     .summary('the models on this machine')
     .description(
@@ -21,6 +22,11 @@ export function defineLs(program: Command): void {
     .option('--all', 'also the models of Ollama and LM Studio, which are only read')
     .option('--json', 'one JSON object on stdout')
     .action(lsCommand);
+  addExamples(
+    command,
+    ['ls', 'what is here, and how large'],
+    ['ls --all --json', 'with models of other programs, for scripts'],
+  );
 }
 
 async function lsCommand(flags: LsFlags): Promise<void> {

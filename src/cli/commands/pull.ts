@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { PlannedModel, PullPlan } from '../../hub/plan.js';
 import type { PulledModel, PullResult } from '../../hub/pull.js';
 import { canAsk } from '../ask.js';
+import { addExamples } from '../help.js';
 import { catchInterrupt } from '../interrupt.js';
 import { askForDrafters, planLine, pullHooks } from '../model-names.js';
 import { collect, integer } from '../numbers.js';
@@ -21,7 +22,7 @@ interface PullFlags {
 
 /** Declares the command. */
 export function definePull(program: Command): void {
-  program
+  const command = program
     .command('pull')
     .summary('get a model from Hugging Face, or a GGUF file from an address')
     .description(
@@ -46,6 +47,12 @@ export function definePull(program: Command): void {
     .option('--connections <count>', 'parallel connections', integer(1, 64), 8)
     .option('--json', 'one JSON object on stdout')
     .action(pullCommand);
+  addExamples(
+    command,
+    ['pull hf:Qwen/Qwen3-0.6B-GGUF', 'the quantisation that fits this machine'],
+    ['pull hf:Qwen/Qwen3-0.6B-GGUF:Q8_0 --name small', 'one of your choice, and a name for it'],
+    ['pull https://example.com/models/model.gguf', 'a file from anywhere'],
+  );
 }
 
 async function pullCommand(model: string, flags: PullFlags): Promise<void> {

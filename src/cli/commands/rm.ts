@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { PacelineError } from '../../base/errors.js';
 import type { Removal } from '../../hub/remove.js';
 import { askYesNo, canAsk } from '../ask.js';
+import { addExamples } from '../help.js';
 import { note, printJson } from '../output.js';
 import { bytes, printable } from '../table.js';
 
@@ -14,7 +15,7 @@ interface RmFlags {
 
 /** Declares the command. */
 export function defineRm(program: Command): void {
-  program
+  const command = program
     .command('rm')
     .summary('remove a model')
     .description(
@@ -30,6 +31,11 @@ export function defineRm(program: Command): void {
     .option('--keep-files', 'forget an alias and leave the files')
     .option('--json', 'one JSON object on stdout')
     .action(rmCommand);
+  addExamples(
+    command,
+    ['rm hf:Qwen/Qwen3-0.6B-GGUF:Q8_0', 'remove one quantisation, after a question'],
+    ['rm small --yes --keep-files', 'forget a name and keep the files'],
+  );
 }
 
 async function rmCommand(model: string, flags: RmFlags): Promise<void> {

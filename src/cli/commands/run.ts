@@ -4,22 +4,33 @@
  */
 import type { Command } from 'commander';
 import { PacelineError } from '../../base/errors.js';
-import type { Generation, ModelInfo } from '../../engine/types.js';
-import type { ModelLike, SessionLike } from '../engine.js';
+import type { ChatOptions, Generation, ModelInfo } from '../../engine/types.js';
+import type { ModelLike } from '../engine.js';
 import {
   addGenerationFlags,
   addLoadFlags,
+  continuationTokens,
   type GenerationFlags,
   generateOptions,
   type LoadFlags,
   loadOptions,
 } from '../generation-flags.js';
+import { addExamples } from '../help.js';
 import { readPrompt } from '../input.js';
 import { catchInterrupt } from '../interrupt.js';
+import { openModelFile } from '../model-file.js';
 import { modelArgument } from '../model-names.js';
 import { dim, note, print, printJson } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
-import { runReport, startText, summaryLine } from '../text-report.js';
+import {
+  cutText,
+  demonstration,
+  isDemonstration,
+  promptShown,
+  runReport,
+  startText,
+  summaryLine,
+} from '../text-report.js';
 
 interface RunFlags extends LoadFlags, GenerationFlags {
   readonly raw?: boolean;
@@ -55,6 +66,13 @@ export function defineRun(program: Command): void {
     .action((model: string, prompt: string | undefined, flags: RunFlags) =>
       runCommand(model, prompt, flags),
     );
+  addExamples(
+    command,
+    ['run default "export function "', 'continue a text with the embedded model'],
+    ['run model.gguf "Why is the sky blue?"', 'answer with the model’s chat template'],
+    ['run model.gguf', 'chat on a terminal'],
+    ['run model.gguf --temp 0 -n 200 --json < prompt.txt', 'for scripts: one JSON object'],
+  );
 }
 
 /** Whether a prompt is a message to answer; see the description of the command. */
@@ -73,6 +91,12 @@ export function answersAsChat(
   if (!wanted) return false;
   throw new PacelineError('usage', 'This model has no chat template', {
     hint: 'Leave out --chat and --system; the prompt is then continued as it is.',
+  });
+}
+
+function emptyPrompt(): PacelineError {
+  return new PacelineError('usage', 'The prompt is empty', {
+    hint: 'Give text as an argument or on stdin, or run on a terminal for a chat.',
   });
 }
 
@@ -98,9 +122,9 @@ async function runCommand(
       ? await readPrompt()
       : argument;
   if (prompt === '') {
-    throw new PacelineError('usage', 'The prompt is empty', {
-      hint: 'Give text as an argument or on stdin, or run on a terminal for a chat.',
-    });
+    // Who gives a prompt alone has named it as the model.
+    if (argument === undefined) await (await openModelFile(model)).close();
+    throw emptyPrompt();
   }
   const { withModel } = await import('../engine.js');
   const bar = new ProgressBar();
@@ -120,13 +144,17 @@ async function runCommand(
         const { hasChatTemplate, isBaseModel } = loaded.info;
         const base = isBaseModel || model === 'default';
         const chat = answersAsChat({ hasChatTemplate, isBaseModel: base }, flags);
+        // A base model has no end of its own, whatever template it is given.
+        const limits = chat && !base ? {} : { maxTokens: continuationTokens };
         if (prompt === undefined) {
           interrupt.release();
           const { chatOnTerminal } = await import('../chat/terminal.js');
-          await chatOnTerminal(loaded, { chat, system: flags.system, options });
+          const settings = chat ? { ...limits, ...options } : options;
+          await chatOnTerminal(loaded, { chat, system: flags.system, options: settings });
           return;
         }
-        await once(loaded, prompt, chat, flags, { ...options, signal: interrupt.signal }, bar);
+        const text = { ...limits, ...options, signal: interrupt.signal };
+        await once(loaded, prompt, chat, flags, text, bar);
       },
       names,
     );
@@ -141,11 +169,15 @@ async function once(
   prompt: string,
   chat: boolean,
   flags: RunFlags,
-  options: Parameters<SessionLike['streamChat']>[1],
+  options: ChatOptions,
   bar: ProgressBar,
 ): Promise<void> {
   const json = flags.json === true;
   const settings = { ...options, onProgress: bar.onProgress };
+  const terminal = !json && process.stdout.isTTY === true;
+  if (terminal && isDemonstration(model.info)) note(dim(`${demonstration()}\n`));
+  // The text goes on where the prompt ends, which a person has to see.
+  if (terminal && !chat) await print(promptShown(prompt));
   let last = '';
   for await (const event of startText(model, prompt, chat, flags.system, settings)) {
     if (event.type === 'text') {
@@ -156,14 +188,21 @@ async function once(
       continue;
     }
     bar.clear();
-    if (json) await printJson(runReport(event.generation, model.info));
-    else await endOfText(last, event.generation);
-    if (event.generation.finishReason === 'abort') process.exitCode = 130;
+    const { generation } = event;
+    if (json) await printJson(runReport(generation, model.info));
+    else await endOfText(last, generation, cutText(generation, model.info, options.maxTokens));
+    if (generation.finishReason === 'abort') process.exitCode = 130;
   }
 }
 
 /** A terminal gets its line break and, on stderr, the speed; a pipe gets the text alone. */
-async function endOfText(last: string, generation: Generation): Promise<void> {
+async function endOfText(
+  last: string,
+  generation: Generation,
+  cut: string | undefined,
+): Promise<void> {
   if (process.stdout.isTTY && !last.endsWith('\n')) await print('\n');
-  if (process.stderr.isTTY) note(dim(`[${summaryLine(generation)}]`));
+  if (!process.stderr.isTTY) return;
+  const summary = summaryLine(generation);
+  note(dim(`[${cut === undefined ? summary : `${summary} · ${cut}`}]`));
 }

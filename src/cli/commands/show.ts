@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { PacelineError } from '../../base/errors.js';
 import type { ListedModel } from '../../hub/list.js';
+import { addExamples } from '../help.js';
 import { modelArgument, resolveModel } from '../model-names.js';
 import { print, printJson } from '../output.js';
 import { bytes, count, printable, table } from '../table.js';
@@ -9,7 +10,7 @@ import { ago, listedJson } from './ls.js';
 
 /** Declares the command. */
 export function defineShow(program: Command): void {
-  program
+  const command = program
     .command('show')
     .summary('one model: where it is, how large, its licence, its drafters')
     .description(
@@ -19,6 +20,11 @@ export function defineShow(program: Command): void {
     .argument('<model>', modelArgument)
     .option('--json', 'one JSON object on stdout')
     .action(showCommand);
+  addExamples(
+    command,
+    ['show hf:Qwen/Qwen3-0.6B-GGUF', 'what a pulled model is and where it lies'],
+    ['show small --json', 'the same of a name that you gave'],
+  );
 }
 
 async function showCommand(model: string, flags: { readonly json?: boolean }): Promise<void> {

@@ -1,11 +1,12 @@
 /** `npm start`: the shortest way from a fresh clone to text from the embedded model. */
 import type { Command } from 'commander';
 import type { ModelInfo } from '../../engine/types.js';
+import { programName } from '../help.js';
 import { catchInterrupt } from '../interrupt.js';
 import { bold, dim, note, print } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
 import { count, printable } from '../table.js';
-import { startText, summaryLine } from '../text-report.js';
+import { demonstration, startText, summaryLine } from '../text-report.js';
 
 /** What the embedded model continues, always with the same seed: a first impression to come back to. */
 const startPrompt = 'export interface Options {\n';
@@ -31,7 +32,7 @@ function banner(info: ModelInfo): string {
 }
 
 function nextSteps(): string {
-  const command = process.env.PACELINE_COMMAND ?? 'paceline';
+  const command = programName();
   const tries = [
     [`${command} run default "## Installation"`, 'continue a text of your own'],
     [`${command} run`, 'type one text after the other'],
@@ -52,7 +53,9 @@ async function startCommand(): Promise<void> {
     const load = { onProgress: bar.onProgress, signal: interrupt.signal };
     await withModel('default', load, async (model) => {
       bar.clear();
-      note(`${bold('paceline', process.stderr)} ${dim(banner(model.info))}\n`);
+      note(
+        `${bold('paceline', process.stderr)} ${dim(banner(model.info))}\n${dim(demonstration())}\n`,
+      );
       await print(dim(startPrompt, process.stdout));
       const options = { ...settings, signal: interrupt.signal };
       for await (const event of startText(model, startPrompt, false, undefined, options)) {

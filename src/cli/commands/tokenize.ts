@@ -1,5 +1,6 @@
 /** `paceline tokenize`: text on stdin to token ids, with nothing loaded but the vocabulary. */
 import type { Command } from 'commander';
+import { addExamples } from '../help.js';
 import { readStdin } from '../input.js';
 import { print, printJson } from '../output.js';
 
@@ -13,7 +14,7 @@ interface TokenizeFlags {
 
 /** Declares the command. */
 export function defineTokenize(program: Command): void {
-  program
+  const command = program
     .command('tokenize')
     .summary('text on stdin to token ids')
     .description(
@@ -25,6 +26,11 @@ export function defineTokenize(program: Command): void {
     .option('--pieces', 'one line a token: its id and its text')
     .option('--json', '{"tokens": [ids]} on stdout')
     .action(tokenizeCommand);
+  addExamples(
+    command,
+    ['tokenize default < notes.txt', 'token ids of a file'],
+    ['tokenize model.gguf --pieces --no-special < notes.txt', 'one line a token, with its text'],
+  );
 }
 
 async function tokenizeCommand(model: string, flags: TokenizeFlags): Promise<void> {

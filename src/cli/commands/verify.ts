@@ -2,12 +2,13 @@
 import type { Command } from 'commander';
 import { draftKinds } from '../../engine/options.js';
 import { kvOption } from '../generation-flags.js';
+import { addExamples } from '../help.js';
 import { collect, integer, integers, number, numbers, words } from '../numbers.js';
 import type { VerifyFlags } from '../verify-command.js';
 
 /** Declares the command. */
 export function defineVerify(program: Command): void {
-  program
+  const command = program
     .command('verify')
     .summary('prove that drafting, batching and threads change nothing')
     .description(
@@ -52,4 +53,10 @@ export function defineVerify(program: Command): void {
       const { verifyCommand } = await import('../verify-command.js');
       await verifyCommand(model, flags);
     });
+  addExamples(
+    command,
+    ['verify', 'the embedded model and its drafters'],
+    ['verify model.gguf --prompts 4 --gen 16', 'a quick look at a model of yours'],
+    ['verify model.gguf --threads 1,2,4 --json', 'for a report'],
+  );
 }
