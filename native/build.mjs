@@ -3,7 +3,7 @@
 // sources and flags beside the library). Without a compiler it says so and succeeds: the engine then
 // runs on ggml's own ops.
 //
-// A source file is compiled once, with baseline flags; a file named *_<path>.cpp is compiled with that
+// A source file is compiled once, with baseline flags; a file named <path>.cpp is compiled with that
 // path's instruction sets and left out on other architectures. Such files keep everything in an
 // anonymous namespace and instantiate no std templates, so that no wide instruction leaks into
 // code shared with the baseline.
@@ -19,7 +19,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
@@ -107,11 +107,20 @@ function versionOf(compiler) {
   return execFileSync(compiler, ['--version']);
 }
 
+/** The sources of a folder and those below it. */
 function files(folder) {
-  return readdirSync(join(root, folder))
-    .filter((name) => /\.(h|inl|cpp)$/.test(name))
-    .sort()
-    .map((name) => join(folder, name));
+  return readdirSync(join(root, folder), { withFileTypes: true })
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap((entry) => {
+      const path = join(folder, entry.name);
+      if (entry.isDirectory()) return files(path);
+      return /\.(h|cpp)$/.test(entry.name) ? [path] : [];
+    });
+}
+
+/** The name of a source's object: its path, as sources of several folders have one name. */
+function objectName(file) {
+  return relative('src', file).replaceAll(sep, '-').replace(/\.cpp$/, '');
 }
 
 function sourceHash(target) {
@@ -126,10 +135,10 @@ function sourceHash(target) {
 /** Flags of a source file for this architecture, or undefined when it belongs to another one. */
 function flagsOf(file, arch, withAmx) {
   const all = withAmx ? [...common, '-DPL_AMX'] : common;
-  const suffix = /_(avx512|avxvnni|avx2|neon|amx)\.cpp$/.exec(file)?.[1];
-  if (suffix === undefined) return all;
-  if (suffix === 'amx' && !withAmx) return undefined;
-  const own = paths[arch][suffix];
+  const path = basename(file, '.cpp');
+  if (!/^(avx512|avxvnni|avx2|neon|amx)$/.test(path)) return all;
+  if (path === 'amx' && !withAmx) return undefined;
+  const own = paths[arch][path];
   return own && [...all, ...own];
 }
 
@@ -159,7 +168,7 @@ async function compile(target, log) {
     const key = createHash('sha256').update(versionOf(target.compiler)).update(flags.join(' '));
     for (const part of withIncludes(file)) key.update(part).update(readFileSync(join(root, part)));
     const id = key.digest('hex').slice(0, 16);
-    jobs.push({ file, flags, object: join(objects, `${basename(file, '.cpp')}.${id}.o`) });
+    jobs.push({ file, flags, object: join(objects, `${objectName(file)}.${id}.o`) });
   }
   const queue = jobs.filter((job) => !existsSync(job.object));
   const worker = async () => {
@@ -177,7 +186,7 @@ async function compile(target, log) {
     }
   };
   await Promise.all(Array.from({ length: Math.min(4, availableParallelism()) }, worker));
-  return new Map(jobs.map(({ file, object }) => [basename(file, '.cpp'), object]));
+  return new Map(jobs.map(({ file, object }) => [objectName(file), object]));
 }
 
 async function buildTarget(target, log) {
@@ -260,8 +269,8 @@ async function buildPrograms(names, log) {
     const link = [`-L${folder}`, '-lpaceline-kernels', `-Wl,-rpath,${folder}`];
     if (name === inside) {
       const objects = await compile(own, log);
-      if (!objects.has('linear_amx')) continue;
-      objects.delete('path');
+      if (!objects.has('linear-amx')) continue;
+      objects.delete('common-path');
       link.splice(0, link.length, ...objects.values());
     }
     const partial = `${program}.${process.pid}`;

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "panels.h"
+#include "../linear/panels.h"
 #include "quantize_block.h"
 
 namespace pl {

@@ -1,6 +1,6 @@
 // Matrix products of the scalar path.
-#include "linear_kernel.h"
-#include "simd_scalar.h"
+#include "kernel.h"
+#include "../vec/scalar.h"
 
 namespace pl {
 const LinearPath* linear_scalar() { return make_path<Scalar>(); }

@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "attention_block.h"
+#include "block.h"
 
 namespace pl {
 namespace attention {

@@ -68,7 +68,7 @@ inline float maximum(V a) {
   q = _mm_max_ss(q, _mm_movehdup_ps(q));
   return _mm_cvtss_f32(q);
 }
-#include "attention_vec_whole.h"
+#include "vec_whole.h"
 // sum() of four vectors.
 inline void fold4(const Part (&t)[1][4], float* out) {
   const auto halves = [](__m512 a, __m512 b) {

@@ -13,15 +13,15 @@
 #endif
 #include <immintrin.h>
 
-#include "../include/paceline.h"
-#include "amx_tiles.h"
+#include "../../include/paceline.h"
+#include "../vec/amx.h"
 #include "attention.h"
 
 namespace pl {
 namespace {
-#include "attention_vec_avx512.h"
-#include "attention_kernel.h"
-#include "attention_integers_amx.h"
+#include "vec_avx512.h"
+#include "kernel.h"
+#include "integers_amx.h"
 
 constexpr int kFew = 4;  // query rows of a KV head that are better multiplied by vectors
 

@@ -7,13 +7,13 @@
 
 #include <immintrin.h>
 
-#include "../include/paceline.h"
+#include "../../include/paceline.h"
 #include "attention.h"
 
 namespace pl {
 namespace {
-#include "attention_vec_avx2.h"
-#include "attention_kernel.h"
+#include "vec_avx2.h"
+#include "kernel.h"
 }  // namespace
 const attention::Ops& attention::avx2_ops() { return kOps; }
 }  // namespace pl

@@ -7,13 +7,13 @@
 
 #include <arm_neon.h>
 
-#include "../include/paceline.h"
+#include "../../include/paceline.h"
 #include "attention.h"
 
 namespace pl {
 namespace {
-#include "attention_vec_neon.h"
-#include "attention_kernel.h"
+#include "vec_neon.h"
+#include "kernel.h"
 }  // namespace
 const attention::Ops& attention::neon_ops() { return kOps; }
 }  // namespace pl

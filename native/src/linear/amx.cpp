@@ -10,9 +10,9 @@
 // Unpacking, products and adding up are phases of 16 products each, as the vector units work at half their rate
 // near matrix instructions. Two panels share a load of A, and two tiles one of B. Up to three tiles, and an
 // odd one, are left to the avx512 path: unpacking two panels for them costs what the unit saves.
-#include "amx_tiles.h"
-#include "linear_kernel.h"
-#include "simd_avx512.h"
+#include "../vec/amx.h"
+#include "kernel.h"
+#include "../vec/avx512.h"
 
 namespace pl {
 namespace {

@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "../include/paceline.h"
+#include "../../include/paceline.h"
 
 #if defined(__linux__)
 #include <sys/mman.h>

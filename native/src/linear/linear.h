@@ -1,8 +1,8 @@
 // Shared by the matrix products' ops: the chosen path and the layout of quantised activations.
 #pragma once
-#include "../include/paceline.h"
-#include "cpu.h"
-#include "linear_path.h"
+#include "../../include/paceline.h"
+#include "../common/cpu.h"
+#include "path.h"
 
 namespace pl {
 

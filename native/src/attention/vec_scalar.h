@@ -145,7 +145,7 @@ inline float maximum(V a) {
     for (int i = 0; i < half; i++) a.x[i] = a.x[i] > a.x[i + half] ? a.x[i] : a.x[i + half];
   return a.x[0];
 }
-#include "attention_vec_whole.h"
+#include "vec_whole.h"
 inline void fold4(const Part (&t)[1][4], float* out) {
   for (int i = 0; i < 4; i++) out[i] = sum(t[0][i]);
 }

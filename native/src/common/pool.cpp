@@ -16,7 +16,7 @@
 #include <cstdlib>
 #include <new>
 
-#include "../include/paceline.h"
+#include "../../include/paceline.h"
 #include "old_glibc.h"
 
 namespace {

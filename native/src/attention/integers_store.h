@@ -1,5 +1,5 @@
 // Keys and values of some positions into their places in a block of integers. Included by attention_kernel.h.
-#include "attention_transpose.h"
+#include "../vec/transpose.h"
 
 // 64 numbers as upper and lower bytes.
 struct NumberBytes {

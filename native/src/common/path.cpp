@@ -2,9 +2,9 @@
 #include <cstdio>
 #include <cstring>
 
-#include "../include/paceline.h"
+#include "../../include/paceline.h"
 #include "cpu.h"
-#include "linear.h"
+#include "../linear/linear.h"
 #include "threads.h"
 
 namespace pl {

@@ -2,8 +2,8 @@
 #pragma once
 #include <cstdint>
 
-#include "../include/paceline.h"
-#include "attention_block.h"
+#include "../../include/paceline.h"
+#include "block.h"
 
 namespace pl {
 namespace attention {

@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <cstring>
 
-#include "../include/paceline.h"
+#include "../../include/paceline.h"
 
 #ifndef PL_ATTENTION_STRUCTS
 #define PL_ATTENTION_STRUCTS(X)

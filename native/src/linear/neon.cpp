@@ -1,6 +1,6 @@
 // Matrix products of the neon path.
-#include "linear_kernel.h"
-#include "simd_neon.h"
+#include "kernel.h"
+#include "../vec/neon.h"
 
 namespace pl {
 const LinearPath* linear_neon() { return make_path<Neon>(); }

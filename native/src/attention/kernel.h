@@ -18,26 +18,26 @@ using attention::kChunk;
 using attention::kEmpty;
 using attention::Unit;
 
-#include "attention_read.h"
-#include "attention_exp.h"
-#include "attention_softmax.h"
-#include "attention_products.h"
+#include "read.h"
+#include "exp.h"
+#include "softmax.h"
+#include "products.h"
 #ifdef PL_PACKED_KEYS
-#include "attention_vec_avx512_keys.h"
+#include "keys_avx512.h"
 #endif
-#include "attention_work.h"
-#include "attention_few.h"
-#include "attention_many.h"
-#include "attention_integers.h"
+#include "work.h"
+#include "few.h"
+#include "many.h"
+#include "integers.h"
 #ifdef PL_BYTE_PRODUCTS
-#include "attention_integers_avx512.h"
-#include "attention_integers_store.h"
-#include "attention_integers_work.h"
-#include "attention_integers_products.h"
+#include "integers_avx512.h"
+#include "integers_store.h"
+#include "integers_work.h"
+#include "integers_products.h"
 #else
-#include "attention_integers_portable.h"
+#include "integers_portable.h"
 #endif
-#include "attention_chunk.h"
-#include "attention_rows.h"
+#include "chunk.h"
+#include "rows.h"
 
 const attention::Ops kOps = {prepare, chunk, merge, finish, store_row, store_keys, store_values, rotate};

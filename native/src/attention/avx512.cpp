@@ -12,13 +12,13 @@
 #endif
 #include <immintrin.h>
 
-#include "../include/paceline.h"
+#include "../../include/paceline.h"
 #include "attention.h"
 
 namespace pl {
 namespace {
-#include "attention_vec_avx512.h"
-#include "attention_kernel.h"
+#include "vec_avx512.h"
+#include "kernel.h"
 }  // namespace
 const attention::Ops& attention::avx512_ops() { return kOps; }
 }  // namespace pl

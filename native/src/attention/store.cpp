@@ -2,9 +2,9 @@
 #include <cmath>
 #include <cstring>
 
-#include "../include/paceline.h"
+#include "../../include/paceline.h"
 #include "attention.h"
-#include "attention_types.h"
+#include "types.h"
 
 namespace pl {
 namespace attention {

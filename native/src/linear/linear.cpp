@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "threads.h"
+#include "../common/threads.h"
 
 namespace pl {
 

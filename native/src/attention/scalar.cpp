@@ -5,13 +5,13 @@
 #include <cstring>
 #include <type_traits>
 
-#include "../include/paceline.h"
+#include "../../include/paceline.h"
 #include "attention.h"
 
 namespace pl {
 namespace {
-#include "attention_vec_scalar.h"
-#include "attention_kernel.h"
+#include "vec_scalar.h"
+#include "kernel.h"
 }  // namespace
 const attention::Ops& attention::scalar_ops() { return kOps; }
 }  // namespace pl

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "linear_path.h"
+#include "path.h"
 #include "row_kernel.h"
 
 namespace pl {

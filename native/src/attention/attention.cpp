@@ -4,10 +4,10 @@
 #include <atomic>
 #include <cmath>
 
-#include "../include/paceline.h"
-#include "attention_types.h"
-#include "cpu.h"
-#include "threads.h"
+#include "../../include/paceline.h"
+#include "types.h"
+#include "../common/cpu.h"
+#include "../common/threads.h"
 
 namespace pl {
 namespace attention {

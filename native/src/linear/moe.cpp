@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "linear.h"
-#include "threads.h"
+#include "../common/threads.h"
 
 namespace pl {
 namespace {
