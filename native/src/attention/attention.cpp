@@ -6,32 +6,14 @@
 
 #include "../../include/paceline.h"
 #include "types.h"
+#include "../common/built.h"
 #include "../common/cpu.h"
 #include "../common/threads.h"
 
 namespace pl {
 namespace attention {
 
-const Ops& ops() {
-  switch (path()) {
-#if defined(PL_AMX)
-    case Path::amx:
-      return amx_ops();
-#endif
-#if defined(__x86_64__)
-    case Path::avx512:
-      return avx512_ops();
-    case Path::avxvnni:
-    case Path::avx2:
-      return avx2_ops();
-#elif defined(__aarch64__)
-    case Path::neon:
-      return neon_ops();
-#endif
-    default:
-      return scalar_ops();
-  }
-}
+const Ops& ops() { return *built_attention(path()); }
 
 namespace {
 

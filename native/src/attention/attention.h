@@ -1,4 +1,4 @@
-// What the threads' side of attention (attention.cpp) asks of a CPU path (attention_<path>.cpp).
+// What the threads' side of attention (attention.cpp) asks of a CPU path (<path>.cpp).
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -60,7 +60,7 @@ struct Ops {
                  float* out, int64_t out_stride);
   // n floats into cache elements of a type other than integers.
   void (*store)(const float* x, uint8_t* out, int64_t n, int type);
-  // Heads of `count` positions, rows of floats `step` apart, into a block of integers (attention_block.h) from position
+  // Heads of `count` positions, rows of floats `step` apart, into a block of integers (block.h) from position
   // `at` on, all within 16, and their scales into those of the block.
   void (*store_keys)(const float* x, int64_t step, int count, int dim, int at, uint8_t* block, float* scales);
   void (*store_values)(const float* x, int64_t step, int count, int dim, int at, uint8_t* block, float* scales);
@@ -82,19 +82,18 @@ inline size_t work_floats(int dim, int rows) {
   return kFetchFloats + buffer_floats(dim) + static_cast<size_t>(rows) * (kBlock + padded + 1) + 16;
 }
 
-// The same with a cache of integers (attention_integers*.h), where rows of a head take whole tiles.
+// The same with a cache of integers (integers*.h), where rows of a head take whole tiles.
 inline size_t integer_floats(int dim, int rows) {
   return static_cast<size_t>(rows + 15) * (2 * static_cast<size_t>(dim) + 24 + 6 * kChunk) / 4 + 128;
 }
 
-const Ops& scalar_ops();
-#if defined(__x86_64__)
-const Ops& avx2_ops();
+// Of each path, where it is built.
+const Ops& amx_ops();
 const Ops& avx512_ops();
-const Ops& amx_ops();  // only where AMX is compiled (PL_AMX)
-#elif defined(__aarch64__)
+const Ops& avx2_ops();  // of the avxvnni path as well
 const Ops& neon_ops();
-#endif
+const Ops& scalar_ops();
+// Those of the chosen path.
 const Ops& ops();
 
 }  // namespace attention

@@ -1,4 +1,16 @@
-// A unit's start, and its blocks of one chunk. Included by attention_kernel.h.
+// A unit's start, and its blocks of one chunk.
+#pragma once
+#include "few.h"
+#include "many.h"
+#ifdef PL_OWN_AVX512
+#include "integers_avx512_products.h"
+#else
+#include "integers_portable.h"
+#endif
+
+namespace pl {
+namespace attention {
+namespace {
 
 // Queries, and the start of what is fetched: the rows that the unit's chunks see.
 void prepare(const Unit& u, float* work) {
@@ -25,8 +37,12 @@ void blocks(const Way& w, int64_t index) {
 void chunk(const Unit& u, int64_t index, float* state, float* work) {
   if (u.k_type == PL_CACHE_I16)
     integer_chunk(Integers(u, work), index, state);
-  else if (u.tokens * u.group <= attention::kFewRows && u.dim % 16 == 0 && u.v_dim % 16 == 0)
+  else if (u.tokens * u.group <= kFewRows && u.dim % 16 == 0 && u.v_dim % 16 == 0)
     blocks(FewRows(u, state, work), index);
   else
     blocks(ManyRows(u, state, work), index);
 }
+
+}  // namespace
+}  // namespace attention
+}  // namespace pl

@@ -1,5 +1,10 @@
-// The functions of scores that probabilities are made of. Included inside an anonymous namespace, over the
-// vector V of a path.
+// The functions of scores that probabilities are made of.
+#pragma once
+#include "../vec/lanes.h"
+
+namespace pl {
+namespace attention {
+namespace {
 
 constexpr float kMagic = 12582912.0f;  // added to a number below 2^22, it leaves a whole one in the lowest bits
 
@@ -28,3 +33,7 @@ inline V capped(V score, float cap) {
   const V e = exp2(min(set1(126.0f), mul(score, set1(2.0f * kLog2e / cap))));
   return mul(set1(cap * kLog2e), sub(set1(1.0f), div(set1(2.0f), add(e, set1(1.0f)))));
 }
+
+}  // namespace
+}  // namespace attention
+}  // namespace pl

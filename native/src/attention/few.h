@@ -1,5 +1,11 @@
 // A block with few query rows: memory is what they wait for, so they are multiplied right out of cache
-// rows, in the order of memory. Included by attention_kernel.h.
+// rows, in the order of memory.
+#pragma once
+#include "work.h"
+
+namespace pl {
+namespace attention {
+namespace {
 
 struct FewRows : Work {
   static constexpr int kStep = 8;  // positions of a head between those of other heads
@@ -50,7 +56,7 @@ struct FewRows : Work {
         const Stored<Type> side = {ahead_of(v, next, j, kStep, high, head, u.v_head_bytes), nullptr};
         by_rows(rows, [&](auto count, int r) {
           constexpr int R = decltype(count)::value;
-          constexpr int N = R <= kWideRows ? kWideVectors : kTileVectors;
+          constexpr int N = R <= Own::wide_rows ? Own::wide_vectors : Own::value_vectors;
           // Probabilities are there only where one of these rows sees something.
           int first, last;
           seen_in(r, R, b, low, high, &first, &last);
@@ -72,3 +78,7 @@ struct FewRows : Work {
     by_type(u.v_type, [&](auto type) { values_in_place<decltype(type)::value>(b, low, high, v, next); });
   }
 };
+
+}  // namespace
+}  // namespace attention
+}  // namespace pl

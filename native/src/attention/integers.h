@@ -1,12 +1,24 @@
-// A cache of 16-bit integers, whose products are exact. Included by attention_kernel.h.
+// A cache of 16-bit integers, whose products are exact.
 //
-// A number is round(x * (1 / scale)) + 32768 with scale = max |x| / 32767 of a head's part of a row; attention_block.h
+// A number is round(x * (1 / scale)) + 32768 with scale = max |x| / 32767 of a head's part of a row; block.h
 // says where its bytes lie. Queries and probabilities become two signed bytes an element, 256 high + low, so that
 // with k less 32768 a product of rows is
 //   65536 sum(k_high q_high) + 256 (sum(k_high q_low) + sum(k_low q_high)) + sum(k_low q_low),
 // where 128 is taken from every k_high. These sums are exact, in any order: whatever instructions make them, and
 // for however many rows at once, a result has the same bytes. What nobody sees may be anything, its scale as well: it
 // is multiplied, and masked or multiplied by 0.
+#pragma once
+#include <cstdint>
+#include <cstring>
+
+#include "../vec/lanes.h"
+#include "attention.h"
+#include "exp.h"
+#include "work.h"
+
+namespace pl {
+namespace attention {
+namespace {
 
 constexpr float kMost = 32639.0f;  // the largest integer of two signed bytes
 // Scales below which all elements are as good as 0, of rows and of probabilities times scales of values.
@@ -66,3 +78,7 @@ class Area {
  private:
   uintptr_t at_;
 };
+
+}  // namespace
+}  // namespace attention
+}  // namespace pl

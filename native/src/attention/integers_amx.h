@@ -1,4 +1,11 @@
-// The same with products of many rows on the matrix unit. Included by attention_amx.cpp.
+// The same with products of many rows on the matrix unit.
+#pragma once
+#include "../vec/amx.h"
+#include "integers_avx512_products.h"
+
+namespace pl {
+namespace attention {
+namespace {
 
 // Tiles 0 to 2 are sums by significance, 3 is in work, 4 to 7 stay. Its products take the place of those by vectors.
 struct TileIntegers : Integers {
@@ -34,7 +41,7 @@ struct TileIntegers : Integers {
   template <int B>
   static void load_columns(const uint8_t* tile) {
     load_tile<B>(tile, 64);
-    load_tile<B + 1>(tile + attention::kLower, 64);
+    load_tile<B + 1>(tile + kLower, 64);
   }
   // Rows in tiles B and B + 1, which stay, times columns.
   template <int B>
@@ -43,7 +50,7 @@ struct TileIntegers : Integers {
     ahead.step<kAhead>();
     multiply_signed_unsigned<0, B, 3>();
     multiply_signed_unsigned<1, B + 1, 3>();
-    load_tile<3>(tile + attention::kLower, 64);
+    load_tile<3>(tile + kLower, 64);
     ahead.step<kAhead>();
     multiply_signed_unsigned<2, B + 1, 3>();
     multiply_signed_unsigned<1, B, 3>();
@@ -64,7 +71,7 @@ struct TileIntegers : Integers {
   // Sums of the tile t of rows become scores of positions from j on.
   void finish_scores(const Numbers& s, int head, int64_t b, int j, int t) const {
     const uint8_t* block = keys_at(u, head, b + (j & kBlock));
-    const __m512 scales = _mm512_loadu_ps(block + attention::scales_of_keys(u.dim) + 4 * (j % kBlock));
+    const __m512 scales = _mm512_loadu_ps(block + scales_of_keys(u.dim) + 4 * (j % kBlock));
     const int end = rows < (t + 1) * kRows ? rows : (t + 1) * kRows;
     const RowFacts* facts = q_facts + head * rows;
     for (int r = t * kRows, at = 0; r < end; r++, at += 16)
@@ -86,7 +93,7 @@ struct TileIntegers : Integers {
     alignas(64) Numbers s[2];
     int step = 0, last_j = 0, last_t = 0;
     for (int j = seen.low & ~15; j < seen.high; j += 16) {
-      const uint8_t* k = keys_at(u, head, b + (j & kBlock)) + attention::tile_of_keys(u.dim, j % kBlock, 0);
+      const uint8_t* k = keys_at(u, head, b + (j & kBlock)) + tile_of_keys(u.dim, j % kBlock, 0);
       for (int t = 0; t < tiles; t++, step++) {
         clear_sums();
         tiles == 1 ? rows_stay(q, k, step == 0) : columns_stay(q + t * kRows * 2 * u.dim, k, t == 0);
@@ -103,15 +110,15 @@ struct TileIntegers : Integers {
         load_rows<4>(q + d, u.dim, 2 * u.dim);
         if (d + 64 < u.dim) load_rows<6>(q + d + 64, u.dim, 2 * u.dim);
       }
-      multiply_columns<4>(k + d / 64 * attention::kTile);
-      if (d + 64 < u.dim) multiply_columns<6>(k + (d / 64 + 1) * attention::kTile);
+      multiply_columns<4>(k + d / 64 * kTile);
+      if (d + 64 < u.dim) multiply_columns<6>(k + (d / 64 + 1) * kTile);
     }
   }
   void columns_stay(const int8_t* q, const uint8_t* k, bool first) const {
     for (int d = 0; d < u.dim; d += 128) {
       if (first || u.dim > 128) {
-        load_columns<4>(k + d / 64 * attention::kTile);
-        if (d + 64 < u.dim) load_columns<6>(k + (d / 64 + 1) * attention::kTile);
+        load_columns<4>(k + d / 64 * kTile);
+        if (d + 64 < u.dim) load_columns<6>(k + (d / 64 + 1) * kTile);
       }
       multiply_rows<4>(q + d, u.dim, 2 * u.dim);
       if (d + 64 < u.dim) multiply_rows<6>(q + d + 64, u.dim, 2 * u.dim);
@@ -129,8 +136,8 @@ struct TileIntegers : Integers {
       if (second) load_rows<6>(p + kBlock, kChunk, 2 * kChunk);
       for (int d = 0; d < u.v_dim; d += 16, step++) {
         clear_sums();
-        if (first) multiply_columns<4>(v[0] + attention::tile_of_values(d));
-        if (second) multiply_columns<6>(v[1] + attention::tile_of_values(d));
+        if (first) multiply_columns<4>(v[0] + tile_of_values(d));
+        if (second) multiply_columns<6>(v[1] + tile_of_values(d));
         if (step > 0) finish_values(s[(step - 1) & 1], last_t, last_d, state);
         store_sums(s[step & 1]);
         last_d = d, last_t = t;
@@ -139,3 +146,7 @@ struct TileIntegers : Integers {
     if (step > 0) finish_values(s[(step - 1) & 1], last_t, last_d, state);
   }
 };
+
+}  // namespace
+}  // namespace attention
+}  // namespace pl

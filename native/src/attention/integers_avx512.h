@@ -1,5 +1,11 @@
-// Integers in AVX-512 vectors: products of bytes, sums over lanes, numbers as bytes. Included by
-// attention_kernel.h.
+// Integers in AVX-512 vectors: products of bytes, sums over lanes, numbers as bytes.
+#pragma once
+#include "../vec/avx512.h"
+#include "integers.h"
+
+namespace pl {
+namespace attention {
+namespace {
 
 // Sums of products by significance, of 16 results.
 struct Sums {
@@ -67,7 +73,8 @@ class NextHead {
   void clear() { at_ = end_ = line_ = 0; }
   template <int N = 1>
   void step() {
-    PL_UNROLL for (int i = 0; i < N; i++) {
+    // Not all of ten copies.
+    _Pragma("GCC unroll 8") for (int i = 0; i < N; i++) {
       if (at_ == end_) return;
       Part& now = parts_[at_];
       prefetch(now.piece + 64 * line_);
@@ -87,3 +94,7 @@ class NextHead {
   Part parts_[6];
   int at_ = 0, end_ = 0, line_ = 0;
 };
+
+}  // namespace
+}  // namespace attention
+}  // namespace pl

@@ -1,5 +1,11 @@
-// Attention over a cache of integers, row by row, on paths without instructions for it. Included by
-// attention_kernel.h.
+// Attention over a cache of integers, row by row, on paths without instructions for it.
+#pragma once
+#include "integers.h"
+#include "softmax.h"
+
+namespace pl {
+namespace attention {
+namespace {
 
 // A whole number of 16 bits as signed bytes, 256 high + low.
 inline void split(int32_t x, int8_t* high, int8_t* low) {
@@ -18,7 +24,7 @@ inline float store_integers(const float* x, int dim, Out out) {
     for (int i = 0; i < 16; i++) {
       uint8_t* to = out(d + i);
       to[0] = static_cast<uint8_t>((n[i] + 32768) >> 8);
-      to[attention::kLower] = static_cast<uint8_t>(n[i]);
+      to[kLower] = static_cast<uint8_t>(n[i]);
     }
   }
   return scale;
@@ -26,12 +32,12 @@ inline float store_integers(const float* x, int dim, Out out) {
 void store_keys(const float* x, int64_t step, int count, int dim, int at, uint8_t* block, float* scales) {
   for (int j = at; j < at + count; j++, x += step)
     scales[j] = store_integers(
-        x, dim, [&](int d) { return block + attention::tile_of_keys(dim, j, d) + attention::tile_byte(j % 16, d % 64); });
+        x, dim, [&](int d) { return block + tile_of_keys(dim, j, d) + tile_byte(j % 16, d % 64); });
 }
 void store_values(const float* x, int64_t step, int count, int dim, int at, uint8_t* block, float* scales) {
   for (int j = at; j < at + count; j++, x += step)
     scales[j] = store_integers(
-        x, dim, [&](int d) { return block + attention::tile_of_values(d) + attention::tile_byte(d % 16, j); });
+        x, dim, [&](int d) { return block + tile_of_values(d) + tile_byte(d % 16, j); });
 }
 
 // Sums of a row and the columns of tiles, by significance.
@@ -45,8 +51,8 @@ struct TileSums {
         for (int e = 0; e < 4; e++) {
           const uint8_t* own = tile + 64 * i + 4 * c + e;
           high[c] += own[0] * upper[4 * i + e];
-          middle[c] += own[0] * lower[4 * i + e] + own[attention::kLower] * upper[4 * i + e];
-          low[c] += own[attention::kLower] * lower[4 * i + e];
+          middle[c] += own[0] * lower[4 * i + e] + own[kLower] * upper[4 * i + e];
+          low[c] += own[kLower] * lower[4 * i + e];
         }
   }
   V total(int bias) const {
@@ -74,7 +80,7 @@ struct Integers {
   int8_t* chances;  // [2][kChunk]
 
   Integers(const Unit& unit, float* work)
-      : u(unit), rows(u.tokens * u.group), stride(attention::state_floats(u.v_pad)) {
+      : u(unit), rows(u.tokens * u.group), stride(state_floats(u.v_pad)) {
     Area area(work);
     const size_t every = static_cast<size_t>(u.heads) * rows;
     queries = area.take<int8_t>(every * 2 * u.dim);
@@ -104,8 +110,8 @@ struct Integers {
       const uint8_t* block = keys_at(u, head, b + (j & kBlock));
       TileSums sums;
       for (int d = 0; d < u.dim; d += 64)
-        sums.add(block + attention::tile_of_keys(u.dim, j % kBlock, d), q + d, q + u.dim + d, 0, 16);
-      const auto* scales = reinterpret_cast<const float*>(block + attention::scales_of_keys(u.dim)) + j % kBlock;
+        sums.add(block + tile_of_keys(u.dim, j % kBlock, d), q + d, q + u.dim + d, 0, 16);
+      const auto* scales = reinterpret_cast<const float*>(block + scales_of_keys(u.dim)) + j % kBlock;
       store(scores + j, mul(sums.total(own.bias), mul(load(scales), set1(own.scale))));
     }
   }
@@ -124,7 +130,7 @@ struct Integers {
       store(more, add(x, set1(1.0f)));
       std::memcpy(bits, more, sizeof bits);
       const uint8_t* block = keys_at(u, head, b + (16 * v & kBlock));
-      x = mul(x, load(reinterpret_cast<const float*>(block + attention::scales_of_values(u.dim)) + 16 * v % kBlock));
+      x = mul(x, load(reinterpret_cast<const float*>(block + scales_of_values(u.dim)) + 16 * v % kBlock));
       if (!seen.has(v)) x = seen.cut(x, zero(), v);
       store(scores + 16 * v, x);
       for (int i = 0; i < 16; i++) {
@@ -154,7 +160,7 @@ struct Integers {
       for (int c = 0; c < kChunk; c += kBlock) {
         const int low = seen.low > c ? seen.low - c : 0, high = seen.high < c + kBlock ? seen.high - c : kBlock;
         if (low < high)
-          sums.add(values_at(u, head, b + c) + attention::tile_of_values(d), chances + c, chances + kChunk + c, low / 4,
+          sums.add(values_at(u, head, b + c) + tile_of_values(d), chances + c, chances + kChunk + c, low / 4,
                    (high + 3) / 4);
       }
       store(values + d, mul(sums.total(bias), set1(scale)));
@@ -179,3 +185,7 @@ inline void integer_chunk(const Integers& way, int64_t index, float* state) {
     way.weigh(head, b, seen, way.soften(head, b, seen, scores, state + u.v_pad), state);
   }
 }
+
+}  // namespace
+}  // namespace attention
+}  // namespace pl

@@ -1,13 +1,21 @@
 // Sixteen keys that many rows of queries share, packed so that products fold with few moves of lanes.
 // Chains come in four sets (dimension mod 16 divided by 4). Of a set, every 16 dimensions have four
-// vectors, and lane group l (of four) of vector g has key 4 l + g. Included by attention_kernel.h.
+// vectors, and lane group l (of four) of vector g has key 4 l + g.
+#pragma once
+#include "../vec/avx512.h"
+#include "../vec/lanes.h"
+#include "read.h"
+
+namespace pl {
+namespace attention {
+namespace {
 
 // Keys g, g + 4, g + 8, g + 12, 16 dimensions of each; `part`: floats of a set.
 inline void pack_vectors(const V (&keys)[4], float* out, size_t part) {
-  const __m512 a = _mm512_shuffle_f32x4(keys[0].x, keys[1].x, 0x44);
-  const __m512 b = _mm512_shuffle_f32x4(keys[2].x, keys[3].x, 0x44);
-  const __m512 c = _mm512_shuffle_f32x4(keys[0].x, keys[1].x, 0xee);
-  const __m512 d = _mm512_shuffle_f32x4(keys[2].x, keys[3].x, 0xee);
+  const __m512 a = _mm512_shuffle_f32x4(keys[0].x[0], keys[1].x[0], 0x44);
+  const __m512 b = _mm512_shuffle_f32x4(keys[2].x[0], keys[3].x[0], 0x44);
+  const __m512 c = _mm512_shuffle_f32x4(keys[0].x[0], keys[1].x[0], 0xee);
+  const __m512 d = _mm512_shuffle_f32x4(keys[2].x[0], keys[3].x[0], 0xee);
   _mm512_storeu_ps(out, _mm512_shuffle_f32x4(a, b, 0x88));
   _mm512_storeu_ps(out + part, _mm512_shuffle_f32x4(a, b, 0xdd));
   _mm512_storeu_ps(out + 2 * part, _mm512_shuffle_f32x4(c, d, 0x88));
@@ -27,7 +35,7 @@ inline void pack_halves(const uint8_t* const (&keys)[16], int dim, float* out, s
 #pragma GCC unroll 4
     for (int d = 0; d < dim; d += 16, to += 64, k0 += 32, k1 += 32, k2 += 32, k3 += 32) {
       // Of two keys, quarters 0 and 2 of both, and quarters 1 and 3.
-      __m512 a = load_half(k0).x, b = load_half(k1).x, c = load_half(k2).x, e = load_half(k3).x;
+      __m512 a = load_half(k0).x[0], b = load_half(k1).x[0], c = load_half(k2).x[0], e = load_half(k3).x[0];
       convert_lanes(a, 0xf0f0, k1 - 8);
       convert_lanes(b, 0x0f0f, k0 + 8);
       convert_lanes(c, 0xf0f0, k3 - 8);
@@ -113,3 +121,7 @@ inline void packed_tile(const float* q, int dim, const float* keys, float* score
                     _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xdd)));
   }
 }
+
+}  // namespace
+}  // namespace attention
+}  // namespace pl

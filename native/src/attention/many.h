@@ -1,5 +1,13 @@
-// A block with many query rows: head by head, and converted once for all rows of a head. Included by
-// attention_kernel.h.
+// A block with many query rows: head by head, and converted once for all rows of a head.
+#pragma once
+#include "work.h"
+#ifdef PL_OWN_AVX512
+#include "keys_avx512.h"
+#endif
+
+namespace pl {
+namespace attention {
+namespace {
 
 struct ManyRows : Work {
   static constexpr int kNear = 8;  // rows of values ahead of the one in work
@@ -7,7 +15,7 @@ struct ManyRows : Work {
 
   // Keys of positions [from, to) in [j0, j0 + 16), to the buffer.
   void read_keys(const uint8_t* k, int j0, int from, int to) const {
-#ifdef PL_PACKED_KEYS
+#ifdef PL_OWN_AVX512
     const size_t part = 4 * static_cast<size_t>(padded);
     // In place of a key that nobody sees goes one that is there.
     const uint8_t* keys[16];
@@ -41,7 +49,7 @@ struct ManyRows : Work {
         seen_in(r, R, b, from, to, &first, &last);
         if (first >= last) return;
         const size_t row = static_cast<size_t>(head) * rows + r;
-#ifdef PL_PACKED_KEYS
+#ifdef PL_OWN_AVX512
         packed_tile<R>(q + row * padded, padded, buffer, scores + row * kBlock + j0, kBlock,
                        [&] { return fetch.take(padded / 16, buffer); });
 #else
@@ -71,7 +79,7 @@ struct ManyRows : Work {
         const float* scale = shrink + head * rows + r;
         if (!converted && halves && first == low && last == high) {
           const Stored<PL_CACHE_F16> side = {{v + 2 * d + (low + kNear) * u.v_stride, u.v_stride}, buffer};
-          value_head<R, kTileVectors, PL_CACHE_F16>(head, r, d, d, end - d, scale, v, u.v_stride, low,
+          value_head<R, Own::value_vectors, PL_CACHE_F16>(head, r, d, d, end - d, scale, v, u.v_stride, low,
                                                     high, side);
           converted = true;
           return;
@@ -79,7 +87,7 @@ struct ManyRows : Work {
         if (!converted) read_values(v, low, high, d, end);
         converted = true;
         const Converted side = {fetch, {reinterpret_cast<const uint8_t*>(scale), 0}};
-        value_head<R, kTileVectors, PL_CACHE_F32>(head, r, d, 0, end - d, scale,
+        value_head<R, Own::value_vectors, PL_CACHE_F32>(head, r, d, 0, end - d, scale,
                                                   reinterpret_cast<const uint8_t*>(buffer),
                                                   4 * kValueWidth, first, last, side);
       });
@@ -90,11 +98,11 @@ struct ManyRows : Work {
       read_row(u.v_type, v + j * u.v_stride, d, end, u.v_dim, buffer + j * kValueWidth);
   }
   void block(int64_t b, int low, int high) const {
-    const int tiles = (rows + kTileRows - 1) / kTileRows;
+    const int tiles = (rows + Own::query_rows - 1) / Own::query_rows;
     const int parts = (u.v_pad + kValueWidth - 1) / kValueWidth;
     // The first tile of values asks for its own rows.
     int64_t calls = static_cast<int64_t>(tiles > 1 ? tiles - 1 : 1) * parts * ((high - low) / kValueStep);
-#ifdef PL_PACKED_KEYS
+#ifdef PL_OWN_AVX512
     calls += tiles * (high - low) / 4;
 #endif
     fetch.aim(b, calls * u.heads);
@@ -105,3 +113,7 @@ struct ManyRows : Work {
     }
   }
 };
+
+}  // namespace
+}  // namespace attention
+}  // namespace pl

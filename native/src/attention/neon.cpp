@@ -1,19 +1,10 @@
 // Attention with NEON.
-#include <math.h>
-
-#include <cstdint>
-#include <cstring>
-#include <type_traits>
-
-#include <arm_neon.h>
-
-#include "../../include/paceline.h"
-#include "attention.h"
+#include "kernel.h"
 
 namespace pl {
-namespace {
-#include "vec_neon.h"
-#include "kernel.h"
-}  // namespace
-const attention::Ops& attention::neon_ops() { return kOps; }
+namespace attention {
+
+const Ops& neon_ops() { return kOps; }
+
+}  // namespace attention
 }  // namespace pl

@@ -1,26 +1,31 @@
-// The two products over tiles of query rows: scores of keys, weighted sums of values. Included by
-// attention_kernel.h.
+// The two products over tiles of query rows: scores of keys, weighted sums of values.
+#pragma once
+#include <type_traits>
 
-// Loops over registers must be gone before the compiler decides what to keep in memory.
-#define PL_UNROLL _Pragma("GCC unroll 8")
+#include "../vec/lanes.h"
+#include "read.h"
 
-// Every kParts-th part of the chains of R rows and four keys.
+namespace pl {
+namespace attention {
+namespace {
+
+// Every kRegisters-th part of the chains of R rows and four keys.
 template <int R, int Type>
 inline void score_part(const float* q, int dim, const uint8_t* const* keys, int part,
-                       const Ahead& ahead, Part (&acc)[R][4]) {
+                       const Ahead& ahead, Own::V (&acc)[R][4]) {
   const uint8_t *k0 = keys[0], *k1 = keys[1], *k2 = keys[2], *k3 = keys[3];
   constexpr int line = Type == PL_CACHE_F32 ? 16 : 32;  // elements
   PL_UNROLL for (int r = 0; r < R; r++)
-    PL_UNROLL for (int i = 0; i < 4; i++) acc[r][i] = part_zero();
+    PL_UNROLL for (int i = 0; i < 4; i++) acc[r][i] = Own::zero();
   for (int d = 0; d < dim; d += 16) {
     if (ahead.base && d % line == 0)
       PL_UNROLL for (int i = 0; i < 4; i++)
         prefetch(ahead.base + i * ahead.step + offset_of<Type>(d));
-    const Part k[4] = {part_of(read16<Type>(k0, d), part), part_of(read16<Type>(k1, d), part),
-                       part_of(read16<Type>(k2, d), part), part_of(read16<Type>(k3, d), part)};
+    const Own::V k[4] = {read16<Type>(k0, d).x[part], read16<Type>(k1, d).x[part],
+                       read16<Type>(k2, d).x[part], read16<Type>(k3, d).x[part]};
     PL_UNROLL for (int r = 0; r < R; r++) {
-      const Part a = part_load(q + r * dim + d + part * (16 / kParts));
-      PL_UNROLL for (int i = 0; i < 4; i++) acc[r][i] = part_fma(a, k[i], acc[r][i]);
+      const Own::V a = Own::load_f32(q + r * dim + d + part * (16 / kRegisters));
+      PL_UNROLL for (int i = 0; i < 4; i++) acc[r][i] = Own::fused(a, k[i], acc[r][i]);
     }
   }
 }
@@ -28,9 +33,9 @@ inline void score_part(const float* q, int dim, const uint8_t* const* keys, int 
 template <int R, int Type>
 inline void score_tile(const float* q, int dim, const uint8_t* const* keys, const Ahead& ahead,
                        float* scores) {
-  Part acc[R][kParts][4];
-  PL_UNROLL for (int p = 0; p < kParts; p++) {
-    Part own[R][4];
+  Own::V acc[R][kRegisters][4];
+  PL_UNROLL for (int p = 0; p < kRegisters; p++) {
+    Own::V own[R][4];
     score_part<R, Type>(q, dim, keys, p, ahead, own);
     PL_UNROLL for (int r = 0; r < R; r++)
       PL_UNROLL for (int i = 0; i < 4; i++) acc[r][p][i] = own[r][i];
@@ -38,7 +43,7 @@ inline void score_tile(const float* q, int dim, const uint8_t* const* keys, cons
   PL_UNROLL for (int r = 0; r < R; r++) fold4(acc[r], scores + r * kBlock);
 }
 
-constexpr int kValueWidth = 16 * kTileVectors;  // elements of values in the buffer
+constexpr int kValueWidth = 16 * Own::value_vectors;  // elements of values in the buffer
 constexpr int kValueStep = 8;  // converted positions between two requests for rows
 
 // Values as they lie in a cache: rows that are ahead are asked for row by row, `copy` unless null gets
@@ -109,8 +114,8 @@ void value_rows(float* state, int state_stride, const float* scale, const float*
                                  low, high, side.from(i));
 }
 
-// Calls f with a compile-time number of rows: tiles of at most kTileRows, as equal as they can be.
-template <int Most = kTileRows, class F>
+// Calls f with a compile-time number of rows: tiles of at most Own::query_rows, as equal as they can be.
+template <int Most = Own::query_rows, class F>
 inline void with_rows(int count, int r, F& f) {
   if constexpr (Most > 1)
     if (count < Most) return with_rows<Most - 1>(count, r, f);
@@ -118,9 +123,13 @@ inline void with_rows(int count, int r, F& f) {
 }
 template <class F>
 inline void by_rows(int rows, F f) {
-  for (int r = 0, tiles = (rows + kTileRows - 1) / kTileRows; tiles > 0; tiles--) {
+  for (int r = 0, tiles = (rows + Own::query_rows - 1) / Own::query_rows; tiles > 0; tiles--) {
     const int count = (rows - r + tiles - 1) / tiles;
     with_rows(count, r, f);
     r += count;
   }
 }
+
+}  // namespace
+}  // namespace attention
+}  // namespace pl

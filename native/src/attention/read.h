@@ -1,4 +1,16 @@
-// Reading cache rows: conversion to f32, and asking for rows ahead. Included by attention_kernel.h.
+// Reading cache rows: conversion to f32, and asking for rows ahead.
+#pragma once
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "../../include/paceline.h"
+#include "../vec/lanes.h"
+#include "attention.h"
+
+namespace pl {
+namespace attention {
+namespace {
 
 // Where element d of a row lies, d a multiple of 32 in a q8_0 row.
 template <int Type>
@@ -112,3 +124,7 @@ class Fetch {
   const uint8_t *line_, *end_;
   int part_;
 };
+
+}  // namespace
+}  // namespace attention
+}  // namespace pl

@@ -1,5 +1,14 @@
-// Rows on their way into the cache: conversion to its types, norm and rotation of heads. Included by
-// attention_kernel.h, over the same vector V.
+// Rows on their way into the cache: conversion to its types, norm and rotation of heads., over the same vector V.
+#pragma once
+#include <math.h>
+#include <cstring>
+
+#include "../../include/paceline.h"
+#include "../vec/lanes.h"
+
+namespace pl {
+namespace attention {
+namespace {
 
 // ---- storing --------------------------------------------------------------------------------------------
 // f16 saturates at its largest finite value instead of overflowing; NaN stays NaN.
@@ -76,3 +85,7 @@ void rotate(const float* x, const float* weight, float eps, const float* table, 
     }
   }
 }
+
+}  // namespace
+}  // namespace attention
+}  // namespace pl

@@ -1,17 +1,11 @@
 // Attention for any CPU.
-#include <math.h>
-
-#include <cstdint>
-#include <cstring>
-#include <type_traits>
-
-#include "../../include/paceline.h"
-#include "attention.h"
+#define PL_SCALAR
+#include "kernel.h"
 
 namespace pl {
-namespace {
-#include "vec_scalar.h"
-#include "kernel.h"
-}  // namespace
-const attention::Ops& attention::scalar_ops() { return kOps; }
+namespace attention {
+
+const Ops& scalar_ops() { return kOps; }
+
+}  // namespace attention
 }  // namespace pl

@@ -1,4 +1,12 @@
-// Probabilities of a block, and what becomes of the states of chunks. Included by attention_kernel.h.
+// Probabilities of a block, and what becomes of the states of chunks.
+#pragma once
+#include "../vec/lanes.h"
+#include "attention.h"
+#include "exp.h"
+
+namespace pl {
+namespace attention {
+namespace {
 
 // Positions of a block, [low, high).
 struct Range {
@@ -57,7 +65,7 @@ inline void soften(float* scores, const Range (&seen)[R], const Range& all, floa
 
 // Scalars of up to 16 merges are found first, so that each vector of values is read once.
 void merge(float* into, const float* next, int64_t step, int count, int rows, int v_pad) {
-  const int stride = attention::state_floats(v_pad);
+  const int stride = state_floats(v_pad);
   for (int r = 0; r < rows; r++, into += stride, next += stride) {
     for (int c0 = 0; c0 < count; c0 += 16) {
       const int n = count - c0 < 16 ? count - c0 : 16;
@@ -85,7 +93,7 @@ void merge(float* into, const float* next, int64_t step, int count, int rows, in
 
 void finish(const float* state, int tokens, int group, int v_dim, int v_pad, const float* sink,
             float* out, int64_t out_stride) {
-  const int stride = attention::state_floats(v_pad);
+  const int stride = state_floats(v_pad);
   for (int r = 0; r < tokens * group; r++, state += stride) {
     float l = sum(load(state + v_pad)), factor = 1.0f;
     if (sink) {
@@ -99,3 +107,7 @@ void finish(const float* state, int tokens, int group, int v_dim, int v_pad, con
     for (int d = 0; d < v_dim; d++) to[d] = state[d] * factor + 0.0f;
   }
 }
+
+}  // namespace
+}  // namespace attention
+}  // namespace pl

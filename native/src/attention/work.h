@@ -1,5 +1,14 @@
 // One unit in work on one chunk: where its parts lie, and what both ways of going through a block share.
-// Included by attention_kernel.h.
+#pragma once
+#include "attention.h"
+#include "exp.h"
+#include "products.h"
+#include "read.h"
+#include "softmax.h"
+
+namespace pl {
+namespace attention {
+namespace {
 
 // What a token's rows see: positions [low, high).
 struct Span {
@@ -33,14 +42,14 @@ struct Work {
       : u(unit),
         rows(u.tokens * u.group),
         padded((u.dim + 15) & ~15),
-        stride(attention::state_floats(u.v_pad)),
+        stride(state_floats(u.v_pad)),
         inverse(u.tokens > 1 ? (1 << 20) / u.group + 1 : 0),
         state(states),
         fetch(*reinterpret_cast<Fetch*>(work)) {
-    static_assert(sizeof(Fetch) <= 4 * attention::kFetchFloats, "");
+    static_assert(sizeof(Fetch) <= 4 * kFetchFloats, "");
     const size_t count = static_cast<size_t>(rows) * u.heads;
-    buffer = work + attention::kFetchFloats;
-    scores = buffer + attention::buffer_floats(u.dim);
+    buffer = work + kFetchFloats;
+    scores = buffer + buffer_floats(u.dim);
     q = scores + count * kBlock;
     shrink = q + count * padded;
     all = {visible(u, 0).low, visible(u, u.tokens - 1).high};
@@ -104,3 +113,7 @@ struct Work {
                            value_stride, from, count, low, high, side);
   }
 };
+
+}  // namespace
+}  // namespace attention
+}  // namespace pl

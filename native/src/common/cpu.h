@@ -4,6 +4,8 @@
 namespace pl {
 
 enum class Path { scalar = 0, neon, avx2, avxvnni, avx512, amx, none };
+constexpr Path best_first[] = {Path::amx,  Path::avx512, Path::avxvnni,
+                               Path::avx2, Path::neon,   Path::scalar};
 
 // The chosen path; valid after pl_init().
 Path path();

@@ -3,8 +3,8 @@
 #include <cstring>
 
 #include "../../include/paceline.h"
+#include "built.h"
 #include "cpu.h"
-#include "../linear/linear.h"
 #include "threads.h"
 
 namespace pl {
@@ -14,8 +14,7 @@ Path chosen = Path::none;
 char error_text[256] = "pl_init was not called";
 char paths_text[128] = "";
 
-const Path order[] = {Path::amx,  Path::avx512, Path::avxvnni,
-                      Path::avx2, Path::neon,   Path::scalar};
+bool usable(Path p) { return supports(p) && built(p); }
 
 }  // namespace
 
@@ -27,28 +26,32 @@ using namespace pl;
 
 PL_API int pl_init(const char* forced) {
   paths_text[0] = 0;
-  for (Path p : order) {
-    if (!supports(p)) continue;
+  for (Path p : best_first) {
+    if (!usable(p)) continue;
     if (paths_text[0]) std::strcat(paths_text, ",");
     std::strcat(paths_text, path_name(p));
   }
-  for (Path p : order) {
+  for (Path p : best_first) {
     if (forced && *forced && std::strcmp(forced, path_name(p)) != 0) continue;
-    if (supports(p)) {
+    if (usable(p)) {
       chosen = p;
-      linear_path();  // filled while there is one thread
       error_text[0] = 0;
       return 0;
     }
     if (forced && *forced) {
       std::snprintf(error_text, sizeof error_text,
-                    "PACELINE_CPU=%s is not supported by this machine (it can run: %s)", forced,
-                    paths_text);
+                    supports(p) ? "PACELINE_CPU=%s is not in this build (it has: %s)"
+                                : "PACELINE_CPU=%s is not supported by this machine (it can run: %s)",
+                    forced, paths_text);
       return 1;
     }
   }
+  if (!forced || !*forced) {
+    std::snprintf(error_text, sizeof error_text, "The kernels were built for other processors than this one");
+    return 1;
+  }
   std::snprintf(error_text, sizeof error_text, "PACELINE_CPU=%.32s is not a known path (known: %s)",
-                forced ? forced : "", "amx, avx512, avxvnni, avx2, neon, scalar");
+                forced, "amx, avx512, avxvnni, avx2, neon, scalar");
   return 1;
 }
 

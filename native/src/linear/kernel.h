@@ -1,5 +1,5 @@
-// Products of panels and activations, written once for all CPU paths. Included by linear_<path>.cpp,
-// which defines the vector operations as a struct A (see simd_<path>.h) in an anonymous namespace.
+// Products of panels and activations, written once for all CPU paths. A file of one path makes its
+// table with the vector operations of a struct A (vec/<path>.h).
 //
 // Guarantee: what a row of activations gives does not depend on the rows beside it. Inside a block of
 // 32 columns sums are integers, exact in any order. Blocks are added in ascending order, each with the
@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "../common/inline.h"
 #include "path.h"
 #include "row_kernel.h"
 

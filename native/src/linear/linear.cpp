@@ -1,48 +1,17 @@
 // The C ABI of the matrix products: sizes, repacking, quantising activations, products, rows.
-// The arithmetic is in linear_kernel.h; here work is cut into tiles and shared among threads, and no
+// The arithmetic is in kernel.h; here work is cut into tiles and shared among threads, and no
 // cut changes a result.
 #include "linear.h"
 
 #include <cmath>
 #include <cstring>
 
+#include "../common/built.h"
 #include "../common/threads.h"
 
 namespace pl {
 
-const LinearPath& linear_path() {
-  switch (path()) {
-#if defined(PL_AMX)
-    case Path::amx: {
-      static const LinearPath& p = *linear_amx();
-      return p;
-    }
-#endif
-#if defined(__x86_64__)
-    case Path::avx512: {
-      static const LinearPath& p = *linear_avx512();
-      return p;
-    }
-    case Path::avxvnni: {
-      static const LinearPath& p = *linear_avxvnni();
-      return p;
-    }
-    case Path::avx2: {
-      static const LinearPath& p = *linear_avx2();
-      return p;
-    }
-#elif defined(__aarch64__)
-    case Path::neon: {
-      static const LinearPath& p = *linear_neon();
-      return p;
-    }
-#endif
-    default: {
-      static const LinearPath& p = *linear_scalar();
-      return p;
-    }
-  }
-}
+const LinearPath& linear_path() { return *built_linear(path()); }
 
 ActLayout act_layout(int64_t k, int64_t rows) {
   const LinearPath& p = linear_path();

@@ -3,6 +3,8 @@
 
 #include <cstring>
 
+#include "../vec/half.h"
+
 namespace pl {
 namespace {
 
@@ -268,24 +270,6 @@ void scale_of(const Format& f, const Plain& p, int sixteenth, float& scale, floa
 }
 
 }  // namespace
-
-float half_to_float(uint16_t h) {
-  const uint32_t sign = static_cast<uint32_t>(h & 0x8000) << 16;
-  const uint32_t exponent = h >> 10 & 31, mantissa = h & 1023;
-  uint32_t bits;
-  if (exponent == 31) {
-    bits = sign | 0x7f800000u | mantissa << 13;
-  } else if (exponent != 0) {
-    bits = sign | (exponent + 112) << 23 | mantissa << 13;
-  } else {
-    const float x = static_cast<float>(mantissa) * 0x1p-24f;
-    std::memcpy(&bits, &x, 4);
-    bits |= sign;
-  }
-  float x;
-  std::memcpy(&x, &bits, 4);
-  return x;
-}
 
 void pack_row(const Format& f, const uint8_t* s, uint8_t* panel, int rows, int row, int64_t k) {
   if (f.real()) {

@@ -113,6 +113,4 @@ void pack_row(const Format& f, const uint8_t* source, uint8_t* panel, int rows, 
 // Row `row` of a panel as f32.
 void unpack_row(const Format& f, const uint8_t* panel, int rows, int row, int64_t k, float* out);
 
-float half_to_float(uint16_t h);
-
 }  // namespace pl

@@ -39,7 +39,7 @@ struct LinearPath {
   TileFn two[format_count][max_tile_rows + 1];   // two panels at once; null where that does not pay
   TilesFn two_tiles[format_count];  // with the same results; null: one after the other
   RealTileFn real[format_count];
-  // What a tile kernel needs beside quants and scales, made from the sums: see linear_kernel.h.
+  // What a tile kernel needs beside quants and scales, made from the sums: see kernel.h.
   // Bytes per row and block; 0: nothing.
   int aux_bytes[format_count];
   void (*make_aux[format_count])(const float* d, const int16_t* s, int64_t blocks, int rows,

@@ -1,16 +1,10 @@
 // What surrounds a product, written once for all CPU paths: the RMS norm in front, the activation
-// functions and sums behind. Each row on its own, in a fixed order. See linear_kernel.h.
+// functions and sums behind. Each row on its own, in a fixed order. See kernel.h.
 #pragma once
 #include <stdint.h>
 #include <string.h>
 
-// Vectors must stay in registers: what a kernel is made of has to become one function.
-#define PL_INLINE __attribute__((always_inline)) inline
-#if defined(__clang__)
-#define PL_UNROLL _Pragma("unroll")
-#else
-#define PL_UNROLL _Pragma("GCC unroll 16")
-#endif
+#include "../common/inline.h"
 
 namespace pl {
 namespace {

@@ -112,6 +112,69 @@ struct Avx2 {
   static void quantize32(const float* x, int8_t* q, float& scale, int16_t& first, int16_t& second) {
     pl::quantize32(x, q, scale, first, second);
   }
+
+  // What lanes.h asks for. Rows and vectors of a tile of attention: of query rows, of elements of values, and of
+  // those with so few rows that there may be more vectors.
+  static constexpr int query_rows = 3, value_vectors = 2, wide_rows = 1, wide_vectors = 4;
+  static V fused(V a, V b, V c) { return fma(a, b, c); }
+  static V abs(V a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+  static V splat_f16(const void* p) {
+    short h;
+    memcpy(&h, p, 2);
+    return _mm256_cvtph_ps(_mm_set1_epi16(h));
+  }
+  static void store_f16(void* p, V v) {
+    _mm_storeu_si128(static_cast<__m128i*>(p), _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  }
+  static void load_16_s8(const void* p, V (&x)[2]) {
+    const __m128i b = _mm_loadu_si128(static_cast<const __m128i*>(p));
+    x[0] = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(b));
+    x[1] = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(b, 8)));
+  }
+  static void store_16_s8(void* p, const V (&x)[2]) {
+    const __m256i a = _mm256_cvtps_epi32(x[0]), b = _mm256_cvtps_epi32(x[1]);
+    const __m128i low = _mm_packs_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    const __m128i high = _mm_packs_epi32(_mm256_castsi256_si128(b), _mm256_extracti128_si256(b, 1));
+    _mm_storeu_si128(static_cast<__m128i*>(p), _mm_packs_epi16(low, high));
+  }
+  static V add_exponent(V p, V shifted) {
+    return _mm256_castsi256_ps(
+        _mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_castps_si256(shifted), 23)));
+  }
+  static V between(V a, V b, int low, int high) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i out = _mm256_cmpgt_epi32(_mm256_set1_epi32(low), lane);
+    const __m256i in = _mm256_cmpgt_epi32(_mm256_set1_epi32(high), lane);
+    return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(_mm256_andnot_si256(out, in)));
+  }
+  static float sum_16(const V (&x)[2]) {
+    const V h = _mm256_add_ps(x[0], x[1]);
+    __m128 q = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+    q = _mm_add_ps(q, _mm_movehl_ps(q, q));
+    q = _mm_add_ss(q, _mm_movehdup_ps(q));
+    return _mm_cvtss_f32(q);
+  }
+  static float maximum_16(const V (&x)[2]) {
+    const V h = _mm256_max_ps(x[0], x[1]);
+    __m128 q = _mm_max_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+    q = _mm_max_ps(q, _mm_movehl_ps(q, q));
+    q = _mm_max_ss(q, _mm_movehdup_ps(q));
+    return _mm_cvtss_f32(q);
+  }
+  static void fold_16(const V (&t)[2][4], float* out) {
+    V h[4];
+    for (int i = 0; i < 4; i++) h[i] = _mm256_add_ps(t[0][i], t[1][i]);
+    const auto halves = [](V a, V b) {
+      return _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
+    };
+    const V a = halves(h[0], h[1]), b = halves(h[2], h[3]);
+    // a: 4 lanes each of vectors 0 and 1; b: of 2 and 3.
+    const V c = _mm256_add_ps(_mm256_shuffle_ps(a, b, 0x44), _mm256_shuffle_ps(a, b, 0xee));
+    const V d = _mm256_add_ps(_mm256_shuffle_ps(c, c, 0x88), _mm256_shuffle_ps(c, c, 0xdd));
+    // d: sums of 0, 2 in the low half and of 1, 3 in the high one.
+    _mm_storeu_ps(out, _mm_unpacklo_ps(_mm256_castps256_ps128(d), _mm256_extractf128_ps(d, 1)));
+  }
+  static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
   template <int TYPE>
   static V load_real(const void* p) {
     if constexpr (TYPE == 0) return load_f32(p);

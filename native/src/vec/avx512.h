@@ -1,5 +1,11 @@
 // Vector operations of the AVX-512 VNNI path (Cascade Lake, Zen 4 and later).
 #pragma once
+
+// GCC 12 warns about the deliberately undefined operands inside its own intrinsics.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <immintrin.h>
 #include <stdint.h>
 #include <string.h>
@@ -115,6 +121,62 @@ struct Avx512 {
     first = static_cast<int16_t>(_mm_cvtsi128_si32(l) + _mm_extract_epi32(l, 2) - 2048);
     second = static_cast<int16_t>(_mm_cvtsi128_si32(h) + _mm_extract_epi32(h, 2) - 2048);
   }
+
+  // What lanes.h asks for. Rows and vectors of a tile of attention: of query rows, of elements of values, and of
+  // those with so few rows that there may be more vectors.
+  static constexpr int query_rows = 6, value_vectors = 4, wide_rows = 3, wide_vectors = 8;
+  static V fused(V a, V b, V c) { return fma(a, b, c); }
+  static V abs(V a) { return _mm512_abs_ps(a); }
+  static V splat_f16(const void* p) {
+    short h;
+    memcpy(&h, p, 2);
+    return _mm512_cvtph_ps(_mm256_set1_epi16(h));
+  }
+  static void store_f16(void* p, V v) {
+    _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  }
+  static void load_16_s8(const void* p, V (&x)[1]) {
+    x[0] = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))));
+  }
+  static void store_16_s8(void* p, const V (&x)[1]) {
+    _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x[0])));
+  }
+  static V add_exponent(V p, V shifted) {
+    return _mm512_castsi512_ps(
+        _mm512_add_epi32(_mm512_castps_si512(p), _mm512_slli_epi32(_mm512_castps_si512(shifted), 23)));
+  }
+  static V between(V a, V b, int low, int high) {
+    const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const __mmask16 m = _mm512_cmpge_epi32_mask(lane, _mm512_set1_epi32(low)) &
+                        _mm512_cmplt_epi32_mask(lane, _mm512_set1_epi32(high));
+    return _mm512_mask_blend_ps(m, b, a);
+  }
+  static float sum_16(const V (&x)[1]) {
+    const __m256 h = _mm256_add_ps(_mm512_castps512_ps256(x[0]), _mm512_extractf32x8_ps(x[0], 1));
+    __m128 q = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+    q = _mm_add_ps(q, _mm_movehl_ps(q, q));
+    q = _mm_add_ss(q, _mm_movehdup_ps(q));
+    return _mm_cvtss_f32(q);
+  }
+  static float maximum_16(const V (&x)[1]) {
+    const __m256 h = _mm256_max_ps(_mm512_castps512_ps256(x[0]), _mm512_extractf32x8_ps(x[0], 1));
+    __m128 q = _mm_max_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+    q = _mm_max_ps(q, _mm_movehl_ps(q, q));
+    q = _mm_max_ss(q, _mm_movehdup_ps(q));
+    return _mm_cvtss_f32(q);
+  }
+  static void fold_16(const V (&t)[1][4], float* out) {
+    const auto halves = [](V a, V b) {
+      return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+    };
+    const V a = halves(t[0][0], t[0][1]), b = halves(t[0][2], t[0][3]);
+    V c = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+    c = _mm512_add_ps(c, _mm512_permute_ps(c, 0x4e));
+    c = _mm512_add_ps(c, _mm512_permute_ps(c, 0xb1));
+    const __m512i first = _mm512_castsi128_si512(_mm_setr_epi32(0, 4, 8, 12));
+    _mm_storeu_ps(out, _mm512_castps512_ps128(_mm512_permutexvar_ps(first, c)));
+  }
+  static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
   template <int TYPE>
   static V load_real(const void* p) {
     if constexpr (TYPE == 0) return load_f32(p);

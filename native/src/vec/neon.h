@@ -91,6 +91,61 @@ struct Neon {
   static void quantize32(const float* x, int8_t* q, float& scale, int16_t& first, int16_t& second) {
     pl::quantize32(x, q, scale, first, second);
   }
+
+  // What lanes.h asks for. Rows and vectors of a tile of attention: of query rows, of elements of values, and of
+  // those with so few rows that there may be more vectors.
+  static constexpr int query_rows = 5, value_vectors = 1, wide_rows = 2, wide_vectors = 2;
+  static V fused(V a, V b, V c) { return fma(a, b, c); }
+  static V abs(V a) { return vabsq_f32(a); }
+  static V splat_f16(const void* p) {
+    uint16_t h;
+    memcpy(&h, p, 2);
+    return vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(h)));
+  }
+  static void store_f16(void* p, V v) {
+    vst1_u8(static_cast<uint8_t*>(p), vreinterpret_u8_f16(vcvt_f16_f32(v)));
+  }
+  static void load_16_s8(const void* p, V (&x)[4]) {
+    const int8x16_t b = vld1q_s8(static_cast<const int8_t*>(p));
+    const int16x8_t l = vmovl_s8(vget_low_s8(b)), h = vmovl_s8(vget_high_s8(b));
+    x[0] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(l)));
+    x[1] = vcvtq_f32_s32(vmovl_s16(vget_high_s16(l)));
+    x[2] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(h)));
+    x[3] = vcvtq_f32_s32(vmovl_s16(vget_high_s16(h)));
+  }
+  static void store_16_s8(void* p, const V (&x)[4]) {
+    int16x4_t h[4];
+    for (int i = 0; i < 4; i++) h[i] = vqmovn_s32(vcvtnq_s32_f32(x[i]));
+    vst1q_s8(static_cast<int8_t*>(p),
+             vcombine_s8(vqmovn_s16(vcombine_s16(h[0], h[1])), vqmovn_s16(vcombine_s16(h[2], h[3]))));
+  }
+  static V add_exponent(V p, V shifted) {
+    return vreinterpretq_f32_s32(
+        vaddq_s32(vreinterpretq_s32_f32(p), vshlq_n_s32(vreinterpretq_s32_f32(shifted), 23)));
+  }
+  static V between(V a, V b, int low, int high) {
+    static const int32_t first[4] = {0, 1, 2, 3};
+    const int32x4_t lane = vld1q_s32(first);
+    return vbslq_f32(vandq_u32(vcgeq_s32(lane, vdupq_n_s32(low)), vcltq_s32(lane, vdupq_n_s32(high))), a, b);
+  }
+  static float sum_16(const V (&x)[4]) {
+    const V q = vaddq_f32(vaddq_f32(x[0], x[2]), vaddq_f32(x[1], x[3]));
+    const float32x2_t h = vadd_f32(vget_low_f32(q), vget_high_f32(q));
+    return vget_lane_f32(h, 0) + vget_lane_f32(h, 1);
+  }
+  static float maximum_16(const V (&x)[4]) {
+    return vmaxvq_f32(vmaxq_f32(vmaxq_f32(x[0], x[2]), vmaxq_f32(x[1], x[3])));
+  }
+  static void fold_16(const V (&t)[4][4], float* out) {
+    float64x2_t h[4];
+    for (int i = 0; i < 4; i++)
+      h[i] = vreinterpretq_f64_f32(vaddq_f32(vaddq_f32(t[0][i], t[2][i]), vaddq_f32(t[1][i], t[3][i])));
+    const auto halves = [](float64x2_t a, float64x2_t b) {
+      return vaddq_f32(vreinterpretq_f32_f64(vzip1q_f64(a, b)), vreinterpretq_f32_f64(vzip2q_f64(a, b)));
+    };
+    vst1q_f32(out, vpaddq_f32(halves(h[0], h[1]), halves(h[2], h[3])));
+  }
+  static void prefetch(const void* p) { __builtin_prefetch(p); }
   template <int TYPE>
   static V load_real(const void* p) {
     if constexpr (TYPE == 0) return load_f32(p);

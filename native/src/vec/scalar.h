@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "../linear/panels.h"
+#include "half.h"
 #include "quantize_block.h"
 
 namespace pl {
@@ -116,6 +116,67 @@ struct Scalar {
   static void quantize32(const float* x, int8_t* q, float& scale, int16_t& first, int16_t& second) {
     pl::quantize32(x, q, scale, first, second);
   }
+
+  // What lanes.h asks for. Rows and vectors of a tile of attention: of query rows, of elements of values, and of
+  // those with so few rows that there may be more vectors.
+  static constexpr int query_rows = 2, value_vectors = 1, wide_rows = 2, wide_vectors = 1;
+  // One rounding where there is an instruction for it.
+  static V fused(V a, V b, V c) {
+#if defined(__FMA__) || defined(__aarch64__)
+    for (int i = 0; i < W; i++) c[i] = __builtin_fmaf(a[i], b[i], c[i]);
+    return c;
+#else
+    return fma(a, b, c);
+#endif
+  }
+  static V abs(V a) { return a < 0 ? -a : a; }
+  static V splat_f16(const void* p) {
+    uint16_t h;
+    memcpy(&h, p, 2);
+    return splat(half_to_float(h));
+  }
+  static void store_f16(void* p, V v) {
+    uint16_t h[W];
+    for (int i = 0; i < W; i++) h[i] = float_to_half(v[i]);
+    memcpy(p, h, sizeof h);
+  }
+  static void load_16_s8(const void* p, V (&x)[4]) {
+    for (int i = 0; i < 4; i++) x[i] = load_s8(static_cast<const int8_t*>(p) + W * i);
+  }
+  static void store_16_s8(void* p, const V (&x)[4]) {
+    for (int i = 0; i < 16; i++) {
+      // |x| < 2^22: adding 1.5 * 2^23 leaves the nearest whole number, ties to even.
+      static_cast<int8_t*>(p)[i] = static_cast<int8_t>((x[i / W][i % W] + 12582912.0f) - 12582912.0f);
+    }
+  }
+  static V add_exponent(V p, V shifted) {
+    I bits, n;
+    memcpy(&bits, &p, 16);
+    memcpy(&n, &shifted, 16);
+    bits += n << 23;
+    memcpy(&p, &bits, 16);
+    return p;
+  }
+  static V between(V a, V b, int low, int high) {
+    const I lane = {0, 1, 2, 3};
+    return lane >= splat_i(low) && lane < splat_i(high) ? a : b;
+  }
+  static float sum_16(const V (&x)[4]) {
+    const V q = (x[0] + x[2]) + (x[1] + x[3]);
+    return (q[0] + q[2]) + (q[1] + q[3]);
+  }
+  static float maximum_16(const V (&x)[4]) {
+    const V q = max(max(x[0], x[2]), max(x[1], x[3]));
+    const float even = q[0] > q[2] ? q[0] : q[2], odd = q[1] > q[3] ? q[1] : q[3];
+    return even > odd ? even : odd;
+  }
+  static void fold_16(const V (&t)[4][4], float* out) {
+    for (int i = 0; i < 4; i++) {
+      const V own[4] = {t[0][i], t[1][i], t[2][i], t[3][i]};
+      out[i] = sum_16(own);
+    }
+  }
+  static void prefetch(const void*) {}
   template <int TYPE>
   static V load_real(const void* p) {
     if constexpr (TYPE == 0) return load_f32(p);

@@ -1,4 +1,10 @@
-// 16 x 16 numbers of 32 bits. Included inside an anonymous namespace.
+// 16 x 16 numbers of 32 bits.
+#pragma once
+#include "avx512.h"
+
+namespace pl {
+namespace {
+
 inline void transpose(__m512i (&r)[16]) {
   __m512i t[16];
 #pragma GCC unroll 8
@@ -28,3 +34,6 @@ inline void transpose(__m512i (&r)[16]) {
     r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
   }
 }
+
+}  // namespace
+}  // namespace pl

@@ -1,4 +1,11 @@
-// The products with integers, by vectors: scores of keys, weighted sums of values. Included by attention_kernel.h.
+// The products with integers, by vectors: scores of keys, weighted sums of values.
+#pragma once
+#include "integers_avx512_work.h"
+#include "products.h"
+
+namespace pl {
+namespace attention {
+namespace {
 
 inline __m512i four_bytes(const int8_t* p) {
   int32_t x;
@@ -22,7 +29,7 @@ struct TileSums {
   void add(const uint8_t* tile, const int8_t* row, int64_t low, int64_t step, int from, int to, Ahead ahead) {
     for (int i = from; i < to; i++) {
       ahead();
-      const __m512i x = bytes_at(tile + 64 * i), y = bytes_at(tile + attention::kLower + 64 * i);
+      const __m512i x = bytes_at(tile + 64 * i), y = bytes_at(tile + kLower + 64 * i);
       PL_UNROLL for (int r = 0; r < R; r++) {
         const __m512i h = four_bytes(row + r * step + 4 * i), l = four_bytes(row + r * step + low + 4 * i);
         of[r].high = dot(of[r].high, x, h);
@@ -45,10 +52,10 @@ struct Integers : IntegerWork {
     const int8_t* q = queries + static_cast<size_t>(head * rows + row) * 2 * u.dim;
     TileSums<R> sums;
     for (int d = 0; d < u.dim; d += 64)
-      sums.add(block + attention::tile_of_keys(u.dim, j % kBlock, d), q + d, u.dim, 2 * u.dim, 0, 16, [&] {
+      sums.add(block + tile_of_keys(u.dim, j % kBlock, d), q + d, u.dim, 2 * u.dim, 0, 16, [&] {
         if (row == 0) ahead.step<2>();
       });
-    const __m512 scales = _mm512_loadu_ps(block + attention::scales_of_keys(u.dim) + 4 * (j % kBlock));
+    const __m512 scales = _mm512_loadu_ps(block + scales_of_keys(u.dim) + 4 * (j % kBlock));
     PL_UNROLL for (int r = 0; r < R; r++) {
       const RowFacts& facts = q_facts[head * rows + row + r];
       _mm512_store_ps(scores + (row + r) * kChunk + j,
@@ -62,7 +69,7 @@ struct Integers : IntegerWork {
     for (int c = 0; c < kChunk; c += kBlock) {
       const Range own = {seen.low > c ? seen.low - c : 0, seen.high < c + kBlock ? seen.high - c : kBlock};
       if (own.low >= own.high) continue;
-      sums.add(values_at(u, head, b + c) + attention::tile_of_values(d), chances + row * 2 * kChunk + c, kChunk, 2 * kChunk,
+      sums.add(values_at(u, head, b + c) + tile_of_values(d), chances + row * 2 * kChunk + c, kChunk, 2 * kChunk,
                own.low / 4, (own.high + 3) / 4, [&] {
                  if (row == 0) ahead.step<2>();
                });
@@ -96,14 +103,14 @@ struct Integers : IntegerWork {
       }
     };
     each([&](int64_t block, int low, int high) {
-      const int64_t from = attention::tile_of_keys(u.dim, low, 0), to = attention::tile_of_keys(u.dim, high + 15, 0);
+      const int64_t from = tile_of_keys(u.dim, low, 0), to = tile_of_keys(u.dim, high + 15, 0);
       ahead.add(keys_at(u, other, block) + from, 0, static_cast<int>((to - from) / 64), 1);
     });
     each([&](int64_t block, int, int) {
-      ahead.add(keys_at(u, other, block) + attention::scales_of_keys(u.dim), 0, kBlock * 8 / 64, 1);
+      ahead.add(keys_at(u, other, block) + scales_of_keys(u.dim), 0, kBlock * 8 / 64, 1);
     });
     each([&](int64_t block, int low, int high) {
-      ahead.add(values_at(u, other, block) + low / 4 * 64, attention::kLower, (high + 3) / 4 - low / 4, u.v_dim / 8);
+      ahead.add(values_at(u, other, block) + low / 4 * 64, kLower, (high + 3) / 4 - low / 4, u.v_dim / 8);
     });
   }
 };
@@ -120,3 +127,7 @@ void integer_chunk(const Way& way, int64_t index, float* state) {
     way.values_head(head, b, seen, state);
   }
 }
+
+}  // namespace
+}  // namespace attention
+}  // namespace pl

@@ -1,5 +1,13 @@
-// A unit in work on a chunk of a cache of integers: where its parts lie, and its probabilities. Included by
-// attention_kernel.h.
+// A unit in work on a chunk of a cache of integers: where its parts lie, and its probabilities.
+#pragma once
+#include <math.h>
+
+#include "integers_avx512.h"
+#include "softmax.h"
+
+namespace pl {
+namespace attention {
+namespace {
 
 struct IntegerWork {
   static constexpr int kSoftenSteps = 8;  // lines asked for in every 16 positions of up to four rows
@@ -18,7 +26,7 @@ struct IntegerWork {
   IntegerWork(const Unit& unit, float* work)
       : u(unit),
         rows(u.tokens * u.group),
-        stride(attention::state_floats(u.v_pad)),
+        stride(state_floats(u.v_pad)),
         all{visible(u, 0).low, visible(u, u.tokens - 1).high} {
     Area area(work);
     const size_t own = static_cast<size_t>(rows), every = own * u.heads;
@@ -61,7 +69,7 @@ struct IntegerWork {
     }
     const int v0 = from / 16, v1 = (to + 15) / 16;
     __m512 top[4];
-    PL_UNROLL for (int r = 0; r < 4; r++) top[r] = set1(kEmpty).x;
+    PL_UNROLL for (int r = 0; r < 4; r++) top[r] = set1(kEmpty).x[0];
     for (int v = v0; v < v1; v++) {
       ahead.step<kSoftenSteps / 2>();
       PL_UNROLL for (int r = 0; r < R; r++) {
@@ -69,13 +77,13 @@ struct IntegerWork {
         V a = load(own);
         if (u.softcap > 0) store(own, a = capped(a, u.softcap));
         if (!seen[r].has(v)) a = seen[r].cut(a, set1(kEmpty), v);
-        top[r] = _mm512_max_ps(top[r], a.x);
+        top[r] = _mm512_max_ps(top[r], a.x[0]);
       }
     }
     alignas(16) float tops[4], mosts[4];
     _mm_store_ps(tops, fold_highest(top));
     // Bits of numbers that are not negative are in their order, and NaN is above all.
-    const __m512i one = _mm512_castps_si512(set1(1.0f).x);
+    const __m512i one = _mm512_castps_si512(set1(1.0f).x[0]);
     __m512i most[4], sum[4];
     PL_UNROLL for (int r = 0; r < 4; r++) {
       most[r] = _mm512_setzero_si512();
@@ -89,10 +97,10 @@ struct IntegerWork {
         V x = exp2(sub(load(own), set1(tops[r])));
         if (!seen[r].has(v)) x = seen[r].cut(x, zero(), v);
         // The bits of 1 + x are those of 1 plus x in units of 2^-23.
-        sum[r] = _mm512_add_epi32(sum[r], _mm512_castps_si512(add(x, set1(1.0f)).x));
+        sum[r] = _mm512_add_epi32(sum[r], _mm512_castps_si512(add(x, set1(1.0f)).x[0]));
         x = mul(x, scale);
         if (!seen[r].has(v)) x = seen[r].cut(x, zero(), v);  // scales of what nobody sees are anything
-        most[r] = _mm512_max_epu32(most[r], _mm512_castps_si512(x.x));
+        most[r] = _mm512_max_epu32(most[r], _mm512_castps_si512(x.x[0]));
         store(own, x);
       }
     }
@@ -124,12 +132,12 @@ struct IntegerWork {
     PL_UNROLL for (int r = 0; r < R; r++, state += stride) {
       p_facts[row + r].bias = bias_of(high[r], low[r]);
       const float share = mosts[r] != mosts[r] ? NAN : static_cast<float>(shares[r]) * 0x1p-23f;
-      store(state + u.v_pad, {_mm512_maskz_mov_ps(1, set1(share).x)});
+      store(state + u.v_pad, V{{_mm512_maskz_mov_ps(1, set1(share).x[0])}});
       state[u.v_pad + 16] = tops[r];
     }
   }
   void soften_head(int head, int64_t b, float* state) const {
-    const int64_t at = attention::scales_of_values(u.dim);
+    const int64_t at = scales_of_values(u.dim);
     const auto scales_at = [&](int64_t block) {
       return reinterpret_cast<const float*>(keys_at(u, head, block) + at);
     };
@@ -140,3 +148,7 @@ struct IntegerWork {
     if (r < rows) soften<1>(r, b, scales, state);
   }
 };
+
+}  // namespace
+}  // namespace attention
+}  // namespace pl

@@ -1,5 +1,11 @@
-// Keys and values of some positions into their places in a block of integers. Included by attention_kernel.h.
+// Keys and values of some positions into their places in a block of integers.
+#pragma once
 #include "../vec/transpose.h"
+#include "integers_avx512.h"
+
+namespace pl {
+namespace attention {
+namespace {
 
 // 64 numbers as upper and lower bytes.
 struct NumberBytes {
@@ -32,12 +38,12 @@ void store_keys(const float* x, int64_t step, int count, int dim, int at, uint8_
   const int first = at % 16;
   const auto mask = static_cast<__mmask16>(((1u << count) - 1) << first);
   for (int d = 0; d < dim; d += 64) {
-    uint8_t* tile = block + attention::tile_of_keys(dim, at, d);
+    uint8_t* tile = block + tile_of_keys(dim, at, d);
     if (count == 1) {
       const NumberBytes own = bytes_of_numbers(x + d, _mm512_set1_ps(inverse[0]));
       alignas(64) int32_t fours[2][16];
       for (int part = 0; part < 2; part++) _mm512_store_si512(fours[part], own.part[part]);
-      for (int part = 0; part < 2; part++, tile += attention::kLower)
+      for (int part = 0; part < 2; part++, tile += kLower)
         for (int i = 0; i < 16; i++) std::memcpy(tile + 64 * i + 4 * first, &fours[part][i], 4);
       continue;
     }
@@ -47,7 +53,7 @@ void store_keys(const float* x, int64_t step, int count, int dim, int at, uint8_
       own[0][first + j] = numbers.part[0];
       own[1][first + j] = numbers.part[1];
     }
-    for (int part = 0; part < 2; part++, tile += attention::kLower) {
+    for (int part = 0; part < 2; part++, tile += kLower) {
       transpose(own[part]);
       for (int i = 0; i < 16; i++) _mm512_mask_storeu_epi32(tile + 64 * i, mask, own[part][i]);
     }
@@ -74,10 +80,14 @@ void store_values(const float* x, int64_t step, int count, int dim, int at, uint
         part[0] = _mm512_or_si512(part[0], _mm512_sll_epi32(_mm512_and_si512(_mm512_srli_epi32(n, 8), byte), shift));
         part[1] = _mm512_or_si512(part[1], _mm512_sll_epi32(_mm512_and_si512(n, byte), shift));
       }
-      uint8_t* line = block + attention::tile_of_values(d) + attention::tile_byte(0, at + j - place);
+      uint8_t* line = block + tile_of_values(d) + tile_byte(0, at + j - place);
       _mm512_mask_storeu_epi8(line, mask, part[0]);
-      _mm512_mask_storeu_epi8(line + attention::kLower, mask, part[1]);
+      _mm512_mask_storeu_epi8(line + kLower, mask, part[1]);
     }
     j += some;
   }
 }
+
+}  // namespace
+}  // namespace attention
+}  // namespace pl
