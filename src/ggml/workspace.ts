@@ -6,9 +6,13 @@
 import { PacelineError } from '../base/errors.js';
 import type { Backend } from './backend.js';
 import { Graph } from './graph.js';
+import { requireRoom } from './library.js';
 
 /** Most tensors of one graph: a 100-layer mixture of experts with 16 sequences fits. */
 const defaultCapacity = 32768;
+
+/** What ggml's small allocations beside the headers must find. */
+const spareBytes = 2 ** 20;
 
 export class Workspace implements Disposable {
   readonly backend: Backend;
@@ -24,13 +28,13 @@ export class Workspace implements Disposable {
   /** @throws {PacelineError} `memory` when the headers cannot be allocated. */
   constructor(backend: Backend, options: { readonly capacity?: number } = {}) {
     const { base, init } = backend.ggml;
+    requireRoom(backend.ggml, backend.bufferType, spareBytes, 'graph headers');
     this.backend = backend;
-    this.capacity = options.capacity ?? defaultCapacity;
+    this.capacity = options.capacity ?? defaultCapacity * (backend.largeGraphs ? 4 : 1);
     this.context = init(
       (this.capacity + 4) * base.ggml_tensor_overhead() +
         base.ggml_graph_overhead_custom(this.capacity, false),
     );
-    if (this.context === 0) throw new PacelineError('memory', 'No memory for graph headers');
     this.allocator = base.ggml_gallocr_new(backend.bufferType);
   }
 
@@ -60,9 +64,9 @@ export class Workspace implements Disposable {
     if (this.#disposed) return;
     this.#close();
     this.#disposed = true;
-    const { base } = this.backend.ggml;
+    const { base, free } = this.backend.ggml;
     base.ggml_gallocr_free(this.allocator);
-    base.ggml_free(this.context);
+    free(this.context);
   }
 
   [Symbol.dispose](): void {
