@@ -14,9 +14,6 @@ export interface TensorSpec {
   readonly shape: readonly number[];
 }
 
-/** What ggml's small allocations around a buffer must find. */
-const spareBytes = 2 ** 20;
-
 export class Allocation implements Disposable {
   readonly tensors: readonly Tensor[];
   /** Bytes of the buffer, padding included. */
@@ -32,15 +29,15 @@ export class Allocation implements Disposable {
    */
   constructor(backend: Backend, specs: readonly TensorSpec[], usage: 'weights' | 'any' = 'any') {
     const { base, init, free } = backend.ggml;
+    const wanted = specs.reduce((sum, { type, shape }) => sum + tensorBytes(type, shape), 0);
+    requireRoom(backend.ggml, wanted, 'tensors');
     this.#backend = backend;
-    requireRoom(backend.ggml, backend.bufferType, spareBytes, 'tensors');
     this.#context = init((specs.length + 1) * base.ggml_tensor_overhead());
     this.tensors = specs.map(({ name, type, shape }) => {
       const four = fourOf(shape);
       const address = base.ggml_new_tensor_4d(this.#context, type, ...four);
       return new Tensor(address, type, four, contiguousStrides(type, four), 'stored').named(name);
     });
-    const wanted = specs.reduce((sum, { type, shape }) => sum + tensorBytes(type, shape), 0);
     this.#buffer =
       wanted === 0
         ? 0

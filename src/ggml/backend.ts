@@ -77,10 +77,10 @@ export class Backend implements Disposable {
     this.ggml = loadGgml();
     const { base, cpu, cpuRegistration, flagReader } = this.ggml;
     const device = base.ggml_backend_reg_dev_get(cpuRegistration, 0);
-    this.bufferType = base.ggml_backend_dev_buffer_type(device);
-    requireRoom(this.ggml, this.bufferType, this.threads * stackBytes, 'threads');
+    requireRoom(this.ggml, this.threads * stackBytes, 'threads');
     this.address = base.ggml_backend_dev_init(device, null);
     if (this.address === 0) throw new PacelineError('platform', 'ggml cannot open the CPU');
+    this.bufferType = base.ggml_backend_get_default_buffer_type(this.address);
     this.name = `CPU (ggml ${this.ggml.cpuVariant})`;
     cpu.ggml_backend_cpu_set_n_threads(this.address, this.threads);
     const { kernels } = nativeKernels();
@@ -157,7 +157,7 @@ export class Backend implements Disposable {
     if (this.pool === 0) return this.threads;
     const threads = wide ? (nativeKernels().kernels?.functions.pl_pool_threads(this.pool) ?? 1) : 1;
     // ggml ends the process where a thread of its own cannot start.
-    if (threads > 1) requireRoom(this.ggml, this.bufferType, threads * stackBytes, 'threads');
+    if (threads > 1) requireRoom(this.ggml, threads * stackBytes, 'threads');
     return threads;
   }
 

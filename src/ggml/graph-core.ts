@@ -182,7 +182,7 @@ export class GraphCore {
   #allocate(): boolean {
     const { allocator } = this.workspace;
     const what = 'the intermediate results of a graph';
-    requireRoom(this.backend.ggml, this.backend.bufferType, this.#planBytes(), what);
+    requireRoom(this.backend.ggml, this.#planBytes(), what);
     return (
       this.ggml.ggml_gallocr_reserve(allocator, this.#graph) &&
       this.ggml.ggml_gallocr_alloc_graph(allocator, this.#graph)

@@ -280,6 +280,8 @@ function contexts(
   const held = new Map<number, ArrayBuffer>();
   return {
     init(bytes) {
+      // Not from JavaScript alone, which collects garbage for long before it says that there is none.
+      requireRoom({ base }, bytes, 'tensor headers');
       const memory = takeMemory(Math.ceil(bytes / 16) * 16);
       const context = init(memory.byteLength, addressOf(memory));
       if (context === 0) throw outOfMemory(bytes, 'tensor headers');
@@ -310,14 +312,17 @@ export function outOfMemory(bytes: number, what: string): PacelineError {
   });
 }
 
+/** What is left for others: small allocations of ggml, and Node.js, which ends where it gets none. */
+const reserveBytes = 48 * 2 ** 20;
+
 /**
- * Makes sure that the system still gives `bytes` of memory, by taking and returning them: ggml ends
- * the process where one of its small allocations fails.
+ * Makes sure that the system still gives `bytes` of memory and a reserve, by taking and returning
+ * them: ggml ends the process where one of its small allocations fails.
  * @throws {PacelineError} `memory`.
  */
-export function requireRoom(ggml: Ggml, bufferType: number, bytes: number, what: string): void {
-  const { base } = ggml;
-  const buffer = base.ggml_backend_buft_alloc_buffer(bufferType, bytes);
+export function requireRoom({ base }: Pick<Ggml, 'base'>, bytes: number, what: string): void {
+  const type = base.ggml_backend_cpu_buffer_type();
+  const buffer = base.ggml_backend_buft_alloc_buffer(type, bytes + reserveBytes);
   if (buffer === 0) throw outOfMemory(bytes, what);
   base.ggml_backend_buffer_free(buffer);
 }

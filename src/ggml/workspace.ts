@@ -6,13 +6,9 @@
 import { PacelineError } from '../base/errors.js';
 import type { Backend } from './backend.js';
 import { Graph } from './graph.js';
-import { requireRoom } from './library.js';
 
 /** Most tensors of one graph: a 100-layer mixture of experts with 16 sequences fits. */
 const defaultCapacity = 32768;
-
-/** What ggml's small allocations beside the headers must find. */
-const spareBytes = 2 ** 20;
 
 export class Workspace implements Disposable {
   readonly backend: Backend;
@@ -28,7 +24,6 @@ export class Workspace implements Disposable {
   /** @throws {PacelineError} `memory` when the headers cannot be allocated. */
   constructor(backend: Backend, options: { readonly capacity?: number } = {}) {
     const { base, init } = backend.ggml;
-    requireRoom(backend.ggml, backend.bufferType, spareBytes, 'graph headers');
     this.backend = backend;
     this.capacity = options.capacity ?? defaultCapacity * (backend.largeGraphs ? 4 : 1);
     this.context = init(

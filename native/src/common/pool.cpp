@@ -33,7 +33,7 @@ namespace {
 constexpr int64_t kSpinNanoseconds = 50000;
 constexpr int64_t kMostThreads = 256;
 constexpr int64_t kMostParts = 4096;
-constexpr int64_t kIdleSeconds = 10;  // after which a thread that sleeps ends
+constexpr int64_t kIdleSeconds = 2;  // after which a thread that sleeps ends
 
 using Op = void (*)(void*, int, int, void*);
 
