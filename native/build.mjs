@@ -194,14 +194,15 @@ function withIncludes(file, seen = new Set()) {
  * Compiles the sources of some paths that are out of date.
  * @returns {Promise<Map<string, string>>} the object files by the names of their sources.
  */
-async function compile(target, wanted, { log, onProgress }) {
-  const objects = join(root, 'build', `${target.platform}-${target.arch}`);
+async function compile(target, wanted, { log, onProgress, extra = [], folder }) {
+  const objects = folder ?? join(root, 'build', `${target.platform}-${target.arch}`);
   mkdirSync(objects, { recursive: true });
   const version = versionOf(target.compiler);
   const jobs = [];
   for (const file of files('src')) {
-    const flags = file.endsWith('.cpp') ? flagsOf(file, target.arch, wanted) : undefined;
-    if (flags === undefined) continue;
+    const own = file.endsWith('.cpp') ? flagsOf(file, target.arch, wanted) : undefined;
+    if (own === undefined) continue;
+    const flags = [...own, ...extra];
     const key = createHash('sha256').update(version).update(flags.join(' '));
     for (const part of withIncludes(file)) key.update(part).update(readFileSync(join(root, part)));
     const id = key.digest('hex').slice(0, 16);
@@ -394,6 +395,44 @@ async function buildPrograms(names, log) {
     ]);
     renameSync(partial, program);
     log(`built ${program}`);
+    programs.push(program);
+  }
+  return programs;
+}
+
+/**
+ * Builds test programs of which a sanitizer of the compiler sees everything, the kernels of this
+ * machine's best path and the portable ones included.
+ * @param {'address,undefined' | 'thread'} kind
+ * @param {string[]} names of test/*.cpp.
+ * @returns {Promise<string[] | undefined>} the programs; undefined without a compiler that can.
+ */
+export async function buildSanitized(kind, names, log = toStderr) {
+  const own = targets().find(isOwn);
+  if (own === undefined) return undefined;
+  const sanitize = [`-fsanitize=${kind}`, '-fno-sanitize-recover=all', '-g1'];
+  const probe = ['-x', 'c++', '-', ...sanitize, '-o', '/dev/null'];
+  try {
+    execFileSync(own.compiler, probe, {
+      input: 'int main() {}',
+      stdio: ['pipe', 'ignore', 'ignore'],
+    });
+  } catch {
+    return undefined;
+  }
+  const wanted = [await bestPath(own), 'scalar'];
+  const folder = join(root, 'build', `sanitize-${kind.replace(',', '-')}`);
+  mkdirSync(folder, { recursive: true });
+  const objects = await compile(own, [...new Set(wanted)], {
+    ...{ log, onProgress: () => {}, extra: ['-O1', ...sanitize], folder },
+  });
+  const programs = [];
+  for (const name of names) {
+    const program = join(folder, name);
+    await run(own.compiler, [
+      ...['-std=c++17', '-O1', '-ffp-contract=off', '-Wno-psabi', ...sanitize],
+      ...[join(root, 'test', `${name}.cpp`), ...objects.values(), '-o', program, '-lpthread'],
+    ]);
     programs.push(program);
   }
   return programs;
