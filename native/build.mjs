@@ -410,7 +410,7 @@ async function buildPrograms(names, log) {
 export async function buildSanitized(kind, names, log = toStderr) {
   const own = targets().find(isOwn);
   if (own === undefined) return undefined;
-  const sanitize = [`-fsanitize=${kind}`, '-fno-sanitize-recover=all', '-g1'];
+  const sanitize = [`-fsanitize=${kind}`, '-fno-sanitize-recover=all', '-g1', '-w'];
   const probe = ['-x', 'c++', '-', ...sanitize, '-o', '/dev/null'];
   try {
     execFileSync(own.compiler, probe, {

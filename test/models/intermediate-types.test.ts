@@ -7,9 +7,9 @@ import { readGgufFrom } from '../../src/gguf/reader.js';
 import { memorySource } from '../../src/gguf/source.js';
 import { encodeGguf } from '../../src/gguf/writer.js';
 import { loadLanguageModel } from '../../src/models/load.js';
-import { type RandomArchitecture, randomModel } from '../support/random-model.js';
+import { randomModel } from '../../src/synthetic/random-model.js';
 
-const cases: readonly (readonly [RandomArchitecture, string, string])[] = [
+const cases: readonly (readonly [string, string, string])[] = [
   ['qwen3', 'matrix', 'blk.0.ffn_down.weight'],
   ['qwen3', 'table', 'token_embd.weight'],
   ['qwen3moe', 'stack of experts', 'blk.1.ffn_up_exps.weight'],
