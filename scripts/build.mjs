@@ -11,7 +11,7 @@ try {
   await installDependencies();
   await buildTypeScript({ force: process.argv.includes('--force') });
   await buildNative({
-    all: process.env.PACELINE_NATIVE !== 'own',
+    which: process.env.PACELINE_NATIVE === 'own' ? 'all' : 'everywhere',
     force: process.argv.includes('--force'),
   });
 } catch (error) {

@@ -20,19 +20,22 @@ function checkNode() {
   );
 }
 
-/** All steps in order; resolves to true when anything had to be done. */
-export async function setup() {
+/**
+ * All steps in order; resolves to true when anything had to be done. `paths`: the kernels' paths of
+ * this machine that are built, all or only its own.
+ */
+export async function setup({ paths = 'all' } = {}) {
   checkNode();
   const installed = await installDependencies();
   const compiled = await buildTypeScript();
-  const native = await buildNative();
+  const native = await buildNative({ which: paths });
   return installed || compiled || native;
 }
 
 /** Runs the set-up for a script; ends the process with 1 when a step fails. */
-export async function setupOrExit() {
+export async function setupOrExit(options) {
   try {
-    return await setup();
+    return await setup(options);
   } catch (error) {
     say(`failed: ${error instanceof Error ? error.message : error}`);
     process.exit(1);

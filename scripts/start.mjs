@@ -8,7 +8,8 @@ import { setupOrExit } from './setup.mjs';
 
 // Ctrl-C reaches the child too, which decides what it means; this process only waits for it.
 process.on('SIGINT', () => {});
-await setupOrExit();
+// Kernels for other processors are compiled when tests or a package need them.
+await setupOrExit({ paths: 'own' });
 const args = process.argv.slice(2);
 const { code } = await run(
   process.execPath,

@@ -45,6 +45,9 @@ PL_API void pl_resolve(uint64_t* const* slots, int64_t count, int64_t offset);
 // 64-byte aligned (2 MiB with huge pages advised when large); null when memory is short.
 PL_API void* pl_alloc(int64_t bytes);
 PL_API void pl_free(void* pointer, int64_t bytes);
+// Has the C library take blocks from 1 MiB on from the system, one by one, and give them back when they are freed,
+// for the whole process: those of ggml, too.
+PL_API void pl_large_blocks_apart(void);
 // What a benchmark needs to learn how fast memory is: writes all bytes (pages that were never written
 // are one page of zeros), and reads all whole lines of 64 bytes, in several streams, as fast as a core
 // can. Returns a digest of what was read.

@@ -10,7 +10,7 @@
 #define PL_CACHE_F32 0
 #define PL_CACHE_F16 1
 #define PL_CACHE_Q8_0 8
-// Two bytes an element and a scale a head, see src/attention_block.h: keys and values both or neither, heads of 64, 128,
+// Two bytes an element and a scale a head, see src/attention/block.h: keys and values both or neither, heads of 64, 128,
 // 192 or 256 elements. Positions lie in blocks of 64, so that a cache has whole ones, 64 strides each; a stride has two
 // bytes an element, that of keys 8 bytes a head more for scales, and is a multiple of 4. Of the last block all bytes may be read,
 // and mean nothing where no position was stored.

@@ -11,8 +11,8 @@
 #include <string>
 #include <thread>
 
-#include "../src/cpu.h"
-#include "../src/linear.h"
+#include "../src/common/cpu.h"
+#include "../src/linear/linear.h"
 #include "amx_emulator.h"
 #include "weights.h"
 

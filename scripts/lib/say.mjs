@@ -14,3 +14,25 @@ export async function step(what, work) {
   say(`${what}: done in ${seconds.toFixed(1)} s`);
   return result;
 }
+
+const barWidth = 24;
+
+/**
+ * Progress of a step: a bar that is redrawn on a terminal, else a plain line at every quarter.
+ * Returns a function that takes how many of how many are done; at the last one the bar is left.
+ */
+export function progress(what, stream = process.stderr) {
+  let quarter = 0;
+  return ({ done, total }) => {
+    if (stream.isTTY) {
+      const full = Math.round((barWidth * done) / total);
+      const bar = '#'.repeat(full) + '.'.repeat(barWidth - full);
+      stream.write(`\r\x1b[Ksetup: ${what} [${bar}] ${done}/${total}${done === total ? '\n' : ''}`);
+      return;
+    }
+    const now = Math.floor((4 * done) / total);
+    if (now === quarter) return;
+    quarter = now;
+    stream.write(`setup: ${what}: ${done}/${total}\n`);
+  };
+}

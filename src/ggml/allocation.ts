@@ -4,6 +4,7 @@
  */
 import { PacelineError } from '../base/errors.js';
 import type { Backend } from './backend.js';
+import { outOfMemory, requireRoom } from './library.js';
 import { contiguousStrides, fourOf, Tensor } from './tensor.js';
 import { type GgmlType, tensorBytes } from './types.js';
 
@@ -27,23 +28,23 @@ export class Allocation implements Disposable {
    * @throws {PacelineError} `memory` when the device refuses.
    */
   constructor(backend: Backend, specs: readonly TensorSpec[], usage: 'weights' | 'any' = 'any') {
-    const { base, init } = backend.ggml;
+    const { base, init, free } = backend.ggml;
+    const wanted = specs.reduce((sum, { type, shape }) => sum + tensorBytes(type, shape), 0);
+    requireRoom(backend.ggml, wanted, 'tensors');
     this.#backend = backend;
     this.#context = init((specs.length + 1) * base.ggml_tensor_overhead());
-    if (this.#context === 0) throw outOfMemory(specs);
     this.tensors = specs.map(({ name, type, shape }) => {
       const four = fourOf(shape);
       const address = base.ggml_new_tensor_4d(this.#context, type, ...four);
       return new Tensor(address, type, four, contiguousStrides(type, four), 'stored').named(name);
     });
-    const wanted = specs.reduce((sum, { type, shape }) => sum + tensorBytes(type, shape), 0);
     this.#buffer =
       wanted === 0
         ? 0
         : base.ggml_backend_alloc_ctx_tensors_from_buft(this.#context, backend.bufferType);
     if (this.#buffer === 0 && wanted > 0) {
-      base.ggml_free(this.#context);
-      throw outOfMemory(specs);
+      free(this.#context);
+      throw outOfMemory(wanted, 'tensors');
     }
     this.bytes = this.#buffer === 0 ? 0 : base.ggml_backend_buffer_get_size(this.#buffer);
     if (this.#buffer !== 0 && usage === 'weights') {
@@ -59,23 +60,14 @@ export class Allocation implements Disposable {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    const { base } = this.#backend.ggml;
+    const { base, free } = this.#backend.ggml;
     if (this.#buffer !== 0) base.ggml_backend_buffer_free(this.#buffer);
-    base.ggml_free(this.#context);
+    free(this.#context);
   }
 
   [Symbol.dispose](): void {
     this.dispose();
   }
-}
-
-function outOfMemory(specs: readonly TensorSpec[]): PacelineError {
-  const bytes = specs.reduce((sum, { type, shape }) => sum + tensorBytes(type, shape), 0);
-  const mebibytes = Math.ceil(bytes / 2 ** 20);
-  return new PacelineError('memory', `The system refuses ${mebibytes} MiB for tensors`, {
-    hint: 'Close other programs, or use a smaller context or a smaller model.',
-    details: { bytes },
-  });
 }
 
 /**

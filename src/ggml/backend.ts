@@ -6,7 +6,7 @@
 import koffi from 'koffi';
 import { PacelineError, throwIfAborted } from '../base/errors.js';
 import { defaultThreads, maximumThreads } from './host.js';
-import { type Ggml, loadGgml } from './library.js';
+import { type Ggml, loadGgml, requireRoom } from './library.js';
 import { nativeKernels } from './native/library.js';
 import type { GraphProfiler } from './profiler.js';
 
@@ -18,8 +18,8 @@ export interface BackendOptions {
 export interface ComputeOptions {
   readonly signal?: AbortSignal | undefined;
   /**
-   * True (default): all threads walk the graph together, which suits long operations. False: one
-   * walks it, and the pool shares out the native operations, which suits decode.
+   * True (default): ggml's threads walk the graph together, which its own long operations need.
+   * False: one walks it, and the pool shares out the native operations.
    */
   readonly wide?: boolean;
 }
@@ -31,6 +31,9 @@ const status = { aborted: 1, success: 0, allocationFailed: -2 } as const;
  * for decode they would take a core from the pool that shares out its operations.
  */
 const pollLevel = 0;
+
+/** Address space of a thread's stack, and something to spare. */
+const stackBytes = 10 * 2 ** 20;
 
 /** Offsets in `ggml_threadpool_params`: 512 bytes of CPU mask, then the fields set here. */
 const poolParameters = { bytes: 528, threads: 512, priority: 516, poll: 520 } as const;
@@ -46,8 +49,11 @@ export class Backend implements Disposable {
   readonly name: string;
   /** Address of the threads that share out native operations; 0 where there are none. */
   readonly pool: number;
+  /** Set where weights are cut into many operations: workspaces then have room for them. */
+  largeGraphs = false;
   /** Sees how long each operation of a graph takes, instead of a plain run. For benchmarks. */
   profiler: GraphProfiler | undefined;
+  /** ggml's own threads, where there is no pool; else 0. */
   readonly #threadpool: number;
   /** Address of an int32 that is not zero once a run shall stop; 0 without our kernels. */
   readonly abortFlag: number;
@@ -71,15 +77,21 @@ export class Backend implements Disposable {
     this.ggml = loadGgml();
     const { base, cpu, cpuRegistration, flagReader } = this.ggml;
     const device = base.ggml_backend_reg_dev_get(cpuRegistration, 0);
+    requireRoom(this.ggml, this.threads * stackBytes, 'threads');
     this.address = base.ggml_backend_dev_init(device, null);
     if (this.address === 0) throw new PacelineError('platform', 'ggml cannot open the CPU');
     this.bufferType = base.ggml_backend_get_default_buffer_type(this.address);
     this.name = `CPU (ggml ${this.ggml.cpuVariant})`;
-    this.#threadpool = cpu.ggml_threadpool_new(threadPoolParameters(this.threads));
     cpu.ggml_backend_cpu_set_n_threads(this.address, this.threads);
-    cpu.ggml_backend_cpu_set_threadpool(this.address, this.#threadpool);
     const { kernels } = nativeKernels();
     this.pool = kernels?.functions.pl_pool_new(this.threads) ?? 0;
+    // With a pool few graphs need ggml's threads, which then live as long as such a graph computes. So an
+    // environment that ends without `dispose` leaves none of them behind.
+    this.#threadpool =
+      this.pool === 0 ? cpu.ggml_threadpool_new(threadPoolParameters(this.threads)) : 0;
+    if (this.#threadpool !== 0) {
+      cpu.ggml_backend_cpu_set_threadpool(this.address, this.#threadpool);
+    }
     this.abortFlag = kernels === undefined ? 0 : Number(koffi.address(this.#flag.buffer));
     this.#abortContext = kernels === undefined ? this.ggml.init(256) : 0;
     if (kernels === undefined) this.setAbortCallback(flagReader, this.#abortContext);
@@ -118,7 +130,7 @@ export class Backend implements Disposable {
     this.#checkOpen();
     throwIfAborted(signal);
     const { base, cpu } = this.ggml;
-    const threads = wide || this.pool === 0 ? this.threads : 1;
+    const threads = this.#walkers(wide);
     cpu.ggml_backend_cpu_set_n_threads(this.address, threads);
     this.#setAbort(false);
     const abort = () => this.#setAbort(true);
@@ -140,6 +152,15 @@ export class Backend implements Disposable {
     }
   }
 
+  /** Threads that walk a graph together: fewer while other programs take the pool's cores. */
+  #walkers(wide: boolean): number {
+    if (this.pool === 0) return this.threads;
+    const threads = wide ? (nativeKernels().kernels?.functions.pl_pool_threads(this.pool) ?? 1) : 1;
+    // ggml ends the process where a thread of its own cannot start.
+    if (threads > 1) requireRoom(this.ggml, threads * stackBytes, 'threads');
+    return threads;
+  }
+
   /** ggml reads one or the other after every operation; our kernels read the flag on the way. */
   #setAbort(value: boolean): void {
     Atomics.store(this.#flag, 0, value ? 1 : 0);
@@ -159,9 +180,9 @@ export class Backend implements Disposable {
     this.#disposed = true;
     const { base, cpu } = this.ggml;
     base.ggml_backend_free(this.address);
-    cpu.ggml_threadpool_free(this.#threadpool);
+    if (this.#threadpool !== 0) cpu.ggml_threadpool_free(this.#threadpool);
     nativeKernels().kernels?.functions.pl_pool_free(this.pool);
-    if (this.#abortContext !== 0) base.ggml_free(this.#abortContext);
+    if (this.#abortContext !== 0) this.ggml.free(this.#abortContext);
   }
 
   [Symbol.dispose](): void {

@@ -137,6 +137,8 @@ export const baseSignatures = {
   ggml_gallocr_get_buffer_size: ['size', ['ptr', 'int']],
   ggml_backend_alloc_ctx_tensors_from_buft: ['ptr', ['ptr', 'ptr']],
   ggml_backend_alloc_ctx_tensors_from_buft_size: ['size', ['ptr', 'ptr']],
+  ggml_backend_cpu_buffer_type: ['ptr', []],
+  ggml_backend_buft_alloc_buffer: ['ptr', ['ptr', 'size']],
   ggml_backend_buffer_free: ['void', ['ptr']],
   ggml_backend_buffer_get_size: ['size', ['ptr']],
   ggml_backend_buffer_set_usage: ['void', ['ptr', 'int']],
@@ -173,10 +175,17 @@ export const cpuSignatures = {
 } as const satisfies Signatures;
 
 /** `ggml_init` takes a struct by value, so it stands apart from the table. */
-export function bindInit(library: NativeLibrary): (memoryBytes: number) => number {
+export function bindInit(
+  library: NativeLibrary,
+): (memoryBytes: number, memoryAddress: number) => number {
   const parameters = koffi.struct({ size: 'size_t', buffer: 'uintptr_t', noAlloc: 'bool' });
   const init = library.func('ggml_init', 'uintptr_t', [parameters]);
-  return (memoryBytes) => init({ size: memoryBytes, buffer: 0, noAlloc: true }) as number;
+  return (size, buffer) => init({ size, buffer, noAlloc: true }) as number;
+}
+
+/** Address of the memory of a buffer, which the caller keeps alive as long as it is used. */
+export function addressOf(buffer: ArrayBuffer): number {
+  return Number(koffi.address(buffer));
 }
 
 /** Loads a shared library and keeps it loaded. */

@@ -16,7 +16,7 @@ export interface RowShape {
 
 /** Bytes of the scales of a head's keys and values. */
 const scaleBytes = 8;
-/** Positions whose integers lie together (see `native/src/attention_block.h`). */
+/** Positions whose integers lie together (see `native/src/attention/block.h`). */
 const integerBlock = 64;
 /** The kernels take heads of integers in whole tiles, and no longer ones. */
 const integerStep = 64;

@@ -6,6 +6,7 @@
  */
 import { PacelineError } from '../base/errors.js';
 import type { Backend, ComputeOptions } from './backend.js';
+import { requireRoom } from './library.js';
 import { contiguousStrides, type Four, fourOf, Tensor } from './tensor.js';
 import { GgmlType, typeName } from './types.js';
 import type { Workspace } from './workspace.js';
@@ -28,6 +29,7 @@ export class GraphCore {
   #tensors = 0;
   #state: State = 'building';
   #repeatable = true;
+  #longForGgml = false;
 
   constructor(workspace: Workspace) {
     this.workspace = workspace;
@@ -125,6 +127,11 @@ export class GraphCore {
     this.#repeatable = false;
   }
 
+  /** Says that one of ggml's own operations takes long enough to be shared among its threads. */
+  protected longForGgml(): void {
+    this.#longForGgml = true;
+  }
+
   /**
    * Has `prepare` called before every computation, when the tensors have their memory: the place to
    * fill in what native operations read besides tensors.
@@ -157,8 +164,10 @@ export class GraphCore {
     this.#state = 'computing';
     try {
       const { profiler } = this.backend;
-      if (profiler === undefined) await this.backend.compute(this.#graph, options);
-      else await profiler.compute(this.#graph, this.backend, options);
+      const wide = (options.wide ?? true) && this.#longForGgml;
+      const how = { ...options, wide };
+      if (profiler === undefined) await this.backend.compute(this.#graph, how);
+      else await profiler.compute(this.#graph, this.backend, how);
       this.#state = 'computed';
     } catch (error) {
       this.#state = 'closed';
@@ -172,10 +181,20 @@ export class GraphCore {
    */
   #allocate(): boolean {
     const { allocator } = this.workspace;
+    const what = 'the intermediate results of a graph';
+    requireRoom(this.backend.ggml, this.#planBytes(), what);
     return (
       this.ggml.ggml_gallocr_reserve(allocator, this.#graph) &&
       this.ggml.ggml_gallocr_alloc_graph(allocator, this.#graph)
     );
+  }
+
+  /**
+   * What the plan takes at most, beside the memory of the tensors: ggml does not check whether it got
+   * it. Lists and tables by tensor, of a few hundred bytes each, with empty places.
+   */
+  #planBytes(): number {
+    return 2 ** 20 + this.#tensors * 1024;
   }
 
   /** A copy of an output's elements, all or `count` from `start` on. F32 only. */

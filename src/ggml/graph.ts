@@ -251,6 +251,7 @@ export class Graph extends GraphViews {
   /** a [k, n] and b [k, m] to [n, m]: each row of b times each row of a. */
   mulMat(a: Tensor, b: Tensor): Tensor {
     this.checkRoom('mul_mat');
+    this.longForGgml();
     requireType('mul_mat', b, GgmlType.F32);
     if (a.shape[0] !== b.shape[0]) fail('mul_mat', 'the inner extents differ', a, b);
     if (b.shape[2] % a.shape[2] !== 0 || b.shape[3] % a.shape[3] !== 0) {
@@ -266,6 +267,7 @@ export class Graph extends GraphViews {
   /** a [k, n, experts], b [k, 1 or used, tokens], ids [used, tokens]: [n, used, tokens]. */
   mulMatId(a: Tensor, b: Tensor, ids: Tensor): Tensor {
     this.checkRoom('mul_mat_id');
+    this.longForGgml();
     requireType('mul_mat_id', b, GgmlType.F32);
     requireType('mul_mat_id', ids, GgmlType.I32);
     checkFactor('mul_mat_id', a);
@@ -340,6 +342,7 @@ export class Graph extends GraphViews {
     options: AttentionOptions,
   ): Tensor {
     this.checkRoom('flash_attn');
+    this.longForGgml();
     requireType('flash_attn', q, GgmlType.F32);
     const [, tokens, heads, batch] = q.shape;
     for (const cache of [k, v]) {

@@ -9,6 +9,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { PacelineError } from '../base/errors.js';
 import {
+  addressOf,
   type Bindings,
   baseSignatures,
   bind,
@@ -57,8 +58,13 @@ export interface Ggml {
   readonly base: Bindings<typeof baseSignatures>;
   readonly cpu: Bindings<typeof cpuSignatures>;
   readonly registry: Bindings<typeof registrySignatures>;
-  /** A context without tensor data, of that many bytes for tensor headers; 0 when refused. */
+  /**
+   * A context without tensor data, of that many bytes for tensor headers; `free` ends it. Its memory
+   * belongs to this environment, so that none stays when that ends.
+   * @throws {PacelineError} `memory`, where ggml's own allocation would end the process.
+   */
   readonly init: (memoryBytes: number) => number;
+  readonly free: (context: number) => void;
   /** Address of a C function `bool (*)(ggml_context *)` that tells the context's no_alloc flag. */
   readonly flagReader: number;
   readonly cpuRegistration: number;
@@ -258,10 +264,65 @@ function load(source: LibraryPackage): Ggml {
     base,
     cpu: bind(openLibrary(path), cpuSignatures),
     registry,
-    init: bindInit(baseLibrary),
+    ...contexts(base, bindInit(baseLibrary)),
     flagReader: symbolAddress(baseLibrary, 'ggml_get_no_alloc'),
     cpuRegistration,
     package: source,
     cpuVariant: variant,
   };
+}
+
+/** `init` and `free` of contexts in memory that JavaScript holds. */
+function contexts(
+  base: Bindings<typeof baseSignatures>,
+  init: (memoryBytes: number, memoryAddress: number) => number,
+): Pick<Ggml, 'init' | 'free'> {
+  const held = new Map<number, ArrayBuffer>();
+  return {
+    init(bytes) {
+      // Not from JavaScript alone, which collects garbage for long before it says that there is none.
+      requireRoom({ base }, bytes, 'tensor headers');
+      const memory = takeMemory(Math.ceil(bytes / 16) * 16);
+      const context = init(memory.byteLength, addressOf(memory));
+      if (context === 0) throw outOfMemory(bytes, 'tensor headers');
+      held.set(context, memory);
+      return context;
+    },
+    free(context) {
+      base.ggml_free(context);
+      held.delete(context);
+    },
+  };
+}
+
+function takeMemory(bytes: number): ArrayBuffer {
+  try {
+    return new ArrayBuffer(bytes);
+  } catch {
+    throw outOfMemory(bytes, 'tensor headers');
+  }
+}
+
+/** The error of an allocation that the system refuses. */
+export function outOfMemory(bytes: number, what: string): PacelineError {
+  const mebibytes = Math.ceil(bytes / 2 ** 20);
+  return new PacelineError('memory', `The system refuses ${mebibytes} MiB for ${what}`, {
+    hint: 'Close other programs, or use a smaller context or a smaller model.',
+    details: { bytes },
+  });
+}
+
+/** What is left for others: small allocations of ggml, and Node.js, which ends where it gets none. */
+const reserveBytes = 48 * 2 ** 20;
+
+/**
+ * Makes sure that the system still gives `bytes` of memory and a reserve, by taking and returning
+ * them: ggml ends the process where one of its small allocations fails.
+ * @throws {PacelineError} `memory`.
+ */
+export function requireRoom({ base }: Pick<Ggml, 'base'>, bytes: number, what: string): void {
+  const type = base.ggml_backend_cpu_buffer_type();
+  const buffer = base.ggml_backend_buft_alloc_buffer(type, bytes + reserveBytes);
+  if (buffer === 0) throw outOfMemory(bytes, what);
+  base.ggml_backend_buffer_free(buffer);
 }

@@ -46,7 +46,7 @@ export class GraphProfiler {
 
   /** Computes an allocated graph operation by operation. Blocks the event loop meanwhile. */
   async compute(graph: number, backend: Backend, options: ComputeOptions): Promise<void> {
-    const { base, init } = backend.ggml;
+    const { base, init, free } = backend.ggml;
     const context = init(base.ggml_graph_overhead_custom(graphCapacity, false) + 1024);
     try {
       const single = base.ggml_new_graph_custom(context, graphCapacity, false);
@@ -73,7 +73,7 @@ export class GraphProfiler {
       }
       this.#runs.push(run);
     } finally {
-      base.ggml_free(context);
+      free(context);
       this.#open = [];
     }
   }

@@ -130,6 +130,14 @@ export function isQuantized(type: GgmlType): boolean {
 }
 
 /**
+ * False for what ggml only makes of activations on the way: it has no operation with weights of such a
+ * type, and ends the process when asked for one.
+ */
+export function isStored(type: GgmlType): boolean {
+  return type !== GgmlType.Q8_1 && type !== GgmlType.Q8_K;
+}
+
+/**
  * Bytes of a row of `ne0` elements.
  * @throws {RangeError} when `ne0` is not a whole number of blocks.
  */

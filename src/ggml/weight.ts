@@ -6,9 +6,10 @@
 import { PacelineError } from '../base/errors.js';
 import { Allocation, writeTensor } from './allocation.js';
 import type { Backend } from './backend.js';
+import { exactRows } from './exactness.js';
 import type { Graph } from './graph.js';
 import type { Tensor } from './tensor.js';
-import { type GgmlType, rowBytes, typeName } from './types.js';
+import { type GgmlType, isStored, rowBytes, typeName } from './types.js';
 
 /** The nonlinearity of a gated feed-forward network; gelu in its tanh form. */
 export type Activation = 'silu' | 'gelu';
@@ -119,7 +120,10 @@ export class Weight {
   }
 }
 
-/** A weight as it stands in the file, computed by ggml's own operations. */
+/**
+ * A weight as it stands in the file, computed by ggml's own operations, cut so that no row's result
+ * depends on the others (`exactRows`).
+ */
 export class GgmlStorage implements WeightStorage {
   readonly layout = 'ggml';
 
@@ -130,11 +134,37 @@ export class GgmlStorage implements WeightStorage {
   }
 
   linear(graph: Graph, _weight: Weight, x: Tensor): Tensor {
-    return graph.mulMat(this.tensor, x);
+    const [k, rows, ...outer] = x.shape;
+    const alone = exactRows(this.tensor.type, { native: false }) === 1;
+    if (!alone || rows === 1 || !x.contiguous) return graph.mulMat(this.tensor, x);
+    // Rows on an axis of their own are products of a vector each, in one operation.
+    const product = graph.mulMat(this.tensor, graph.reshape(x, [k, 1, rows * outer[0] * outer[1]]));
+    return graph.reshape(product, [this.tensor.shape[1], rows, ...outer]);
   }
 
   experts(graph: Graph, _weight: Weight, x: Tensor, ids: Tensor): Tensor {
-    return graph.mulMatId(this.tensor, x, ids);
+    const most = exactRows(this.tensor.type, { native: false, experts: true });
+    const tokens = ids.shape[1];
+    if (tokens <= most) return graph.mulMatId(this.tensor, x, ids);
+    // An expert gets a token once at most, so that few tokens are few rows of a matrix.
+    const parts: Tensor[] = [];
+    for (let first = 0; first < tokens; first += most) {
+      const count = Math.min(most, tokens - first);
+      const own = graph.view(
+        x,
+        [x.shape[0], x.shape[1], count],
+        [x.strides[1], x.strides[2]],
+        first * x.strides[2],
+      );
+      const chosen = graph.view(
+        ids,
+        [ids.shape[0], count],
+        [ids.strides[1]],
+        first * ids.strides[1],
+      );
+      parts.push(graph.mulMatId(this.tensor, own, chosen));
+    }
+    return joined(graph, parts);
   }
 
   rows(graph: Graph, _weight: Weight, ids: Tensor): Tensor {
@@ -142,13 +172,31 @@ export class GgmlStorage implements WeightStorage {
   }
 }
 
-/** Every type and role, in the file's own layout. */
+/** Parts one behind the other on the third axis, joined in pairs, so that little is copied often. */
+function joined(graph: Graph, parts: readonly Tensor[]): Tensor {
+  const [first, second, ...others] = parts;
+  if (first === undefined) throw new RangeError('No parts');
+  if (second === undefined) return first;
+  if (others.length === 0) return graph.concat(first, second, 2);
+  const half = parts.length >> 1;
+  return graph.concat(joined(graph, parts.slice(0, half)), joined(graph, parts.slice(half)), 2);
+}
+
+/** Whether graphs over this weight are cut into many operations. */
+const manyOperations = ({ type, role }: WeightSpec) =>
+  role === 'experts' &&
+  exactRows(type, { native: false, experts: true }) < Number.POSITIVE_INFINITY;
+
+/** Every type that files may hold and every role, in the file's own layout. */
 export const ggmlLayout: WeightLayout = {
   name: 'ggml',
   bytes: (spec) =>
-    spec.shape.slice(1).reduce((a, b) => a * b, rowBytes(spec.type, spec.shape[0] ?? 1)),
+    isStored(spec.type)
+      ? spec.shape.slice(1).reduce((a, b) => a * b, rowBytes(spec.type, spec.shape[0] ?? 1))
+      : undefined,
   allocate(backend, specs) {
     const allocation = new Allocation(backend, specs, 'weights');
+    if (specs.some(manyOperations)) backend.largeGraphs = true;
     return {
       storages: allocation.tensors.map((tensor) => new GgmlStorage(tensor)),
       bytes: allocation.bytes,

@@ -25,12 +25,11 @@ export class Workspace implements Disposable {
   constructor(backend: Backend, options: { readonly capacity?: number } = {}) {
     const { base, init } = backend.ggml;
     this.backend = backend;
-    this.capacity = options.capacity ?? defaultCapacity;
+    this.capacity = options.capacity ?? defaultCapacity * (backend.largeGraphs ? 4 : 1);
     this.context = init(
       (this.capacity + 4) * base.ggml_tensor_overhead() +
         base.ggml_graph_overhead_custom(this.capacity, false),
     );
-    if (this.context === 0) throw new PacelineError('memory', 'No memory for graph headers');
     this.allocator = base.ggml_gallocr_new(backend.bufferType);
   }
 
@@ -60,9 +59,9 @@ export class Workspace implements Disposable {
     if (this.#disposed) return;
     this.#close();
     this.#disposed = true;
-    const { base } = this.backend.ggml;
+    const { base, free } = this.backend.ggml;
     base.ggml_gallocr_free(this.allocator);
-    base.ggml_free(this.context);
+    free(this.context);
   }
 
   [Symbol.dispose](): void {

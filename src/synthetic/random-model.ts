@@ -2,6 +2,7 @@
  * Small GGUF models with random weights: any of the supported architectures in any size and type,
  * every value drawn anew. The same options give the same bytes. For large ones see `shape-model.ts`.
  */
+import { addressOf } from '../ggml/bindings.js';
 import { loadGgml } from '../ggml/library.js';
 import { GgmlType, isQuantized, tensorBytes, typeTraits } from '../ggml/types.js';
 import type { GgufMetadataEntry } from '../gguf/types.js';
@@ -122,6 +123,11 @@ function valuesOf({ kind, gain, shape }: TensorPlan, seed: number): Float32Array
   return Float32Array.from({ length }, (_, at) => value(at));
 }
 
+/** Types that ggml quantises only with an importance of each column: here they are all alike. */
+const wantsImportance: ReadonlySet<GgmlType> = new Set([
+  ...[GgmlType.IQ1_S, GgmlType.IQ2_XXS, GgmlType.IQ2_XS],
+]);
+
 /** Values as bytes of a type, quantised by ggml. */
 export function encodeValues(
   type: GgmlType,
@@ -135,6 +141,10 @@ export function encodeValues(
     throw new RangeError(`Rows of ${row} cannot be stored as ${typeTraits(type).name}`);
   }
   const bytes = new Uint8Array(tensorBytes(type, shape));
-  loadGgml().base.ggml_quantize_chunk(type, values, bytes, 0, values.length / row, row, 0);
+  const importance = new Float32Array(row).fill(1);
+  loadGgml().base.ggml_quantize_chunk(
+    ...([type, values, bytes, 0, values.length / row, row] as const),
+    wantsImportance.has(type) ? addressOf(importance.buffer) : 0,
+  );
   return bytes;
 }

@@ -24,10 +24,12 @@ const signatures = {
   pl_layout: ['str', []],
   pl_alloc: ['ptr', ['int64']],
   pl_free: ['void', ['ptr', 'int64']],
+  pl_large_blocks_apart: ['void', []],
   pl_fill_memory: ['void', ['ptr', 'int64']],
   pl_read_memory: ['int64', ['ptr', 'int64']],
   pl_pool_new: ['ptr', ['int64']],
   pl_pool_free: ['void', ['ptr']],
+  pl_pool_threads: ['int64', ['ptr']],
   pl_resolve: ['void', ['mem', 'int64', 'int64']],
   pl_panel_bytes: ['int64', ['int64', 'int64', 'int64']],
   pl_panel_rows: ['int64', []],
@@ -110,24 +112,26 @@ function load(forced: string | undefined): NativeStatus {
       reason: `${file} cannot be loaded: ${error instanceof Error ? error.message : error}`,
     };
   }
-  return { kernels: openKernels(library, file, forced) };
+  return openKernels(library, file, forced);
 }
 
 function openKernels(
   library: NativeLibrary,
   file: string,
   forced: string | undefined,
-): NativeKernels {
+): NativeStatus {
   const functions = bind(library, signatures);
   if (functions.pl_init(forced ?? null) !== 0) {
+    if (!forced) return { reason: functions.pl_error() ?? 'The CPU is not supported' };
     throw new PacelineError('platform', functions.pl_error() ?? 'The CPU is not supported', {
-      hint: 'Unset PACELINE_CPU to take the best path that this machine has.',
+      hint: 'Unset PACELINE_CPU to take the best path that this machine has. In a clone, npm run setup builds all.',
       details: { forced },
     });
   }
+  functions.pl_large_blocks_apart();
   const structs = parseLayout(functions.pl_layout() ?? '', file);
   const addresses = new Map<string, number>();
-  return {
+  const kernels: NativeKernels = {
     file,
     path: functions.pl_path() ?? '',
     paths: (functions.pl_paths() ?? '').split(','),
@@ -145,6 +149,7 @@ function openKernels(
       return address;
     },
   };
+  return { kernels };
 }
 
 interface RawLayout {

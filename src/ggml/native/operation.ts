@@ -11,6 +11,11 @@ import { type Parameters, reserveParameters } from './parameters.js';
 /** Elements from which on simple work on rows is shared among threads: some microseconds of it. */
 export const worthSharing = 1 << 13;
 
+/** Operations that share out their work themselves, piece by piece: they get a part a thread. */
+const sharing: ReadonlySet<string> = new Set(['linear', 'moe', 'attention']);
+/** Parts a thread of all others, so that a thread that is late holds little of the work. */
+const partsOfThread = 4;
+
 /** `Graph.custom` for a function with the signature of `pl_op_*` and its parameter struct. */
 export function nativeOperation(
   kernels: NativeKernels,
@@ -20,7 +25,12 @@ export function nativeOperation(
   const { pool } = graph.backend;
   if (operation.tasks === 1 || pool === 0) return graph.custom(operation);
   const pooled = reserveParameters(kernels, graph, 'pl_pooled');
-  pooled.write({ pool, fn: operation.function, params: operation.userdata });
+  pooled.write({
+    pool,
+    fn: operation.function,
+    params: operation.userdata,
+    shares: sharing.has(operation.name) ? 1 : partsOfThread,
+  });
   return graph.custom({
     ...operation,
     function: kernels.address('pl_op_pooled'),

@@ -1,5 +1,5 @@
 /**
- * Operations on weights in panels, the layout of our own kernels (see `native/src/panels.h`). A token's result is the same bytes whatever other tokens are computed with it and by how
+ * Operations on weights in panels, the layout of our own kernels (see `native/src/linear/panels.h`). A token's result is the same bytes whatever other tokens are computed with it and by how
  * many threads. Activations that several products share are quantised once.
  */
 import { normOf, noteAdder } from '../fusion.js';

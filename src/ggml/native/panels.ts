@@ -2,8 +2,8 @@
  * Stores weights as panels: which weights can be, how many bytes they take, and how the rows of a
  * file get there. What is computed with them is in `panel-storage.ts`.
  */
-import { PacelineError } from '../../base/errors.js';
 import type { Backend } from '../backend.js';
+import { outOfMemory, requireRoom } from '../library.js';
 import { rowBytes } from '../types.js';
 import type { WeightAllocation, WeightLayout, WeightSpec } from '../weight.js';
 import type { NativeKernels } from './library.js';
@@ -53,14 +53,9 @@ class PanelAllocation implements WeightAllocation {
       total += Math.ceil(size / 64) * 64;
     }
     this.bytes = total;
+    requireRoom(backend.ggml, total, 'weights');
     this.#address = total === 0 ? 0 : kernels.functions.pl_alloc(total);
-    if (this.#address === 0 && total > 0) {
-      const mebibytes = Math.ceil(total / 2 ** 20);
-      throw new PacelineError('memory', `The system refuses ${mebibytes} MiB for weights`, {
-        hint: 'Close other programs, or use a smaller model.',
-        details: { bytes: total },
-      });
-    }
+    if (this.#address === 0 && total > 0) throw outOfMemory(total, 'weights');
     this.storages = specs.map(
       (spec, index) =>
         new PanelStorage(kernels, this.#address + (places[index] ?? 0), sizes[index] ?? 0, spec),

@@ -1,0 +1,10 @@
+// Attention with AVX-512.
+#include "kernel.h"
+
+namespace pl {
+namespace attention {
+
+const Ops& avx512_ops() { return kOps; }
+
+}  // namespace attention
+}  // namespace pl

@@ -1,0 +1,116 @@
+// How weights lie in panels, and how they get there from GGUF blocks and back to f32.
+//
+// A panel holds W rows (the path's vector width) of all K columns, as a run of groups of 256 columns
+// (the last may be shorter, a multiple of 32). A group is four planes, each aligned:
+//   header  per row: f16 d (and f16 dmin) of a K-quant
+//   scales  per 32 columns: bytes that scale the block, all W rows side by side
+//   low     per 32 columns: the low 2, 4 or 8 bits of the quants
+//   high    per 32 columns: the remaining 1 or 2 bits
+// Columns come in 8 units of 4: unit c has columns 4c to 4c+3, and one vector of 4W bytes holds one
+// unit of every row. Units share a byte: low nibble = unit j, high nibble = unit j + 4; 2-bit
+// fields p of vector j = unit 2p + j; bit c of the 1-bit vector = unit c.
+// F16, BF16 and F32 panels are just W values side by side, column after column.
+#pragma once
+#include <stdint.h>
+
+namespace pl {
+
+enum class Scale {
+  f16,       // f16 d
+  f16_min,   // f16 d, f16 m: x = d q + m
+  k_min,     // u8 scale, u8 min of a header (d, dmin): x = d s q - dmin m
+  k_pair,    // two s8 scales (16 columns each) of a header d
+  k_pair_min,// two bytes (16 columns each): low nibble scale, high nibble min
+  k_one,     // one s8 scale of a header d
+  e8m0,      // a power of two
+  none       // f32, f16, bf16
+};
+
+enum class Table { none, iq4nl, fp4 };
+
+struct Format {
+  int type;         // ggml's number
+  int block;        // columns of a GGUF block
+  int block_bytes;  // bytes of it
+  int low, high;    // bits
+  Scale scale;
+  Table table;
+  int bias;         // what the stored unsigned quant is ahead of its meaning (0 with a table)
+
+  constexpr int header_bytes() const {
+    return scale == Scale::k_min || scale == Scale::k_pair_min                         ? 4
+           : scale == Scale::k_pair || scale == Scale::k_one ? 2
+                                                                                       : 0;
+  }
+  constexpr int scale_bytes() const {
+    return scale == Scale::f16_min                        ? 4
+           : scale == Scale::e8m0 || scale == Scale::k_one ? 1
+           : scale == Scale::none                         ? 0
+                                                          : 2;
+  }
+  constexpr bool pair() const { return scale == Scale::k_pair || scale == Scale::k_pair_min; }
+  constexpr bool has_min() const {
+    return scale == Scale::f16_min || scale == Scale::k_min || scale == Scale::k_pair_min;
+  }
+  constexpr bool real() const { return scale == Scale::none; }
+};
+
+constexpr Format formats[] = {
+    {0, 1, 4, 32, 0, Scale::none, Table::none, 0},            // F32
+    {1, 1, 2, 16, 0, Scale::none, Table::none, 0},            // F16
+    {30, 1, 2, 16, 0, Scale::none, Table::none, 0},           // BF16
+    {2, 32, 18, 4, 0, Scale::f16, Table::none, 8},            // Q4_0
+    {3, 32, 20, 4, 0, Scale::f16_min, Table::none, 0},        // Q4_1
+    {6, 32, 22, 4, 1, Scale::f16, Table::none, 16},           // Q5_0
+    {7, 32, 24, 4, 1, Scale::f16_min, Table::none, 0},        // Q5_1
+    {8, 32, 34, 8, 0, Scale::f16, Table::none, 0},            // Q8_0, stored signed
+    {10, 256, 84, 2, 0, Scale::k_pair_min, Table::none, 0},   // Q2_K
+    {11, 256, 110, 2, 1, Scale::k_pair, Table::none, 4},      // Q3_K
+    {12, 256, 144, 4, 0, Scale::k_min, Table::none, 0},       // Q4_K
+    {13, 256, 176, 4, 1, Scale::k_min, Table::none, 0},       // Q5_K
+    {14, 256, 210, 4, 2, Scale::k_pair, Table::none, 32},     // Q6_K
+    {20, 32, 18, 4, 0, Scale::f16, Table::iq4nl, 0},          // IQ4_NL
+    {23, 256, 136, 4, 0, Scale::k_one, Table::iq4nl, 0},      // IQ4_XS
+    {39, 32, 17, 4, 0, Scale::e8m0, Table::fp4, 0},           // MXFP4
+};
+constexpr int format_count = sizeof formats / sizeof formats[0];
+
+// Position in `formats` of a ggml type, or -1.
+static inline int format_index(int64_t type) {
+  for (int i = 0; i < format_count; ++i)
+    if (formats[i].type == type) return i;
+  return -1;
+}
+
+// The sixteen values of a 4-bit table. FP4 is doubled, as its scale is halved.
+constexpr int8_t table_iq4nl[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                    1,    13,   25,  38,  53,  69,  89,  113};
+constexpr int8_t table_fp4[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+// Offsets of the planes of a group of `blocks` 32-column blocks in a panel of `rows` rows.
+struct Group {
+  int64_t scales, low, high, bytes;
+};
+static constexpr int64_t align_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+static constexpr Group group_layout(const Format& f, int rows, int blocks) {
+  const int64_t a = rows * 4 < 64 ? rows * 4 : 64;
+  Group g{};
+  g.scales = align_up(int64_t{f.header_bytes()} * rows, a);
+  g.low = g.scales + align_up(int64_t{f.scale_bytes()} * rows * blocks, a);
+  g.high = g.low + int64_t{4} * rows * f.low * blocks;
+  g.bytes = g.high + int64_t{4} * rows * f.high * blocks;
+  return g;
+}
+static constexpr int64_t panel_bytes(const Format& f, int rows, int64_t k) {
+  if (f.real()) return k * rows * f.block_bytes;
+  const int64_t blocks = k / 32, rest = blocks % 8;
+  return blocks / 8 * group_layout(f, rows, 8).bytes +
+         (rest ? group_layout(f, rows, static_cast<int>(rest)).bytes : 0);
+}
+
+// One GGUF row into row `row` of a panel of `rows` rows.
+void pack_row(const Format& f, const uint8_t* source, uint8_t* panel, int rows, int row, int64_t k);
+// Row `row` of a panel as f32.
+void unpack_row(const Format& f, const uint8_t* panel, int rows, int row, int64_t k, float* out);
+
+}  // namespace pl

@@ -1,7 +1,0 @@
-// Matrix products of the avx512 path.
-#include "linear_kernel.h"
-#include "simd_avx512.h"
-
-namespace pl {
-const LinearPath* linear_avx512() { return make_path<Avx512>(); }
-}  // namespace pl
