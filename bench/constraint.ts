@@ -11,7 +11,7 @@ import { readGguf } from '../src/gguf/reader.js';
 import { createTokenizer } from '../src/tokenizer/tokenizer.js';
 import { schemas } from '../test/constraint/schemas.js';
 import { randomNumbers } from '../test/constraint/support.js';
-import { sharedFile } from '../test/support/shared.js';
+import { vocabularyFile } from '../test/support/vocabularies.js';
 
 function cpu(): number {
   const { user, system } = process.cpuUsage();
@@ -91,7 +91,7 @@ function guessed(index: VocabularyIndex, call: string, encode: (text: string) =>
   return right / tokens.length;
 }
 
-const path = process.argv[2] ?? sharedFile('vocab', 'ggml-vocab-qwen2.gguf');
+const path = process.argv[2] ?? vocabularyFile('qwen2');
 await using file = await readGguf(path);
 const tokenizer = createTokenizer(file);
 const [index, cold] = await timed(() => buildIndex(tokenizer));
