@@ -3,9 +3,11 @@
  * state's first mask, then from the cache), tokens that can be guessed. CPU milliseconds.
  * Usage: tsx bench/constraint.ts [vocabulary.gguf]   (default: Qwen 2 of the reference material)
  */
-import { type ConstraintSpec, compileConstraint } from '../src/constraint/compile.js';
+
+import { compileConstraint } from '../src/constraint/compile.js';
 import { maskAllows } from '../src/constraint/constraint.js';
 import type { Json } from '../src/constraint/schema/json.js';
+import type { ConstraintSpec } from '../src/constraint/spec.js';
 import { buildIndex, type VocabularyIndex } from '../src/constraint/tokens/vocabulary-index.js';
 import { readGguf } from '../src/gguf/reader.js';
 import { createTokenizer } from '../src/tokenizer/tokenizer.js';

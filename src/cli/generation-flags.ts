@@ -5,6 +5,7 @@ import { defaultSampling } from '../decode/settings.js';
 import { draftKinds } from '../engine/options.js';
 import type { DraftKind, GenerateOptions, KvType, LoadOptions } from '../engine/types.js';
 import { AliasOption } from './alias.js';
+import { type ConstraintFlags, constraintFlags, constraintOf } from './constraint-flags.js';
 import { collect, integer, number } from './numbers.js';
 
 /** Values of the flags of `addLoadFlags`. */
@@ -15,7 +16,7 @@ export interface LoadFlags {
 }
 
 /** Values of the flags of `addGenerationFlags`. */
-export interface GenerationFlags {
+export interface GenerationFlags extends ConstraintFlags {
   readonly n?: number;
   readonly temp?: number;
   readonly topK?: number;
@@ -133,7 +134,7 @@ export function addGenerationFlags(command: Command): Command {
     ).argParser(integer(1)),
     new Option('--no-cache', 'neither read nor keep the KV cache of other runs'),
   ];
-  for (const flag of flags) command.addOption(group(flag));
+  for (const flag of [...flags, ...constraintFlags()]) command.addOption(group(flag));
   for (const flag of speed) command.addOption(draft(flag));
   for (const name of ['--max-tokens', '--n-predict']) {
     command.addOption(new AliasOption(name, length));
@@ -178,6 +179,7 @@ export function generateOptions(flags: GenerationFlags): GenerateOptions {
     seed: flags.seed,
     stop: flags.stop,
     logprobs: flags.logprobs,
+    constraint: constraintOf(flags),
     draft: flags.draft,
     draftMax: flags.draftMax,
   } as GenerateOptions);

@@ -13,46 +13,14 @@ import { Type } from './schema/clause.js';
 import { SchemaCompiler } from './schema/compile.js';
 import { SchemaDocument } from './schema/document.js';
 import type { Json } from './schema/json.js';
-import { jsonNotation, plainSpelling, type WhiteSpace } from './schema/notation.js';
-import { type ConstraintWarning, Report } from './schema/report.js';
+import { jsonNotation, plainSpelling } from './schema/notation.js';
+import { Report } from './schema/report.js';
+import type { ConstraintSpec, ConstraintWarning, ReasoningSection } from './spec.js';
 import { Marks } from './tokens/marks.js';
 import { MaskMaker } from './tokens/masks.js';
 import { ConstraintMachine, TokenConstraint } from './tokens/token-constraint.js';
 import type { VocabularyIndex } from './tokens/vocabulary-index.js';
-import { type ToolsSpec, toolLanguage } from './tool-calls/language.js';
-
-interface JsonLayout {
-  /** White space between the tokens of JSON: one short run at most, or none. Default `bounded`. */
-  readonly whiteSpace?: WhiteSpace;
-  /** Members of objects come in the order of the schema. Default false: in any order. */
-  readonly schemaOrder?: boolean;
-}
-
-/** What a text has to be. */
-export type ConstraintSpec =
-  | ({
-      readonly type: 'json-schema';
-      readonly schema: unknown;
-      /** Refuse keywords that cannot be enforced; else they are left out, with a warning. Default true. */
-      readonly strict?: boolean;
-    } & JsonLayout)
-  /** Any JSON object. */
-  | ({ readonly type: 'json' } & JsonLayout)
-  /** The whole text matches a regular expression of ECMA-262. */
-  | { readonly type: 'regex'; readonly pattern: string }
-  /** GBNF, or EBNF with `::=`. */
-  | { readonly type: 'grammar'; readonly grammar: string }
-  /** One of several texts. */
-  | { readonly type: 'choice'; readonly choices: readonly string[] }
-  | ({ readonly type: 'tools' } & ToolsSpec);
-
-/** A section before the constrained text, which ends with a marker: reasoning. */
-export interface ReasoningSection {
-  /** What ends it, as `</think>`. */
-  readonly end: string;
-  /** What begins it; the text may then begin with it, or do without. Absent: the prompt has begun it. */
-  readonly begin?: string;
-}
+import { toolLanguage } from './tool-calls/language.js';
 
 export interface ConstraintOptions {
   readonly reasoning?: ReasoningSection;

@@ -91,6 +91,11 @@ export class Chooser {
     return limit > 0 ? (this.#constraint?.forced(limit) ?? []) : [];
   }
 
+  /** Tokens that most likely come next, where the text is fixed but not its cut; at most `limit`. */
+  likely(limit: number): readonly number[] {
+    return limit > 0 ? (this.#constraint?.likely?.(limit) ?? []) : [];
+  }
+
   /** An independent copy, for who looks ahead; without log-probabilities, which are for the text. */
   fork(): Chooser {
     return new Chooser({

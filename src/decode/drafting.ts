@@ -41,8 +41,8 @@ export interface PassNeighbours {
 /** Rows of a text's end that pay for being computed again. */
 const refillRows = 48;
 
-/** The name under which tokens that a constraint leaves no choice for are counted as drafts. */
-export const forcedDrafts = 'constraint';
+/** The name under which tokens of text that a constraint fixes are counted as drafts. */
+export const constraintDrafts = 'constraint';
 
 export interface Draft {
   /** Guesses to append to the last token's row; may be empty. */
@@ -228,8 +228,11 @@ export class Drafting {
     proposals: Map<string, Proposal>,
   ): Promise<Draft> {
     const { chooser, limit } = context;
-    const forced = this.#forced ? chooser.forced(limit) : [];
-    if (forced.length > 0) return { tokens: forced, drafter: forcedDrafts };
+    if (this.#forced) {
+      const forced = chooser.forced(limit);
+      const known = forced.length > 0 ? forced : chooser.likely(limit);
+      if (known.length > 0) return { tokens: known, drafter: constraintDrafts };
+    }
     const draft = await this.#propose(context, neighbours, proposals);
     // A guess outside of the text's language costs a row and cannot be right.
     const count = chooser.allowed(draft.tokens);

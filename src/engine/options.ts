@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { PacelineError } from '../base/errors.js';
 import { abortSignal, callback, checkOptions, field, wholeNumber } from '../base/options.js';
 import { kvTypes } from '../cache/kv-names.js';
+import type { ConstraintSpec } from '../constraint/spec.js';
 import { samplingFields } from '../decode/settings.js';
 import { RawJson } from '../template/template.js';
 import type { ChatOptions, GenerateOptions, LoadOptions, OnProgress } from './types.js';
@@ -20,6 +21,8 @@ const strings = z.array(z.string());
 
 const oneOf = <const T extends readonly [string, ...string[]]>(values: T) =>
   field(z.enum(values), `one of ${values.join(', ')}`);
+
+const constraintTypes = ['json-schema', 'json', 'regex', 'grammar', 'choice', 'tools'] as const;
 
 export const loadSchema = z.strictObject({
   threads: wholeNumber(1, positive, 65_536),
@@ -38,6 +41,21 @@ export const generateSchema = z.strictObject({
   ...samplingFields,
   maxTokens: wholeNumber(0, 'a whole number, 0 or more'),
   stop: field(z.union([z.string(), strings]), 'a string or an array of strings'),
+  constraint: field(
+    z.custom<ConstraintSpec>(
+      (value) =>
+        typeof value === 'object' &&
+        value !== null &&
+        'type' in value &&
+        constraintTypes.some((type) => type === value.type),
+    ),
+    `an object with one of the types ${constraintTypes.join(', ')}`,
+  ),
+  reasoning: field(
+    z.strictObject({ end: z.string().min(1), begin: z.string().min(1).optional() }),
+    'an object with `end`, and perhaps `begin`',
+  ),
+  controlText: field(z.boolean(), 'true or false'),
   draft: oneOf(draftKinds),
   draftMax: wholeNumber(1, positive),
   priority: field(z.number(), 'a number'),

@@ -13,6 +13,7 @@ import type { RecommendedSampling } from '../gguf/sampling.js';
 import type { LanguageModel } from '../models/model.js';
 import type { ChatTemplate } from '../tokenizer/chat-template.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
+import { Constraints } from './constraints.js';
 import type { LoadedDrafter } from './draft-models.js';
 import type { PassOutcome } from './job.js';
 import { PassCosts } from './pass-costs.js';
@@ -66,6 +67,7 @@ export class Runtime {
   readonly chatTemplate: ChatTemplate;
   readonly sampling: RecommendedSampling;
   readonly prefillChunk: number;
+  readonly constraints: Constraints;
   readonly scheduler: Scheduler;
   readonly runner: PassRunner;
   /** What can draft for this model. */
@@ -82,6 +84,7 @@ export class Runtime {
     this.backend = backend;
     this.model = model;
     this.tokenizer = options.tokenizer;
+    this.constraints = new Constraints(options.tokenizer);
     this.chatTemplate = options.chatTemplate;
     this.sampling = options.sampling;
     this.prefillChunk = options.prefillChunk;

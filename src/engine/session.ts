@@ -4,6 +4,7 @@
  */
 import { PacelineError } from '../base/errors.js';
 import { show } from '../base/options.js';
+import type { CompiledConstraint } from '../constraint/compile.js';
 import { Drafting } from '../decode/drafting.js';
 import { resolveSampling, withRecommended } from '../decode/settings.js';
 import { Finish } from '../decode/stop.js';
@@ -31,6 +32,8 @@ export class Session implements Disposable {
   readonly #runtime: Runtime;
   readonly #text: Text;
   #job: TextJob | undefined;
+  /** A generation is being prepared. */
+  #starting = false;
   #disposed = false;
 
   /** @internal Use `Model.createSession`. */
@@ -46,7 +49,7 @@ export class Session implements Disposable {
 
   /** True while a generation runs. */
   get busy(): boolean {
-    return this.#job !== undefined;
+    return this.#starting || this.#job !== undefined;
   }
 
   /** Continues the prompt and returns when the text has ended. */
@@ -111,16 +114,18 @@ export class Session implements Disposable {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    if (this.#job === undefined) {
-      this.#runtime.release(this.#text);
-      return;
-    }
-    this.#job.abort();
-    void this.#job.ended.then(() => this.#runtime.release(this.#text));
+    // What is being prepared ends at once, and frees the memory then.
+    if (this.#job === undefined && !this.#starting) this.#free();
+    this.#job?.abort();
+    void this.#job?.ended.then(() => this.#free());
   }
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  #free(): void {
+    this.#runtime.release(this.#text);
   }
 
   #stream(
@@ -140,8 +145,19 @@ export class Session implements Disposable {
     started: Started,
   ): AsyncGenerator<StreamEvent, void> {
     this.#check();
-    const given = options();
-    const job = this.#start(encode(), given);
+    this.#starting = true;
+    let job: TextJob;
+    try {
+      const given = options();
+      const encoded = encode();
+      const constraint = await this.#compile(given);
+      if (this.#disposed) throw new PacelineError('disposed', 'The session has been disposed of');
+      this.#runtime.checkOpen();
+      job = this.#start(encoded, given, constraint);
+    } finally {
+      this.#starting = false;
+      if (this.#disposed) this.#free();
+    }
     this.#job = job;
     started.job = job;
     void job.ended.then(() => {
@@ -159,12 +175,31 @@ export class Session implements Disposable {
     }
   }
 
-  #start({ prompt, preceding, warnings }: Encoded, options: Checked<GenerateOptions>): TextJob {
+  /** The constraint that was asked for. */
+  async #compile(options: Checked<GenerateOptions>): Promise<CompiledConstraint | undefined> {
+    const { constraint, reasoning, signal } = options;
+    if (constraint !== undefined) {
+      return this.#runtime.constraints.compile(constraint, { reasoning, signal });
+    }
+    if (reasoning === undefined) return undefined;
+    throw new PacelineError('usage', 'Option reasoning needs a constraint to come before', {
+      hint: 'Give a constraint, or leave out reasoning.',
+      details: { field: 'reasoning' },
+    });
+  }
+
+  #start(
+    { prompt, preceding, warnings }: Encoded,
+    options: Checked<GenerateOptions>,
+    constraint: CompiledConstraint | undefined,
+  ): TextJob {
     const { tokenizer, model, prefillChunk, draftExperience } = this.#runtime;
     const settings = resolveSampling(withRecommended(options, this.#runtime.sampling), {
       vocabularySize: model.hyperparameters.vocabSize,
     });
-    const detokenizer = new StreamingDetokenizer(tokenizer, preceding);
+    const detokenizer = new StreamingDetokenizer(tokenizer, preceding, {
+      unparseSpecial: options.controlText ?? false,
+    });
     const finish = new Finish({
       endTokens: tokenizer.vocabulary.endOfGeneration,
       maxTokens: options.maxTokens ?? Number.POSITIVE_INFINITY,
@@ -188,7 +223,11 @@ export class Session implements Disposable {
       draftKind,
       prefillChunk,
       priority: options.priority,
-      warnings,
+      constraint: constraint?.start(),
+      warnings: [
+        ...warnings,
+        ...(constraint?.warnings ?? []).map(({ pointer, message }) => `${pointer}: ${message}`),
+      ],
       spell: (token) => spell(tokenizer, token),
       onProgress: options.onProgress,
       signal: options.signal,
@@ -248,7 +287,7 @@ export class Session implements Disposable {
   #check(): void {
     this.#runtime.checkOpen();
     if (this.#disposed) throw new PacelineError('disposed', 'The session has been disposed of');
-    if (this.#job === undefined) return;
+    if (!this.busy) return;
     throw new PacelineError('usage', `A session can't be used again while it generates`, {
       hint: 'Wait for the generation to end, or use one session for each.',
     });

@@ -3,11 +3,20 @@
  */
 import type { OnProgress } from '../base/progress.js';
 import type { KvType } from '../cache/kv-names.js';
+import type { ConstraintSpec, ReasoningSection } from '../constraint/spec.js';
 import type { DraftReport } from '../decode/draft-report.js';
 import type { RawJson } from '../template/template.js';
 
 export type { OnProgress, Progress } from '../base/progress.js';
 export type { KvType } from '../cache/kv-names.js';
+export type {
+  ConstraintSpec,
+  ReasoningSection,
+  Tool,
+  ToolChoice,
+  ToolFormatName,
+  ToolsSpec,
+} from '../constraint/spec.js';
 export type { RawJson } from '../template/template.js';
 
 /**
@@ -88,6 +97,15 @@ export interface GenerateOptions {
   readonly stop?: string | readonly string[] | undefined;
   /** How many alternatives to report for each token, 0 to 100; default 0, which reports none. */
   readonly logprobs?: number | undefined;
+  /**
+   * What the text has to be: JSON of a schema, a regular expression, a grammar, one of several texts,
+   * tool calls; holds from the first token on. Default: anything.
+   */
+  readonly constraint?: ConstraintSpec | undefined;
+  /** A section before the constrained text that is free: reasoning. Default: none. */
+  readonly reasoning?: ReasoningSection | undefined;
+  /** Write control tokens as their texts instead of leaving them out. Default false. */
+  readonly controlText?: boolean | undefined;
   /** Default `auto`: measures what pays. Never changes the text. */
   readonly draft?: DraftKind | undefined;
   /** Most tokens drafted at once, 1 or more; default: the drafter's own limit. */

@@ -1,8 +1,9 @@
 /** The interface: forks, forced and likely tokens, white space, sections, and documents as they come. */
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PacelineError } from '../../src/base/errors.js';
-import type { ConstraintSpec } from '../../src/constraint/compile.js';
+import type { ConstraintSpec } from '../../src/constraint/spec.js';
 import { buildIndex } from '../../src/constraint/tokens/vocabulary-index.js';
 import { judge } from './random-against-ajv.js';
 import { schemas } from './schemas.js';

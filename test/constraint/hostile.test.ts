@@ -1,8 +1,9 @@
 /** What strangers send: refused, or bounded; never a crash, a dead end, or work without limit. */
+
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { PacelineError } from '../../src/base/errors.js';
-import type { ConstraintSpec } from '../../src/constraint/compile.js';
+import type { ConstraintSpec } from '../../src/constraint/spec.js';
 import { compileFor, embedded, randomNumbers, randomText, type Vocabulary } from './support.js';
 
 const many = <Item>(count: number, make: (index: number) => Item): Item[] =>

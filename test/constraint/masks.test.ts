@@ -1,8 +1,9 @@
 /** Masks against walking every token alone, on two kinds of vocabulary. */
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ConstraintSpec } from '../../src/constraint/compile.js';
 import { maskAllows } from '../../src/constraint/constraint.js';
+import type { ConstraintSpec } from '../../src/constraint/spec.js';
 import { schemas } from './schemas.js';
 import {
   allowedTokens,

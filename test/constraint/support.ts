@@ -1,13 +1,14 @@
 /** Vocabularies, and texts that random choices make under a constraint. */
+
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import {
   type CompiledConstraint,
   type ConstraintOptions,
-  type ConstraintSpec,
   compileConstraint,
 } from '../../src/constraint/compile.js';
 import { type Constraint, maskAllows } from '../../src/constraint/constraint.js';
+import type { ConstraintSpec } from '../../src/constraint/spec.js';
 import { buildIndex, type VocabularyIndex } from '../../src/constraint/tokens/vocabulary-index.js';
 import { readGguf } from '../../src/gguf/reader.js';
 import { createTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.js';

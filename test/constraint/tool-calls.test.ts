@@ -1,9 +1,11 @@
 /** Tool calls: what random texts under the grammar of each format are parsed to, and real examples. */
+
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { PacelineError } from '../../src/base/errors.js';
-import type { Tool, ToolCallEvent } from '../../src/constraint/tool-calls/events.js';
-import { type ToolFormatName, toolFormatNames } from '../../src/constraint/tool-calls/format.js';
+import type { Json } from '../../src/constraint/schema/json.js';
+import { type Tool, type ToolFormatName, toolFormatNames } from '../../src/constraint/spec.js';
+import type { ToolCallEvent } from '../../src/constraint/tool-calls/events.js';
 import { createToolCallParser, detectToolFormat } from '../../src/constraint/tool-calls/formats.js';
 import { judge } from './random-against-ajv.js';
 import {
@@ -127,7 +129,7 @@ describe('tool-call formats', () => {
     });
 
     test(`${format}: random calls are valid, and no markup comes out`, () => {
-      const valid = judge(tools[0]?.parameters ?? {});
+      const valid = judge((tools[0]?.parameters ?? {}) as Json);
       const random = randomNumbers(9);
       let complete = 0;
       for (const vocabulary of vocabularies) {

@@ -188,3 +188,64 @@ describe('what a model’s file recommends', () => {
     assert.deepEqual(model.info.warnings, []);
   });
 });
+
+describe('constraints', () => {
+  let model: Model;
+  before(async () => {
+    model = await loadModel('default', { threads: 1, contextLength: 512 });
+  });
+  after(() => model.dispose());
+  const schema = {
+    type: 'object',
+    properties: {
+      name: { type: 'string', maxLength: 8 },
+      tags: { type: 'array', items: { enum: ['a', 'b'] }, maxItems: 3 },
+      count: { type: 'integer', minimum: 0, maximum: 99 },
+    },
+    required: ['name', 'tags', 'count'],
+    additionalProperties: false,
+  };
+
+  it('hold with every drafter, which changes no token of the text', async () => {
+    for (const constraint of [
+      { type: 'json-schema', schema },
+      { type: 'regex', pattern: '(yes|no), [0-9]{2,4}' },
+      { type: 'choice', choices: ['red', 'green', 'blue'] },
+    ] as const satisfies readonly GenerateOptions['constraint'][]) {
+      for (const settings of [{ temperature: 0 }, { temperature: 1.3, seed: 5 }]) {
+        const options = { ...settings, maxTokens: 120, constraint };
+        const plain = await model.generate('The answer: ', { ...options, draft: 'none' });
+        assert.equal(plain.finishReason, 'stop');
+        if (constraint.type === 'json-schema') {
+          const value = JSON.parse(plain.text) as Record<string, unknown>;
+          assert.deepEqual(Object.keys(value).sort(), ['count', 'name', 'tags']);
+        }
+        for (const draft of ['auto', 'ngram', 'mtp', 'dflash'] as const) {
+          const drafted = await model.generate('The answer: ', { ...options, draft });
+          assert.deepEqual(drafted.tokens, plain.tokens, `${constraint.type}, ${draft}`);
+          assert.ok(drafted.draft.steps <= plain.draft.steps);
+        }
+      }
+    }
+  });
+
+  it('that cannot be enforced are refused by name, or relaxed with a warning', async () => {
+    const constraint = {
+      type: 'json-schema',
+      schema: { type: 'array', uniqueItems: true },
+    } as const;
+    const error = await model.generate('x', { constraint }).then(
+      () => assert.fail('it was not refused'),
+      (reason: unknown) => reason,
+    );
+    assert.ok(PacelineError.is(error) && error.code === 'usage');
+    assert.equal(error.details.pointer, '/uniqueItems');
+    const relaxed = { ...constraint, strict: false };
+    const { warnings } = await model.generate('x', { constraint: relaxed, maxTokens: 2 });
+    assert.match(String(warnings), /uniqueItems/);
+    const odd = { type: 'magic' };
+    await assert.rejects(model.generate('x', loosely({ constraint: odd })), tells('constraint'));
+    const alone = { reasoning: { end: '</think>' } };
+    await assert.rejects(model.generate('x', alone), tells('reasoning'));
+  });
+});

@@ -3,8 +3,10 @@
  * that every value is made of. White space is bounded: at most one short run between two tokens.
  * Knows nothing of schemas.
  */
+
 import type { Language } from '../core/derivatives.js';
 import { EMPTY } from '../core/expressions.js';
+import type { WhiteSpace } from '../spec.js';
 import {
   anyJsonCharacter,
   jsonCharacters,
@@ -15,8 +17,6 @@ import {
 } from '../text/utf8.js';
 import type { Marks } from '../tokens/marks.js';
 import { isObject, type Json } from './json.js';
-
-export type WhiteSpace = 'bounded' | 'none';
 
 /** How characters are written. */
 export interface Spelling {

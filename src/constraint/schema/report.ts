@@ -3,14 +3,7 @@
  * where the caller allows it, a warning. Nothing is dropped without one of the two.
  */
 import { refused } from '../core/budget.js';
-
-/** A keyword that is not enforced. */
-export interface ConstraintWarning {
-  /** JSON pointer to the keyword. */
-  readonly pointer: string;
-  readonly keyword: string;
-  readonly message: string;
-}
+import type { ConstraintWarning } from '../spec.js';
 
 export class Report {
   readonly warnings: ConstraintWarning[] = [];

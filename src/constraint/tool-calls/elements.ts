@@ -3,8 +3,10 @@
  * values as JSON. Reading them needs the schemas, since `12` may be a text. Knows nothing of the
  * marks around them.
  */
+
 import { isObject, type Json } from '../schema/json.js';
-import type { CallEvents, Tool } from './events.js';
+import type { Tool } from '../spec.js';
+import type { CallEvents } from './events.js';
 import type { Reading, TextReader } from './reader.js';
 
 const STRING = 1;
@@ -99,7 +101,7 @@ export function elementKind(
   const properties = isObject(parameters) ? parameters.properties : undefined;
   const schema =
     isObject(properties) && Object.hasOwn(properties, name) ? properties[name] : undefined;
-  const kinds = kindsOf(schema, parameters);
+  const kinds = kindsOf(schema, parameters as Json | undefined);
   if (kinds === STRING) return 'text';
   return kinds === OTHER ? 'json' : 'either';
 }

@@ -1,8 +1,6 @@
 /**
  * What a parser of tool calls finds in generated text. Knows no format.
  */
-import type { Json } from '../schema/json.js';
-
 export type ToolCallEvent =
   | { readonly type: 'text'; readonly text: string }
   | { readonly type: 'reasoning'; readonly text: string }
@@ -22,15 +20,6 @@ export type ToolCallEvent =
     }
   /** Markup of a call without a name: no call, and no text either. */
   | { readonly type: 'malformed'; readonly raw: string };
-
-/** A tool as a request describes it. */
-export interface Tool {
-  readonly name: string;
-  /** JSON schema of the arguments; absent: no arguments. */
-  readonly parameters?: Json;
-  /** Refuse keywords that cannot be enforced. Default false: they are left out, with a warning. */
-  readonly strict?: boolean;
-}
 
 /** What parsers tell; counts the calls. */
 export class CallEvents {

@@ -4,16 +4,10 @@
  */
 import type { Language } from '../core/derivatives.js';
 import type { ObjectNotation } from '../schema/notation.js';
+import type { Tool, ToolFormatName } from '../spec.js';
 import type { Marks } from '../tokens/marks.js';
-import type { CallEvents, Tool } from './events.js';
+import type { CallEvents } from './events.js';
 import type { Reading, TextReader } from './reader.js';
-
-export const toolFormatNames = [
-  ...(['hermes', 'qwen-xml', 'llama3', 'mistral', 'mistral-list', 'gemma4', 'harmony'] as const),
-  ...(['deepseek-v3', 'deepseek-v3.1', 'deepseek-v4'] as const),
-] as const;
-
-export type ToolFormatName = (typeof toolFormatNames)[number];
 
 /** What a format writes calls with. */
 export interface CallWriter {

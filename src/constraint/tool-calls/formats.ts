@@ -2,9 +2,10 @@
  * The table of tool-call formats, which one a chat template uses, and parsers of generated text.
  */
 
+import type { Tool, ToolFormatName } from '../spec.js';
 import { deepseekV3, deepseekV4, deepseekV31 } from './deepseek.js';
-import { CallEvents, type Tool, type ToolCallEvent } from './events.js';
-import type { ToolFormat, ToolFormatName } from './format.js';
+import { CallEvents, type ToolCallEvent } from './events.js';
+import type { ToolFormat } from './format.js';
 import { gemma4 } from './gemma4.js';
 import { harmony } from './harmony.js';
 import { hermes } from './hermes.js';

@@ -2,7 +2,8 @@
  * Calls that are JSON objects with a name and arguments: written, and read while they arrive, the
  * arguments as they come. Knows nothing of the marks around them.
  */
-import type { CallEvents, Tool } from './events.js';
+import type { Tool } from '../spec.js';
+import type { CallEvents } from './events.js';
 import type { CallWriter } from './format.js';
 import type { Reading, TextReader } from './reader.js';
 

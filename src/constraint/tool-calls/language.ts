@@ -10,6 +10,7 @@ import { ByteSet } from '../core/symbols.js';
 import { type Clause, merge, Type } from '../schema/clause.js';
 import { SchemaCompiler } from '../schema/compile.js';
 import { SchemaDocument } from '../schema/document.js';
+import type { Json } from '../schema/json.js';
 import {
   gemmaNotation,
   jsonNotation,
@@ -17,29 +18,15 @@ import {
   type ObjectNotation,
   plainSpelling,
   type Spelling,
-  type WhiteSpace,
   whiteSpace,
   withoutText,
 } from '../schema/notation.js';
 import { onlyTypes } from '../schema/own-rules.js';
-import { type ConstraintWarning, Report } from '../schema/report.js';
+import { Report } from '../schema/report.js';
+import type { ConstraintWarning, Tool, ToolChoice, ToolsSpec } from '../spec.js';
 import type { Marks } from '../tokens/marks.js';
-import type { Tool } from './events.js';
-import type { CallWriter, ElementNotation, ToolFormatName } from './format.js';
+import type { CallWriter, ElementNotation } from './format.js';
 import { toolFormat } from './formats.js';
-
-export type ToolChoice = 'auto' | 'none' | 'required' | { readonly name: string };
-
-export interface ToolsSpec {
-  readonly format: ToolFormatName;
-  readonly tools: readonly Tool[];
-  /** Default `auto`: free text, in which a call may begin. */
-  readonly choice?: ToolChoice;
-  /** Whether there may be several calls in one answer. Default true, where the format has them. */
-  readonly parallel?: boolean;
-  /** White space in JSON. Default `bounded`. */
-  readonly whiteSpace?: WhiteSpace;
-}
 
 /** White space before a call that has to come. */
 const BEFORE = 2;
@@ -146,7 +133,7 @@ class Writer implements CallWriter {
     const place = `/tools/${this.spec.tools.indexOf(tool)}/parameters`;
     const report = new Report(tool.strict ?? false, place);
     const schema = tool.parameters ?? { type: 'object', additionalProperties: false };
-    const document = new SchemaDocument(schema, place);
+    const document = new SchemaDocument(schema as Json, place);
     const compiler = new SchemaCompiler(this.language, notation, document, report);
     const result = work(compiler, document.id(document.root, ''));
     this.warnings.push(...report.warnings);

@@ -2,10 +2,12 @@
  * Qwen 3 Coder and Qwen 3.5: `<tool_call><function=name><parameter=key>value</parameter></function>
  * </tool_call>`, each part on a line of its own.
  */
+
 import { EMPTY } from '../core/expressions.js';
+import type { Tool } from '../spec.js';
 import { plainCharacters } from '../text/utf8.js';
 import { elementKind, MemberDeltas, readElement } from './elements.js';
-import type { CallEvents, Tool } from './events.js';
+import type { CallEvents } from './events.js';
 import { type CallWriter, sequenceOfCalls, type ToolFormat } from './format.js';
 import type { Reading, TextReader } from './reader.js';
 
