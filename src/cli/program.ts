@@ -9,6 +9,7 @@ import { defineInspect } from './commands/inspect.js';
 import { defineLs } from './commands/ls.js';
 import { definePull } from './commands/pull.js';
 import { defineRm } from './commands/rm.js';
+import { defineQuantize } from './commands/quantize.js';
 import { defineRun } from './commands/run.js';
 import { defineShow } from './commands/show.js';
 import { defineStart } from './commands/start.js';
@@ -78,6 +79,7 @@ export function createProgram(): Command {
   defineVerify(program);
   defineCompletion(program);
   defineHelp(program);
+  defineQuantize(program);
   defineStart(program);
   throwInsteadOfExit(program);
   return program;

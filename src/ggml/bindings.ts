@@ -65,6 +65,23 @@ export function bind<T extends Signatures>(library: NativeLibrary, signatures: T
   return functions as Bindings<T>;
 }
 
+/** Name, result and parameters of a function in koffi's words: what a thread needs to declare it. */
+export type NativeDeclaration = readonly [name: string, result: string, parameters: string[]];
+
+/** A table of signatures as declarations. */
+export function declarationsOf(signatures: Signatures): NativeDeclaration[] {
+  return Object.entries(signatures).map(([name, [result, parameters]]) => [
+    name,
+    koffiTypes[result],
+    parameters.map((parameter) => koffiTypes[parameter]),
+  ]);
+}
+
+/** Address of a typed array's first element. It is good as long as something refers to the array. */
+export function addressOf(array: ArrayBufferView): number {
+  return Number(koffi.address(array.buffer)) + array.byteOffset;
+}
+
 /** libggml-base: contexts, tensors, graphs, buffers. */
 export const baseSignatures = {
   ggml_version: ['str', []],
@@ -87,6 +104,7 @@ export const baseSignatures = {
   ggml_nbytes: ['size', ['ptr']],
   ggml_validate_row_data: ['bool', ['int', 'mem', 'size']],
   ggml_quantize_chunk: ['size', ['int', 'mem', 'mem', 'int64', 'int64', 'int64', 'ptr']],
+  ggml_quantize_requires_imatrix: ['bool', ['int']],
   ggml_new_tensor_4d: ['ptr', ['ptr', 'int', 'int64', 'int64', 'int64', 'int64']],
   ggml_view_4d: [
     'ptr',
