@@ -1,14 +1,33 @@
 /** What `paceline quantize` does: names the result, quantises, prints what became of the tensors. */
 import { basename, dirname, join } from 'node:path';
 import { defaultModelPath } from '../base/paths.js';
+import { perplexity } from '../bench/perplexity.js';
 import { mixByName } from '../convert/mixes.js';
 import { type QuantizeResult, quantizeModel } from '../convert/quantize.js';
+import type { TypeOverride } from '../convert/tensor-types.js';
 import { resolveModelPath } from '../engine/model-path.js';
-import type { QuantizeFlags } from './commands/quantize.js';
+import type { GgmlType } from '../ggml/types.js';
+import { readTextFile } from './input.js';
 import { catchInterrupt } from './interrupt.js';
 import { note, print, printJson, snakeKeys } from './output.js';
+import { perplexityTable } from './perplexity-command.js';
 import { ProgressBar } from './progress-bar.js';
 import { bytes, table } from './table.js';
+
+/** Values of the flags of `quantize`. */
+export interface QuantizeFlags {
+  readonly tensorType?: readonly TypeOverride[];
+  readonly outputType?: GgmlType;
+  readonly embeddingType?: GgmlType;
+  readonly pure?: boolean;
+  readonly imatrix?: string;
+  readonly check?: string;
+  readonly allowRequantize?: boolean;
+  readonly dryRun?: boolean;
+  readonly force?: boolean;
+  readonly threads?: number;
+  readonly json?: boolean;
+}
 
 /** Runs the command. @throws {PacelineError} as `quantizeModel`. */
 export async function quantizeCommand(
@@ -21,7 +40,8 @@ export async function quantizeCommand(
   const mix = mixByName(type);
   const bar = new ProgressBar();
   const interrupt = catchInterrupt();
-  const { force, tensorType, json, ...options } = flags;
+  const { force, tensorType, json, check, ...options } = flags;
+  const text = check === undefined ? undefined : await readTextFile(check);
   try {
     const result = await quantizeModel({
       ...options,
@@ -33,9 +53,22 @@ export async function quantizeCommand(
       onProgress: bar.onProgress,
       signal: interrupt.signal,
     });
+    const measured =
+      text === undefined || flags.dryRun === true
+        ? undefined
+        : await perplexity({
+            ...{ model: result.output, against: path, text },
+            ...(flags.threads === undefined ? {} : { threads: flags.threads }),
+            onProgress: bar.onProgress,
+            signal: interrupt.signal,
+          });
     bar.clear();
-    if (json === true) await printJson(snakeKeys(result));
-    else await report(result, flags.dryRun === true);
+    if (json === true) {
+      await printJson(snakeKeys(measured === undefined ? result : { ...result, check: measured }));
+      return;
+    }
+    await report(result, flags.dryRun === true);
+    if (measured !== undefined) await print(`\n${perplexityTable(measured)}`);
   } finally {
     bar.clear();
     interrupt.release();

@@ -35,6 +35,8 @@ test('every command has --help and --json', async () => {
       'bench',
       'verify',
       'completion',
+      ...['run', 'tokenize', 'detokenize', 'inspect', 'devices', 'bench', 'verify'],
+      ...['quantize', 'imatrix', 'perplexity'],
     ],
   );
   for (const command of commands) {

@@ -4,20 +4,7 @@ import { mixNames } from '../../convert/mixes.js';
 import type { TypeOverride } from '../../convert/tensor-types.js';
 import { type GgmlType, targetTypeByName } from '../../ggml/types.js';
 import { integer } from '../numbers.js';
-
-/** Values of the flags of `quantize`. */
-export interface QuantizeFlags {
-  readonly tensorType?: readonly TypeOverride[];
-  readonly outputType?: GgmlType;
-  readonly embeddingType?: GgmlType;
-  readonly pure?: boolean;
-  readonly imatrix?: string;
-  readonly allowRequantize?: boolean;
-  readonly dryRun?: boolean;
-  readonly force?: boolean;
-  readonly threads?: number;
-  readonly json?: boolean;
-}
+import type { QuantizeFlags } from '../quantize-command.js';
 
 /** Declares the command. */
 export function defineQuantize(program: Command): void {
@@ -43,6 +30,7 @@ export function defineQuantize(program: Command): void {
     .option('--embedding-type <type>', 'the type of the token table', tensorType)
     .option('--pure', 'all matrices in the one type, without the rules of the mix')
     .option('--imatrix <file>', 'importance matrix: errors cost most where inputs are large')
+    .option('--check <text>', 'compare the result with the source on a text, as `perplexity` does')
     .option('--allow-requantize', 'also take matrices that are quantised already, at a loss')
     .option('--dry-run', 'only say what would be written')
     .option('--force', 'replace the output if it exists')
