@@ -8,9 +8,9 @@ import {
   writeImportance,
   writeOldImportance,
 } from '../convert/imatrix-file.js';
-import { resolveModelPath } from '../engine/model-path.js';
 import { readTextFile } from './input.js';
 import { catchInterrupt } from './interrupt.js';
+import { resolveModel } from './model-names.js';
 import { print, printJson } from './output.js';
 import { ProgressBar } from './progress-bar.js';
 
@@ -72,7 +72,7 @@ async function make(
     });
   }
   return collectImportance({
-    model: resolveModelPath(model),
+    model: (await resolveModel(model)).path,
     text: await readTextFile(text),
     dataset: text,
     contextLength: ctx,

@@ -1,9 +1,9 @@
 /** What `paceline perplexity` does: measures and prints. */
 import { type PerplexityResult, perplexity } from '../bench/perplexity.js';
-import { resolveModelPath } from '../engine/model-path.js';
 import type { KvType } from '../engine/types.js';
 import { readTextFile } from './input.js';
 import { catchInterrupt } from './interrupt.js';
+import { resolveModel } from './model-names.js';
 import { print, printJson, snakeKeys } from './output.js';
 import { ProgressBar } from './progress-bar.js';
 import { table } from './table.js';
@@ -27,10 +27,10 @@ export async function perplexityCommand(model: string, flags: PerplexityFlags): 
   const { text, against, againstKv, ctx, chunks, kv, threads } = flags;
   try {
     const result = await perplexity({
-      model: resolveModelPath(model),
+      model: (await resolveModel(model)).path,
       text: await readTextFile(text),
       contextLength: ctx,
-      ...(against === undefined ? {} : { against: resolveModelPath(against) }),
+      ...(against === undefined ? {} : { against: (await resolveModel(against)).path }),
       ...(againstKv === undefined ? {} : { againstKv }),
       ...(chunks === undefined ? {} : { chunks }),
       ...(kv === undefined ? {} : { kvType: kv }),

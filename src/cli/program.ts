@@ -2,16 +2,17 @@
 import { Command, type CommanderError } from 'commander';
 import { defineBench } from './commands/bench.js';
 import { defineCompletion } from './commands/completion.js';
+import { defineConvert } from './commands/convert.js';
 import { defineDetokenize } from './commands/detokenize.js';
 import { defineDevices } from './commands/devices.js';
 import { defineHelp } from './commands/help.js';
 import { defineImatrix } from './commands/imatrix.js';
 import { defineInspect } from './commands/inspect.js';
 import { defineLs } from './commands/ls.js';
-import { definePull } from './commands/pull.js';
-import { defineRm } from './commands/rm.js';
 import { definePerplexity } from './commands/perplexity.js';
+import { definePull } from './commands/pull.js';
 import { defineQuantize } from './commands/quantize.js';
+import { defineRm } from './commands/rm.js';
 import { defineRun } from './commands/run.js';
 import { defineShow } from './commands/show.js';
 import { defineStart } from './commands/start.js';
@@ -81,6 +82,7 @@ export function createProgram(): Command {
   defineVerify(program);
   defineCompletion(program);
   defineHelp(program);
+  defineConvert(program);
   defineQuantize(program);
   defineImatrix(program);
   definePerplexity(program);

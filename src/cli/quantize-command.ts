@@ -1,14 +1,13 @@
 /** What `paceline quantize` does: names the result, quantises, prints what became of the tensors. */
-import { basename, dirname, join } from 'node:path';
-import { defaultModelPath } from '../base/paths.js';
+import { basename, dirname, join, resolve } from 'node:path';
 import { perplexity } from '../bench/perplexity.js';
 import { mixByName } from '../convert/mixes.js';
 import { type QuantizeResult, quantizeModel } from '../convert/quantize.js';
 import type { TypeOverride } from '../convert/tensor-types.js';
-import { resolveModelPath } from '../engine/model-path.js';
 import type { GgmlType } from '../ggml/types.js';
 import { readTextFile } from './input.js';
 import { catchInterrupt } from './interrupt.js';
+import { resolveModel } from './model-names.js';
 import { note, print, printJson, snakeKeys } from './output.js';
 import { perplexityTable } from './perplexity-command.js';
 import { ProgressBar } from './progress-bar.js';
@@ -36,7 +35,7 @@ export async function quantizeCommand(
   output: string | undefined,
   flags: QuantizeFlags,
 ): Promise<void> {
-  const path = resolveModelPath(model);
+  const { path } = await resolveModel(model);
   const mix = mixByName(type);
   const bar = new ProgressBar();
   const interrupt = catchInterrupt();
@@ -46,7 +45,7 @@ export async function quantizeCommand(
     const result = await quantizeModel({
       ...options,
       model: path,
-      output: output ?? outputPath(path, mix.name),
+      output: output ?? outputPath(model, path, mix.name),
       mix: type,
       replace: force === true,
       ...(tensorType === undefined ? {} : { overrides: tensorType }),
@@ -75,13 +74,13 @@ export async function quantizeCommand(
   }
 }
 
-/** `model-F16.gguf` becomes `model-Q4_K_M.gguf` beside it; the embedded model, in this folder. */
-function outputPath(path: string, mix: string): string {
+/** `model-F16.gguf` becomes `model-Q4_K_M.gguf` beside it; what was named otherwise, in this folder. */
+function outputPath(model: string, path: string, mix: string): string {
   const stem = basename(path)
     .replace(/\.gguf$/, '')
     .replace(/-\d{5}-of-\d{5}$/, '')
     .replace(/[-.](f32|f16|bf16|fp16)$/i, '');
-  const folder = path === defaultModelPath() ? '.' : dirname(path);
+  const folder = resolve(model) === path ? dirname(path) : '.';
   return join(folder, `${stem}-${mix}.gguf`);
 }
 

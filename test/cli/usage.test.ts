@@ -37,6 +37,10 @@ test('every command has --help and --json', async () => {
       'completion',
       ...['run', 'tokenize', 'detokenize', 'inspect', 'devices', 'bench', 'verify'],
       ...['quantize', 'imatrix', 'perplexity'],
+      'convert',
+      'quantize',
+      'imatrix',
+      'perplexity',
     ],
   );
   for (const command of commands) {

@@ -19,7 +19,10 @@ export function defineQuantize(program: Command): void {
     )
     .argument('<model>', 'a path to an F32, F16 or BF16 model')
     .argument('<type>', 'a type from the list, such as Q4_K_M')
-    .argument('[output]', 'the file to write (default: the model’s name with the type, beside it)')
+    .argument(
+      '[output]',
+      'the file to write (default: the model’s name with the type, beside a path)',
+    )
     .option(
       '--tensor-type <pattern=type>',
       'another type for tensors whose name holds a match of this regular expression; may be ' +
