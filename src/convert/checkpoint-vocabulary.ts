@@ -56,7 +56,8 @@ export async function readVocabulary(
     (await readJsonIfThere(join(folder, 'tokenizer_config.json'))) ??
     new JsonObject('tokenizer_config.json', {});
   const tokenizer = await readJsonIfThere(join(folder, 'tokenizer.json'));
-  const files = { tokenizer, config, modelConfig, added: addedTokens(tokenizer, config) };
+  const older = await readJsonIfThere(join(folder, 'added_tokens.json'));
+  const files = { tokenizer, config, modelConfig, added: addedTokens(older, config, tokenizer) };
   const pieces = await readIfThere(join(folder, 'tokenizer.model'));
   const vocabulary =
     pieces === undefined
@@ -92,13 +93,21 @@ async function readIfThere(path: string): Promise<Uint8Array | undefined> {
   }
 }
 
-function addedTokens(tokenizer: JsonObject | undefined, config: JsonObject): AddedToken[] {
+/** Tokens beside the vocabulary, from up to three files; the last that names an id counts. */
+function addedTokens(
+  older: JsonObject | undefined,
+  config: JsonObject,
+  tokenizer: JsonObject | undefined,
+): AddedToken[] {
+  const bare = Object.entries(older?.values ?? {}).map(
+    ([content, id]) => [undefined, { id, content }] as const,
+  );
   const listed = (tokenizer?.list('added_tokens') ?? []).map(
     (token) => [undefined, token] as const,
   );
   const decoder = config.object('added_tokens_decoder');
   const decoded = Object.entries(decoder?.values ?? {});
-  return [...decoded, ...listed].flatMap(([key, token]) => {
+  return [...bare, ...decoded, ...listed].flatMap(([key, token]) => {
     if (!isObject(token)) return [];
     const id = key === undefined ? token.id : Number(key);
     const { content, special } = token;

@@ -87,7 +87,10 @@ export class CallPool implements AsyncDisposable {
    */
   run(calls: readonly NativeCall[], signal?: AbortSignal): Promise<readonly NativeResult[]> {
     return new Promise((resolve, reject) => {
-      if (this.#failure !== undefined) reject(this.#failure);
+      if (this.#failure !== undefined) {
+        reject(this.#failure);
+        return;
+      }
       this.#waiting.push({ signal, calls, resolve, reject });
       this.#next();
     });

@@ -138,11 +138,20 @@ export class RowConverter implements AsyncDisposable {
   }
 }
 
+/** The first call looks at the source, the last at the result. */
 function checkFinite(results: readonly unknown[], firstRow: number): void {
   if (results[results.length - 1] === true) return;
+  const source = results.length === 1;
   throw new PacelineError(
     'bad-weights',
-    `Values that are not finite numbers (in the rows from ${firstRow} on)`,
-    { hint: 'The file is damaged; get or convert it again.', details: { firstRow } },
+    source
+      ? `Values that are not finite numbers (in the rows from ${firstRow} on)`
+      : `Values that are too large for the type (in the rows from ${firstRow} on)`,
+    {
+      hint: source
+        ? 'The file is damaged; get or convert it again.'
+        : 'Choose a type with a larger range, such as BF16.',
+      details: { firstRow },
+    },
   );
 }

@@ -14,12 +14,14 @@ test('quantize writes a model that runs', async () => {
   assert.ok((result.bits_per_weight as number) < 9);
   const inspected = jsonOf(await paceline(['inspect', output, '--json']));
   assert.ok(JSON.stringify(inspected).includes('Q8_0'));
-  assert.equal((await paceline(['run', output, 'a', '-n', '2', '--raw'])).code, 0);
+  const ran = await paceline(['run', output, 'a', '-n', '2', '--raw']);
+  assert.equal(ran.code, 0, ran.stderr);
 
   const again = await paceline(args);
   assert.equal(again.code, 2);
   assert.match(again.stderr, /--force/);
-  assert.equal((await paceline([...args, '--force'])).code, 0);
+  const forced = await paceline([...args, '--force']);
+  assert.equal(forced.code, 0, forced.stderr);
 });
 
 test('quantize --dry-run says sizes and writes nothing', async () => {

@@ -48,6 +48,18 @@ const sizes = {
   tie_word_embeddings: false,
 };
 
+/** What transformers calls the classes. */
+const modelTypes: Readonly<Record<CheckpointClass, string>> = {
+  LlamaForCausalLM: 'llama',
+  MixtralForCausalLM: 'mixtral',
+  Qwen2ForCausalLM: 'qwen2',
+  Qwen3ForCausalLM: 'qwen3',
+  Qwen3MoeForCausalLM: 'qwen3_moe',
+  OlmoeForCausalLM: 'olmoe',
+  Gemma3ForCausalLM: 'gemma3_text',
+};
+
+/** Sizes of a small model of that class, as its config.json says them. */
 export function configOf(name: CheckpointClass): Record<string, unknown> {
   const mixture = { num_experts: 4, num_experts_per_tok: 2 };
   const own: Readonly<Record<CheckpointClass, object>> = {
@@ -62,7 +74,7 @@ export function configOf(name: CheckpointClass): Record<string, unknown> {
       ...{ tie_word_embeddings: true, query_pre_attn_scalar: 16, num_hidden_layers: 7 },
     },
   };
-  return { architectures: [name], ...sizes, ...own[name] };
+  return { architectures: [name], model_type: modelTypes[name], ...sizes, ...own[name] };
 }
 
 /** A byte-level vocabulary: the byte alphabet, some merges, two special tokens. */
@@ -200,7 +212,7 @@ export function randomCheckpoint(
     writeFileSync(join(folder, file), safetensors(part, type));
     for (const [tensor] of part) map[tensor] = file;
   }
-  if (shards > 1) write('model.safetensors.index.json', { weight_map: map });
+  if (shards > 1) write('model.safetensors.index.json', { metadata: {}, weight_map: map });
   return { folder, config, weights };
 }
 
