@@ -80,12 +80,12 @@ export function createProgram(): Command {
   defineDevices(program);
   defineBench(program);
   defineVerify(program);
-  defineCompletion(program);
-  defineHelp(program);
   defineConvert(program);
   defineQuantize(program);
   defineImatrix(program);
   definePerplexity(program);
+  defineCompletion(program);
+  defineHelp(program);
   defineStart(program);
   throwInsteadOfExit(program);
   return program;

@@ -77,11 +77,6 @@ export function declarationsOf(signatures: Signatures): NativeDeclaration[] {
   ]);
 }
 
-/** Address of a typed array's first element. It is good as long as something refers to the array. */
-export function addressOf(array: ArrayBufferView): number {
-  return Number(koffi.address(array.buffer)) + array.byteOffset;
-}
-
 /** libggml-base: contexts, tensors, graphs, buffers. */
 export const baseSignatures = {
   ggml_version: ['str', []],
@@ -201,9 +196,10 @@ export function bindInit(
   return (size, buffer) => init({ size, buffer, noAlloc: true }) as number;
 }
 
-/** Address of the memory of a buffer, which the caller keeps alive as long as it is used. */
-export function addressOf(buffer: ArrayBuffer): number {
-  return Number(koffi.address(buffer));
+/** Address of a buffer or of a view's first byte; the caller keeps it alive as long as it is used. */
+export function addressOf(memory: ArrayBuffer | ArrayBufferView): number {
+  if (!ArrayBuffer.isView(memory)) return Number(koffi.address(memory));
+  return Number(koffi.address(memory.buffer)) + memory.byteOffset;
 }
 
 /** Loads a shared library and keeps it loaded. */

@@ -34,13 +34,11 @@ test('every command has --help and --json', async () => {
       'devices',
       'bench',
       'verify',
-      'completion',
-      ...['run', 'tokenize', 'detokenize', 'inspect', 'devices', 'bench', 'verify'],
-      ...['quantize', 'imatrix', 'perplexity'],
       'convert',
       'quantize',
       'imatrix',
       'perplexity',
+      'completion',
     ],
   );
   for (const command of commands) {

@@ -2,11 +2,12 @@
 import type { Command } from 'commander';
 import { supportedClasses } from '../../convert/checkpoint-metadata.js';
 import type { ConvertFlags } from '../convert-command.js';
+import { addExamples } from '../help.js';
 import { integer } from '../numbers.js';
 
 /** Declares the command. */
 export function defineConvert(program: Command): void {
-  program
+  const command = program
     .command('convert')
     .summary('make a GGUF file of a Hugging Face checkpoint')
     .description(
@@ -26,4 +27,9 @@ export function defineConvert(program: Command): void {
       const { convertCommand } = await import('../convert-command.js');
       await convertCommand(folder, output, flags);
     });
+  addExamples(
+    command,
+    ['convert ./Qwen3-0.6B', 'in its own precision'],
+    ['convert ./Qwen3-0.6B small.gguf --quantize q4_k_m', 'in fewer bits'],
+  );
 }

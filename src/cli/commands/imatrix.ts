@@ -1,11 +1,12 @@
 /** `paceline imatrix`: which columns of a model's matrices count, measured on a text. */
 import type { Command } from 'commander';
+import { addExamples } from '../help.js';
 import type { ImatrixFlags } from '../imatrix-command.js';
 import { integer } from '../numbers.js';
 
 /** Declares the command. */
 export function defineImatrix(program: Command): void {
-  program
+  const command = program
     .command('imatrix')
     .summary('measure which weights of a model count')
     .description(
@@ -26,4 +27,9 @@ export function defineImatrix(program: Command): void {
       const { imatrixCommand } = await import('../imatrix-command.js');
       await imatrixCommand(model, flags);
     });
+  addExamples(
+    command,
+    ['imatrix model.gguf --text calibration.txt', 'for `quantize --imatrix`'],
+    ['imatrix --convert imatrix.dat --output imatrix.gguf', 'from the older format'],
+  );
 }

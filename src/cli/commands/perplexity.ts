@@ -2,12 +2,13 @@
 import { type Command, Option } from 'commander';
 import { kvTypes } from '../../cache/kv-names.js';
 import { kvOption } from '../generation-flags.js';
+import { addExamples } from '../help.js';
 import { integer } from '../numbers.js';
 import type { PerplexityFlags } from '../perplexity-command.js';
 
 /** Declares the command. */
 export function definePerplexity(program: Command): void {
-  program
+  const command = program
     .command('perplexity')
     .summary('how well a model predicts a text, alone or against another')
     .description(
@@ -34,4 +35,12 @@ export function definePerplexity(program: Command): void {
       const { perplexityCommand } = await import('../perplexity-command.js');
       await perplexityCommand(model, flags);
     });
+  addExamples(
+    command,
+    ['perplexity model.gguf --text held-out.txt', 'nats a token'],
+    [
+      'perplexity small.gguf --text held-out.txt --against model.gguf',
+      'how far it is from another',
+    ],
+  );
 }

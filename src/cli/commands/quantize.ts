@@ -3,12 +3,13 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { mixNames } from '../../convert/mixes.js';
 import type { TypeOverride } from '../../convert/tensor-types.js';
 import { type GgmlType, targetTypeByName } from '../../ggml/types.js';
+import { addExamples } from '../help.js';
 import { integer } from '../numbers.js';
 import type { QuantizeFlags } from '../quantize-command.js';
 
 /** Declares the command. */
 export function defineQuantize(program: Command): void {
-  program
+  const command = program
     .command('quantize')
     .summary('write a model in fewer bits')
     .description(
@@ -43,6 +44,12 @@ export function defineQuantize(program: Command): void {
       const { quantizeCommand } = await import('../quantize-command.js');
       await quantizeCommand(model, type, output, flags as QuantizeFlags);
     });
+  addExamples(
+    command,
+    ['quantize model.gguf q4_k_m', 'the usual mix'],
+    ['quantize model.gguf iq2_xxs tiny.gguf --imatrix imatrix.gguf', 'by importance'],
+    ['quantize model.gguf q4_k_m --check text.txt', 'and compare with the source'],
+  );
 }
 
 function tensorType(text: string): GgmlType {
