@@ -1,4 +1,5 @@
-/** What the command line reads: text on stdin, strictly UTF-8. */
+/** What the command line reads: text on stdin and in files, strictly UTF-8. */
+import { readFile } from 'node:fs/promises';
 import { PacelineError } from '../base/errors.js';
 
 /**
@@ -27,4 +28,24 @@ export async function readStdin(): Promise<string> {
 /** Text of a prompt from stdin: one line break at its end belongs to the shell, not to the text. */
 export async function readPrompt(): Promise<string> {
   return (await readStdin()).replace(/\r?\n$/, '');
+}
+
+/**
+ * The text of a file, exactly as it is.
+ * @throws {PacelineError} `usage` when there is no such file or it is not UTF-8, `io`.
+ */
+export async function readTextFile(path: string): Promise<string> {
+  let bytes: Buffer;
+  try {
+    bytes = await readFile(path);
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    const missing = code === 'ENOENT' || code === 'EISDIR';
+    throw new PacelineError(missing ? 'usage' : 'io', `Cannot read ${path}: ${message}`, {
+      hint: 'Give the path of a text file.',
+      details: { file: path },
+      cause,
+    });
+  }
+  return decodeUtf8(bytes, path);
 }

@@ -2,12 +2,16 @@
 import { Command, type CommanderError } from 'commander';
 import { defineBench } from './commands/bench.js';
 import { defineCompletion } from './commands/completion.js';
+import { defineConvert } from './commands/convert.js';
 import { defineDetokenize } from './commands/detokenize.js';
 import { defineDevices } from './commands/devices.js';
 import { defineHelp } from './commands/help.js';
+import { defineImatrix } from './commands/imatrix.js';
 import { defineInspect } from './commands/inspect.js';
 import { defineLs } from './commands/ls.js';
+import { definePerplexity } from './commands/perplexity.js';
 import { definePull } from './commands/pull.js';
+import { defineQuantize } from './commands/quantize.js';
 import { defineRm } from './commands/rm.js';
 import { defineRun } from './commands/run.js';
 import { defineShow } from './commands/show.js';
@@ -76,6 +80,10 @@ export function createProgram(): Command {
   defineDevices(program);
   defineBench(program);
   defineVerify(program);
+  defineConvert(program);
+  defineQuantize(program);
+  defineImatrix(program);
+  definePerplexity(program);
   defineCompletion(program);
   defineHelp(program);
   defineStart(program);

@@ -65,6 +65,18 @@ export function bind<T extends Signatures>(library: NativeLibrary, signatures: T
   return functions as Bindings<T>;
 }
 
+/** Name, result and parameters of a function in koffi's words: what a thread needs to declare it. */
+export type NativeDeclaration = readonly [name: string, result: string, parameters: string[]];
+
+/** A table of signatures as declarations. */
+export function declarationsOf(signatures: Signatures): NativeDeclaration[] {
+  return Object.entries(signatures).map(([name, [result, parameters]]) => [
+    name,
+    koffiTypes[result],
+    parameters.map((parameter) => koffiTypes[parameter]),
+  ]);
+}
+
 /** libggml-base: contexts, tensors, graphs, buffers. */
 export const baseSignatures = {
   ggml_version: ['str', []],
@@ -87,6 +99,7 @@ export const baseSignatures = {
   ggml_nbytes: ['size', ['ptr']],
   ggml_validate_row_data: ['bool', ['int', 'mem', 'size']],
   ggml_quantize_chunk: ['size', ['int', 'mem', 'mem', 'int64', 'int64', 'int64', 'ptr']],
+  ggml_quantize_requires_imatrix: ['bool', ['int']],
   ggml_new_tensor_4d: ['ptr', ['ptr', 'int', 'int64', 'int64', 'int64', 'int64']],
   ggml_view_4d: [
     'ptr',
@@ -183,9 +196,10 @@ export function bindInit(
   return (size, buffer) => init({ size, buffer, noAlloc: true }) as number;
 }
 
-/** Address of the memory of a buffer, which the caller keeps alive as long as it is used. */
-export function addressOf(buffer: ArrayBuffer): number {
-  return Number(koffi.address(buffer));
+/** Address of a buffer or of a view's first byte; the caller keeps it alive as long as it is used. */
+export function addressOf(memory: ArrayBuffer | ArrayBufferView): number {
+  if (!ArrayBuffer.isView(memory)) return Number(koffi.address(memory));
+  return Number(koffi.address(memory.buffer)) + memory.byteOffset;
 }
 
 /** Loads a shared library and keeps it loaded. */

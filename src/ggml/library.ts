@@ -69,6 +69,8 @@ export interface Ggml {
   readonly flagReader: number;
   readonly cpuRegistration: number;
   readonly package: LibraryPackage;
+  /** Path of libggml-base, for threads that declare its functions themselves. */
+  readonly basePath: string;
   /** Which build of the CPU library runs: `zen4`, `haswell`, `armv8.2_2`, ... */
   readonly cpuVariant: string;
 }
@@ -244,7 +246,8 @@ export function loadGgml(): Ggml {
 
 function load(source: LibraryPackage): Ggml {
   const { folder } = source;
-  const baseLibrary = openLibrary(onlyLibrary(folder, '-base'));
+  const basePath = onlyLibrary(folder, '-base');
+  const baseLibrary = openLibrary(basePath);
   const base = bind(baseLibrary, baseSignatures);
   checkGgmlVersion(base.ggml_version(), folder);
   // ggml logs from its worker threads, where JavaScript must not run. A C function that ignores
@@ -268,6 +271,7 @@ function load(source: LibraryPackage): Ggml {
     flagReader: symbolAddress(baseLibrary, 'ggml_get_no_alloc'),
     cpuRegistration,
     package: source,
+    basePath,
     cpuVariant: variant,
   };
 }

@@ -34,6 +34,10 @@ test('every command has --help and --json', async () => {
       'devices',
       'bench',
       'verify',
+      'convert',
+      'quantize',
+      'imatrix',
+      'perplexity',
       'completion',
     ],
   );

@@ -1,0 +1,241 @@
+/**
+ * How well a model predicts a text, and how much it differs from another on it.
+ *
+ * The text is cut into chunks as llama-perplexity cuts it (`chunksOf`); each is read from an empty
+ * state, and the second half of a chunk is scored: with a context of n, the tokens at places
+ * n/2 + 1 to n - 1, each from the logits before it. All sums are in double precision. Against a
+ * reference model the Kullback-Leibler divergence D(reference || model) of each of these places is
+ * taken from both models' whole logits, side by side, so that nothing is stored or rounded.
+ */
+import { PacelineError, throwIfAborted } from '../base/errors.js';
+import type { OnProgress } from '../base/progress.js';
+import type { KvType } from '../cache/kv-names.js';
+import { chunksOf, Evaluator } from './evaluator.js';
+
+export interface PerplexityOptions {
+  /** Path of the model. */
+  readonly model: string;
+  readonly text: string;
+  /** Path of the reference model, and the type of its cache. */
+  readonly against?: string;
+  readonly againstKv?: KvType;
+  /** Tokens of a chunk. Default 512. */
+  readonly contextLength?: number;
+  /** Most chunks to read. Default: all. */
+  readonly chunks?: number;
+  readonly kvType?: KvType;
+  readonly threads?: number;
+  readonly onProgress?: OnProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A mean with its standard error. */
+export interface Estimate {
+  readonly mean: number;
+  readonly error: number;
+}
+
+export interface Comparison {
+  readonly path: string;
+  readonly kvType: KvType;
+  readonly nats: Estimate;
+  readonly perplexity: number;
+  /** D(reference || model) in nats, over the scored places. */
+  readonly divergence: Estimate & {
+    readonly median: number;
+    readonly p99: number;
+    readonly max: number;
+  };
+  /** Share of the places where both find the same token likeliest. */
+  readonly sameTop: number;
+}
+
+export interface PerplexityResult {
+  readonly path: string;
+  readonly kvType: KvType;
+  readonly contextLength: number;
+  readonly chunks: number;
+  /** Places scored. */
+  readonly scored: number;
+  /** Nats a token: the mean negative logarithm of the probability of what came. */
+  readonly nats: Estimate;
+  readonly perplexity: number;
+  readonly against?: Comparison;
+}
+
+const usualContext = 512;
+
+/**
+ * Measures a model on a text.
+ * @throws {PacelineError} `usage` when the text is shorter than two chunks, or the two models have
+ *   other vocabularies; as `loadModel`; `aborted`.
+ */
+export async function perplexity(options: PerplexityOptions): Promise<PerplexityResult> {
+  const { contextLength = usualContext, threads, signal, onProgress } = options;
+  const load = { contextLength, threads, signal, onProgress };
+  using model = await Evaluator.open(options.model, { ...load, kvType: options.kvType });
+  using reference =
+    options.against === undefined
+      ? undefined
+      : await Evaluator.open(options.against, { ...load, kvType: options.againstKv });
+  if (reference !== undefined) requireSameVocabulary(model, reference);
+  const all = chunksOf(model.tokenizer, options.text, contextLength);
+  if (all.length < 2) {
+    throw new PacelineError(
+      'usage',
+      `The text has fewer than two chunks of ${contextLength} tokens`,
+      { hint: 'Give a longer text, or a smaller --ctx.' },
+    );
+  }
+  const chunks = all.slice(0, options.chunks ?? all.length);
+  const first = Math.floor(contextLength / 2);
+  const scores: Score[] = [];
+  for (const [index, chunk] of chunks.entries()) {
+    throwIfAborted(signal);
+    onProgress?.({
+      task: 'reading',
+      done: index * contextLength,
+      total: chunks.length * contextLength,
+      unit: 'tokens',
+    });
+    scores.push(...(await scoreChunk(chunk, first, model, reference)));
+  }
+  return summarise(model, reference, contextLength, chunks.length, scores);
+}
+
+function requireSameVocabulary(model: Evaluator, reference: Evaluator): void {
+  const [a, b] = [model.tokenizer, reference.tokenizer];
+  const same =
+    model.vocabSize === reference.vocabSize &&
+    a.vocabSize === b.vocabSize &&
+    Array.from({ length: a.vocabSize }, (_, id) => id).every(
+      (id) => a.tokenText(id) === b.tokenText(id),
+    );
+  if (same) return;
+  throw new PacelineError(
+    'usage',
+    `${model.path} and ${reference.path} have different vocabularies`,
+    { hint: 'Only models that speak of the same tokens can be compared.' },
+  );
+}
+
+interface Score {
+  readonly nats: number;
+  readonly against?: {
+    readonly nats: number;
+    readonly divergence: number;
+    readonly sameTop: boolean;
+  };
+}
+
+async function scoreChunk(
+  chunk: readonly number[],
+  first: number,
+  model: Evaluator,
+  reference: Evaluator | undefined,
+): Promise<Score[]> {
+  const scores: Score[] = [];
+  const others = reference?.logits(chunk, first);
+  let place = first;
+  for await (const logits of model.logits(chunk, first)) {
+    const token = chunk[++place];
+    const other = await others?.next();
+    if (token === undefined) break;
+    const own = normalise(logits);
+    const nats = own.logSum - (logits[token] as number);
+    if (other === undefined || other.done) {
+      scores.push({ nats });
+      continue;
+    }
+    const theirs = normalise(other.value);
+    scores.push({
+      nats,
+      against: {
+        nats: theirs.logSum - (other.value[token] as number),
+        divergence: divergence(other.value, theirs.logSum, logits, own.logSum),
+        sameTop: own.best === theirs.best,
+      },
+    });
+  }
+  await others?.return();
+  return scores;
+}
+
+/** ln of the sum of e^logit, and the place of the largest logit. */
+function normalise(logits: Float32Array): { logSum: number; best: number } {
+  let best = 0;
+  for (let at = 1; at < logits.length; at++) {
+    if ((logits[at] as number) > (logits[best] as number)) best = at;
+  }
+  const largest = logits[best] as number;
+  let sum = 0;
+  for (let at = 0; at < logits.length; at++) sum += Math.exp((logits[at] as number) - largest);
+  return { logSum: largest + Math.log(sum), best };
+}
+
+/** D(p || q) from logits and the logarithms of their sums. */
+function divergence(p: Float32Array, pSum: number, q: Float32Array, qSum: number): number {
+  let sum = 0;
+  for (let at = 0; at < p.length; at++) {
+    const logP = (p[at] as number) - pSum;
+    const probability = Math.exp(logP);
+    if (probability > 0) sum += probability * (logP - ((q[at] as number) - qSum));
+  }
+  // Rounding may leave a tiny negative number for equal distributions.
+  return Math.max(0, sum);
+}
+
+function summarise(
+  model: Evaluator,
+  reference: Evaluator | undefined,
+  contextLength: number,
+  chunks: number,
+  scores: readonly Score[],
+): PerplexityResult {
+  const nats = mean(scores.map((score) => score.nats));
+  const result = {
+    path: model.path,
+    kvType: model.kvType,
+    contextLength,
+    chunks,
+    scored: scores.length,
+    nats,
+    perplexity: Math.exp(nats.mean),
+  };
+  if (reference === undefined) return result;
+  const compared = scores.map(({ against }) => against).filter((one) => one !== undefined);
+  const theirs = mean(compared.map((one) => one.nats));
+  const divergences = Float64Array.from(compared, (one) => one.divergence).sort();
+  return {
+    ...result,
+    against: {
+      path: reference.path,
+      kvType: reference.kvType,
+      nats: theirs,
+      perplexity: Math.exp(theirs.mean),
+      divergence: {
+        ...mean([...divergences]),
+        median: percentile(divergences, 0.5),
+        p99: percentile(divergences, 0.99),
+        max: divergences.at(-1) ?? 0,
+      },
+      sameTop: compared.filter((one) => one.sameTop).length / compared.length,
+    },
+  };
+}
+
+/** Mean and standard error; the error is 0 of fewer than two values. */
+function mean(values: readonly number[]): Estimate {
+  const count = values.length;
+  const average = values.reduce((a, b) => a + b, 0) / count;
+  const squares = values.reduce((sum, value) => sum + (value - average) ** 2, 0);
+  return { mean: average, error: count < 2 ? 0 : Math.sqrt(squares / count / (count - 1)) };
+}
+
+/** Between the two nearest of ascending values. */
+function percentile(sorted: Float64Array, share: number): number {
+  const place = share * (sorted.length - 1);
+  const below = sorted[Math.floor(place)] ?? 0;
+  const above = sorted[Math.ceil(place)] ?? 0;
+  return below + (above - below) * (place - Math.floor(place));
+}

@@ -1,0 +1,233 @@
+/**
+ * From a checkpoint's config.json and generation_config.json to GGUF's metadata: the architecture's
+ * name, its hyperparameters, and the sampling that its authors suggest. Keys and types are those of
+ * llama.cpp's converter. What a config asks for and GGUF or the engine cannot express is refused.
+ */
+import { PacelineError } from '../base/errors.js';
+import type { GgufMetadataEntry } from '../gguf/types.js';
+import { ggufValue } from '../gguf/values.js';
+import type { JsonObject } from './json.js';
+
+/** GGUF's names of the architectures by the class that config.json names. */
+const architectures: Readonly<Record<string, string>> = {
+  LlamaForCausalLM: 'llama',
+  MistralForCausalLM: 'llama',
+  MixtralForCausalLM: 'llama',
+  Qwen2ForCausalLM: 'qwen2',
+  Qwen3ForCausalLM: 'qwen3',
+  Qwen3MoeForCausalLM: 'qwen3moe',
+  OlmoeForCausalLM: 'olmoe',
+  Gemma3ForCausalLM: 'gemma3',
+  Gemma3ForConditionalGeneration: 'gemma3',
+};
+
+/** Classes of checkpoints that can be converted. */
+export const supportedClasses: readonly string[] = Object.keys(architectures);
+
+/** Sizes that naming and reordering of tensors need. */
+export interface CheckpointShape {
+  readonly architecture: string;
+  readonly layers: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  /** 0 in dense models. */
+  readonly experts: number;
+  readonly vocabSize: number;
+  /** The head is the token table. */
+  readonly tied: boolean;
+}
+
+export interface CheckpointHyperparameters {
+  readonly shape: CheckpointShape;
+  /** With the architecture's prefix. */
+  readonly metadata: ReadonlyMap<string, GgufMetadataEntry>;
+  /** Divisors of rotary frequencies that stand in the file as a tensor (Llama 3). */
+  readonly ropeFactors: Float32Array | undefined;
+}
+
+/**
+ * Reads a config.
+ * @throws {PacelineError} `unsupported-architecture` by name, `broken-file` when values are missing.
+ */
+export function readHyperparameters(config: JsonObject): CheckpointHyperparameters {
+  const architecture = architectureOf(config);
+  const text = config.object('text_config') ?? config;
+  const gemma = architecture === 'gemma3';
+  const usual = (key: string, standard: number) =>
+    gemma ? (text.count(key) ?? standard) : text.requiredCount(key);
+  const layers = text.requiredCount('num_hidden_layers');
+  const embedding = text.requiredCount('hidden_size');
+  const heads = usual('num_attention_heads', 8);
+  const kvHeads = text.count('num_key_value_heads') ?? (gemma ? 4 : heads);
+  const experts = text.count('num_local_experts') ?? text.count('num_experts') ?? 0;
+  const headDim = text.count('head_dim') ?? (gemma ? 256 : undefined);
+  const vocabSize = text.count('vocab_size') ?? config.count('vocab_size') ?? 262_208;
+  refuseOddities(text, architecture);
+
+  const metadata = new Map<string, GgufMetadataEntry>();
+  const set = (key: string, entry: GgufMetadataEntry) =>
+    metadata.set(`${architecture}.${key}`, entry);
+  set('block_count', ggufValue.uint32(layers));
+  set('context_length', ggufValue.uint32(usual('max_position_embeddings', 131_072)));
+  set('embedding_length', ggufValue.uint32(embedding));
+  set('feed_forward_length', ggufValue.uint32(text.requiredCount('intermediate_size')));
+  set('attention.head_count', ggufValue.uint32(heads));
+  set('attention.head_count_kv', ggufValue.uint32(kvHeads));
+  const epsilon = text.number('rms_norm_eps') ?? 1e-6;
+  const fixed = architecture === 'olmoe' ? 1e-5 : epsilon;
+  set('attention.layer_norm_rms_epsilon', ggufValue.float32(fixed));
+  if (headDim !== undefined) {
+    set('attention.key_length', ggufValue.uint32(headDim));
+    set('attention.value_length', ggufValue.uint32(headDim));
+  }
+  if (experts > 0) {
+    set('expert_count', ggufValue.uint32(experts));
+    set('expert_used_count', ggufValue.uint32(text.requiredCount('num_experts_per_tok')));
+  }
+  const expertInner = text.count('moe_intermediate_size');
+  if (architecture === 'qwen3moe' && expertInner !== undefined) {
+    set('expert_feed_forward_length', ggufValue.uint32(expertInner));
+  }
+  if (architecture === 'llama') {
+    set('vocab_size', ggufValue.uint32(vocabSize));
+    set('rope.dimension_count', ggufValue.uint32(headDim ?? embedding / heads));
+  }
+  if (gemma && text.get('sliding_window_pattern') !== 1) {
+    set('attention.sliding_window', ggufValue.uint32(text.requiredCount('sliding_window')));
+  }
+  const dimensions = headDim ?? embedding / heads;
+  const ropeFactors = setRope(set, text, { gemma, dimensions });
+  const tied = text.boolean('tie_word_embeddings') ?? config.boolean('tie_word_embeddings');
+  return {
+    shape: {
+      ...{ architecture, layers, heads, kvHeads, experts, vocabSize },
+      tied: tied ?? gemma,
+    },
+    metadata,
+    ropeFactors,
+  };
+}
+
+function architectureOf(config: JsonObject): string {
+  const [name] = config.list('architectures') ?? [];
+  const found =
+    typeof name === 'string' && Object.hasOwn(architectures, name)
+      ? architectures[name]
+      : undefined;
+  if (found !== undefined) return found;
+  throw new PacelineError(
+    'unsupported-architecture',
+    name === undefined
+      ? 'config.json names no architecture'
+      : `Checkpoints of ${String(name)} cannot be converted`,
+    {
+      hint: `Supported are: ${supportedClasses.join(', ')}.`,
+      details: { architecture: name, supported: supportedClasses },
+    },
+  );
+}
+
+/** Variants of known architectures that compute something else. */
+function refuseOddities(text: JsonObject, architecture: string): void {
+  const refuse = (what: string) => {
+    throw new PacelineError('unsupported-architecture', `${what} is not supported`, {
+      hint: 'Use the original checkpoint, in F32, F16 or BF16.',
+      details: { architecture },
+    });
+  };
+  if (text.get('quantization_config') !== undefined) refuse('A quantised checkpoint');
+  if (text.get('attn_logit_softcapping') !== undefined) refuse('Softcapping of attention');
+  if (text.get('final_logit_softcapping') !== undefined) refuse('Softcapping of logits');
+  if (text.get('clip_qkv') !== undefined) refuse('Clipping of q, k and v');
+  const step = text.number('decoder_sparse_step') ?? 1;
+  const dense = text.list('mlp_only_layers') ?? [];
+  if (step !== 1 || dense.length > 0) refuse('A mixture of experts in some layers only');
+}
+
+type SetEntry = (key: string, entry: GgufMetadataEntry) => void;
+
+/** Rotary positions, in the form of transformers 5 (`rope_parameters`) or the one before. */
+function setRope(
+  set: SetEntry,
+  text: JsonObject,
+  { gemma, dimensions }: { readonly gemma: boolean; readonly dimensions: number },
+): Float32Array | undefined {
+  const given = text.object('rope_parameters') ?? text.object('rope_scaling');
+  const rope = given?.object('full_attention') ?? given;
+  const base = rope?.number('rope_theta') ?? text.number('rope_theta') ?? (gemma ? 1e6 : undefined);
+  const local =
+    given?.object('sliding_attention')?.number('rope_theta') ?? text.number('rope_local_base_freq');
+  if (base !== undefined) set('rope.freq_base', ggufValue.float32(base));
+  if (local !== undefined) set('rope.freq_base_swa', ggufValue.float32(local));
+  const type = rope?.string('rope_type') ?? rope?.string('type') ?? 'default';
+  const factor = rope?.number('factor');
+  switch (type) {
+    case 'default':
+      return undefined;
+    case 'linear':
+    case 'yarn':
+      if (rope === undefined || factor === undefined)
+        throw text.wrong('rope_scaling', 'has no factor');
+      set('rope.scaling.type', ggufValue.string(type));
+      set('rope.scaling.factor', ggufValue.float32(factor));
+      if (type === 'yarn') setYarn(set, rope, text);
+      return undefined;
+    case 'llama3':
+      return llama3Factors(rope as JsonObject, base ?? 10_000, dimensions);
+    default:
+      throw new PacelineError(
+        'unsupported-architecture',
+        `Rotary positions of type "${type}" cannot be converted`,
+        { hint: 'Known are default, linear, yarn and llama3.', details: { type } },
+      );
+  }
+}
+
+function setYarn(set: SetEntry, rope: JsonObject, text: JsonObject): void {
+  const original =
+    rope.count('original_max_position_embeddings') ?? text.requiredCount('max_position_embeddings');
+  set('rope.scaling.original_context_length', ggufValue.uint32(original));
+  const more = [
+    ['yarn_ext_factor', rope.number('extrapolation_factor')],
+    ['yarn_attn_factor', rope.number('attention_factor') ?? rope.number('attn_factor')],
+    ['yarn_beta_fast', rope.number('beta_fast')],
+    ['yarn_beta_slow', rope.number('beta_slow')],
+  ] as const;
+  for (const [key, value] of more) {
+    if (value !== undefined) set(`rope.scaling.${key}`, ggufValue.float32(value));
+  }
+}
+
+/** Llama 3.1's smooth step from scaled long waves to unscaled short ones (arXiv 2407.21783). */
+function llama3Factors(rope: JsonObject, base: number, dimensions: number): Float32Array {
+  const factor = rope.number('factor') ?? 8;
+  const low = rope.number('low_freq_factor') ?? 1;
+  const high = rope.number('high_freq_factor') ?? 4;
+  const original = rope.number('original_max_position_embeddings') ?? 8192;
+  return Float32Array.from({ length: Math.floor(dimensions / 2) }, (_, pair) => {
+    const frequency = Math.fround(1 / Math.fround(base ** Math.fround((2 * pair) / dimensions)));
+    const wave = Math.fround((2 * Math.PI) / frequency);
+    if (wave < original / high) return 1;
+    if (wave > original / low) return factor;
+    const smooth = (original / wave - low) / (high - low);
+    return 1 / ((1 - smooth) / factor + smooth);
+  });
+}
+
+/** `general.sampling.*` from generation_config.json. */
+export function samplingMetadata(
+  generation: JsonObject | undefined,
+): Map<string, GgufMetadataEntry> {
+  const metadata = new Map<string, GgufMetadataEntry>();
+  const set = (key: string, value: number | undefined, kind: 'int32' | 'float32') => {
+    if (value !== undefined) metadata.set(`general.sampling.${key}`, ggufValue[kind](value));
+  };
+  if (generation === undefined) return metadata;
+  const topK = generation.number('top_k');
+  set('top_k', topK === undefined ? undefined : Math.trunc(topK), 'int32');
+  set('top_p', generation.number('top_p'), 'float32');
+  set('min_p', generation.number('min_p'), 'float32');
+  set('temp', generation.number('temperature'), 'float32');
+  set('penalty_repeat', generation.number('repetition_penalty'), 'float32');
+  return metadata;
+}

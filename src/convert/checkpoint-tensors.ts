@@ -1,0 +1,255 @@
+/**
+ * From a checkpoint's tensors to GGUF's: other names, extents in ggml's order, the experts of a layer
+ * as one stack, rows of q and k in the order that llama's rotation of neighbouring pairs needs, and
+ * Gemma's norms with the 1 that its code adds. Nothing is read here; what a tensor is made of is
+ * described, so that it can be read slab by slab.
+ */
+import { PacelineError } from '../base/errors.js';
+import { type GgmlType, rowBytes } from '../ggml/types.js';
+import type { CheckpointShape } from './checkpoint-metadata.js';
+import type { SafetensorsTensor } from './safetensors.js';
+
+/** Rows of a matrix inside a tensor of a checkpoint. */
+export interface MatrixSource {
+  readonly tensor: SafetensorsTensor;
+  readonly firstRow: number;
+}
+
+/** A tensor to be written. */
+export interface PlannedTensor {
+  readonly name: string;
+  readonly type: GgmlType;
+  /** In ggml's order. */
+  readonly shape: readonly number[];
+  /** One for each matrix of `rows` rows. */
+  readonly matrices: readonly MatrixSource[];
+  readonly rowLength: number;
+  readonly rows: number;
+  /** Rows of a head whose first and second half are to alternate; undefined: as they are. */
+  readonly interleave?: number;
+  /** Added to every value; the tensor then is F32. */
+  readonly shift?: number;
+}
+
+const names: readonly (readonly [part: string, name: string])[] = [
+  ['self_attn.q_proj', 'attn_q'],
+  ['self_attn.k_proj', 'attn_k'],
+  ['self_attn.v_proj', 'attn_v'],
+  ['self_attn.o_proj', 'attn_output'],
+  ['self_attn.q_norm', 'attn_q_norm'],
+  ['self_attn.k_norm', 'attn_k_norm'],
+  ['mlp.gate_proj', 'ffn_gate'],
+  ['mlp.up_proj', 'ffn_up'],
+  ['mlp.down_proj', 'ffn_down'],
+  ['mlp.gate', 'ffn_gate_inp'],
+  ['block_sparse_moe.gate', 'ffn_gate_inp'],
+  ['input_layernorm', 'attn_norm'],
+  ['pre_feedforward_layernorm', 'ffn_norm'],
+  ['post_feedforward_layernorm', 'post_ffw_norm'],
+];
+
+const layerNames = new Map(names);
+
+/** What an expert's matrix is called, in the layouts that there are. */
+const expertNames: ReadonlyMap<string, string> = new Map([
+  ...(['gate_proj', 'w1'] as const).map((name) => [name, 'ffn_gate_exps'] as const),
+  ...(['up_proj', 'w3'] as const).map((name) => [name, 'ffn_up_exps'] as const),
+  ...(['down_proj', 'w2'] as const).map((name) => [name, 'ffn_down_exps'] as const),
+]);
+
+/** Parts of checkpoints that a text model does not need. */
+const left = /^(model\.)?(vision_tower|multi_modal_projector|vision_model)\.|rotary_emb\.inv_freq$/;
+
+/**
+ * Plans all tensors of a checkpoint.
+ * @throws {PacelineError} `unsupported-architecture` for a tensor that has no place in the model,
+ *   `missing-tensor` for a missing expert, `wrong-shape`.
+ */
+export function planTensors(
+  tensors: ReadonlyMap<string, SafetensorsTensor>,
+  shape: CheckpointShape,
+): PlannedTensor[] {
+  const planned: PlannedTensor[] = [];
+  const stacks = new Map<string, (SafetensorsTensor | undefined)[]>();
+  for (const [given, tensor] of tensors) {
+    if (left.test(given)) continue;
+    const name = given.replace(/^(model\.)?language_model\.(model\.)?/, 'model.');
+    if (/(^|\.)lm_head\.weight$/.test(name)) {
+      if (!shape.tied) planned.push(plain('output.weight', tensor));
+      continue;
+    }
+    const expert =
+      /^model\.layers\.(\d+)\.(?:mlp|block_sparse_moe)\.experts\.(\d+)\.(\w+)\.weight$/.exec(name);
+    const kind = expert && expertNames.get(expert[3] as string);
+    if (expert && kind !== undefined) {
+      const stack = `blk.${expert[1]}.${kind}.weight`;
+      const members = stacks.get(stack) ?? [];
+      const index = Number(expert[2]);
+      if (index >= shape.experts) throw unknown(given, shape);
+      members[index] = tensor;
+      stacks.set(stack, members);
+      continue;
+    }
+    const fused = /^model\.layers\.(\d+)\.mlp\.experts\.(gate_up_proj|down_proj)$/.exec(name);
+    if (fused) planned.push(...fusedExperts(`blk.${fused[1]}`, fused[2] as string, tensor));
+    else planned.push(named(given, name, tensor, shape));
+  }
+  for (const [name, members] of stacks) planned.push(stacked(name, members, shape));
+  return planned;
+}
+
+function named(
+  given: string,
+  name: string,
+  tensor: SafetensorsTensor,
+  shape: CheckpointShape,
+): PlannedTensor {
+  const gemma = shape.architecture === 'gemma3';
+  const shift = gemma && name.endsWith('norm.weight') ? { shift: 1 } : {};
+  if (name === 'model.embed_tokens.weight') return plain('token_embd.weight', tensor);
+  if (name === 'model.norm.weight') return { ...plain('output_norm.weight', tensor), ...shift };
+  const [, layer, part = '', kind] =
+    /^model\.layers\.(\d+)\.(.+)\.(weight|bias)$/.exec(name) ?? ([] as (string | undefined)[]);
+  const after = part === 'post_attention_layernorm';
+  const target = after ? (gemma ? 'post_attention_norm' : 'ffn_norm') : layerNames.get(part);
+  if (target === undefined || Number(layer) >= shape.layers) throw unknown(given, shape);
+  const planned = { ...plain(`blk.${layer}.${target}.${kind}`, tensor), ...shift };
+  const heads = { attn_q: shape.heads, attn_k: shape.kvHeads }[target];
+  if (shape.architecture !== 'llama' || heads === undefined) return planned;
+  return interleaved(planned, heads);
+}
+
+/** A tensor as it is, its extents turned round. */
+function plain(name: string, tensor: SafetensorsTensor): PlannedTensor {
+  if (tensor.shape.length < 1 || tensor.shape.length > 2) throw wrongShape(name, tensor);
+  const shape = [...tensor.shape].reverse();
+  const [rowLength = 1, rows = 1] = shape;
+  const matrices = [{ tensor, firstRow: 0 }];
+  return { name, type: tensor.type, shape, matrices, rowLength, rows };
+}
+
+/** Of each head, row i of the first half and row i of the second become neighbours. */
+function interleaved(planned: PlannedTensor, heads: number): PlannedTensor {
+  // A bias is one row; its elements are reordered as the rows of its matrix are.
+  const asRows =
+    planned.shape.length === 1 ? { rowLength: 1, rows: planned.rowLength } : { ...planned };
+  const interleave = asRows.rows / heads;
+  if (!Number.isInteger(interleave) || interleave % 2 !== 0) {
+    throw new PacelineError(
+      'wrong-shape',
+      `Tensor ${planned.name} has ${asRows.rows} rows for ${heads} heads`,
+      { hint: 'config.json does not fit the tensors.', details: { tensor: planned.name } },
+    );
+  }
+  return { ...planned, rowLength: asRows.rowLength, rows: asRows.rows, interleave };
+}
+
+function stacked(
+  name: string,
+  members: readonly (SafetensorsTensor | undefined)[],
+  { experts }: CheckpointShape,
+): PlannedTensor {
+  const [first] = members;
+  const all = Array.from({ length: experts }, (_, index) => {
+    const tensor = members[index];
+    if (first === undefined || tensor === undefined) {
+      throw new PacelineError('missing-tensor', `Expert ${index} of ${name} is missing`, {
+        hint: 'A shard of the checkpoint is missing; download it again.',
+        details: { tensor: name, expert: index },
+      });
+    }
+    const same = tensor.type === first.type && String(tensor.shape) === String(first.shape);
+    if (!same || tensor.shape.length !== 2) throw wrongShape(name, tensor);
+    return { tensor, firstRow: 0 };
+  });
+  const { type, shape } = first as SafetensorsTensor;
+  const [rows = 1, rowLength = 1] = shape;
+  return { name, type, shape: [rowLength, rows, experts], matrices: all, rowLength, rows };
+}
+
+/** All experts in one tensor [experts, out, in], gate above up, as transformers 5 saves them. */
+function fusedExperts(block: string, part: string, tensor: SafetensorsTensor): PlannedTensor[] {
+  const [experts = 0, allRows = 0, rowLength = 0] = tensor.shape;
+  if (tensor.shape.length !== 3) throw wrongShape(`${block}.${part}`, tensor);
+  const stack = (name: string, rows: number, offset: number): PlannedTensor => ({
+    name: `${block}.${name}.weight`,
+    type: tensor.type,
+    shape: [rowLength, rows, experts],
+    matrices: Array.from({ length: experts }, (_, expert) => ({
+      tensor,
+      firstRow: expert * allRows + offset,
+    })),
+    rowLength,
+    rows,
+  });
+  if (part === 'down_proj') return [stack('ffn_down_exps', allRows, 0)];
+  const half = allRows / 2;
+  if (!Number.isInteger(half)) throw wrongShape(`${block}.${part}`, tensor);
+  return [stack('ffn_gate_exps', half, 0), stack('ffn_up_exps', half, half)];
+}
+
+function wrongShape(name: string, { shape }: SafetensorsTensor): PacelineError {
+  return new PacelineError('wrong-shape', `Tensor ${name} has the shape [${shape.join(', ')}]`, {
+    hint: 'config.json does not fit the tensors.',
+    details: { tensor: name, shape },
+  });
+}
+
+function unknown(name: string, { architecture }: CheckpointShape): PacelineError {
+  return new PacelineError(
+    'unsupported-architecture',
+    `The checkpoint has a tensor ${name}, which ${architecture} has no place for`,
+    {
+      hint: 'The model is a variant that cannot be converted: leaving it out would change answers.',
+      details: { tensor: name, architecture },
+    },
+  );
+}
+
+/**
+ * Fills `target` with rows of a planned tensor from row `first` on, whole rows, in the source's type.
+ * @throws {PacelineError} `broken-file`, `io`, `aborted`.
+ */
+export async function readRows(
+  planned: PlannedTensor,
+  target: Uint8Array,
+  first: number,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { rows, rowLength, type } = planned;
+  const bytes = rowBytes(type, rowLength);
+  for (let row = first; (row - first) * bytes < target.byteLength; ) {
+    const { tensor, firstRow } = planned.matrices[Math.floor(row / rows)] as MatrixSource;
+    const within = row % rows;
+    const count = Math.min(rows - within, target.byteLength / bytes - (row - first));
+    const part = target.subarray((row - first) * bytes, (row - first + count) * bytes);
+    const start = tensor.offset + firstRow * bytes;
+    if (planned.interleave === undefined) {
+      await tensor.source.read(part, start + within * bytes, signal);
+    } else {
+      await readInterleaved(planned.interleave, part, { tensor, start, bytes, within }, signal);
+    }
+    row += count;
+  }
+}
+
+/** Reads the heads that the rows belong to, and picks their rows in the new order. */
+async function readInterleaved(
+  head: number,
+  target: Uint8Array,
+  from: { tensor: SafetensorsTensor; start: number; bytes: number; within: number },
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { tensor, start, bytes, within } = from;
+  const count = target.byteLength / bytes;
+  const firstHead = Math.floor(within / head);
+  const lastHead = Math.ceil((within + count) / head);
+  const heads = new Uint8Array((lastHead - firstHead) * head * bytes);
+  await tensor.source.read(heads, start + firstHead * head * bytes, signal);
+  for (let row = 0; row < count; row++) {
+    const place = within + row - firstHead * head;
+    const inHead = place % head;
+    const old = place - inHead + (inHead % 2) * (head / 2) + Math.floor(inHead / 2);
+    target.set(heads.subarray(old * bytes, (old + 1) * bytes), row * bytes);
+  }
+}

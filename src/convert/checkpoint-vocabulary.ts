@@ -1,0 +1,358 @@
+/**
+ * From a checkpoint's tokenizer to GGUF's metadata. Two families are known: SentencePiece
+ * (tokenizer.model, or a tokenizer.json whose BPE falls back to bytes, where the order of the merges
+ * gives the scores) and byte-level BPE (tokenizer.json), whose pre-tokenizer is recognised by its
+ * description. One that is not known is refused, since a text cut differently is another text.
+ */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { PacelineError } from '../base/errors.js';
+import type { GgufMetadataEntry } from '../gguf/types.js';
+import { ggufValue } from '../gguf/values.js';
+import { isObject, JsonObject, readJsonIfThere, readTextIfThere } from './json.js';
+import { readSentencePieces } from './sentencepiece.js';
+
+const tokenType = { normal: 1, unknown: 2, control: 3, user: 4, unused: 5, byte: 6 } as const;
+
+interface Vocabulary {
+  readonly model: 'llama' | 'gpt2';
+  readonly pre: string;
+  readonly tokens: string[];
+  readonly types: number[];
+  readonly scores?: number[];
+  readonly merges?: string[];
+}
+
+interface AddedToken {
+  readonly id: number;
+  readonly content: string;
+  readonly special: boolean;
+}
+
+interface TokenizerFiles {
+  readonly tokenizer: JsonObject | undefined;
+  readonly config: JsonObject;
+  readonly modelConfig: JsonObject;
+  readonly added: readonly AddedToken[];
+}
+
+export interface VocabularyOptions {
+  readonly folder: string;
+  readonly modelConfig: JsonObject;
+  readonly architecture: string;
+  /** Rows of the token table; missing tokens are filled up. */
+  readonly size: number;
+}
+
+/**
+ * The entries `tokenizer.*`.
+ * @throws {PacelineError} `unsupported-tokenizer`, `broken-file`, `io`.
+ */
+export async function readVocabulary(
+  options: VocabularyOptions,
+): Promise<Map<string, GgufMetadataEntry>> {
+  const { folder, modelConfig, architecture, size } = options;
+  const config =
+    (await readJsonIfThere(join(folder, 'tokenizer_config.json'))) ??
+    new JsonObject('tokenizer_config.json', {});
+  const tokenizer = await readJsonIfThere(join(folder, 'tokenizer.json'));
+  const older = await readJsonIfThere(join(folder, 'added_tokens.json'));
+  const files = { tokenizer, config, modelConfig, added: addedTokens(older, config, tokenizer) };
+  const pieces = await readIfThere(join(folder, 'tokenizer.model'));
+  const vocabulary =
+    pieces === undefined
+      ? fromTokenizerJson(files, architecture, size)
+      : fromPieces(pieces, files, size);
+  const entries = new Map<string, GgufMetadataEntry>();
+  const set = (key: string, entry: GgufMetadataEntry) =>
+    entries.set(`tokenizer.ggml.${key}`, entry);
+  set('model', ggufValue.string(vocabulary.model));
+  set('pre', ggufValue.string(vocabulary.pre));
+  set('tokens', ggufValue.strings(vocabulary.tokens));
+  if (vocabulary.scores) set('scores', ggufValue.numbers('float32', vocabulary.scores));
+  set('token_type', ggufValue.numbers('int32', vocabulary.types));
+  if (vocabulary.merges) set('merges', ggufValue.strings(vocabulary.merges));
+  setSpecials(set, files, vocabulary);
+  const prefix = config.boolean('add_prefix_space');
+  if (architecture === 'gemma3') set('add_space_prefix', ggufValue.boolean(false));
+  else if (prefix !== undefined && architecture === 'llama') {
+    set('add_space_prefix', ggufValue.boolean(prefix));
+  }
+  await setTemplates(entries, folder, config);
+  return entries;
+}
+
+async function readIfThere(path: string): Promise<Uint8Array | undefined> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw new PacelineError('io', `Cannot read ${path}: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Tokens beside the vocabulary, from up to three files; the last that names an id counts. */
+function addedTokens(
+  older: JsonObject | undefined,
+  config: JsonObject,
+  tokenizer: JsonObject | undefined,
+): AddedToken[] {
+  const bare = Object.entries(older?.values ?? {}).map(
+    ([content, id]) => [undefined, { id, content }] as const,
+  );
+  const listed = (tokenizer?.list('added_tokens') ?? []).map(
+    (token) => [undefined, token] as const,
+  );
+  const decoder = config.object('added_tokens_decoder');
+  const decoded = Object.entries(decoder?.values ?? {});
+  return [...bare, ...decoded, ...listed].flatMap(([key, token]) => {
+    if (!isObject(token)) return [];
+    const id = key === undefined ? token.id : Number(key);
+    const { content, special } = token;
+    if (!Number.isSafeInteger(id) || (id as number) < 0 || typeof content !== 'string') return [];
+    return [{ id: id as number, content, special: special === true }];
+  });
+}
+
+/** Some checkpoints do not mark as special what is never text. */
+function looksSpecial(text: string): boolean {
+  return (
+    ['<pad>', '<mask>', '<2mass>', '[@BOS@]'].includes(text) ||
+    /^<\|.*\|>$|^<｜.*｜>$|^<unused.*>$/su.test(text)
+  );
+}
+
+function padding(size: number) {
+  return {
+    tokens: Array.from({ length: size }, (_, id) => `[PAD${id}]`),
+    types: new Array<number>(size).fill(tokenType.unused),
+  };
+}
+
+function putAdded(
+  added: readonly AddedToken[],
+  tokens: string[],
+  types: number[],
+  scores?: number[],
+): void {
+  for (const { id, content, special } of added) {
+    if (id >= tokens.length) continue;
+    const control = special || looksSpecial(content);
+    // What users define is looked for in the text as it was written.
+    tokens[id] = control ? content : content.replaceAll('\u2581', ' ');
+    if (types[id] !== tokenType.unknown) types[id] = control ? tokenType.control : tokenType.user;
+    if (scores !== undefined) scores[id] = -1000;
+  }
+}
+
+function fromPieces(bytes: Uint8Array, { added }: TokenizerFiles, size: number): Vocabulary {
+  const pieces = readSentencePieces(bytes, 'tokenizer.model');
+  const { tokens, types } = padding(Math.max(size, 1));
+  const scores = new Array<number>(tokens.length).fill(-10_000);
+  for (const [id, { text, score, type }] of pieces.entries()) {
+    if (id >= tokens.length) break;
+    tokens[id] = text;
+    types[id] = type;
+    scores[id] = score;
+  }
+  // Control pieces of the model stay what they are; the others follow the list of added tokens.
+  const unknown = types.indexOf(tokenType.unknown);
+  putAdded(added, tokens, types, scores);
+  if (unknown >= 0) types[unknown] = tokenType.unknown;
+  return { model: 'llama', pre: 'default', tokens, types, scores };
+}
+
+function fromTokenizerJson(
+  { tokenizer, added }: TokenizerFiles,
+  architecture: string,
+  size: number,
+): Vocabulary {
+  const model = tokenizer?.object('model');
+  const vocab = model?.object('vocab');
+  if (tokenizer === undefined || model === undefined || vocab === undefined) {
+    throw unsupported('There is neither a tokenizer.json with a vocabulary nor a tokenizer.model');
+  }
+  if (model.string('type') !== 'BPE') {
+    throw unsupported(`The tokenizer is ${model.string('type') ?? 'of no type'}, not BPE`);
+  }
+  const { tokens, types } = padding(size);
+  for (const [text, id] of Object.entries(vocab.values)) {
+    if (!Number.isSafeInteger(id) || (id as number) < 0 || (id as number) >= size) {
+      throw vocab.wrong(JSON.stringify(text), `has the id ${String(id)} of ${size} rows`);
+    }
+    tokens[id as number] = text;
+    types[id as number] = tokenType.normal;
+  }
+  const merges = readMerges(model);
+  if (model.boolean('byte_fallback') !== true) {
+    putAdded(added, tokens, types);
+    const pre = preTokenizerOf(tokenizer, architecture);
+    return { model: 'gpt2', pre, tokens, types, merges: merges.map(joined) };
+  }
+  const scores = scoresOf(tokens, merges);
+  for (const [id, text] of tokens.entries()) {
+    if (/^<0x[0-9A-Fa-f]{2}>$/.test(text)) types[id] = tokenType.byte;
+  }
+  const unknown = model.string('unk_token');
+  const unknownId = unknown === undefined ? -1 : tokens.indexOf(unknown);
+  putAdded(added, tokens, types, scores);
+  if (unknownId >= 0) types[unknownId] = tokenType.unknown;
+  return { model: 'llama', pre: 'default', tokens, types, scores };
+}
+
+/** Merges as pairs: older files write them as texts with a space between. */
+function readMerges(model: JsonObject): (readonly [string, string])[] {
+  return (model.list('merges') ?? []).map((merge, index) => {
+    const pair = typeof merge === 'string' ? merge.split(' ') : merge;
+    if (
+      Array.isArray(pair) &&
+      pair.length === 2 &&
+      pair.every((part) => typeof part === 'string')
+    ) {
+      return pair as [string, string];
+    }
+    throw model.wrong('merges', `has no pair at place ${index}`);
+  });
+}
+
+/** GGUF has texts with one space: spaces within a part are written as the byte alphabet does. */
+function joined(pair: readonly [string, string]): string {
+  return pair.map((part) => part.replaceAll(' ', '\u0120')).join(' ');
+}
+
+/** SentencePiece merges the pair with the highest score first: earlier merges get higher ones. */
+function scoresOf(
+  tokens: readonly string[],
+  merges: readonly (readonly [string, string])[],
+): number[] {
+  const ids = new Map(tokens.map((text, id) => [text, id]));
+  const scores = new Array<number>(tokens.length).fill(-1e6);
+  for (const [rank, [left, right]] of merges.entries()) {
+    const id = ids.get(left + right);
+    // A token may come of several merges; the earliest counts.
+    if (id !== undefined && scores[id] === -1e6) scores[id] = -rank;
+  }
+  return scores;
+}
+
+const contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
+const lineEnds = '\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
+
+/** Patterns of the `Split` that stands before the byte alphabet. */
+const splitPatterns = new Map([
+  [
+    `${contractions}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|${lineEnds}`,
+    'qwen2',
+  ],
+  [
+    `${contractions}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|${lineEnds}`,
+    'llama-bpe',
+  ],
+  [
+    '[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+|' +
+      '[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*|' +
+      `\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|${lineEnds}`,
+    'tekken',
+  ],
+]);
+
+/** GGUF's name of a byte-level pre-tokenizer, by what tokenizer.json says it does. */
+function preTokenizerOf(tokenizer: JsonObject, architecture: string): string {
+  const given = tokenizer.object('pre_tokenizer');
+  const steps = (given?.list('pretokenizers') ?? [given?.values]).filter(isObject);
+  const described = steps.map((step) => {
+    const pattern = isObject(step.pattern)
+      ? (step.pattern.Regex ?? step.pattern.String)
+      : undefined;
+    if (step.type === 'Split') return splitPatterns.get(String(pattern)) ?? `Split ${pattern}`;
+    if (step.type === 'Digits') return step.individual_digits === true ? 'digits' : 'numbers';
+    if (step.type === 'ByteLevel') return step.use_regex === false ? 'bytes' : 'words';
+    return String(step.type);
+  });
+  const known = new Map([
+    ...[...splitPatterns.values()].map((name) => [`${name},bytes`, name] as const),
+    ['digits,words', 'smollm'],
+    // The tokenizer of OLMo is that of GPT-NeoX, which cuts as GPT-2 does.
+    ['words', architecture === 'olmoe' ? 'olmo' : 'gpt-2'],
+  ]);
+  const name = known.get(described.join(','));
+  if (name !== undefined) return name;
+  throw unsupported(`The pre-tokenizer is not known (${described.join(', then ') || 'none'})`);
+}
+
+type SetEntry = (key: string, entry: GgufMetadataEntry) => void;
+
+/** Ids of BOS, EOS and the like, and which of them texts begin and end with. */
+function setSpecials(set: SetEntry, files: TokenizerFiles, { tokens }: Vocabulary): void {
+  const { tokenizer, config, modelConfig, added } = files;
+  const text = modelConfig.object('text_config');
+  const contentOf = (name: string): string | undefined => {
+    const entry = config.get(`${name}_token`);
+    const content = isObject(entry) ? entry.content : entry;
+    return typeof content === 'string' ? content : undefined;
+  };
+  const ids = { bos: 'bos', eos: 'eos', unk: 'unknown', sep: 'seperator', pad: 'padding' };
+  for (const [name, key] of Object.entries(ids)) {
+    const content = contentOf(name);
+    const named = added.find((token) => token.content === content)?.id;
+    const listed = modelConfig.get(`${name}_token_id`) ?? text?.get(`${name}_token_id`);
+    const id = named ?? (Number.isSafeInteger(listed) ? (listed as number) : undefined);
+    if (id !== undefined && id >= 0 && id < tokens.length) {
+      set(`${key}_token_id`, ggufValue.uint32(id));
+    }
+  }
+  const single = templateOf(tokenizer);
+  for (const [name, token] of [
+    ['bos', single[0]],
+    ['eos', single.length > 1 ? single.at(-1) : undefined],
+  ] as const) {
+    const content = contentOf(name);
+    const byTemplate = token !== undefined && token === content ? true : undefined;
+    const adds = config.boolean(`add_${name}_token`) ?? byTemplate;
+    if (adds !== undefined) set(`add_${name}_token`, ggufValue.boolean(adds));
+  }
+  // The converter's own rule for small Granite and SmolLM models.
+  if (modelConfig.get('vocab_size') === 49_152) set('add_bos_token', ggufValue.boolean(false));
+}
+
+/** Special tokens of the template for one text, '' for the text itself. */
+function templateOf(tokenizer: JsonObject | undefined): string[] {
+  const given = tokenizer?.object('post_processor');
+  const processors = (given?.list('processors') ?? [given?.values]).filter(isObject);
+  const template = processors.find(({ type }) => type === 'TemplateProcessing')?.single;
+  if (!Array.isArray(template) || template.length < 2) return [];
+  return template.map((part: unknown) => {
+    const special = isObject(part) ? part.SpecialToken : undefined;
+    return isObject(special) && typeof special.id === 'string' ? special.id : '';
+  });
+}
+
+/** The chat template of the config, or that of the file beside it; several have names. */
+async function setTemplates(
+  entries: Map<string, GgufMetadataEntry>,
+  folder: string,
+  config: JsonObject,
+): Promise<void> {
+  const given =
+    config.get('chat_template') ?? (await readTextIfThere(join(folder, 'chat_template.jinja')));
+  const choices = Array.isArray(given) ? given : [{ name: 'default', template: given }];
+  const named: string[] = [];
+  for (const choice of choices) {
+    if (!isObject(choice) || typeof choice.template !== 'string') continue;
+    const name = String(choice.name).replaceAll(/[^A-Za-z0-9]/g, '_');
+    const key = name === 'default' ? 'tokenizer.chat_template' : `tokenizer.chat_template.${name}`;
+    entries.set(key, ggufValue.string(choice.template));
+    if (name !== 'default') named.push(name);
+  }
+  if (named.length > 0) entries.set('tokenizer.chat_templates', ggufValue.strings(named));
+}
+
+function unsupported(problem: string): PacelineError {
+  return new PacelineError('unsupported-tokenizer', problem, {
+    hint:
+      'Known are SentencePiece, and the byte-level BPE of GPT-2, Llama 3, Qwen, SmolLM, OLMo and ' +
+      'Mistral Nemo.',
+  });
+}

@@ -1,0 +1,291 @@
+/**
+ * A Hugging Face checkpoint (safetensors, config, tokenizer) as one GGUF file, in its own precision or
+ * quantised in the same pass. Whether the result is a model that the engine can load is checked
+ * before anything is written; memory is that of a few slabs of rows.
+ */
+import { statSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { PacelineError } from '../base/errors.js';
+import type { OnProgress } from '../base/progress.js';
+import { maximumThreads } from '../ggml/host.js';
+import { RowConverter } from '../ggml/row-converter.js';
+import { trimShape } from '../ggml/tensor.js';
+import { GgmlType, rowBytes, tensorBytes, typeName } from '../ggml/types.js';
+import { GgufMetadata } from '../gguf/metadata.js';
+import type { ByteSource } from '../gguf/source.js';
+import type { GgufMetadataEntry, GgufTensorInfo } from '../gguf/types.js';
+import { ggufValue } from '../gguf/values.js';
+import { writeGguf } from '../gguf/writer.js';
+import { estimateMemory } from '../models/load.js';
+import {
+  type CheckpointHyperparameters,
+  readHyperparameters,
+  samplingMetadata,
+} from './checkpoint-metadata.js';
+import { type PlannedTensor, planTensors, readRows } from './checkpoint-tensors.js';
+import { readVocabulary } from './checkpoint-vocabulary.js';
+import { columnWeights, type ImportanceMatrix, readImportance } from './imatrix-file.js';
+import { type JsonObject, readJsonIfThere } from './json.js';
+import { type Mix, type MixName, mixByName } from './mixes.js';
+import { tensorsToWrite } from './quantized-tensors.js';
+import { openSafetensors, type SafetensorsTensor } from './safetensors.js';
+import { mayQuantize } from './tensor-names.js';
+import { type ChosenType, chooseTypes, requireImportance } from './tensor-types.js';
+
+export interface ConvertOptions {
+  /** The folder of the checkpoint. */
+  readonly checkpoint: string;
+  /** Path of the result. */
+  readonly output: string;
+  /** `F32`, `F16`, `BF16`, any mix, or `auto` (default): the type of most of the checkpoint. */
+  readonly type?: string;
+  /** Path of an importance matrix, for types that need one. */
+  readonly imatrix?: string;
+  /** Replace the output if it exists. Default false. */
+  readonly replace?: boolean;
+  /** Default: all cores. */
+  readonly threads?: number;
+  readonly onProgress?: OnProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ConvertResult {
+  readonly output: string;
+  readonly architecture: string;
+  readonly type: string;
+  readonly tensors: number;
+  readonly parameters: number;
+  /** Of the file. */
+  readonly bytes: number;
+}
+
+/**
+ * Converts a checkpoint.
+ * @throws {PacelineError} `model-not-found`, `broken-file`, `unsupported-architecture`,
+ *   `unsupported-tokenizer`, `unsupported-type`, `missing-tensor`, `wrong-shape`, `bad-weights`,
+ *   `usage`, `io`, `aborted`.
+ */
+export async function convertCheckpoint(options: ConvertOptions): Promise<ConvertResult> {
+  const { output, signal, onProgress } = options;
+  const folder = resolve(options.checkpoint);
+  const config = await readJsonIfThere(join(folder, 'config.json'));
+  if (config === undefined) {
+    throw new PacelineError('model-not-found', `${folder} has no config.json`, {
+      hint: 'Give the folder of a Hugging Face checkpoint.',
+      details: { folder },
+    });
+  }
+  if (statSync(output, { throwIfNoEntry: false }) !== undefined && options.replace !== true) {
+    throw new PacelineError('usage', `${output} exists already`, {
+      hint: 'Give another name, or --force.',
+      details: { file: output },
+    });
+  }
+  const hyperparameters = readHyperparameters(config);
+  const shards = await openShards(folder, signal);
+  try {
+    const planned = planTensors(shards.tensors, hyperparameters.shape);
+    const mix = chooseMix(options.type ?? 'auto', planned);
+    const matrix =
+      options.imatrix === undefined ? undefined : await readImportance(options.imatrix, { signal });
+    const chosen = choose(planned, hyperparameters, mix, matrix);
+    const metadata = await describe(folder, config, hyperparameters, mix, planned);
+    const factors = ropeTensor(hyperparameters);
+    checkLoads(folder, metadata, [...chosen, ...factors.map(({ facts }) => facts)]);
+    await using converter = new RowConverter(options.threads ?? maximumThreads());
+    const byName = new Map(planned.map((tensor) => [tensor.name, tensor]));
+    const tensors = tensorsToWrite(chosen, {
+      reader: {
+        read: (tensor, target, start) =>
+          readPlanned(byName.get(tensor.name) as PlannedTensor, target, start, signal),
+      },
+      converter,
+      importance: ({ name }) => {
+        const entry = matrix?.entries.get(name);
+        return entry && columnWeights(entry);
+      },
+      signal,
+    });
+    const all = [...factors.map(({ tensor }) => tensor), ...tensors];
+    const bytes = await writeGguf(output, { metadata, tensors: all }, { signal, onProgress });
+    return {
+      output,
+      architecture: hyperparameters.shape.architecture,
+      type: mix.name,
+      tensors: all.length,
+      parameters: chosen.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0),
+      bytes,
+    };
+  } finally {
+    await Promise.all(shards.sources.map((source) => source.close()));
+  }
+}
+
+interface Shards {
+  readonly sources: readonly ByteSource[];
+  readonly tensors: ReadonlyMap<string, SafetensorsTensor>;
+}
+
+/** All files of a checkpoint: those of the index, or the one that there is. */
+async function openShards(folder: string, signal: AbortSignal | undefined): Promise<Shards> {
+  const index = await readJsonIfThere(join(folder, 'model.safetensors.index.json'));
+  const places = index?.object('weight_map')?.values;
+  const files = places === undefined ? ['model.safetensors'] : [...new Set(Object.values(places))];
+  const sources: ByteSource[] = [];
+  const tensors = new Map<string, SafetensorsTensor>();
+  try {
+    for (const file of files) {
+      // A name in the index is a stranger's: it must not lead out of the folder.
+      if (typeof file !== 'string' || basename(file) !== file || /^\.|[\\/]/.test(file)) {
+        throw new PacelineError('broken-file', `The index names a file ${JSON.stringify(file)}`, {
+          hint: 'Download model.safetensors.index.json again.',
+        });
+      }
+      const shard = await openSafetensors(join(folder, file), signal);
+      sources.push(shard.source);
+      for (const [name, tensor] of shard.tensors) {
+        if (places === undefined || places[name] === file) tensors.set(name, tensor);
+      }
+    }
+    const missing = Object.keys(places ?? {}).find((name) => !tensors.has(name));
+    if (missing === undefined) return { sources, tensors };
+    throw new PacelineError('missing-tensor', `Tensor ${missing} is not in the file of the index`, {
+      hint: 'A shard of the checkpoint is damaged; download it again.',
+      details: { tensor: missing },
+    });
+  } catch (error) {
+    await Promise.all(sources.map((source) => source.close()));
+    throw error;
+  }
+}
+
+/** `auto` is the type that holds most bytes of the matrices. */
+function chooseMix(name: string, planned: readonly PlannedTensor[]): Mix {
+  if (name !== 'auto') return mixByName(name);
+  const bytes = new Map<GgmlType, number>();
+  for (const { type, shape } of planned) {
+    if (shape.length > 1) bytes.set(type, (bytes.get(type) ?? 0) + tensorBytes(type, shape));
+  }
+  const [most] = [...bytes].sort(([, a], [, b]) => b - a)[0] ?? [GgmlType.F32];
+  const names = new Map<GgmlType, MixName>([
+    [GgmlType.F16, 'F16'],
+    [GgmlType.BF16, 'BF16'],
+  ]);
+  return mixByName(names.get(most) ?? 'F32');
+}
+
+/** Types by the mix; vectors, norms and routers are F32, which is what models compute them in. */
+function choose(
+  planned: readonly PlannedTensor[],
+  { shape }: CheckpointHyperparameters,
+  mix: Mix,
+  matrix: ImportanceMatrix | undefined,
+): ChosenType[] {
+  const facts = planned.map((tensor) => ({
+    name: tensor.name,
+    shape: tensor.shape,
+    type: tensor.shift === undefined ? tensor.type : GgmlType.F32,
+  }));
+  const chosen = chooseTypes(facts, shape, { mix, hasImportance: matrix !== undefined }).map(
+    (tensor) =>
+      mayQuantize(tensor.name, trimShape(tensor.shape))
+        ? tensor
+        : { ...tensor, target: GgmlType.F32 },
+  );
+  requireImportance(chosen, mix, (name) => matrix?.entries.has(name) === true);
+  return chosen;
+}
+
+async function describe(
+  folder: string,
+  config: JsonObject,
+  { shape, metadata }: CheckpointHyperparameters,
+  mix: Mix,
+  planned: readonly PlannedTensor[],
+): Promise<Map<string, GgufMetadataEntry>> {
+  const generation = await readJsonIfThere(join(folder, 'generation_config.json'));
+  const table = planned.find(({ name }) => name === 'token_embd.weight');
+  const vocabulary = await readVocabulary({
+    folder,
+    modelConfig: config,
+    architecture: shape.architecture,
+    size: table?.rows ?? shape.vocabSize,
+  });
+  return new Map<string, GgufMetadataEntry>([
+    ['general.architecture', ggufValue.string(shape.architecture)],
+    ['general.type', ggufValue.string('model')],
+    ...samplingMetadata(generation),
+    ['general.name', ggufValue.string(basename(folder))],
+    ...metadata,
+    ['general.file_type', ggufValue.uint32(mix.fileType)],
+    ['general.quantization_version', ggufValue.uint32(2)],
+    ...vocabulary,
+  ]);
+}
+
+function ropeTensor({ ropeFactors }: CheckpointHyperparameters) {
+  if (ropeFactors === undefined) return [];
+  const facts = { name: 'rope_freqs.weight', type: GgmlType.F32, shape: [ropeFactors.length] };
+  const data = new Uint8Array(ropeFactors.buffer);
+  return [{ facts: { ...facts, target: GgmlType.F32 }, tensor: { ...facts, data } }];
+}
+
+/** Requires that the engine finds every weight that its model needs, in the shape that it needs. */
+function checkLoads(
+  folder: string,
+  metadata: ReadonlyMap<string, GgufMetadataEntry>,
+  chosen: readonly ChosenType[],
+): void {
+  const tensors = new Map(
+    chosen.map(({ name, shape, target }): [string, GgufTensorInfo] => [
+      name,
+      { name, shape, type: target, offset: 0, bytes: tensorBytes(target, shape), file: 0 },
+    ]),
+  );
+  const source = Object.assign(new GgufMetadata(folder, metadata), {
+    tensors,
+    readTensor: () => Promise.reject(new PacelineError('internal', 'Nothing is read here')),
+  });
+  estimateMemory(source);
+}
+
+async function readPlanned(
+  planned: PlannedTensor,
+  target: Uint8Array,
+  start: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { shift, type, rowLength } = planned;
+  if (shift === undefined) {
+    await readRows(planned, target, start / rowBytes(type, rowLength), signal);
+    return;
+  }
+  const count = target.byteLength / 4;
+  const source = new Uint8Array(count * rowBytes(type, 1));
+  await readRows(planned, source, start / (4 * rowLength), signal);
+  const floats = new Float32Array(target.buffer, target.byteOffset, count);
+  const view = new DataView(source.buffer);
+  for (let at = 0; at < count; at++) floats[at] = floatAt(view, at, type) + shift;
+}
+
+/** An element of a type that checkpoints hold. */
+function floatAt(view: DataView, at: number, type: GgmlType): number {
+  if (type === GgmlType.F32) return view.getFloat32(4 * at, true);
+  const bits = view.getUint16(2 * at, true);
+  if (type === GgmlType.BF16) return bfloat(bits);
+  if (type === GgmlType.F16) return half(bits);
+  throw new PacelineError('unsupported-type', `Norms of type ${typeName(type)} cannot be read`);
+}
+
+function bfloat(bits: number): number {
+  return new Float32Array(Uint32Array.of(bits << 16).buffer)[0] as number;
+}
+
+function half(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  if (exponent === 31) return fraction === 0 ? sign * Infinity : Number.NaN;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}

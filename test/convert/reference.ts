@@ -1,0 +1,174 @@
+/**
+ * The checkpoints' models in double precision, as transformers computes them from the checkpoint's
+ * own names and layouts: rotation of halves, rows of q and k as they stand, Gemma's 1 + weight. Slow
+ * and plain on purpose; shares nothing with the engine or the converter.
+ */
+import type { Checkpoint } from './checkpoint.js';
+
+type Row = Float64Array;
+
+const dot = (a: ArrayLike<number>, b: ArrayLike<number>, start = 0) => {
+  let sum = 0;
+  for (let at = 0; at < a.length; at++) sum += (a[at] as number) * (b[start + at] as number);
+  return sum;
+};
+const add = (a: Row, b: ArrayLike<number>) => a.map((value, at) => value + (b[at] as number));
+const silu = (x: number) => x / (1 + Math.exp(-x));
+const gelu = (x: number) =>
+  0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
+
+function softmax(scores: readonly number[]): number[] {
+  const largest = Math.max(...scores);
+  const powers = scores.map((score) => Math.exp(score - largest));
+  const sum = powers.reduce((a, b) => a + b, 0);
+  return powers.map((power) => power / sum);
+}
+
+/** Logits after each token. */
+export function referenceLogits(checkpoint: Checkpoint, tokens: readonly number[]): Row[] {
+  const { config } = checkpoint;
+  const [name] = config.architectures as [string];
+  const n = (key: string) => config[key] as number;
+  const gemma = name === 'Gemma3ForCausalLM';
+  const values = (tensor: string): Float32Array => {
+    const found = checkpoint.weights.get(tensor);
+    if (found === undefined) throw new Error(`No ${tensor}`);
+    return found.values;
+  };
+  const has = (tensor: string) => checkpoint.weights.has(tensor);
+  const matrix = (x: Row, all: Float32Array, first: number, rows: number): Row =>
+    Float64Array.from({ length: rows }, (_, row) => dot(x, all, (first + row) * x.length));
+  const linear = (x: Row, tensor: string): Row => {
+    const all = values(`${tensor}.weight`);
+    const y = matrix(x, all, 0, all.length / x.length);
+    return has(`${tensor}.bias`) ? add(y, values(`${tensor}.bias`)) : y;
+  };
+  const norm = (x: Row, tensor: string): Row => {
+    const weight = values(`${tensor}.weight`);
+    const scale = 1 / Math.sqrt(dot(x, x) / x.length + n('rms_norm_eps'));
+    return x.map((value, at) => value * scale * ((gemma ? 1 : 0) + (weight[at] as number)));
+  };
+  const head = n('head_dim');
+  const [heads, kvHeads] = [n('num_attention_heads'), n('num_key_value_heads')];
+
+  const rotate = (x: Row, position: number, base: number): Row =>
+    x.map((value, at) => {
+      const pair = at % (head / 2);
+      const angle = (position * scaleOf(config, base, pair)) / base ** ((2 * pair) / head);
+      const first = at % head < head / 2;
+      const partner = x[first ? at + head / 2 : at - head / 2] as number;
+      return value * Math.cos(angle) + (first ? -partner : partner) * Math.sin(angle);
+    });
+  const headsOf = (x: Row, count: number) =>
+    Array.from({ length: count }, (_, at) => x.slice(at * head, (at + 1) * head));
+
+  const experts = (config.num_experts ?? config.num_local_experts ?? 0) as number;
+  const inner = n('intermediate_size');
+  const activation = gemma ? gelu : silu;
+  const network = (gate: Row, up: Row, down: (y: Row) => Row): Row =>
+    down(gate.map((value, at) => activation(value) * (up[at] as number)));
+  const dense = (x: Row, at: string): Row =>
+    network(linear(x, `${at}.gate_proj`), linear(x, `${at}.up_proj`), (y) =>
+      linear(y, `${at}.down_proj`),
+    );
+  const expert = (x: Row, layer: string, index: number): Row => {
+    if (has(`${layer}.mlp.experts.gate_up_proj`)) {
+      const both = values(`${layer}.mlp.experts.gate_up_proj`);
+      const down = values(`${layer}.mlp.experts.down_proj`);
+      const gate = matrix(x, both, index * 2 * inner, inner);
+      const up = matrix(x, both, index * 2 * inner + inner, inner);
+      return network(gate, up, (y) => matrix(y, down, index * x.length, x.length));
+    }
+    if (name !== 'MixtralForCausalLM') return dense(x, `${layer}.mlp.experts.${index}`);
+    const at = `${layer}.block_sparse_moe.experts.${index}`;
+    return network(linear(x, `${at}.w1`), linear(x, `${at}.w3`), (y) => linear(y, `${at}.w2`));
+  };
+  const mixture = (x: Row, layer: string): Row => {
+    const router = name === 'MixtralForCausalLM' ? 'block_sparse_moe.gate' : 'mlp.gate';
+    const shares = softmax([...linear(x, `${layer}.${router}`)]);
+    const best = shares
+      .map((share, index) => ({ share, index }))
+      .sort((a, b) => b.share - a.share)
+      .slice(0, n('num_experts_per_tok'));
+    const sum = best.reduce((all, { share }) => all + share, 0);
+    const divisor = name === 'OlmoeForCausalLM' ? 1 : sum;
+    let result: Row = new Float64Array(x.length);
+    for (const { share, index } of best) {
+      result = add(
+        result,
+        expert(x, layer, index).map((value) => (value * share) / divisor),
+      );
+    }
+    return result;
+  };
+
+  const embedding = n('hidden_size');
+  const table = values('model.embed_tokens.weight');
+  let rows = tokens.map((token) =>
+    Float64Array.from(
+      table.subarray(token * embedding, (token + 1) * embedding),
+      (value) => value * (gemma ? Math.sqrt(embedding) : 1),
+    ),
+  );
+  for (let index = 0; index < n('num_hidden_layers'); index++) {
+    const layer = `model.layers.${index}`;
+    const local = gemma && (index + 1) % 6 !== 0;
+    const base = local ? n('rope_local_base_freq') : n('rope_theta');
+    const normed = rows.map((x) => norm(x, `${layer}.input_layernorm`));
+    const project = (part: 'q' | 'k', count: number) =>
+      normed.map((x, position) => {
+        let y = linear(x, `${layer}.self_attn.${part}_proj`);
+        const own = `${layer}.self_attn.${part}_norm`;
+        if (name === 'OlmoeForCausalLM') y = norm(y, own);
+        return headsOf(y, count).map((one) =>
+          rotate(
+            has(`${own}.weight`) && name !== 'OlmoeForCausalLM' ? norm(one, own) : one,
+            position,
+            base,
+          ),
+        );
+      });
+    const queries = project('q', heads);
+    const keys = project('k', kvHeads);
+    const seen = normed.map((x) => headsOf(linear(x, `${layer}.self_attn.v_proj`), kvHeads));
+    rows = rows.map((x, position) => {
+      const first = local ? Math.max(0, position - n('sliding_window') + 1) : 0;
+      const attended = new Float64Array(heads * head);
+      for (let at = 0; at < heads; at++) {
+        const group = Math.floor(at / (heads / kvHeads));
+        const query = queries[position]?.[at] as Row;
+        const places = Array.from({ length: position - first + 1 }, (_, step) => first + step);
+        const shares = softmax(
+          places.map((place) => dot(query, keys[place]?.[group] as Row) / Math.sqrt(head)),
+        );
+        for (const [step, place] of places.entries()) {
+          const value = seen[place]?.[group] as Row;
+          for (let i = 0; i < head; i++) {
+            (attended[at * head + i] as number) += (shares[step] as number) * (value[i] as number);
+          }
+        }
+      }
+      const out = linear(attended, `${layer}.self_attn.o_proj`);
+      const after = add(x, gemma ? norm(out, `${layer}.post_attention_layernorm`) : out);
+      const before = gemma ? 'pre_feedforward_layernorm' : 'post_attention_layernorm';
+      const y = norm(after, `${layer}.${before}`);
+      const grown = experts > 0 ? mixture(y, layer) : dense(y, `${layer}.mlp`);
+      return add(after, gemma ? norm(grown, `${layer}.post_feedforward_layernorm`) : grown);
+    });
+  }
+  const headTensor = has('lm_head.weight') ? 'lm_head' : 'model.embed_tokens';
+  return rows.map((x) => linear(norm(x, 'model.norm'), headTensor));
+}
+
+/** By how much Llama 3's scaling slows a pair of features down; 1 without it. */
+function scaleOf(config: Readonly<Record<string, unknown>>, base: number, pair: number): number {
+  const rope = config.rope_scaling as Record<string, number> | undefined;
+  if (rope === undefined) return 1;
+  const { factor = 1, low_freq_factor: low = 1, high_freq_factor: high = 4 } = rope;
+  const original = rope.original_max_position_embeddings as number;
+  const wave = 2 * Math.PI * base ** ((2 * pair) / (config.head_dim as number));
+  if (wave < original / high) return 1;
+  if (wave > original / low) return 1 / factor;
+  const smooth = (original / wave - low) / (high - low);
+  return (1 - smooth) / factor + smooth;
+}
