@@ -1,0 +1,117 @@
+/**
+ * From a request's input to prompt tokens. Conversations go through the model's chat template as
+ * they are; where the template refuses them (a second system message, two messages of one role in
+ * a row, arguments of a tool call that are no JSON) they are written again in the plainest form
+ * that says the same. Nothing is ever left out.
+ */
+import { PacelineError } from '../../base/errors.js';
+import type { Model } from '../../engine/model.js';
+import type { ChatMessage } from '../../engine/types.js';
+import { encodeChat } from '../../tokenizer/chat.js';
+import { refuseField } from '../internal/failure.js';
+import type { TextRequest, ToolUse } from '../internal/request.js';
+
+/** @throws {PacelineError} `usage` for token ids that the model lacks or a refused conversation. */
+export function encodePrompt(model: Model, request: TextRequest): readonly number[] {
+  const { input } = request;
+  const tokens =
+    input.type === 'chat' ? encodeMessages(model, request, input) : plain(model, input);
+  if (tokens.length > 0) return tokens;
+  const start = model.tokenizer.bosId ?? model.tokenizer.eosId;
+  if (start === undefined) throw refuseField('prompt', 'The prompt is empty');
+  return [start];
+}
+
+function plain(
+  model: Model,
+  input: Exclude<TextRequest['input'], { type: 'chat' }>,
+): readonly number[] {
+  if (input.type === 'text') return model.tokenizer.encode(input.text, { parseSpecial: true });
+  const size = model.info.vocabularySize;
+  const wrong = input.tokens.find((id) => !Number.isInteger(id) || id < 0 || id >= size);
+  if (wrong === undefined) return input.tokens;
+  throw refuseField('prompt', `The prompt has ${wrong}, which is no token of this model`);
+}
+
+function encodeMessages(
+  model: Model,
+  request: TextRequest,
+  input: Extract<TextRequest['input'], { type: 'chat' }>,
+): readonly number[] {
+  const { tokenizer } = model;
+  const { chatTemplate } = model.runtime;
+  const tools = templateTools(request.tools);
+  const options = {
+    ...(tools.length > 0 ? { tools } : {}),
+    ...(input.thinking === undefined ? {} : { thinking: input.thinking }),
+    ...(input.variables === undefined ? {} : { variables: input.variables }),
+  };
+  let first: unknown;
+  for (const form of [asGiven, plainly]) {
+    try {
+      return encodeChat(tokenizer, chatTemplate, form(input.messages), options);
+    } catch (error) {
+      first ??= error;
+    }
+  }
+  if (PacelineError.is(first) && first.code === 'usage') {
+    const { message, hint } = first;
+    throw refuseField('messages', message, hint);
+  }
+  throw first;
+}
+
+/** Tools as templates read them. With choice `none` the model does not learn of them. */
+function templateTools(tools: ToolUse | undefined): Record<string, unknown>[] {
+  if (tools === undefined || tools.choice.type === 'none') return [];
+  return tools.definitions.map(({ name, description, parameters }) => ({
+    type: 'function',
+    function: { name, ...(description === undefined ? {} : { description }), parameters },
+  }));
+}
+
+function asGiven(messages: readonly ChatMessage[]): readonly ChatMessage[] {
+  return messages;
+}
+
+/** System messages only at the start, roles in turn, arguments that are objects. */
+function plainly(messages: readonly ChatMessage[]): readonly ChatMessage[] {
+  const result: ChatMessage[] = [];
+  for (const message of messages) {
+    const late = message.role === 'system' && result.some(({ role }) => role !== 'system');
+    const next = withObjectArguments(late ? { ...message, role: 'user' } : message);
+    const last = result.at(-1);
+    const mergeable = last?.role === next.role && next.role !== 'tool' && !last.tool_calls;
+    if (last !== undefined && mergeable) {
+      result[result.length - 1] = {
+        ...last,
+        ...next,
+        content: [last.content, next.content].filter((text) => text !== '').join('\n\n'),
+      };
+    } else {
+      result.push(next);
+    }
+  }
+  return result;
+}
+
+function withObjectArguments(message: ChatMessage): ChatMessage {
+  if (!Array.isArray(message.tool_calls)) return message;
+  return {
+    ...message,
+    tool_calls: message.tool_calls.map((call: { function?: { arguments?: unknown } }) => {
+      const given = call.function?.arguments;
+      if (typeof given !== 'string' || isObject(given)) return call;
+      return { ...call, function: { ...call.function, arguments: { malformed: given } } };
+    }),
+  };
+}
+
+function isObject(text: string): boolean {
+  try {
+    const value: unknown = JSON.parse(text.trim() || '{}');
+    return typeof value === 'object' && value !== null && !Array.isArray(value);
+  } catch {
+    return false;
+  }
+}
