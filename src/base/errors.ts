@@ -34,7 +34,6 @@ export const errorCodes = {
   unavailable: { exit: 1, http: 503 },
   aborted: { exit: 130, http: 499 },
   disposed: { exit: 1, http: 503 },
-  busy: { exit: 1, http: 503 },
   platform: { exit: 1, http: 501 },
   graph: { exit: 1, http: 500 },
   io: { exit: 1, http: 500 },

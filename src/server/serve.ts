@@ -49,6 +49,8 @@ export interface ServeOptions {
   readonly keepAliveMs?: number;
   readonly log?: LogOptions['format'] | Log;
   readonly logPrompts?: boolean;
+  /** The program of the engine's process, for tests. */
+  readonly engineProgram?: string;
 }
 
 export interface RunningServer {
@@ -91,6 +93,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
       unloadAfterMs: options.unloadAfterMs ?? 600_000,
     },
     queueLimit: options.queue ?? 64,
+    ...(options.engineProgram === undefined ? {} : { program: options.engineProgram }),
     onNotice: (level, text) => log(level, text),
   });
   const catalog = await readCatalog(specs, () => engine.status);

@@ -5,6 +5,7 @@
 import { PacelineError } from '../../base/errors.js';
 import { randomSeed } from '../../decode/settings.js';
 import type { DraftKind, Generation, TokenLogprob } from '../../engine/types.js';
+import { StreamingDetokenizer } from '../../tokenizer/detokenizer.js';
 import type { Tokenizer } from '../../tokenizer/tokenizer.js';
 import type { ChoiceEnd, TextEvent, TokenProbability } from '../internal/events.js';
 import { contextOverflow } from '../internal/failure.js';
@@ -131,7 +132,11 @@ class RequestRun {
     }
   }
 
-  /** One text: generate, tell thought from answer, and go on after a thought that was cut short. */
+  /**
+   * One text: generate, tell thought from answer, and go on after a thought that was cut short. The
+   * cut is made by the limit of tokens, so that drafts can't move it; what follows is what would
+   * have followed, as noise is keyed by position.
+   */
   async #choice(
     slot: Slot,
     prompt: readonly number[],
@@ -140,57 +145,51 @@ class RequestRun {
   ): Promise<void> {
     const { emit } = this.#options;
     const { tokenizer } = this.#loaded.model;
-    const marks = this.#marks();
-    const thinking = marks && this.#splitter(prompt, marks);
+    const thinking = this.#thinking(prompt);
     const show = (text: string): void => {
-      if (thinking === undefined) {
-        if (text !== '') emit({ type: 'text', choice, text });
-        return;
-      }
-      for (const piece of thinking.push(text)) emit({ ...piece, choice });
+      const pieces = thinking?.shown.push(text) ?? [{ type: 'text' as const, text }];
+      for (const piece of pieces) if (piece.text !== '') emit({ ...piece, choice });
     };
-    const budget = marks === undefined ? undefined : this.#request.reasoningBudget;
-    const { seed = randomSeed(), maxTokens } = this.#request.settings;
+    const { seed = randomSeed(), maxTokens = Number.POSITIVE_INFINITY } = this.#request.settings;
+    let budget = thinking && this.#request.reasoningBudget;
     const said: number[] = [];
-    let reasoningTokens = 0;
-    let forced = 0;
-    let generation: Generation | undefined;
+    const generations: Generation[] = [];
     for (;;) {
-      let cut = false;
-      const limit = maxTokens === undefined ? undefined : Math.max(0, maxTokens - said.length);
-      const stop = new AbortController();
-      generation = await this.#generate(
+      const thought = budget === undefined ? undefined : Math.max(0, budget - said.length);
+      const limit = Math.min(maxTokens - said.length, thought ?? Number.POSITIVE_INFINITY);
+      const before = said.length;
+      const generation = await this.#generate(
         slot,
         [...prompt, ...said],
         choice,
-        AbortSignal.any([signal, stop.signal]),
+        signal,
         { limit, seed: seed + choice },
         (text, tokens) => {
-          if (cut) return;
           said.push(...tokens);
-          if (thinking?.inThought) reasoningTokens += tokens.length;
+          thinking?.count(tokens);
           show(text);
-          if (budget === undefined || !thinking?.inThought || reasoningTokens < budget) return;
-          cut = true;
-          stop.abort();
         },
       );
-      if (!cut || signal.aborted) break;
-      for (const piece of thinking?.close() ?? []) emit({ ...piece, choice });
-      const close = tokenizer.encode(`${marks?.close}\n\n`, {
-        addSpecial: false,
-        parseSpecial: true,
-      });
-      forced += close.length;
-      said.push(...close);
+      generations.push(generation);
+      const cut = generation.finishReason === 'length' && said.length - before === thought;
+      if (!cut || said.length >= maxTokens) break;
+      budget = undefined;
+      if (thinking === undefined || thinking.shown.answers) continue;
+      for (const piece of thinking.close()) emit({ ...piece, choice });
+      const { close } = thinking.marks;
+      const forced = tokenizer.encode(`${close}\n\n`, { addSpecial: false, parseSpecial: true });
+      said.push(...forced);
+      thinking.tokens += forced.length;
+      if (said.length >= maxTokens) break;
     }
-    if (generation.finishReason === 'abort') throw new PacelineError('aborted', 'Given up');
-    for (const piece of thinking?.flush() ?? []) emit({ ...piece, choice });
-    if (generation.logprobs !== undefined) {
-      const logprobs = generation.logprobs.map((entry) => probability(entry, tokenizer));
+    const whole = joined(generations);
+    if (whole.finishReason === 'abort') throw new PacelineError('aborted', 'Given up');
+    for (const piece of thinking?.shown.flush() ?? []) emit({ ...piece, choice });
+    if (whole.logprobs !== undefined) {
+      const logprobs = whole.logprobs.map((entry) => probability(entry, tokenizer));
       emit({ type: 'text', choice, text: '', logprobs });
     }
-    emit(this.#end(choice, generation, said.length, reasoningTokens + forced));
+    emit(this.#end(choice, whole, said.length, thinking?.tokens ?? 0));
   }
 
   async #generate(
@@ -198,14 +197,14 @@ class RequestRun {
     prompt: readonly number[],
     choice: number,
     signal: AbortSignal,
-    settings: { readonly limit: number | undefined; readonly seed?: number },
+    settings: { readonly limit: number; readonly seed?: number },
     onText?: (text: string, tokens: readonly number[]) => void,
   ): Promise<Generation> {
     const { emit } = this.#options;
     const { limit, seed } = settings;
     const options = {
       ...this.#request.settings,
-      ...(limit === undefined ? {} : { maxTokens: limit }),
+      ...(limit === Number.POSITIVE_INFINITY ? {} : { maxTokens: limit }),
       ...(seed === undefined ? {} : { seed }),
       signal,
       ...(choice === 0
@@ -248,17 +247,84 @@ class RequestRun {
     return [...stop].sort((a, b) => a.length - b.length).find((one) => rest.startsWith(one));
   }
 
-  #marks(): ReasoningMarks | undefined {
+  /** Undefined for models that do not think apart, and for texts that are no conversation. */
+  #thinking(prompt: readonly number[]): Thinking | undefined {
     if (this.#request.input.type !== 'chat') return undefined;
-    return reasoningMarks(this.#loaded.model.runtime.chatTemplate.source(false));
+    const { tokenizer, runtime } = this.#loaded.model;
+    const marks = reasoningMarks(runtime.chatTemplate.source(false));
+    if (marks === undefined) return undefined;
+    const tail = tokenizer.decode(prompt.slice(-promptTail), { unparseSpecial: true });
+    return new Thinking(tokenizer, marks, opensReasoning(tail, marks));
+  }
+}
+
+/** What is thought of a text: shown piece by piece, and counted token by token. */
+class Thinking {
+  readonly shown: ReasoningSplitter;
+  readonly #counted: ReasoningSplitter;
+  readonly #detokenizer: StreamingDetokenizer;
+  /** Tokens that were thought, the marks included. */
+  tokens = 0;
+
+  constructor(
+    tokenizer: Tokenizer,
+    readonly marks: ReasoningMarks,
+    opened: boolean,
+  ) {
+    this.shown = new ReasoningSplitter(marks, { opened });
+    this.#counted = new ReasoningSplitter(marks, { opened });
+    this.#detokenizer = new StreamingDetokenizer(tokenizer);
   }
 
-  #splitter(prompt: readonly number[], marks: ReasoningMarks): ReasoningSplitter {
-    const tail = this.#loaded.model.tokenizer.decode(prompt.slice(-promptTail), {
-      unparseSpecial: true,
-    });
-    return new ReasoningSplitter(marks, { opened: opensReasoning(tail, marks) });
+  /** Several tokens may come at once: which of them are thought must not depend on that. */
+  count(tokens: readonly number[]): void {
+    for (const token of tokens) {
+      if (this.#counted.answers) return;
+      this.#counted.push(this.#detokenizer.push(token));
+      if (!this.#counted.answers) this.tokens += 1;
+    }
   }
+
+  close(): ReturnType<ReasoningSplitter['close']> {
+    this.#counted.close();
+    return this.shown.close();
+  }
+}
+
+/** Generations that continue each other as one. */
+function joined(parts: readonly Generation[]): Generation {
+  const [first, ...rest] = parts;
+  if (first === undefined) throw new PacelineError('internal', 'A text without a generation');
+  return rest.reduce((whole, part) => {
+    const decodeMs = whole.timings.decodeMs + part.timings.decodeMs + part.timings.prefillMs;
+    const tokens = [...whole.tokens, ...part.tokens];
+    const byDrafter = { ...whole.draft.byDrafter };
+    for (const [name, { drafted, accepted }] of Object.entries(part.draft.byDrafter)) {
+      const sum = byDrafter[name] ?? { drafted: 0, accepted: 0 };
+      byDrafter[name] = { drafted: sum.drafted + drafted, accepted: sum.accepted + accepted };
+    }
+    const logprobs = [...(whole.logprobs ?? []), ...(part.logprobs ?? [])];
+    return {
+      ...part,
+      promptTokens: whole.promptTokens,
+      cachedTokens: whole.cachedTokens,
+      text: whole.text + part.text,
+      tokens,
+      ...(part.logprobs === undefined ? {} : { logprobs }),
+      timings: {
+        ...whole.timings,
+        decodeMs,
+        decodeTokensPerSecond: decodeMs > 0 ? (1000 * tokens.length) / decodeMs : 0,
+      },
+      draft: {
+        ...part.draft,
+        steps: whole.draft.steps + part.draft.steps,
+        drafted: whole.draft.drafted + part.draft.drafted,
+        accepted: whole.draft.accepted + part.draft.accepted,
+        byDrafter,
+      },
+    };
+  }, first);
 }
 
 function probability(entry: TokenLogprob, tokenizer: Tokenizer): TokenProbability {

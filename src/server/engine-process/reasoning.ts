@@ -44,6 +44,11 @@ export class ReasoningSplitter {
     return this.#state === 'thought';
   }
 
+  /** Whether the answer has begun, so that no thought can come any more. */
+  get answers(): boolean {
+    return this.#state === 'answer';
+  }
+
   /** Ends the thought as if its mark had come; for a budget that is used up. */
   close(): ReasoningPiece[] {
     const held = this.#held;

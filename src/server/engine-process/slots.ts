@@ -4,8 +4,8 @@
  * request computed stays in its slot however it ended. Knows nothing of text.
  */
 import { PacelineError } from '../../base/errors.js';
-import { commonPrefix } from '../../engine/sequence.js';
 import type { Session } from '../../engine/session.js';
+import { commonPrefix } from '../../engine/text.js';
 
 /** What the choice looks at: an idle slot, and what it has in common with the prompt. */
 export interface IdleSlot {

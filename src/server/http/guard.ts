@@ -88,13 +88,12 @@ function fingerprint(key: string): Buffer {
   return createHash('sha256').update(key).digest();
 }
 
-/** The name in a `Host` header, without its port, in lower case. */
+/** The name in a `Host` header or of an address, without port and brackets, in lower case. */
 export function hostName(host: string): string {
-  return host
-    .trim()
-    .toLowerCase()
-    .replace(/:\d+$/, '')
-    .replace(/^\[(.*)\]$/, '$1');
+  const name = host.trim().toLowerCase();
+  const bracketed = /^\[([^\]]*)\](:\d+)?$/.exec(name)?.[1];
+  if (bracketed !== undefined) return bracketed;
+  return name.split(':').length > 2 ? name : name.replace(/:\d+$/, '');
 }
 
 /** Names of this machine that only it can reach. */

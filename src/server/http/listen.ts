@@ -32,6 +32,13 @@ export async function listen(options: ListenOptions): Promise<Listening> {
     { maxHeaderSize: 32 * 1024, headersTimeout: 30_000, requestTimeout: 300_000 },
     getRequestListener(options.fetch, { overrideGlobalObjects: false }),
   );
+  let running = 0;
+  server.on('request', (_request, response) => {
+    running += 1;
+    response.on('close', () => {
+      running -= 1;
+    });
+  });
   server.keepAliveTimeout = 65_000;
   server.maxConnections = options.maxConnections;
   const { socket } = options;
@@ -44,7 +51,7 @@ export async function listen(options: ListenOptions): Promise<Listening> {
   return {
     address: socket === undefined ? `http://${name}:${port}` : `unix:${socket}`,
     port,
-    close: (patienceMs) => close(server, patienceMs),
+    close: (patienceMs) => close(server, () => running, patienceMs),
   };
 }
 
@@ -88,13 +95,22 @@ async function removeStaleSocket(path: string): Promise<void> {
   await rm(path);
 }
 
-function close(server: Server, patienceMs: number): Promise<void> {
+const sweepMs = 25;
+
+/** Ends when the last running request has its answer; connections without a request don't count. */
+function close(server: Server, running: () => number, patienceMs: number): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(() => server.closeAllConnections(), patienceMs);
+    const began = performance.now();
+    const sweep = (): void => {
+      const late = performance.now() - began >= patienceMs;
+      if (running() === 0 || late) server.closeAllConnections();
+      else server.closeIdleConnections();
+    };
+    const timer = setInterval(sweep, sweepMs);
     server.close(() => {
-      clearTimeout(timer);
+      clearInterval(timer);
       resolve();
     });
-    server.closeIdleConnections();
+    sweep();
   });
 }

@@ -25,6 +25,8 @@ export interface EngineOptions {
   readonly config: EngineConfig;
   /** Requests that may wait for a slot. */
   readonly queueLimit: number;
+  /** The program of the engine's process; default: `engine-process/main`. */
+  readonly program?: string;
   /** Told of what an operator wants to know. */
   readonly onNotice?: (level: 'info' | 'warn' | 'error', text: string) => void;
 }
@@ -252,7 +254,7 @@ export class EngineSupervisor {
   }
 
   #spawn(): void {
-    const child = fork(engineProgram, [], {
+    const child = fork(this.#options.program ?? engineProgram, [], {
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });

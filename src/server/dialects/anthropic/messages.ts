@@ -101,13 +101,12 @@ function toolsOf({ tools = [], tool_choice: choice }: CountBody): ToolUse | unde
     parameters,
     ...(strict === undefined ? {} : { strict }),
   }));
-  const kinds = { auto: 'auto', any: 'required', none: 'none' } as const;
   const chosen: ToolChoice | undefined =
     choice === undefined
       ? undefined
       : choice.type === 'tool'
         ? { type: 'named', name: choice.name }
-        : { type: kinds[choice.type] };
+        : { type: choice.type === 'any' ? 'required' : choice.type };
   const single = choice !== undefined && 'disable_parallel_tool_use' in choice;
   const parallel = !(single && choice.disable_parallel_tool_use === true);
   return toolUse(definitions, chosen, parallel);
