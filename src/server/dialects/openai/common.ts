@@ -25,7 +25,13 @@ function errorType(status: number): string {
 
 /** The error object of the API. */
 export function openaiError(error: PacelineError): Record<string, unknown> {
-  const { code, message, hint, details } = error;
+  const { code, hint, details } = error;
+  // The wording by which clients know that they have to compact the conversation.
+  const message =
+    code === 'context-overflow'
+      ? `This model's maximum context length is ${details.contextLength} tokens. However, your ` +
+        `messages resulted in ${details.promptTokens} tokens`
+      : error.message;
   const param = typeof details.param === 'string' && details.param !== '' ? details.param : null;
   const own = typeof details.apiCode === 'string' ? details.apiCode : knownCodes[code];
   return {
