@@ -131,8 +131,12 @@ export class SlotPool {
     const entry = this.#carryOut(choice, idle, tokens);
     entry.busy = true;
     entry.client = client;
-    const cached = Math.min(commonPrefix(entry.session.tokens, tokens), tokens.length - 1);
-    return { slot: entry, cached: Math.max(0, cached) };
+    // Some states go back in steps only: what is really left says how much is cached.
+    const { session } = entry;
+    session.truncate(
+      Math.max(0, Math.min(commonPrefix(session.tokens, tokens), tokens.length - 1)),
+    );
+    return { slot: entry, cached: session.tokens.length };
   }
 
   /** Another slot with the same past as a lent one that does not generate. @throws as `acquire` */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
-import { startServer, type TestServer, thinkingModel } from '../support.js';
+import { eventually, startServer, type TestServer, thinkingModel } from '../support.js';
 
 const messages = [{ role: 'user' as const, content: 'Write a loop in TypeScript.' }];
 const greedy = { model: 'default', messages, temperature: 0, max_tokens: 10 };
@@ -185,6 +185,7 @@ describe('the anthropic client', () => {
       const patient = new Anthropic({ baseURL: busy.url, apiKey: 'none', maxRetries: 0 });
       const long = { ...greedy, max_tokens: 400, temperature: 1, seed: 1 };
       const first = patient.messages.create(long);
+      await eventually(() => busy.engine.slotsTaken === 1, 'the first request runs');
       const response = await fetch(`${busy.url}/v1/messages`, {
         method: 'POST',
         body: JSON.stringify({ ...greedy, stream: true }),

@@ -6,7 +6,7 @@ import { createOpenAI } from '@ai-sdk/openai';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import { ChatOpenAI } from '@langchain/openai';
 import { generateText, type LanguageModel, streamText } from 'ai';
-import { startServer, type TestServer, thinkingModel } from '../support.js';
+import { eventually, startServer, type TestServer, thinkingModel } from '../support.js';
 
 const prompt = 'Write a loop in TypeScript.';
 
@@ -61,10 +61,7 @@ describe('frameworks', () => {
         maxRetries: 0,
       });
       for await (const part of stream.fullStream) if (part.type === 'text-delta') abort.abort();
-      for (let round = 0; server.engine.slotsTaken > 0 && round < 300; round++) {
-        await new Promise((resolve) => setTimeout(resolve, 10));
-      }
-      assert.equal(server.engine.slotsTaken, 0);
+      await eventually(() => server.engine.slotsTaken === 0, 'the slot is free');
     });
   }
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Ollama } from 'ollama';
-import { post, startServer, type TestServer, thinkingModel } from '../support.js';
+import { eventually, post, startServer, type TestServer, thinkingModel } from '../support.js';
 
 const messages = [{ role: 'user', content: 'Write a loop in TypeScript.' }];
 const options = { temperature: 0, num_predict: 8 };
@@ -123,9 +123,6 @@ describe('the ollama client', () => {
     await assert.rejects(async () => {
       for await (const _ of stream) stream.abort();
     });
-    for (let round = 0; server.engine.slotsTaken > 0 && round < 300; round++) {
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-    assert.equal(server.engine.slotsTaken, 0);
+    await eventually(() => server.engine.slotsTaken === 0, 'the slot is free');
   });
 });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import OpenAI, { type APIError } from 'openai';
-import { startServer, type TestServer, thinkingModel } from '../support.js';
+import { eventually, startServer, type TestServer, thinkingModel } from '../support.js';
 
 const model = 'default';
 const messages = [{ role: 'user' as const, content: 'Write a loop in TypeScript.' }];
@@ -354,10 +354,7 @@ describe('the openai client', () => {
       controller.abort();
       break;
     }
-    for (let round = 0; server.engine.slotsTaken > 0 && round < 300; round++) {
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-    assert.equal(server.engine.slotsTaken, 0);
+    await eventually(() => server.engine.slotsTaken === 0, 'the slot is free');
     const again = await client.chat.completions.create(greedy);
     assert.ok((again.usage?.prompt_tokens_details?.cached_tokens ?? 0) > 0);
   });

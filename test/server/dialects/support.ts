@@ -22,6 +22,7 @@ export function end(more: Partial<ChoiceEnd> = {}): ChoiceEnd {
     reasoningTokens: 2,
     seed: 1,
     timings: {
+      queueMs: 0,
       prefillMs: 1,
       prefillTokensPerSecond: 1,
       decodeMs: 1,

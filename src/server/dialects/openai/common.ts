@@ -72,6 +72,7 @@ export function openaiUsage(start: StartEvent, ends: readonly ChoiceEnd[]) {
 export function timingsOf(end: ChoiceEnd) {
   const { timings, draft, seed } = end;
   return {
+    queue_ms: timings.queueMs,
     prefill_ms: timings.prefillMs,
     prefill_tps: timings.prefillTokensPerSecond,
     decode_ms: timings.decodeMs,
