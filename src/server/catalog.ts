@@ -10,8 +10,8 @@ import { PacelineError } from '../base/errors.js';
 import { resolveModelPath } from '../engine/model-path.js';
 import { type GgufFile, readGguf } from '../gguf/reader.js';
 import { summarize } from '../gguf/summary.js';
-import type { EngineStatus, ModelState } from './engine-process/messages.js';
-import type { ModelSpec } from './engine-process/models.js';
+import type { EngineStatus } from './engine-process/messages.js';
+import type { ModelSpec, ModelState } from './engine-process/models.js';
 import { reasoningMarks } from './engine-process/reasoning.js';
 
 /** What the file of a model says. */

@@ -3,29 +3,11 @@
  * Events of all running texts travel together, one message a turn of the event loop, so that a
  * token costs no message of its own.
  */
-import type { DraftKind, ModelInfo } from '../../engine/types.js';
+import type { DraftKind } from '../../engine/types.js';
 import type { TextEvent } from '../internal/events.js';
 import type { FailureData } from '../internal/failure.js';
 import type { TextRequest } from '../internal/request.js';
-import type { ModelPoolOptions } from './models.js';
-
-export interface ModelState {
-  readonly id: string;
-  readonly pinned: boolean;
-  readonly state: 'unloaded' | 'loading' | 'ready';
-  /** Requests that use it now. */
-  readonly users: number;
-  readonly info?: ModelInfo;
-  /** Source of its chat template. */
-  readonly template?: string;
-  readonly slots?: readonly {
-    readonly id: number;
-    readonly busy: boolean;
-    readonly tokens: number;
-  }[];
-  /** When it will be unloaded if nobody uses it, in milliseconds since 1970. */
-  readonly expiresAt?: number;
-}
+import type { ModelPoolOptions, ModelState } from './models.js';
 
 export interface EngineStatus {
   readonly models: readonly ModelState[];

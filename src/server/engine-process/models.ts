@@ -7,9 +7,8 @@ import { PacelineError, throwIfAborted } from '../../base/errors.js';
 import { loadModel } from '../../engine/load.js';
 import type { Model } from '../../engine/model.js';
 import { resolveModelPath } from '../../engine/model-path.js';
-import type { LoadOptions } from '../../engine/types.js';
+import type { LoadOptions, ModelInfo } from '../../engine/types.js';
 import { readGguf } from '../../gguf/reader.js';
-import type { ModelState } from './messages.js';
 import { SlotPool } from './slots.js';
 
 export interface ModelSpec {
@@ -19,6 +18,24 @@ export interface ModelSpec {
   readonly source: string;
   /** Loaded at the start and never unloaded. */
   readonly pinned?: boolean;
+}
+
+export interface ModelState {
+  readonly id: string;
+  readonly pinned: boolean;
+  readonly state: 'unloaded' | 'loading' | 'ready';
+  /** Requests that use it now. */
+  readonly users: number;
+  readonly info?: ModelInfo;
+  /** Source of its chat template. */
+  readonly template?: string;
+  readonly slots?: readonly {
+    readonly id: number;
+    readonly busy: boolean;
+    readonly tokens: number;
+  }[];
+  /** When it will be unloaded if nobody uses it, in milliseconds since 1970. */
+  readonly expiresAt?: number;
 }
 
 export interface ModelPoolOptions {
