@@ -88,6 +88,11 @@ function withState(facts: ModelFacts, state: ModelState | undefined): CatalogEnt
   };
 }
 
+/** A model that a server is given: a path or `default`, or a name of its own for one. */
+export type ServedModel =
+  | string
+  | { readonly id: string; readonly path: string; readonly draftModels?: readonly string[] };
+
 /** What requests call a model that was given as a path: its file's name. */
 export function modelId(source: string): string {
   return source === 'default' ? source : basename(source).replace(/\.gguf$/i, '');
@@ -97,14 +102,16 @@ export function modelId(source: string): string {
  * The specs of the models that a server was given; the first is pinned. Names that collide get a
  * number.
  */
-export function modelSpecs(sources: readonly string[]): readonly ModelSpec[] {
+export function modelSpecs(models: readonly ServedModel[]): readonly ModelSpec[] {
   const taken = new Set<string>();
-  return sources.map((source, index) => {
-    const name = modelId(source);
-    let id = name;
-    for (let number = 2; taken.has(id); number++) id = `${name}-${number}`;
+  return models.map((model, index) => {
+    const given = typeof model === 'string' ? { id: modelId(model), path: model } : model;
+    const { path, draftModels } = { draftModels: undefined, ...given };
+    let { id } = given;
+    for (let number = 2; taken.has(id); number++) id = `${given.id}-${number}`;
     taken.add(id);
-    return { id, source, pinned: index === 0 };
+    const drafters = draftModels === undefined ? {} : { draftModels };
+    return { id, source: path, ...drafters, pinned: index === 0 };
   });
 }
 

@@ -6,7 +6,7 @@
 import { PacelineError } from '../base/errors.js';
 import { packageVersion } from '../base/package-version.js';
 import type { DraftKind, LoadOptions } from '../engine/types.js';
-import { modelSpecs, readCatalog } from './catalog.js';
+import { modelSpecs, readCatalog, type ServedModel } from './catalog.js';
 import { createApp, type Health } from './http/app.js';
 import { Guard, isLoopback, loopbackNames } from './http/guard.js';
 import { type Listening, listen } from './http/listen.js';
@@ -15,8 +15,8 @@ import { Metrics } from './http/metrics.js';
 import { EngineSupervisor } from './supervisor/supervisor.js';
 
 export interface ServeOptions {
-  /** Paths or `default`; the first is loaded at the start and stays, others when they are asked for. */
-  readonly models: readonly string[];
+  /** Paths, `default`, or names for paths; the first is loaded at the start and stays, others when they are asked for. */
+  readonly models: readonly ServedModel[];
   /** Default 127.0.0.1. Any other than loopback needs `apiKeys`. */
   readonly host?: string;
   /** Default 11711; 0 is any free one. */

@@ -2,9 +2,12 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import { PacelineError } from '../../base/errors.js';
+import { draftKinds } from '../../engine/options.js';
 import type { DraftKind } from '../../engine/types.js';
+import type { ServedModel } from '../../server/catalog.js';
 import type { RunningServer, ServeOptions } from '../../server/serve.js';
-import { addLoadFlags, draftKinds, type LoadFlags, loadOptions } from '../generation-flags.js';
+import { addLoadFlags, type LoadFlags, loadOptions } from '../generation-flags.js';
+import { modelArgument, resolveModel } from '../model-names.js';
 import { collect, integer } from '../numbers.js';
 import { note, printJson } from '../output.js';
 
@@ -45,7 +48,7 @@ export function defineServe(program: Command): void {
         'for. /health answers 200 when ready and 503 while loading; SIGTERM and Ctrl-C let running ' +
         'answers finish.',
     )
-    .argument('[models...]', 'paths or `default`, the embedded model (default: `default`)')
+    .argument('[models...]', `each ${modelArgument} (default: \`default\`)`)
     .option('--host <address>', 'where to listen; other than loopback needs a key', '127.0.0.1')
     .option('--port <number>', '0: any free one', integer(0, 65_535), 11_711)
     .option('--socket <path>', 'a UNIX socket instead of host and port')
@@ -132,7 +135,7 @@ export function defineServe(program: Command): void {
 
 async function serveCommand(models: readonly string[], flags: ServeFlags): Promise<void> {
   const options: ServeOptions = {
-    models: models.length === 0 ? ['default'] : models,
+    models: await servedModels(models.length === 0 ? ['default'] : models, flags),
     host: flags.host,
     port: flags.port,
     ...(flags.socket === undefined ? {} : { socket: flags.socket }),
@@ -161,6 +164,25 @@ async function serveCommand(models: readonly string[], flags: ServeFlags): Promi
   }
   await announce(server, flags.json === true);
   await stopped;
+}
+
+/** The files behind names. Requests call a path by its file's name, others as they are given here. */
+async function servedModels(
+  names: readonly string[],
+  flags: ServeFlags,
+): Promise<readonly ServedModel[]> {
+  const { modelId } = await import('../../server/catalog.js');
+  return Promise.all(
+    names.map(async (name) => {
+      const { path, drafters } = await resolveModel(name);
+      const remembered = flags.draftModel === undefined && drafters.length > 0;
+      return {
+        id: /\.gguf$/i.test(name) ? modelId(name) : name,
+        path,
+        ...(remembered ? { draftModels: drafters } : {}),
+      };
+    }),
+  );
 }
 
 /** Where to find it and what to type first. */

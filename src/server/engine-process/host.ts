@@ -4,7 +4,7 @@
  */
 import { PacelineError } from '../../base/errors.js';
 import { randomSeed } from '../../decode/settings.js';
-import type { DraftKind, Generation, TokenLogprob } from '../../engine/types.js';
+import type { DraftKind, Generation, LikelyToken, TokenLogprob } from '../../engine/types.js';
 import { StreamingDetokenizer } from '../../tokenizer/detokenizer.js';
 import type { Tokenizer } from '../../tokenizer/tokenizer.js';
 import type { ChoiceEnd, TextEvent, TokenProbability } from '../internal/events.js';
@@ -186,7 +186,7 @@ class RequestRun {
     if (whole.finishReason === 'abort') throw new PacelineError('aborted', 'Given up');
     for (const piece of thinking?.shown.flush() ?? []) emit({ ...piece, choice });
     if (whole.logprobs !== undefined) {
-      const logprobs = whole.logprobs.map((entry) => probability(entry, tokenizer));
+      const logprobs = whole.logprobs.map(probability);
       emit({ type: 'text', choice, text: '', logprobs });
     }
     emit(this.#end(choice, whole, said.length, thinking?.tokens ?? 0));
@@ -223,7 +223,7 @@ class RequestRun {
 
   #end(choice: number, generation: Generation, tokens: number, reasoning: number): ChoiceEnd {
     const { kind, steps, drafted, accepted, byDrafter } = generation.draft;
-    const stopText = this.#stopText(generation);
+    const stopText = typeof generation.stop === 'string' ? generation.stop : undefined;
     return {
       type: 'end',
       choice,
@@ -235,16 +235,6 @@ class RequestRun {
       timings: generation.timings,
       draft: { kind, steps, drafted, accepted, byDrafter },
     };
-  }
-
-  /** The stop string that ended the text: it is what the tokens say after the text. */
-  #stopText({ finishReason, tokens, text }: Generation): string | undefined {
-    const { stop = [] } = this.#request.settings;
-    if (finishReason !== 'stop' || stop.length === 0) return undefined;
-    const whole = this.#loaded.model.tokenizer.decode(tokens);
-    if (!whole.startsWith(text)) return undefined;
-    const rest = whole.slice(text.length);
-    return [...stop].sort((a, b) => a.length - b.length).find((one) => rest.startsWith(one));
   }
 
   /** Undefined for models that do not think apart, and for texts that are no conversation. */
@@ -327,13 +317,7 @@ function joined(parts: readonly Generation[]): Generation {
   }, first);
 }
 
-function probability(entry: TokenLogprob, tokenizer: Tokenizer): TokenProbability {
-  const one = (token: number, logprob: number) => {
-    const bytes = tokenizer.tokenBytes(token);
-    return { text: new TextDecoder().decode(bytes), bytes: [...bytes], logprob };
-  };
-  return {
-    ...one(entry.token, entry.logprob),
-    top: entry.top.map(({ token, logprob }) => one(token, logprob)),
-  };
+function probability({ top, ...chosen }: TokenLogprob): TokenProbability {
+  const plain = ({ text, bytes, logprob }: LikelyToken) => ({ text, bytes: [...bytes], logprob });
+  return { ...plain(chosen), top: top.map(plain) };
 }

@@ -16,6 +16,8 @@ export interface ModelSpec {
   readonly id: string;
   /** What `loadModel` is given: a path or `default`. */
   readonly source: string;
+  /** Its drafters; default: those of the load options. */
+  readonly draftModels?: readonly string[];
   /** Loaded at the start and never unloaded. */
   readonly pinned?: boolean;
 }
@@ -194,12 +196,13 @@ export class ModelPool {
   /** Loads, unloading idle models and shortening a context that nobody asked for as memory demands. */
   async #loadNow(entry: Entry): Promise<LoadedModel> {
     const { load, slots } = this.#options;
-    const { id, source } = entry.spec;
+    const { id, source, draftModels = load.draftModels } = entry.spec;
     let contextLength = load.contextLength ?? (await plannedContext(source));
     for (;;) {
       try {
         const model = await loadModel(source, {
           ...load,
+          ...(draftModels === undefined ? {} : { draftModels }),
           contextLength,
           onProgress: ({ done, total }) => this.#options.onProgress?.(id, done, total ?? 0),
         });
