@@ -1,9 +1,10 @@
 /**
  * From a request's input to prompt tokens. Conversations go through the model's chat template as
- * they are; where the template refuses them (a second system message, two messages of one role in
- * a row, arguments of a tool call that are no JSON) they are written again in the plainest form
- * that says the same. Nothing is ever left out.
+ * they are; where the template refuses them (a second system message or any, two messages of one
+ * role in a row, ids of calls, arguments of a call that are no JSON) they are written again in
+ * plainer forms that say the same. Nothing is ever left out.
  */
+import { createHash } from 'node:crypto';
 import { PacelineError } from '../../base/errors.js';
 import type { Model } from '../../engine/model.js';
 import type { ChatMessage } from '../../engine/types.js';
@@ -47,7 +48,7 @@ function encodeMessages(
     ...(input.variables === undefined ? {} : { variables: input.variables }),
   };
   let first: unknown;
-  for (const form of [asGiven, plainly]) {
+  for (const form of forms) {
     try {
       return encodeChat(tokenizer, chatTemplate, form(input.messages), options);
     } catch (error) {
@@ -66,13 +67,22 @@ function templateTools(tools: ToolUse | undefined): Record<string, unknown>[] {
   if (tools === undefined || tools.choice.type === 'none') return [];
   return tools.definitions.map(({ name, description, parameters }) => ({
     type: 'function',
-    function: { name, ...(description === undefined ? {} : { description }), parameters },
+    // Templates print both without asking whether they are there.
+    function: {
+      name,
+      description: description ?? '',
+      parameters: { type: 'object', properties: {}, ...parameters },
+    },
   }));
 }
 
-function asGiven(messages: readonly ChatMessage[]): readonly ChatMessage[] {
-  return messages;
-}
+/** From what was sent to what the strictest template takes; the first that is taken is used. */
+const forms: readonly ((messages: readonly ChatMessage[]) => readonly ChatMessage[])[] = [
+  (messages) => messages,
+  plainly,
+  (messages) => withShortIds(plainly(messages)),
+  (messages) => withoutSystem(plainly(messages)),
+];
 
 /** System messages only at the start, roles in turn, arguments that are objects. */
 function plainly(messages: readonly ChatMessage[]): readonly ChatMessage[] {
@@ -105,6 +115,30 @@ function withObjectArguments(message: ChatMessage): ChatMessage {
       return { ...call, function: { ...call.function, arguments: { malformed: given } } };
     }),
   };
+}
+
+/** Ids of calls as the templates of Mistral want them: nine letters and digits. */
+function withShortIds(messages: readonly ChatMessage[]): readonly ChatMessage[] {
+  const short = (id: unknown): string =>
+    createHash('sha256').update(String(id)).digest('hex').slice(0, 9);
+  return messages.map((message) => {
+    const { tool_calls: calls, tool_call_id: id } = message;
+    return {
+      ...message,
+      ...(id === undefined ? {} : { tool_call_id: short(id) }),
+      ...(Array.isArray(calls)
+        ? { tool_calls: calls.map((call: { id?: unknown }) => ({ ...call, id: short(call.id) })) }
+        : {}),
+    };
+  });
+}
+
+/** The system message as the beginning of the first message of the user. */
+function withoutSystem(messages: readonly ChatMessage[]): readonly ChatMessage[] {
+  const [system, first, ...rest] = messages;
+  if (system?.role !== 'system') return messages;
+  if (first?.role !== 'user') return [{ ...system, role: 'user' }, ...messages.slice(1)];
+  return [{ ...first, content: `${system.content}\n\n${first.content}` }, ...rest];
 }
 
 function isObject(text: string): boolean {
