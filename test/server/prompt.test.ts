@@ -92,6 +92,17 @@ describe('prompts', () => {
     assert.equal(found[1], found[2]);
   });
 
+  it('have what follows a result in it, where the user may not speak then', async () => {
+    const template = each(
+      `{% if message.role == 'user' and loop.index0 > 0 %}${refuse('turn')}{% endif %}${write}`,
+    );
+    const text = await promptOf(template, [
+      { role: 'tool', content: 'r' },
+      { role: 'user', content: 'go on' },
+    ]);
+    assert.equal(text, 'tool=r\n\ngo on;');
+  });
+
   it('are refused by name when nothing helps', async () => {
     await assert.rejects(
       promptOf(refuse('never'), [{ role: 'user', content: 'x' }]),

@@ -81,6 +81,7 @@ const forms: readonly ((messages: readonly ChatMessage[]) => readonly ChatMessag
   (messages) => messages,
   plainly,
   (messages) => withShortIds(plainly(messages)),
+  (messages) => withShortIds(afterResults(plainly(messages))),
   (messages) => withoutSystem(plainly(messages)),
 ];
 
@@ -131,6 +132,20 @@ function withShortIds(messages: readonly ChatMessage[]): readonly ChatMessage[] 
         : {}),
     };
   });
+}
+
+/** What the user says after the result of a tool as a part of that result. */
+function afterResults(messages: readonly ChatMessage[]): readonly ChatMessage[] {
+  const result: ChatMessage[] = [];
+  for (const message of messages) {
+    const last = result.at(-1);
+    if (message.role === 'user' && last?.role === 'tool') {
+      result[result.length - 1] = { ...last, content: `${last.content}\n\n${message.content}` };
+    } else {
+      result.push(message);
+    }
+  }
+  return result;
 }
 
 /** The system message as the beginning of the first message of the user. */
