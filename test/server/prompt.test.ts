@@ -98,9 +98,9 @@ describe('prompts', () => {
     );
     const text = await promptOf(template, [
       { role: 'tool', content: 'r' },
-      { role: 'user', content: 'go on' },
+      { role: 'user', content: 'next' },
     ]);
-    assert.equal(text, 'tool=r\n\ngo on;');
+    assert.equal(text, 'tool=r\n\nnext;');
   });
 
   it('are refused by name when nothing helps', async () => {
