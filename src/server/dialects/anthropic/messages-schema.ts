@@ -77,5 +77,4 @@ export const messagesSchema = z.strictObject({
 });
 
 export type CountBody = z.infer<typeof countSchema>;
-export type MessagesBody = z.infer<typeof messagesSchema>;
 export type MessageBody = z.infer<typeof messageSchema>;

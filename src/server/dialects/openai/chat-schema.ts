@@ -10,12 +10,8 @@ import {
   logitBiasSchema,
 } from './common.js';
 
-const textPart = z.looseObject({ type: z.literal('text'), text: z.string() });
-const refusalPart = z.looseObject({ type: z.literal('refusal'), refusal: z.string() });
+/** Parts that are no text are refused by name in the mapping. */
 const content = z.union([z.string(), z.array(z.looseObject({ type: z.string() }))]);
-
-/** A part of a message's content: text; other kinds are refused by name in the mapping. */
-export const contentPart = z.discriminatedUnion('type', [textPart, refusalPart]);
 
 const callSchema = z.looseObject({
   id: z.string().optional(),
