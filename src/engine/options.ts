@@ -3,10 +3,12 @@
  * line and the server alike. `types.ts` has the same options as types with their documentation; a
  * test keeps the two together.
  */
+
 import { z } from 'zod';
 import { PacelineError } from '../base/errors.js';
 import { abortSignal, callback, checkOptions, field, wholeNumber } from '../base/options.js';
 import { kvTypes } from '../cache/kv-names.js';
+import type { Constraint } from '../constraint/constraint.js';
 import { samplingFields } from '../decode/settings.js';
 import { RawJson } from '../template/template.js';
 import type { ChatOptions, GenerateOptions, LoadOptions, OnProgress } from './types.js';
@@ -41,6 +43,10 @@ export const generateSchema = z.strictObject({
   draft: oneOf(draftKinds),
   draftMax: wholeNumber(1, positive),
   priority: field(z.number(), 'a number'),
+  constraint: field(
+    z.custom<Constraint>((value) => typeof value === 'object'),
+    'a constraint',
+  ),
   onProgress,
   signal: abortSignal,
 });

@@ -188,6 +188,7 @@ export class Session implements Disposable {
       draftKind,
       prefillChunk,
       priority: options.priority,
+      constraint: options.constraint,
       warnings,
       spell: (token) => spell(tokenizer, token),
       onProgress: options.onProgress,

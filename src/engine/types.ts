@@ -1,8 +1,10 @@
 /**
  * The words of the public API: what a caller passes in and gets back. Types only.
  */
+
 import type { OnProgress } from '../base/progress.js';
 import type { KvType } from '../cache/kv-names.js';
+import type { Constraint } from '../constraint/constraint.js';
 import type { DraftReport } from '../decode/draft-report.js';
 import type { RawJson } from '../template/template.js';
 
@@ -86,6 +88,8 @@ export interface GenerateOptions {
   readonly seed?: number | undefined;
   /** Generation ends before the first of these strings; they are not part of the text. Default: none. */
   readonly stop?: string | readonly string[] | undefined;
+  /** The language that the text must stay in; used up by the generation. */
+  readonly constraint?: Constraint | undefined;
   /** How many alternatives to report for each token, 0 to 100; default 0, which reports none. */
   readonly logprobs?: number | undefined;
   /** Default `auto`: measures what pays. Never changes the text. */

@@ -72,12 +72,12 @@ describe('prompts', () => {
   });
 
   it('have short ids and readable arguments where the template insists', async () => {
-    const template = each(
+    const template = `{# <tool_call> #}${each(
       `{% for call in message.tool_calls or [] %}` +
         `{% if call.id | length != 9 %}${refuse('id')}{% endif %}` +
         `{{ call.id }}{% for key, value in call.function.arguments | items %}{{ key }}:{{ value }}{% endfor %}` +
         `{% endfor %}{{ message.tool_call_id }};`,
-    );
+    )}`;
     const call = {
       id: 'call_1234567890',
       type: 'function',
@@ -93,14 +93,26 @@ describe('prompts', () => {
   });
 
   it('have what follows a result in it, where the user may not speak then', async () => {
-    const template = each(
-      `{% if message.role == 'user' and loop.index0 > 0 %}${refuse('turn')}{% endif %}${write}`,
-    );
+    const body = `{% if message.role == 'user' and loop.index0 > 0 %}${refuse('turn')}{% endif %}`;
+    const template = `{# <tool_call> #}${each(body + write)}`;
     const text = await promptOf(template, [
       { role: 'tool', content: 'r' },
       { role: 'user', content: 'next' },
     ]);
     assert.equal(text, 'tool=r\n\nnext;');
+  });
+
+  it('have calls and results as text where the template knows no tools', async () => {
+    const call = { id: 'c', type: 'function', function: { name: 'f', arguments: '{"a":1}' } };
+    const text = await promptOf(each(write), [
+      { role: 'assistant', content: 'hm', tool_calls: [call] },
+      { role: 'tool', content: 'r', tool_call_id: 'c' },
+    ]);
+    const json = '{"name":\u2581"f",\u2581"arguments":\u2581{"a":1}}';
+    assert.equal(
+      text,
+      `assistant=hm\n<tool_call>\n${json}\n</tool_call>;user=<tool_response>\nr\n</tool_response>;`,
+    );
   });
 
   it('are refused by name when nothing helps', async () => {

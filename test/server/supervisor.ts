@@ -46,7 +46,7 @@ export async function killRounds(rounds: number, tokens: number): Promise<void> 
       // An early kill meets texts of which nothing was told, a late one texts in their middle.
       const kill = (): void => {
         const { processId } = server.engine;
-        if (++pieces === 1 + (round % 3) * 10 && processId !== undefined) {
+        if (++pieces === 1 + (round % 3) * 3 && processId !== undefined) {
           process.kill(processId, 'SIGKILL');
         }
       };

@@ -55,7 +55,7 @@ export function thinkingModel(): Promise<string> {
       kvHeads: 1,
       headDim: 32,
       inner: 64,
-      context: 1024,
+      context: 4096,
       tied: false,
     });
     const entries = new Map(metadata);

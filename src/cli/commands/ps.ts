@@ -1,6 +1,7 @@
 /** `paceline ps`: what a running server has in memory. */
 import type { Command } from 'commander';
 import { PacelineError } from '../../base/errors.js';
+import { addExamples } from '../help.js';
 import { note, print, printJson } from '../output.js';
 import { bytes, printable, table } from '../table.js';
 
@@ -20,7 +21,7 @@ interface Process {
 
 /** Declares the command. */
 export function definePs(program: Command): void {
-  program
+  const command = program
     .command('ps')
     .summary('show what a running server has in memory')
     .description('Asks a running server which models are in memory, and until when.')
@@ -28,6 +29,7 @@ export function definePs(program: Command): void {
     .option('--api-key <key>', 'its key; also PACELINE_API_KEY')
     .option('--json', 'one JSON object on stdout')
     .action(psCommand);
+  addExamples(command, ['ps', 'what the server on this machine has in memory']);
 }
 
 async function psCommand(flags: PsFlags): Promise<void> {

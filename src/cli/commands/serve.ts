@@ -7,6 +7,7 @@ import type { DraftKind } from '../../engine/types.js';
 import type { ServedModel } from '../../server/catalog.js';
 import type { RunningServer, ServeOptions } from '../../server/serve.js';
 import { addLoadFlags, type LoadFlags, loadOptions } from '../generation-flags.js';
+import { addExamples } from '../help.js';
 import { modelArgument, resolveModel } from '../model-names.js';
 import { collect, integer } from '../numbers.js';
 import { note, printJson } from '../output.js';
@@ -131,6 +132,12 @@ export function defineServe(program: Command): void {
       'longest context (default: the model’s own, at most 32768, less where memory is short)';
   }
   command.action((models: readonly string[], flags: ServeFlags) => serveCommand(models, flags));
+  addExamples(
+    command,
+    ['serve default', 'the embedded model, on http://127.0.0.1:11711'],
+    ['serve model.gguf other.gguf --slots 8', 'two models, the second when it is asked for'],
+    ['serve default --host 0.0.0.0 --api-key-file keys.txt', 'for other machines, with a key'],
+  );
 }
 
 async function serveCommand(models: readonly string[], flags: ServeFlags): Promise<void> {

@@ -3,23 +3,30 @@
  * engine side of a server; that it usually lives in a process of its own is not its business.
  */
 import { PacelineError } from '../../base/errors.js';
+import type { Constraint } from '../../constraint/constraint.js';
 import { randomSeed } from '../../decode/settings.js';
-import type { DraftKind, Generation, LikelyToken, TokenLogprob } from '../../engine/types.js';
-import { StreamingDetokenizer } from '../../tokenizer/detokenizer.js';
-import type { Tokenizer } from '../../tokenizer/tokenizer.js';
+import type {
+  DraftKind,
+  GenerateOptions,
+  Generation,
+  LikelyToken,
+  TokenLogprob,
+} from '../../engine/types.js';
 import type { ChoiceEnd, TextEvent, TokenProbability } from '../internal/events.js';
 import { contextOverflow } from '../internal/failure.js';
 import type { TextRequest } from '../internal/request.js';
-import { checkEnforceable } from './constraint.js';
+import {
+  activeTools,
+  type Enforcement,
+  enforcement,
+  type ThoughtSection,
+  toolFormatOf,
+} from './constraint.js';
 import type { EngineConfig, EngineStatus } from './messages.js';
 import { type LoadedModel, ModelPool, type ModelPoolOptions } from './models.js';
+import { OutputReader } from './output.js';
 import { encodePrompt } from './prompt.js';
-import {
-  opensReasoning,
-  type ReasoningMarks,
-  ReasoningSplitter,
-  reasoningMarks,
-} from './reasoning.js';
+import { opensReasoning, reasoningMarks } from './reasoning.js';
 import type { Slot } from './slots.js';
 
 export interface RunOptions {
@@ -96,10 +103,11 @@ class RequestRun {
   async run(): Promise<void> {
     const { model, slots } = this.#loaded;
     const { emit, signal } = this.#options;
-    checkEnforceable(this.#request);
     const prompt = encodePrompt(model, this.#request);
     const { contextLength } = model.info;
     if (prompt.length > contextLength) throw contextOverflow(prompt.length, contextLength);
+    const thought = this.#thoughtSection(prompt);
+    const enforced = await enforcement(model, this.#request, thought);
     const count = this.#request.choices ?? 1;
     const first = slots.acquire(prompt, this.#request.affinity);
     const lent: Slot[] = [first.slot];
@@ -114,10 +122,12 @@ class RequestRun {
         while (lent.length < count) lent.push(slots.fork(first.slot));
       }
       const running = lent.map((slot, choice) =>
-        this.#choice(slot, prompt, choice, together).catch((error: unknown) => {
-          group.abort();
-          throw error;
-        }),
+        this.#choice({ slot, prompt, choice, signal: together, thought, enforced }).catch(
+          (error: unknown) => {
+            group.abort();
+            throw error;
+          },
+        ),
       );
       const settled = await Promise.allSettled(running);
       if (signal.aborted) throw new PacelineError('aborted', 'The request was given up');
@@ -133,63 +143,65 @@ class RequestRun {
   }
 
   /**
-   * One text: generate, tell thought from answer, and go on after a thought that was cut short. The
-   * cut is made by the limit of tokens, so that drafts can't move it; what follows is what would
-   * have followed, as noise is keyed by position.
+   * One text: generate, read, and go on after a thought that was cut short. The cut is made by the
+   * limit of tokens, so that drafts can't move it; what follows is what would have followed, as
+   * noise is keyed by position.
    */
-  async #choice(
-    slot: Slot,
-    prompt: readonly number[],
-    choice: number,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #choice(options: ChoiceOptions): Promise<void> {
+    const { slot, prompt, choice, signal, thought, enforced } = options;
     const { emit } = this.#options;
     const { tokenizer } = this.#loaded.model;
-    const thinking = this.#thinking(prompt);
-    const show = (text: string): void => {
-      const pieces = thinking?.shown.push(text) ?? [{ type: 'text' as const, text }];
-      for (const piece of pieces) if (piece.text !== '') emit({ ...piece, choice });
-    };
     const { seed = randomSeed(), maxTokens = Number.POSITIVE_INFINITY } = this.#request.settings;
-    let budget = thinking && this.#request.reasoningBudget;
+    const format = enforced?.toolFormat ?? this.#channels();
+    const reader = new OutputReader({
+      tokenizer,
+      choice,
+      stop: this.#request.settings.stop ?? [],
+      thought: format === 'harmony' ? undefined : thought,
+      format,
+      tools: activeTools(this.#request)?.definitions ?? [],
+      emit,
+    });
+    let budget = thought && this.#reasoningBudget(prompt.length, enforced !== undefined);
+    let constraint = enforced?.start(false);
     const said: number[] = [];
     const generations: Generation[] = [];
     for (;;) {
-      const thought = budget === undefined ? undefined : Math.max(0, budget - said.length);
-      const limit = Math.min(maxTokens - said.length, thought ?? Number.POSITIVE_INFINITY);
+      const room = budget === undefined ? undefined : Math.max(0, budget - said.length);
       const before = said.length;
-      const generation = await this.#generate(
-        slot,
-        [...prompt, ...said],
-        choice,
-        signal,
-        { limit, seed: seed + choice },
-        (text, tokens) => {
+      const generation = await this.#generate(slot, [...prompt, ...said], choice, signal, {
+        limit: Math.min(maxTokens - said.length, room ?? Number.POSITIVE_INFINITY),
+        seed: seed + choice,
+        constraint,
+        onTokens: (tokens) => {
           said.push(...tokens);
-          thinking?.count(tokens);
-          show(text);
+          reader.push(tokens);
         },
-      );
+      });
       generations.push(generation);
-      const cut = generation.finishReason === 'length' && said.length - before === thought;
+      const cut = generation.finishReason === 'length' && said.length - before === room;
       if (!cut || said.length >= maxTokens) break;
       budget = undefined;
-      if (thinking === undefined || thinking.shown.answers) continue;
-      for (const piece of thinking.close()) emit({ ...piece, choice });
-      const { close } = thinking.marks;
+      if (thought === undefined || reader.answers) {
+        constraint = enforced?.start(false);
+        for (const token of said) constraint?.accept(token);
+        continue;
+      }
+      const { close } = thought.marks;
       const forced = tokenizer.encode(`${close}\n\n`, { addSpecial: false, parseSpecial: true });
       said.push(...forced);
-      thinking.tokens += forced.length;
+      reader.closeThought(forced.length);
+      constraint = enforced?.start(true);
       if (said.length >= maxTokens) break;
     }
     const whole = joined(generations);
     if (whole.finishReason === 'abort') throw new PacelineError('aborted', 'Given up');
-    for (const piece of thinking?.shown.flush() ?? []) emit({ ...piece, choice });
+    reader.finish();
     if (whole.logprobs !== undefined) {
       const logprobs = whole.logprobs.map(probability);
       emit({ type: 'text', choice, text: '', logprobs });
     }
-    emit(this.#end(choice, whole, said.length, thinking?.tokens ?? 0));
+    emit(endOf(choice, whole, said.length, reader));
   }
 
   async #generate(
@@ -197,88 +209,93 @@ class RequestRun {
     prompt: readonly number[],
     choice: number,
     signal: AbortSignal,
-    settings: { readonly limit: number; readonly seed?: number },
-    onText?: (text: string, tokens: readonly number[]) => void,
+    segment: SegmentOptions,
   ): Promise<Generation> {
     const { emit } = this.#options;
-    const { limit, seed } = settings;
-    const options = {
+    const { limit, seed, constraint, onTokens } = segment;
+    const options: GenerateOptions = {
       ...this.#request.settings,
       ...(limit === Number.POSITIVE_INFINITY ? {} : { maxTokens: limit }),
       ...(seed === undefined ? {} : { seed }),
+      ...(constraint === undefined ? {} : { constraint }),
       signal,
       ...(choice === 0
-        ? {
-            onProgress: ({ done, total }: { done: number; total?: number | undefined }) =>
-              emit({ type: 'progress', done, total: total ?? 0 }),
-          }
+        ? { onProgress: ({ done, total }) => emit({ type: 'progress', done, total: total ?? 0 }) }
         : {}),
     };
     for await (const event of slot.session.stream(prompt, options)) {
       if (event.type === 'end') return event.generation;
-      onText?.(event.text, event.tokens);
+      onTokens?.(event.tokens);
     }
     throw new PacelineError('internal', 'A stream ended without a result');
   }
 
-  #end(choice: number, generation: Generation, tokens: number, reasoning: number): ChoiceEnd {
-    const { kind, steps, drafted, accepted, byDrafter } = generation.draft;
-    const stopText = typeof generation.stop === 'string' ? generation.stop : undefined;
-    return {
-      type: 'end',
-      choice,
-      reason: generation.finishReason === 'length' ? 'length' : stopText ? 'stop-text' : 'stop',
-      ...(stopText === undefined ? {} : { stopText }),
-      tokens,
-      reasoningTokens: reasoning,
-      seed: generation.seed,
-      timings: generation.timings,
-      draft: { kind, steps, drafted, accepted, byDrafter },
-    };
+  /**
+   * Tokens of thought. A text that has to keep to a language needs room for that: where nobody said
+   * how much it may think, it is half of what there is.
+   */
+  #reasoningBudget(promptTokens: number, enforced: boolean): number | undefined {
+    const { reasoningBudget, settings } = this.#request;
+    if (reasoningBudget !== undefined || !enforced) return reasoningBudget;
+    const room = this.#loaded.model.info.contextLength - promptTokens;
+    return Math.floor(Math.min(settings.maxTokens ?? room, room) / 2);
+  }
+
+  /** Models that write everything in channels are always read that way. */
+  #channels(): 'harmony' | undefined {
+    if (this.#request.input.type !== 'chat') return undefined;
+    return toolFormatOf(this.#loaded.model) === 'harmony' ? 'harmony' : undefined;
   }
 
   /** Undefined for models that do not think apart, and for texts that are no conversation. */
-  #thinking(prompt: readonly number[]): Thinking | undefined {
+  #thoughtSection(prompt: readonly number[]): ThoughtSection | undefined {
     if (this.#request.input.type !== 'chat') return undefined;
     const { tokenizer, runtime } = this.#loaded.model;
     const marks = reasoningMarks(runtime.chatTemplate.source(false));
     if (marks === undefined) return undefined;
     const tail = tokenizer.decode(prompt.slice(-promptTail), { unparseSpecial: true });
-    return new Thinking(tokenizer, marks, opensReasoning(tail, marks));
+    return { marks, opened: opensReasoning(tail, marks) };
   }
 }
 
-/** What is thought of a text: shown piece by piece, and counted token by token. */
-class Thinking {
-  readonly shown: ReasoningSplitter;
-  readonly #counted: ReasoningSplitter;
-  readonly #detokenizer: StreamingDetokenizer;
-  /** Tokens that were thought, the marks included. */
-  tokens = 0;
+interface ChoiceOptions {
+  readonly slot: Slot;
+  readonly prompt: readonly number[];
+  readonly choice: number;
+  readonly signal: AbortSignal;
+  readonly thought: ThoughtSection | undefined;
+  readonly enforced: Enforcement | undefined;
+}
 
-  constructor(
-    tokenizer: Tokenizer,
-    readonly marks: ReasoningMarks,
-    opened: boolean,
-  ) {
-    this.shown = new ReasoningSplitter(marks, { opened });
-    this.#counted = new ReasoningSplitter(marks, { opened });
-    this.#detokenizer = new StreamingDetokenizer(tokenizer);
-  }
+interface SegmentOptions {
+  /** Most tokens; Infinity: as many as the model likes. */
+  readonly limit: number;
+  readonly seed?: number;
+  readonly constraint?: Constraint | undefined;
+  readonly onTokens?: (tokens: readonly number[]) => void;
+}
 
-  /** Several tokens may come at once: which of them are thought must not depend on that. */
-  count(tokens: readonly number[]): void {
-    for (const token of tokens) {
-      if (this.#counted.answers) return;
-      this.#counted.push(this.#detokenizer.push(token));
-      if (!this.#counted.answers) this.tokens += 1;
-    }
-  }
-
-  close(): ReturnType<ReasoningSplitter['close']> {
-    this.#counted.close();
-    return this.shown.close();
-  }
+function endOf(
+  choice: number,
+  generation: Generation,
+  tokens: number,
+  reader: OutputReader,
+): ChoiceEnd {
+  const { finishReason, draft, seed, timings } = generation;
+  const { kind, steps, drafted, accepted, byDrafter } = draft;
+  const { stopText, completeCalls, reasoningTokens } = reader;
+  const ended = completeCalls > 0 ? 'tool-calls' : stopText === undefined ? 'stop' : 'stop-text';
+  return {
+    type: 'end',
+    choice,
+    reason: finishReason === 'length' ? 'length' : ended,
+    ...(stopText === undefined ? {} : { stopText }),
+    tokens,
+    reasoningTokens,
+    seed,
+    timings,
+    draft: { kind, steps, drafted, accepted, byDrafter },
+  };
 }
 
 /** Generations that continue each other as one. */

@@ -6,11 +6,14 @@
  */
 import { createHash } from 'node:crypto';
 import { PacelineError } from '../../base/errors.js';
+import { detectToolFormat } from '../../constraint/tool-calls/formats.js';
 import type { Model } from '../../engine/model.js';
 import type { ChatMessage } from '../../engine/types.js';
 import { encodeChat } from '../../tokenizer/chat.js';
 import { refuseField } from '../internal/failure.js';
-import type { TextRequest, ToolUse } from '../internal/request.js';
+import type { TextRequest } from '../internal/request.js';
+import { activeTools } from './constraint.js';
+import { functionTool, writeTools } from './tool-text.js';
 
 /** @throws {PacelineError} `usage` for token ids that the model lacks or a refused conversation. */
 export function encodePrompt(model: Model, request: TextRequest): readonly number[] {
@@ -41,7 +44,10 @@ function encodeMessages(
 ): readonly number[] {
   const { tokenizer } = model;
   const { chatTemplate } = model.runtime;
-  const tools = templateTools(request.tools);
+  const use = activeTools(request);
+  const taught = detectToolFormat(chatTemplate.source(true)) === undefined;
+  const messages = taught ? writeTools(input.messages, use) : input.messages;
+  const tools = taught || use === undefined ? [] : use.definitions.map(functionTool);
   const options = {
     ...(tools.length > 0 ? { tools } : {}),
     ...(input.thinking === undefined ? {} : { thinking: input.thinking }),
@@ -50,7 +56,7 @@ function encodeMessages(
   let first: unknown;
   for (const form of forms) {
     try {
-      return encodeChat(tokenizer, chatTemplate, form(input.messages), options);
+      return encodeChat(tokenizer, chatTemplate, form(messages), options);
     } catch (error) {
       first ??= error;
     }
@@ -60,20 +66,6 @@ function encodeMessages(
     throw refuseField('messages', message, hint);
   }
   throw first;
-}
-
-/** Tools as templates read them. With choice `none` the model does not learn of them. */
-function templateTools(tools: ToolUse | undefined): Record<string, unknown>[] {
-  if (tools === undefined || tools.choice.type === 'none') return [];
-  return tools.definitions.map(({ name, description, parameters }) => ({
-    type: 'function',
-    // Templates print both without asking whether they are there.
-    function: {
-      name,
-      description: description ?? '',
-      parameters: { type: 'object', properties: {}, ...parameters },
-    },
-  }));
 }
 
 /** From what was sent to what the strictest template takes; the first that is taken is used. */

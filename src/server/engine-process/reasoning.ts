@@ -12,6 +12,7 @@ const known: readonly ReasoningMarks[] = [
   { open: '<think>', close: '</think>' },
   { open: '[THINK]', close: '[/THINK]' },
   { open: '<seed:think>', close: '</seed:think>' },
+  { open: '<|channel>thought\n', close: '<channel|>' },
 ];
 
 /** The marks that a chat template writes or looks for; undefined: the model does not think apart. */

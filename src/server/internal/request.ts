@@ -48,7 +48,10 @@ export type PromptInput =
   | { readonly type: 'tokens'; readonly tokens: readonly number[] };
 
 /** The engine's settings that are plain data. */
-export type TextSettings = Omit<GenerateOptions, 'signal' | 'onProgress' | 'stop'> & {
+export type TextSettings = Omit<
+  GenerateOptions,
+  'signal' | 'onProgress' | 'stop' | 'constraint'
+> & {
   readonly stop?: readonly string[];
 };
 

@@ -32,7 +32,8 @@ export interface EngineOptions {
 }
 
 const firstPauseMs = 100;
-const longestPauseMs = 10_000;
+/** After a start that failed, and after one that did not: who served is to be back soon. */
+const longestPauseMs = { failed: 10_000, served: 1000 };
 /** A process that lived so long was not killed by its start. */
 const steadyMs = 30_000;
 /** So often one request is run; then it is the request that kills. */
@@ -300,8 +301,9 @@ export class EngineSupervisor {
       return;
     }
     if (performance.now() - this.#readyAt > steadyMs) this.#deaths = 0;
+    const longest = longestPauseMs[this.#state === 'ready' ? 'served' : 'failed'];
     const pause =
-      this.#deaths === 0 ? 0 : Math.min(longestPauseMs, firstPauseMs * 2 ** (this.#deaths - 1));
+      this.#deaths === 0 ? 0 : Math.min(longest, firstPauseMs * 2 ** (this.#deaths - 1));
     this.#deaths += 1;
     this.#restarts += 1;
     this.#state = 'restarting';
