@@ -1,5 +1,6 @@
 /** All commands and what they have in common: help, exit codes, what counts as wrong usage. */
 import { Command, type CommanderError } from 'commander';
+import { packageVersion } from '../base/package-version.js';
 import { defineBench } from './commands/bench.js';
 import { defineCompletion } from './commands/completion.js';
 import { defineConvert } from './commands/convert.js';
@@ -10,17 +11,18 @@ import { defineImatrix } from './commands/imatrix.js';
 import { defineInspect } from './commands/inspect.js';
 import { defineLs } from './commands/ls.js';
 import { definePerplexity } from './commands/perplexity.js';
+import { definePs } from './commands/ps.js';
 import { definePull } from './commands/pull.js';
 import { defineQuantize } from './commands/quantize.js';
 import { defineRm } from './commands/rm.js';
 import { defineRun } from './commands/run.js';
+import { defineServe } from './commands/serve.js';
 import { defineShow } from './commands/show.js';
 import { defineStart } from './commands/start.js';
 import { defineTokenize } from './commands/tokenize.js';
 import { defineVerify } from './commands/verify.js';
 import { exitCodes } from './failure.js';
 import { optionText } from './help.js';
-import { packageVersion } from './package-version.js';
 
 /** Variables that the program reads. */
 export const environment: readonly (readonly [name: string, meaning: string])[] = [
@@ -28,6 +30,7 @@ export const environment: readonly (readonly [name: string, meaning: string])[] 
     'PACELINE_CPU',
     'force one path of the native kernels: amx, avx512, avxvnni, avx2, neon or scalar',
   ],
+  ['PACELINE_API_KEY', 'a key of `serve`, and the one that `ps` sends'],
   ['PACELINE_DEBUG', 'print stacks of errors'],
   ['NO_COLOR', 'no colours'],
   ['HF_TOKEN', 'token for Hugging Face; otherwise the file `token` in HF_HOME'],
@@ -70,6 +73,8 @@ export function createProgram(): Command {
         `Exit codes:\n${columns(exitCodes)}\n\nEnvironment:\n${columns(environment)}`,
     );
   defineRun(program);
+  defineServe(program);
+  definePs(program);
   definePull(program);
   defineLs(program);
   defineShow(program);

@@ -4,6 +4,7 @@ import { createReadStream, statSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { basename } from 'node:path';
 import { errorCodes } from '../base/errors.js';
+import { packageVersion } from '../base/package-version.js';
 import { loadModel } from '../engine/load.js';
 import { draftFilesOf } from '../engine/model-path.js';
 import type { DraftKind, KvType, ModelInfo } from '../engine/types.js';
@@ -19,7 +20,6 @@ import { ggmlVersion } from '../ggml/library.js';
 import { catchInterrupt } from './interrupt.js';
 import { resolveModel } from './model-names.js';
 import { bold, print, printJson, snakeKeys } from './output.js';
-import { packageVersion } from './package-version.js';
 import { ProgressBar } from './progress-bar.js';
 import { bytes, printable, table } from './table.js';
 

@@ -8,11 +8,11 @@ import { vocabularyIndex } from '../constraint/tokens/vocabulary-index.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 
 /** Compiled constraints that are kept. */
-const mostKept = 16;
+const mostKept = 64;
 
 export class Constraints {
   readonly #tokenizer: Tokenizer;
-  /** Least recently used first. */
+  /** By description. Least recently used first. */
   readonly #kept = new Map<string, CompiledConstraint>();
 
   constructor(tokenizer: Tokenizer) {

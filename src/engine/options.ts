@@ -3,6 +3,7 @@
  * line and the server alike. `types.ts` has the same options as types with their documentation; a
  * test keeps the two together.
  */
+
 import { z } from 'zod';
 import { PacelineError } from '../base/errors.js';
 import { abortSignal, callback, checkOptions, field, wholeNumber } from '../base/options.js';
@@ -55,6 +56,7 @@ export const generateSchema = z.strictObject({
     z.strictObject({ end: z.string().min(1), begin: z.string().min(1).optional() }),
     'an object with `end`, and perhaps `begin`',
   ),
+  constrainedTokens: wholeNumber(0, 'a whole number, 0 or more'),
   controlText: field(z.boolean(), 'true or false'),
   draft: oneOf(draftKinds),
   draftMax: wholeNumber(1, positive),

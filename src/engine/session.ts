@@ -3,8 +3,9 @@
  * session has already seen computes only the rest. One generation at a time.
  */
 import { PacelineError } from '../base/errors.js';
-import { show } from '../base/options.js';
+import { show, wrongOption } from '../base/options.js';
 import type { CompiledConstraint } from '../constraint/compile.js';
+import type { Constraint } from '../constraint/constraint.js';
 import { Drafting } from '../decode/drafting.js';
 import { resolveSampling, withRecommended } from '../decode/settings.js';
 import { Finish } from '../decode/stop.js';
@@ -194,6 +195,7 @@ export class Session implements Disposable {
     constraint: CompiledConstraint | undefined,
   ): TextJob {
     const { tokenizer, model, prefillChunk, draftExperience } = this.#runtime;
+    const { constrainedTokens = 0 } = options;
     const settings = resolveSampling(withRecommended(options, this.#runtime.sampling), {
       vocabularySize: model.hyperparameters.vocabSize,
     });
@@ -223,7 +225,7 @@ export class Session implements Disposable {
       draftKind,
       prefillChunk,
       priority: options.priority,
-      constraint: constraint?.start(),
+      constraint: begin(constraint, prompt.slice(prompt.length - constrainedTokens)),
       warnings: [
         ...warnings,
         ...(constraint?.warnings ?? []).map(({ pointer, message }) => `${pointer}: ${message}`),
@@ -292,6 +294,19 @@ export class Session implements Disposable {
       hint: 'Wait for the generation to end, or use one session for each.',
     });
   }
+}
+
+/** The constraint of a text that has said these tokens already. */
+function begin(
+  compiled: CompiledConstraint | undefined,
+  said: readonly number[],
+): Constraint | undefined {
+  const constraint = compiled?.start();
+  for (const token of said) {
+    if (constraint === undefined || constraint.allows(token)) constraint?.accept(token);
+    else throw wrongOption('constrainedTokens', 'tokens that the constraint allows', said.length);
+  }
+  return constraint;
 }
 
 function spell(tokenizer: Tokenizer, token: number): { text: string; bytes: Uint8Array } {

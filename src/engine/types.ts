@@ -1,6 +1,7 @@
 /**
  * The words of the public API: what a caller passes in and gets back. Types only.
  */
+
 import type { OnProgress } from '../base/progress.js';
 import type { KvType } from '../cache/kv-names.js';
 import type { ConstraintSpec, ReasoningSection } from '../constraint/spec.js';
@@ -104,6 +105,8 @@ export interface GenerateOptions {
   readonly constraint?: ConstraintSpec | undefined;
   /** A section before the constrained text that is free: reasoning. Default: none. */
   readonly reasoning?: ReasoningSection | undefined;
+  /** Tokens at the end of the prompt that are part of the constrained text already; default 0. */
+  readonly constrainedTokens?: number | undefined;
   /** Write control tokens as their texts instead of leaving them out. Default false. */
   readonly controlText?: boolean | undefined;
   /** Default `auto`: measures what pays. Never changes the text. */

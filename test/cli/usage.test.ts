@@ -24,6 +24,8 @@ test('every command has --help and --json', async () => {
     commands.map((command) => command.name()),
     [
       'run',
+      'serve',
+      'ps',
       'pull',
       'ls',
       'show',

@@ -1,7 +1,7 @@
 /** The version of this package, for reports. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { packageRoot } from '../base/paths.js';
+import { packageRoot } from './paths.js';
 
 /** This package's version. */
 export function packageVersion(): string {

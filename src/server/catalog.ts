@@ -1,0 +1,164 @@
+/**
+ * The models that a server knows, by name: what their files say, read once from the headers, joined
+ * with what the engine says of them now. Requests name models of this list only, so that no request
+ * ever names a file.
+ */
+import { createHash } from 'node:crypto';
+import { stat } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { PacelineError } from '../base/errors.js';
+import { resolveModelPath } from '../engine/model-path.js';
+import { type GgufFile, readGguf } from '../gguf/reader.js';
+import { summarize } from '../gguf/summary.js';
+import type { EngineStatus } from './engine-process/messages.js';
+import type { ModelSpec, ModelState } from './engine-process/models.js';
+import { reasoningMarks } from './engine-process/reasoning.js';
+
+/** What the file of a model says. */
+export interface ModelFacts {
+  readonly id: string;
+  /** When the file was last changed, in milliseconds since 1970. */
+  readonly createdAt: number;
+  readonly bytes: number;
+  /** SHA-256 of the header's facts and the size: equal files have equal digests. */
+  readonly digest: string;
+  readonly architecture: string;
+  readonly parameters: number;
+  /** The type of most of the weights. */
+  readonly quantization: string;
+  readonly trainedContextLength: number | undefined;
+  readonly licence: string;
+  readonly template: string;
+  readonly capabilities: readonly string[];
+  /** Numbers and short texts of the header. */
+  readonly metadata: Readonly<Record<string, unknown>>;
+}
+
+export interface CatalogEntry extends ModelFacts {
+  readonly state: ModelState['state'];
+  readonly pinned: boolean;
+  readonly users: number;
+  /** The context of its sessions while it is loaded. */
+  readonly contextLength: number | undefined;
+  readonly expiresAt: number | undefined;
+  readonly slots: NonNullable<ModelState['slots']>;
+}
+
+export class Catalog {
+  readonly #facts: ReadonlyMap<string, ModelFacts>;
+  readonly #status: () => EngineStatus;
+
+  /** Use `readCatalog`. */
+  constructor(facts: readonly ModelFacts[], status: () => EngineStatus) {
+    this.#facts = new Map(facts.map((entry) => [entry.id, entry]));
+    this.#status = status;
+  }
+
+  list(): readonly CatalogEntry[] {
+    const states = new Map(this.#status().models.map((state) => [state.id, state]));
+    return [...this.#facts.values()].map((facts) => withState(facts, states.get(facts.id)));
+  }
+
+  /** The model of this name, with or without the tag `:latest`. @throws `model-not-found` */
+  get(name: string): CatalogEntry {
+    const id = this.#facts.has(name) ? name : name.replace(/:latest$/, '');
+    const facts = this.#facts.get(id);
+    if (facts === undefined) {
+      throw new PacelineError('model-not-found', `There is no model ${JSON.stringify(name)}`, {
+        hint: `This server has: ${[...this.#facts.keys()].join(', ')}.`,
+        details: { param: 'model' },
+      });
+    }
+    return withState(
+      facts,
+      this.#status().models.find((state) => state.id === id),
+    );
+  }
+}
+
+function withState(facts: ModelFacts, state: ModelState | undefined): CatalogEntry {
+  return {
+    ...facts,
+    state: state?.state ?? 'unloaded',
+    pinned: state?.pinned ?? false,
+    users: state?.users ?? 0,
+    contextLength: state?.info?.contextLength,
+    expiresAt: state?.expiresAt,
+    slots: state?.slots ?? [],
+  };
+}
+
+/** A model that a server is given: a path or `default`, or a name of its own for one. */
+export type ServedModel =
+  | string
+  | { readonly id: string; readonly path: string; readonly draftModels?: readonly string[] };
+
+/** What requests call a model that was given as a path: its file's name. */
+export function modelId(source: string): string {
+  return source === 'default' ? source : basename(source).replace(/\.gguf$/i, '');
+}
+
+/**
+ * The specs of the models that a server was given; the first is pinned. Names that collide get a
+ * number.
+ */
+export function modelSpecs(models: readonly ServedModel[]): readonly ModelSpec[] {
+  const taken = new Set<string>();
+  return models.map((model, index) => {
+    const given = typeof model === 'string' ? { id: modelId(model), path: model } : model;
+    const { path, draftModels } = { draftModels: undefined, ...given };
+    let { id } = given;
+    for (let number = 2; taken.has(id); number++) id = `${given.id}-${number}`;
+    taken.add(id);
+    const drafters = draftModels === undefined ? {} : { draftModels };
+    return { id, source: path, ...drafters, pinned: index === 0 };
+  });
+}
+
+/** Reads the headers. @throws {PacelineError} as `readGguf` */
+export async function readCatalog(
+  specs: readonly ModelSpec[],
+  status: () => EngineStatus,
+): Promise<Catalog> {
+  return new Catalog(await Promise.all(specs.map(readFacts)), status);
+}
+
+async function readFacts({ id, source }: ModelSpec): Promise<ModelFacts> {
+  const path = resolveModelPath(source);
+  await using file = await readGguf(path);
+  const summary = summarize(file);
+  const { mtimeMs } = await stat(path);
+  const template = file.optionalString('tokenizer.chat_template') ?? '';
+  const metadata = shortMetadata(file);
+  const tensors = [...file.tensors.values()].map(({ name, type, shape }) => [name, type, shape]);
+  const digest = createHash('sha256')
+    .update(JSON.stringify([metadata, tensors, summary.fileBytes]))
+    .digest('hex');
+  return {
+    id,
+    createdAt: Math.round(mtimeMs),
+    bytes: summary.fileBytes,
+    digest,
+    architecture: summary.architecture ?? 'unknown',
+    parameters: summary.parameters,
+    quantization: (summary.types[0]?.type ?? 'unknown').toUpperCase(),
+    trainedContextLength: summary.contextLength,
+    licence: summary.license ?? '',
+    template,
+    capabilities: ['completion', ...(reasoningMarks(template) ? ['thinking'] : [])],
+    metadata,
+  };
+}
+
+/** Lists and long texts (vocabularies, templates) are left out. */
+function shortMetadata(file: GgufFile): Record<string, unknown> {
+  const entries = [...file.metadata].flatMap(([key, { value }]) => {
+    if (typeof value === 'bigint') return [[key, Number(value)] as const];
+    const short =
+      typeof value === 'number' ||
+      typeof value === 'boolean' ||
+      (typeof value === 'string' && value.length <= 200);
+    return short ? [[key, value] as const] : [];
+  });
+  return Object.fromEntries(entries);
+}

@@ -1,0 +1,214 @@
+/** What the OpenAI endpoints share: errors, usage, timings, tools, and the shape of log-probabilities. */
+import { z } from 'zod';
+import type { ErrorCode, PacelineError } from '../../../base/errors.js';
+import type { ChoiceEnd, StartEvent, TokenProbability } from '../../internal/events.js';
+import { refuseField } from '../../internal/failure.js';
+import type { OutputFormat, ToolChoice, ToolUse } from '../../internal/request.js';
+import type { ErrorAnswer } from '../dialect.js';
+import { objectSchema, toolName } from '../schemas.js';
+
+/** Codes that clients of the API know, where they differ from ours. */
+const knownCodes: Partial<Record<ErrorCode, string>> = {
+  'model-not-found': 'model_not_found',
+  'context-overflow': 'context_length_exceeded',
+  unauthorized: 'invalid_api_key',
+  busy: 'rate_limit_exceeded',
+  'not-found': 'not_found',
+};
+
+function errorType(status: number): string {
+  if (status === 401) return 'authentication_error';
+  if (status === 403) return 'permission_error';
+  if (status === 429) return 'rate_limit_error';
+  return status < 500 ? 'invalid_request_error' : 'server_error';
+}
+
+/** The error object of the API. */
+export function openaiError(error: PacelineError): Record<string, unknown> {
+  const { code, hint, details } = error;
+  // The wording by which clients know that they have to compact the conversation.
+  const message =
+    code === 'context-overflow'
+      ? `This model's maximum context length is ${details.contextLength} tokens. However, your ` +
+        `messages resulted in ${details.promptTokens} tokens`
+      : error.message;
+  const param = typeof details.param === 'string' && details.param !== '' ? details.param : null;
+  const own = typeof details.apiCode === 'string' ? details.apiCode : knownCodes[code];
+  return {
+    message: hint === undefined ? message : `${message}. ${hint}`,
+    type: errorType(error.httpStatus),
+    param,
+    code: own ?? (code === 'usage' ? 'invalid_value' : code.replaceAll('-', '_')),
+    ...(code === 'context-overflow'
+      ? { n_prompt_tokens: details.promptTokens, n_ctx: details.contextLength }
+      : {}),
+  };
+}
+
+export function openaiErrorAnswer(error: PacelineError): ErrorAnswer {
+  return { status: error.httpStatus, body: { error: openaiError(error) } };
+}
+
+/** Usage of all choices of a request. */
+export function openaiUsage(start: StartEvent, ends: readonly ChoiceEnd[]) {
+  const sum = (of: (end: ChoiceEnd) => number): number =>
+    ends.reduce((total, end) => total + of(end), 0);
+  const completion = sum(({ tokens }) => tokens);
+  const accepted = sum(({ draft }) => draft.accepted);
+  return {
+    prompt_tokens: start.promptTokens,
+    completion_tokens: completion,
+    total_tokens: start.promptTokens + completion,
+    prompt_tokens_details: { cached_tokens: start.cachedTokens },
+    completion_tokens_details: {
+      reasoning_tokens: sum(({ reasoningTokens }) => reasoningTokens),
+      accepted_prediction_tokens: accepted,
+      rejected_prediction_tokens: sum(({ draft }) => draft.drafted) - accepted,
+    },
+  };
+}
+
+/** An extension: how long the first choice took, and what drafting did. */
+export function timingsOf(end: ChoiceEnd) {
+  const { timings, draft, seed } = end;
+  return {
+    queue_ms: timings.queueMs,
+    prefill_ms: timings.prefillMs,
+    prefill_tps: timings.prefillTokensPerSecond,
+    decode_ms: timings.decodeMs,
+    decode_tps: timings.decodeTokensPerSecond,
+    seed,
+    draft: {
+      kind: draft.kind,
+      steps: draft.steps,
+      drafted: draft.drafted,
+      accepted: draft.accepted,
+      by_drafter: draft.byDrafter,
+    },
+  };
+}
+
+export function finishReason({ reason }: ChoiceEnd): 'stop' | 'length' | 'tool_calls' {
+  if (reason === 'tool-calls') return 'tool_calls';
+  return reason === 'length' ? 'length' : 'stop';
+}
+
+export function logprobContent(entries: readonly TokenProbability[], alternatives: number) {
+  return entries.map(({ text, bytes, logprob, top }) => ({
+    token: text,
+    bytes,
+    logprob,
+    top_logprobs: top
+      .slice(0, alternatives)
+      .map((other) => ({ token: other.text, bytes: other.bytes, logprob: other.logprob })),
+  }));
+}
+
+export const logitBiasSchema = z
+  .record(z.string().regex(/^\d{1,9}$/, 'keys are token ids'), z.number().min(-100).max(100))
+  .describe('Token ids to what is added to their logits.');
+
+/** The chosen token's own logprob needs one alternative: the engine reports none for 0. */
+export function logprobSetting(wanted: boolean, alternatives: number): number | undefined {
+  return wanted ? Math.max(1, alternatives) : undefined;
+}
+
+export const functionSchema = z.looseObject({
+  name: toolName,
+  description: z.string().nullish(),
+  parameters: objectSchema.nullish(),
+  strict: z.boolean().nullish(),
+});
+
+/** A function of either API as the internal tool; no parameters are an empty object. */
+export function toolDefinition(given: z.infer<typeof functionSchema>) {
+  const { name, description, parameters, strict } = given;
+  return {
+    name,
+    ...(description == null ? {} : { description }),
+    parameters: parameters ?? { type: 'object', properties: {} },
+    ...(strict == null ? {} : { strict }),
+  };
+}
+
+/** @throws {PacelineError} `usage` for a choice that names no tool, or two tools of one name. */
+export function toolUse(
+  definitions: ToolUse['definitions'],
+  choice: ToolChoice | undefined,
+  parallel: boolean,
+): ToolUse | undefined {
+  const names = definitions.map(({ name }) => name);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) throw refuseField('tools', `Two tools are called ${twice}`);
+  if (choice?.type === 'named' && !names.includes(choice.name)) {
+    throw refuseField('tool_choice', `There is no tool ${JSON.stringify(choice.name)}`);
+  }
+  if (names.length === 0) {
+    if (choice?.type !== 'required') return undefined;
+    throw refuseField('tool_choice', 'A call is required, but there are no tools');
+  }
+  return { definitions, choice: choice ?? { type: 'auto' }, parallel };
+}
+
+/** Structured output as both OpenAI APIs have it, and two languages of our own. */
+export const formatVariants = [
+  z.looseObject({ type: z.literal('text') }),
+  z.looseObject({ type: z.literal('json_object') }),
+  z.strictObject({ type: z.literal('regex'), pattern: z.string().min(1) }),
+  z.strictObject({ type: z.literal('grammar'), grammar: z.string().min(1) }),
+  z.strictObject({ type: z.literal('choice'), choices: z.array(z.string().min(1)).min(1) }),
+] as const;
+
+export const jsonSchemaFields = {
+  name: z.string().optional(),
+  description: z.string().nullish(),
+  schema: objectSchema,
+  strict: z.boolean().nullish(),
+};
+
+type PlainFormat = z.infer<(typeof formatVariants)[number]>;
+
+/** The internal form of a response format. */
+export function outputFormat(
+  format:
+    | PlainFormat
+    | { type: 'json_schema'; schema: Record<string, unknown>; strict?: boolean | null | undefined }
+    | undefined,
+): OutputFormat | undefined {
+  switch (format?.type) {
+    case undefined:
+    case 'text':
+      return undefined;
+    case 'json_object':
+      return { type: 'json' };
+    case 'json_schema':
+      return {
+        type: 'json-schema',
+        schema: format.schema,
+        ...(format.strict == null ? {} : { strict: format.strict }),
+      };
+    case 'regex':
+      return { type: 'regex', pattern: format.pattern };
+    case 'grammar':
+      return { type: 'grammar', grammar: format.grammar };
+    case 'choice':
+      return { type: 'choice', choices: format.choices };
+  }
+}
+
+/** Efforts that clients send; `none` turns thinking off where the template can. */
+export const effortSchema = z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']);
+
+/** The ids by which agents mark requests of one conversation. */
+export function affinityOf(
+  key: string | undefined,
+  header: (name: string) => string | undefined,
+): string | undefined {
+  return (
+    key ??
+    header('x-session-affinity') ??
+    header('x-session-id') ??
+    header('session-id') ??
+    header('session_id')
+  )?.slice(0, 200);
+}

@@ -1,0 +1,247 @@
+/** `POST /v1/completions`: a text continued as it is, without a chat template. */
+import { z } from 'zod';
+import type { PacelineError } from '../../../base/errors.js';
+import type { ChoiceEnd, StartEvent, TextEvent, TokenProbability } from '../../internal/events.js';
+import { refuseField } from '../../internal/failure.js';
+import type { PromptInput, TextRequest } from '../../internal/request.js';
+import type { TextResult } from '../../internal/result.js';
+import {
+  checkBody,
+  type DialectContext,
+  ignored,
+  refused,
+  type StreamEncoder,
+  sse,
+  type TextExchange,
+} from '../dialect.js';
+import { extensions, settingsOf, stopList, stopSchema } from '../schemas.js';
+import {
+  affinityOf,
+  formatVariants,
+  jsonSchemaFields,
+  logitBiasSchema,
+  logprobSetting,
+  openaiError,
+  openaiUsage,
+  outputFormat,
+  timingsOf,
+} from './common.js';
+
+const tokensSchema = z.array(z.int().min(0)).min(1);
+
+export const completionSchema = z.strictObject({
+  model: z.string().min(1),
+  prompt: z
+    .union([z.string(), tokensSchema, z.tuple([z.string()]), z.tuple([tokensSchema])], {
+      error: 'must be one text or one list of token ids; several prompts are several requests',
+    })
+    .optional(),
+  max_tokens: z.int().min(0).optional(),
+  temperature: z.number().min(0).max(2).optional(),
+  top_p: z.number().min(0).max(1).optional(),
+  n: z.int().min(1).max(128).optional(),
+  best_of: z.literal(1, { error: 'only 1 is supported' }).optional(),
+  stop: stopSchema.optional(),
+  seed: z.int().min(0).optional(),
+  presence_penalty: z.number().min(-2).max(2).optional(),
+  frequency_penalty: z.number().min(-2).max(2).optional(),
+  logit_bias: logitBiasSchema.optional(),
+  logprobs: z.int().min(0).max(5).optional(),
+  echo: z.boolean().optional(),
+  stream: z.boolean().optional(),
+  stream_options: z.looseObject({ include_usage: z.boolean().optional() }).optional(),
+  response_format: z
+    .discriminatedUnion('type', [
+      ...formatVariants,
+      z.looseObject({
+        type: z.literal('json_schema'),
+        json_schema: z.looseObject(jsonSchemaFields),
+      }),
+    ])
+    .optional()
+    .describe('Extension.'),
+  prompt_cache_key: z.string().optional(),
+  ...extensions,
+  user: ignored,
+  suffix: refused('filling a gap in a text is not supported'),
+});
+
+type CompletionBody = z.infer<typeof completionSchema>;
+
+/** The API's own default. */
+const usualTokens = 16;
+
+/** @throws {PacelineError} `usage` naming the field that is wrong or not supported. */
+export function completionExchange(given: unknown, context: DialectContext): TextExchange {
+  const body = checkBody(completionSchema, given);
+  if (body.stream_options !== undefined && body.stream !== true) {
+    throw refuseField('stream_options', 'stream_options needs stream: true');
+  }
+  if (body.echo === true && (body.logprobs !== undefined || typeof promptOf(body) !== 'string')) {
+    throw refuseField('echo', 'echo works with a text as the prompt and without logprobs only');
+  }
+  const head = {
+    id: context.newId('cmpl-'),
+    object: 'text_completion',
+    created: Math.floor(context.now() / 1000),
+    model: body.model,
+  };
+  return {
+    request: completionRequest(body, context),
+    stream: body.stream === true,
+    body: (result) => completion(result, body, head),
+    encoder: () => new CompletionEncoder(body, head),
+  };
+}
+
+function promptOf(body: CompletionBody): string | readonly number[] {
+  const { prompt = '' } = body;
+  if (typeof prompt === 'string') return prompt;
+  const [first] = prompt;
+  return typeof first === 'number' ? (prompt as number[]) : (first ?? '');
+}
+
+function completionRequest(body: CompletionBody, context: DialectContext): TextRequest {
+  const prompt = promptOf(body);
+  const input: PromptInput =
+    typeof prompt === 'string'
+      ? { type: 'text', text: prompt }
+      : { type: 'tokens', tokens: prompt };
+  const format = outputFormat(
+    body.response_format?.type === 'json_schema'
+      ? { type: 'json_schema', ...body.response_format.json_schema }
+      : body.response_format,
+  );
+  const affinity = affinityOf(body.prompt_cache_key, context.header);
+  return {
+    model: body.model,
+    input,
+    settings: settingsOf({
+      maxTokens: body.max_tokens ?? usualTokens,
+      temperature: body.temperature,
+      topP: body.top_p,
+      topK: body.top_k,
+      minP: body.min_p,
+      repetitionPenalty: body.repetition_penalty,
+      presencePenalty: body.presence_penalty,
+      frequencyPenalty: body.frequency_penalty,
+      penaltyWindow: body.penalty_window,
+      logitBias: body.logit_bias,
+      seed: body.seed,
+      stop: stopList(body.stop),
+      logprobs: logprobSetting(body.logprobs !== undefined, body.logprobs ?? 0),
+      draft: body.draft,
+    }),
+    ...(body.n === undefined ? {} : { choices: body.n }),
+    ...(format === undefined ? {} : { format }),
+    ...(affinity === undefined ? {} : { affinity }),
+  };
+}
+
+type Head = Readonly<Record<'id' | 'object' | 'model', string> & { created: number }>;
+
+function completion({ start, choices }: TextResult, body: CompletionBody, head: Head): unknown {
+  const ends = choices.map(({ end }) => end);
+  return {
+    ...head,
+    choices: choices.map(({ text, logprobs, end }, index) => ({
+      index,
+      text: echoed(body) + text,
+      logprobs: body.logprobs === undefined ? null : logprobLists(logprobs, body.logprobs, 0),
+      finish_reason: reasonOf(end),
+    })),
+    usage: openaiUsage(start, ends),
+    system_fingerprint: null,
+    ...(ends[0] === undefined ? {} : { timings: timingsOf(ends[0]) }),
+  };
+}
+
+function echoed(body: CompletionBody): string {
+  return body.echo === true ? String(promptOf(body)) : '';
+}
+
+function reasonOf({ reason }: ChoiceEnd): 'stop' | 'length' {
+  return reason === 'length' ? 'length' : 'stop';
+}
+
+function logprobLists(entries: readonly TokenProbability[], count: number, offset: number) {
+  let at = offset;
+  return {
+    tokens: entries.map(({ text }) => text),
+    token_logprobs: entries.map(({ logprob }) => logprob),
+    top_logprobs: entries.map(({ top }) =>
+      Object.fromEntries(top.slice(0, count).map(({ text, logprob }) => [text, logprob])),
+    ),
+    text_offset: entries.map(({ text }) => {
+      const start = at;
+      at += text.length;
+      return start;
+    }),
+  };
+}
+
+class CompletionEncoder implements StreamEncoder {
+  readonly contentType = 'text/event-stream';
+  readonly #body: CompletionBody;
+  readonly #head: Head;
+  readonly #ends: ChoiceEnd[] = [];
+  #start: StartEvent | undefined;
+
+  constructor(body: CompletionBody, head: Head) {
+    this.#body = body;
+    this.#head = head;
+  }
+
+  events(batch: readonly TextEvent[]): string {
+    return batch.map((event) => this.#event(event)).join('');
+  }
+
+  #event(event: TextEvent): string {
+    if (event.type === 'start') {
+      this.#start = event;
+      const text = echoed(this.#body);
+      if (text === '') return '';
+      return Array.from({ length: this.#body.n ?? 1 }, (_, choice) =>
+        this.#chunk(choice, text),
+      ).join('');
+    }
+    if (event.type === 'text') {
+      const { logprobs: count } = this.#body;
+      if (event.logprobs === undefined || count === undefined) {
+        return event.text === '' ? '' : this.#chunk(event.choice, event.text);
+      }
+      const logprobs = logprobLists(event.logprobs, count, 0);
+      return this.#chunk(event.choice, event.text, { logprobs });
+    }
+    if (event.type !== 'end') return '';
+    this.#ends.push(event);
+    const more = { finish_reason: reasonOf(event) };
+    return this.#chunk(event.choice, '', more, { timings: timingsOf(event) });
+  }
+
+  #chunk(index: number, text: string, more: object = {}, top: object = {}): string {
+    return sse({
+      ...this.#head,
+      choices: [{ index, text, logprobs: null, finish_reason: null, ...more }],
+      ...(this.#body.stream_options?.include_usage === true ? { usage: null } : {}),
+      ...top,
+    });
+  }
+
+  error(error: PacelineError): string {
+    return sse({ error: openaiError(error) });
+  }
+
+  end(): string {
+    const withUsage = this.#body.stream_options?.include_usage === true;
+    const usage =
+      withUsage && this.#start !== undefined
+        ? sse({ ...this.#head, choices: [], usage: openaiUsage(this.#start, this.#ends) })
+        : '';
+    return `${usage}data: [DONE]\n\n`;
+  }
+
+  ping(): string {
+    return ': keep-alive\n\n';
+  }
+}

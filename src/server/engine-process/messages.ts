@@ -1,0 +1,45 @@
+/**
+ * The messages between the supervisor and the engine's process: plain data over Node's IPC channel.
+ * Events of all running texts travel together, one message a turn of the event loop, so that a
+ * token costs no message of its own.
+ */
+import type { DraftKind } from '../../engine/types.js';
+import type { TextEvent } from '../internal/events.js';
+import type { FailureData } from '../internal/failure.js';
+import type { TextRequest } from '../internal/request.js';
+import type { ModelPoolOptions, ModelState } from './models.js';
+
+export interface EngineStatus {
+  readonly models: readonly ModelState[];
+  /** Resident memory of the engine's process. */
+  readonly memoryBytes: number;
+}
+
+export type EngineConfig = Omit<ModelPoolOptions, 'onChange' | 'onProgress'> & {
+  /** Which drafter may propose tokens where a request does not say. */
+  readonly draft?: DraftKind;
+};
+
+/** Supervisor to engine. `id` is of the caller's choosing. */
+export type ToEngine =
+  | { readonly type: 'start'; readonly config: EngineConfig }
+  | { readonly type: 'run'; readonly id: number; readonly request: TextRequest }
+  | { readonly type: 'count'; readonly id: number; readonly request: TextRequest }
+  | { readonly type: 'status'; readonly id: number }
+  | { readonly type: 'unload'; readonly id: number; readonly model: string }
+  | { readonly type: 'cancel'; readonly id: number }
+  | { readonly type: 'stop' };
+
+/** One thing that happened to a request. */
+export type Report =
+  | { readonly id: number; readonly event: TextEvent }
+  | { readonly id: number; readonly done: true; readonly value?: unknown }
+  | { readonly id: number; readonly failure: FailureData };
+
+/** Engine to supervisor. */
+export type FromEngine =
+  /** Pinned models are loaded; or they can't be, which ends the process. */
+  | { readonly type: 'ready' }
+  | { readonly type: 'failed'; readonly failure: FailureData }
+  | { readonly type: 'status'; readonly status: EngineStatus }
+  | { readonly type: 'reports'; readonly reports: readonly Report[] };

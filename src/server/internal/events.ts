@@ -1,0 +1,73 @@
+/**
+ * What every text is on its way to a dialect: one stream of typed events, the same for all of them.
+ * In order: one `start`, any number of `progress`, then for each choice its pieces and one `end`.
+ * A stream that fails throws a `PacelineError` instead.
+ */
+import type { DraftStatistics, Timings } from '../../engine/types.js';
+
+/** The log-probability of one token, with the alternatives that were asked for. */
+export interface TokenProbability {
+  /** The token's text, with U+FFFD for bytes that are no whole character. */
+  readonly text: string;
+  readonly bytes: readonly number[];
+  readonly logprob: number;
+  readonly top: readonly Omit<TokenProbability, 'top'>[];
+}
+
+/** Why a text ended. */
+export type EndReason = 'stop' | 'stop-text' | 'length' | 'tool-calls';
+
+export interface ChoiceEnd {
+  readonly type: 'end';
+  readonly choice: number;
+  readonly reason: EndReason;
+  /** The stop string that ended it, with reason `stop-text`. */
+  readonly stopText?: string;
+  readonly tokens: number;
+  /** How many of the tokens were thought and not answer. */
+  readonly reasoningTokens: number;
+  readonly seed: number;
+  readonly timings: Timings;
+  readonly draft: Pick<DraftStatistics, 'kind' | 'steps' | 'drafted' | 'accepted' | 'byDrafter'>;
+}
+
+export type TextEvent =
+  | {
+      /** The prompt is accepted and fits; nothing of it has been computed yet. */
+      readonly type: 'start';
+      readonly promptTokens: number;
+      /** Prompt tokens that need not be computed. */
+      readonly cachedTokens: number;
+    }
+  | { readonly type: 'progress'; readonly done: number; readonly total: number }
+  | {
+      readonly type: 'text';
+      readonly choice: number;
+      readonly text: string;
+      readonly logprobs?: readonly TokenProbability[];
+    }
+  | { readonly type: 'reasoning'; readonly choice: number; readonly text: string }
+  | {
+      readonly type: 'tool-start';
+      readonly choice: number;
+      /** Number of the call within its choice, from 0. */
+      readonly index: number;
+      readonly id: string;
+      readonly name: string;
+    }
+  | {
+      /** A further piece of the arguments' JSON text. */
+      readonly type: 'tool-arguments';
+      readonly choice: number;
+      readonly index: number;
+      readonly text: string;
+    }
+  | { readonly type: 'tool-end'; readonly choice: number; readonly index: number }
+  | ChoiceEnd;
+
+export type StartEvent = Extract<TextEvent, { type: 'start' }>;
+
+/** Whether an event carries something of the text: after it, a request cannot be run again. */
+export function isContent(event: TextEvent): boolean {
+  return event.type !== 'start' && event.type !== 'progress';
+}

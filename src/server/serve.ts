@@ -1,0 +1,165 @@
+/**
+ * A whole server: an engine in its own process under a supervisor, the routes, and a socket. It
+ * listens before the model is loaded, so that `/health` can say so; it ends without cutting a text
+ * that can still finish.
+ */
+import { PacelineError } from '../base/errors.js';
+import { packageVersion } from '../base/package-version.js';
+import type { DraftKind, LoadOptions } from '../engine/types.js';
+import { modelSpecs, readCatalog, type ServedModel } from './catalog.js';
+import { createApp, type Health } from './http/app.js';
+import { Guard, isLoopback, loopbackNames } from './http/guard.js';
+import { type Listening, listen } from './http/listen.js';
+import { createLog, type Log, type LogOptions } from './http/log.js';
+import { Metrics } from './http/metrics.js';
+import { EngineSupervisor } from './supervisor/supervisor.js';
+
+export interface ServeOptions {
+  /** Paths, `default`, or names for paths; the first is loaded at the start and stays, others when they are asked for. */
+  readonly models: readonly ServedModel[];
+  /** Default 127.0.0.1. Any other than loopback needs `apiKeys`. */
+  readonly host?: string;
+  /** Default 11711; 0 is any free one. */
+  readonly port?: number;
+  /** A UNIX socket in place of host and port. */
+  readonly socket?: string;
+  readonly apiKeys?: readonly string[];
+  /** Origins of web pages that may use the server; default none. */
+  readonly cors?: readonly string[];
+  /** Further names by which the server may be addressed. */
+  readonly allowedHosts?: readonly string[];
+  readonly load?: Pick<
+    LoadOptions,
+    'threads' | 'contextLength' | 'kvType' | 'draftModels' | 'draftWindow'
+  >;
+  /** Which drafter may propose tokens where a request does not say. */
+  readonly draft?: DraftKind;
+  /** Texts of one model at once; default 4. */
+  readonly slots?: number;
+  /** Requests that may wait for a slot; default 64. */
+  readonly queue?: number;
+  /** Models in memory at once; default 2. */
+  readonly maxModels?: number;
+  /** Idle models but the first are unloaded after this long; default 10 minutes, 0 is never. */
+  readonly unloadAfterMs?: number;
+  /** Bytes of a request's body; default 32 MiB. */
+  readonly bodyLimit?: number;
+  readonly maxConnections?: number;
+  /** After so long without a word a stream says that it lives; default 10 s. */
+  readonly keepAliveMs?: number;
+  readonly log?: LogOptions['format'] | Log;
+  readonly logPrompts?: boolean;
+  /** The program of the engine's process, for tests. */
+  readonly engineProgram?: string;
+}
+
+export interface RunningServer {
+  readonly address: string;
+  readonly port: number | undefined;
+  /** Settles when the pinned models are loaded. @throws as `loadModel` */
+  readonly ready: Promise<void>;
+  readonly engine: EngineSupervisor;
+  /** Drains: running texts finish, for at most so long; default 30 s. */
+  close(patienceMs?: number): Promise<void>;
+}
+
+const usualPatienceMs = 30_000;
+
+/**
+ * Starts a server; resolves when it listens.
+ * @throws {PacelineError} `usage` for options that contradict each other or an address that is
+ *   taken; as `readGguf` for a model whose header can't be read.
+ */
+export async function serve(options: ServeOptions): Promise<RunningServer> {
+  const host = options.host ?? '127.0.0.1';
+  const apiKeys = options.apiKeys ?? [];
+  const local = options.socket !== undefined || isLoopback(host);
+  if (!local && apiKeys.length === 0) {
+    throw new PacelineError('usage', `Listening on ${host} needs an API key`, {
+      hint: 'Others can reach that address: give --api-key-file, or listen on 127.0.0.1.',
+    });
+  }
+  const log =
+    typeof options.log === 'function' ? options.log : createLog({ format: options.log ?? 'text' });
+  const specs = modelSpecs(options.models);
+  const slots = options.slots ?? 4;
+  const engine = new EngineSupervisor({
+    config: {
+      models: specs,
+      load: options.load ?? {},
+      ...(options.draft === undefined ? {} : { draft: options.draft }),
+      slots,
+      maxLoaded: options.maxModels ?? 2,
+      unloadAfterMs: options.unloadAfterMs ?? 600_000,
+    },
+    queueLimit: options.queue ?? 64,
+    ...(options.engineProgram === undefined ? {} : { program: options.engineProgram }),
+    onNotice: (level, text) => log(level, text),
+  });
+  const catalog = await readCatalog(specs, () => engine.status);
+  let stopping = false;
+  const health = (): Health => healthOf(engine, stopping);
+  const metrics = new Metrics(() => ({
+    ready: engine.state === 'ready',
+    waiting: engine.waiting,
+    slotsTaken: engine.slotsTaken,
+    slots,
+    restarts: engine.restarts,
+    memoryBytes: engine.status.memoryBytes,
+    modelsLoaded: engine.status.models.filter(({ state }) => state === 'ready').length,
+  }));
+  const app = createApp({
+    engine,
+    catalog: () => catalog,
+    guard: new Guard({
+      apiKeys,
+      // With a key no page can do harm, and behind a proxy the name is the proxy's.
+      hosts:
+        options.socket !== undefined || !isLoopback(host)
+          ? undefined
+          : [...loopbackNames, ...(options.allowedHosts ?? []).map((name) => name.toLowerCase())],
+      origins: options.cors ?? [],
+    }),
+    log,
+    logPrompts: options.logPrompts ?? false,
+    metrics,
+    health,
+    version: packageVersion(),
+    bodyLimit: options.bodyLimit ?? 32 * 2 ** 20,
+    keepAliveMs: options.keepAliveMs ?? 10_000,
+  });
+  const listening: Listening = await listen({
+    fetch: (request) => app.fetch(request),
+    host,
+    port: options.port ?? 11_711,
+    socket: options.socket,
+    maxConnections: options.maxConnections ?? 512,
+  });
+  const ready = engine.start();
+  // Whoever waits for it hears of a failure; nobody has to.
+  ready.catch(() => {});
+  let closing: Promise<void> | undefined;
+  return {
+    address: listening.address,
+    port: listening.port,
+    ready,
+    engine,
+    close(patienceMs = usualPatienceMs) {
+      stopping = true;
+      closing ??= listening.close(patienceMs).then(() => engine.stop());
+      return closing;
+    },
+  };
+}
+
+function healthOf(engine: EngineSupervisor, stopping: boolean): Health {
+  const details = {
+    restarts: engine.restarts,
+    queue: engine.waiting,
+    slots_busy: engine.slotsTaken,
+    models: engine.status.models.map(({ id, state }) => ({ id, state })),
+  };
+  if (stopping || engine.state === 'stopped') return { status: 'stopping', details };
+  if (engine.state === 'ready') return { status: 'ready', details };
+  return { status: engine.state === 'restarting' ? 'degraded' : 'loading', details };
+}

@@ -1,0 +1,50 @@
+/** `paceline serve` and `paceline ps` as a newcomer types them. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { jsonOf, paceline } from '../support/cli.js';
+
+interface Announcement {
+  readonly address: string;
+  readonly models: readonly string[];
+  readonly pid: number;
+}
+
+test('serve answers, ps tells what is in memory, SIGTERM ends it with 0', async () => {
+  let asked: Promise<void> | undefined;
+  const answers: string[] = [];
+  const result = await paceline(['serve', 'default', '--port', '0', '--json'], {
+    onStdout(stdout, kill) {
+      if (asked !== undefined || !stdout.includes('\n')) return;
+      const { address, models } = JSON.parse(stdout) as Announcement;
+      asked = (async () => {
+        const body = {
+          model: models[0],
+          messages: [{ role: 'user', content: 'Hello' }],
+          max_tokens: 3,
+        };
+        const url = `${address}/v1/chat/completions`;
+        const response = await fetch(url, { method: 'POST', body: JSON.stringify(body) });
+        answers.push(await response.text());
+        const ps = await paceline(['ps', '--url', address]);
+        answers.push(ps.stdout);
+        kill('SIGTERM');
+      })();
+    },
+  });
+  await asked;
+  assert.equal(result.code, 0, result.stderr);
+  assert.match(answers[0] ?? '', /"object":"chat\.completion"/);
+  assert.match(answers[1] ?? '', /default:latest/);
+});
+
+test('serve fails as the contract says', async () => {
+  const missing = await paceline(['serve', 'missing.gguf', '--port', '0', '--json']);
+  assert.equal(missing.code, 3);
+  assert.equal((jsonOf(missing).error as { code: string }).code, 'model-not-found');
+  const open = await paceline(['serve', 'default', '--host', '0.0.0.0']);
+  assert.equal(open.code, 2);
+  assert.match(open.stderr, /needs an API key/);
+  const nobody = await paceline(['ps', '--url', 'http://127.0.0.1:9']);
+  assert.equal(nobody.code, 5);
+  assert.match(nobody.stderr, /paceline serve/);
+});
