@@ -79,6 +79,7 @@ async function make(
     ...(chunks === undefined ? {} : { chunks }),
     ...(threads === undefined ? {} : { threads }),
     processOutput: processOutput === true,
-    ...{ onProgress, signal },
+    onProgress,
+    signal,
   });
 }

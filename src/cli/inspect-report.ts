@@ -74,7 +74,9 @@ async function memoryNeeds(
     }
     return contexts.map((length) => {
       const need = memoryNeed(cache, {
-        ...{ contextLength: length, weightBytes, kvType: cacheType(kvType) },
+        contextLength: length,
+        weightBytes,
+        kvType: cacheType(kvType),
       });
       const options = { contextLength: length, window: flags.draftWindow };
       const own = draftMemory(file, options);

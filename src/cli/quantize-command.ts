@@ -56,7 +56,9 @@ export async function quantizeCommand(
       text === undefined || flags.dryRun === true
         ? undefined
         : await perplexity({
-            ...{ model: result.output, against: path, text },
+            model: result.output,
+            against: path,
+            text,
             ...(flags.threads === undefined ? {} : { threads: flags.threads }),
             onProgress: bar.onProgress,
             signal: interrupt.signal,

@@ -100,7 +100,12 @@ export function readHyperparameters(config: JsonObject): CheckpointHyperparamete
   const tied = text.boolean('tie_word_embeddings') ?? config.boolean('tie_word_embeddings');
   return {
     shape: {
-      ...{ architecture, layers, heads, kvHeads, experts, vocabSize },
+      architecture,
+      layers,
+      heads,
+      kvHeads,
+      experts,
+      vocabSize,
       tied: tied ?? gemma,
     },
     metadata,

@@ -42,7 +42,10 @@ export async function collectImportance(options: CollectOptions): Promise<Import
   const { contextLength = usualContext, threads, signal, onProgress } = options;
   const collector = new Collector(options.processOutput === true);
   using model = await Evaluator.open(options.model, {
-    ...{ contextLength, threads, signal, onProgress },
+    contextLength,
+    threads,
+    signal,
+    onProgress,
     layouts: preferredLayouts().map((layout) => tappedLayout(layout, collector)),
   });
   const all = chunksOf(model.tokenizer, options.text, contextLength);

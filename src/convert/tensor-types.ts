@@ -138,7 +138,12 @@ const valueKinds: ReadonlySet<TensorKind> = new Set<TensorKind>([
 ]);
 
 const smallest: ReadonlySet<MixName> = new Set<MixName>([
-  ...(['IQ1_S', 'IQ1_M', 'IQ2_XXS', 'IQ2_XS', 'IQ2_S', 'IQ2_M'] as const),
+  'IQ1_S',
+  'IQ1_M',
+  'IQ2_XXS',
+  'IQ2_XS',
+  'IQ2_S',
+  'IQ2_M',
 ]);
 
 /** Expert matrices in the DS4 mix: what most of the file is made of, and nothing else. */
@@ -331,8 +336,17 @@ class Rules {
     if (this.#falcon) return this.#mix === 'Q3_K_L' ? T.Q4_K : this.#usual;
     if (this.#model.experts === 8) {
       const raised = this.#is(
-        ...(['Q2_K', 'IQ3_XS', 'IQ3_XXS', 'Q3_K_S', 'Q3_K_M', 'IQ4_NL', 'Q4_K_S'] as const),
-        ...(['Q4_K_M', 'IQ3_S', 'IQ3_M', 'IQ4_XS'] as const),
+        'Q2_K',
+        'IQ3_XS',
+        'IQ3_XXS',
+        'Q3_K_S',
+        'Q3_K_M',
+        'IQ4_NL',
+        'Q4_K_S',
+        'Q4_K_M',
+        'IQ3_S',
+        'IQ3_M',
+        'IQ4_XS',
       );
       return raised ? T.Q5_K : this.#usual;
     }

@@ -28,8 +28,16 @@ export class GraphViews extends GraphCore {
     }
     const { ggml } = this;
     const address = ggml.ggml_view_4d(
-      ...([this.context, source.address, four[0], four[1], four[2], four[3]] as const),
-      ...([nb1, nb2, nb3, offset] as const),
+      this.context,
+      source.address,
+      four[0],
+      four[1],
+      four[2],
+      four[3],
+      nb1,
+      nb2,
+      nb3,
+      offset,
     );
     return this.made('view', address, type, four, [source], all);
   }
@@ -152,7 +160,10 @@ export class GraphViews extends GraphCore {
       fail('set_rows', 'the outer extents do not fit', source, ids);
     }
     const address = this.ggml.ggml_set_rows(
-      ...([this.context, target.address, source.address, ids.address] as const),
+      this.context,
+      target.address,
+      source.address,
+      ids.address,
     );
     const { type, shape, strides } = target;
     return this.made('set_rows', address, type, shape, [target, source, ids], strides);

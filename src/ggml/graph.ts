@@ -279,9 +279,7 @@ export class Graph extends GraphViews {
       fail('mul_mat_id', 'the experts do not fit the tokens', b, ids);
     }
     if (!b.rowContiguous || !ids.rowContiguous) fail('mul_mat_id', 'the rows have gaps', b, ids);
-    const address = this.ggml.ggml_mul_mat_id(
-      ...([this.context, a.address, b.address, ids.address] as const),
-    );
+    const address = this.ggml.ggml_mul_mat_id(this.context, a.address, b.address, ids.address);
     const shape: Four = [a.shape[1], ids.shape[0], b.shape[2], 1];
     return this.made('mul_mat_id', address, GgmlType.F32, shape, [a, b, ids]);
   }
@@ -303,9 +301,19 @@ export class Graph extends GraphViews {
     }
     const mode = options.pairs === 'halves' ? 2 : 0;
     const address = this.ggml.ggml_rope_ext(
-      ...([this.context, x.address, positions.address, factors?.address ?? 0] as const),
-      ...([dimensions, mode, options.originalContext, options.base, options.scale] as const),
-      ...([options.yarn, options.magnitude, options.betaFast, options.betaSlow] as const),
+      this.context,
+      x.address,
+      positions.address,
+      factors?.address ?? 0,
+      dimensions,
+      mode,
+      options.originalContext,
+      options.base,
+      options.scale,
+      options.yarn,
+      options.magnitude,
+      options.betaFast,
+      options.betaSlow,
     );
     return this.made('rope', address, GgmlType.F32, x.shape, [x, positions]);
   }
@@ -325,7 +333,11 @@ export class Graph extends GraphViews {
       }
     }
     const address = this.ggml.ggml_soft_max_ext(
-      ...([this.context, x.address, mask?.address ?? 0, scale, 0] as const),
+      this.context,
+      x.address,
+      mask?.address ?? 0,
+      scale,
+      0,
     );
     return this.made('soft_max', address, GgmlType.F32, x.shape, [x]);
   }
@@ -360,8 +372,14 @@ export class Graph extends GraphViews {
       }
     }
     const address = this.ggml.ggml_flash_attn_ext(
-      ...([this.context, q.address, k.address, v.address, mask?.address ?? 0] as const),
-      ...([options.scale, 0, options.softcap ?? 0] as const),
+      this.context,
+      q.address,
+      k.address,
+      v.address,
+      mask?.address ?? 0,
+      options.scale,
+      0,
+      options.softcap ?? 0,
     );
     const shape: Four = [v.shape[0], heads, tokens, batch];
     return this.made('flash_attn', address, GgmlType.F32, shape, [q, k, v]);
@@ -381,8 +399,17 @@ export class Graph extends GraphViews {
       sourceWords[2 * index + 1] = address / 2 ** 32;
     }
     const address = this.ggml.ggml_custom_4d(
-      ...([this.context, type, shape[0], shape[1], shape[2], shape[3]] as const),
-      ...([sourceWords, sources.length, operation.function, tasks, operation.userdata] as const),
+      this.context,
+      type,
+      shape[0],
+      shape[1],
+      shape[2],
+      shape[3],
+      sourceWords,
+      sources.length,
+      operation.function,
+      tasks,
+      operation.userdata,
     );
     return this.made(name, address, type, shape, sources);
   }

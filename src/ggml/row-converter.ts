@@ -118,10 +118,7 @@ export class RowConverter implements AsyncDisposable {
   /** Requires finite values. @throws {PacelineError} `bad-weights`. */
   async check(type: GgmlType, bytes: Uint8Array): Promise<void> {
     const memory = [bytes];
-    const check: NativeCall = [
-      'ggml_validate_row_data',
-      ...([type, addressOf(bytes), bytes.byteLength] as const),
-    ];
+    const check: NativeCall = ['ggml_validate_row_data', type, addressOf(bytes), bytes.byteLength];
     try {
       checkFinite(await this.#pool.run([check]), 0);
     } finally {

@@ -170,10 +170,34 @@ export function tensorBytes(type: GgmlType, shape: readonly number[]): number {
 
 /** Types that weights can be converted to: ggml both writes and reads them. */
 export const targetTypes: readonly GgmlTypeName[] = [
-  ...(['F32', 'F16', 'BF16', 'Q1_0', 'Q2_0', 'Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q8_0'] as const),
-  ...(['Q2_K', 'Q3_K', 'Q4_K', 'Q5_K', 'Q6_K', 'TQ1_0', 'TQ2_0', 'MXFP4', 'NVFP4'] as const),
-  ...(['IQ1_S', 'IQ1_M', 'IQ2_XXS', 'IQ2_XS', 'IQ2_S', 'IQ3_XXS', 'IQ3_S'] as const),
-  ...(['IQ4_NL', 'IQ4_XS'] as const),
+  'F32',
+  'F16',
+  'BF16',
+  'Q1_0',
+  'Q2_0',
+  'Q4_0',
+  'Q4_1',
+  'Q5_0',
+  'Q5_1',
+  'Q8_0',
+  'Q2_K',
+  'Q3_K',
+  'Q4_K',
+  'Q5_K',
+  'Q6_K',
+  'TQ1_0',
+  'TQ2_0',
+  'MXFP4',
+  'NVFP4',
+  'IQ1_S',
+  'IQ1_M',
+  'IQ2_XXS',
+  'IQ2_XS',
+  'IQ2_S',
+  'IQ3_XXS',
+  'IQ3_S',
+  'IQ4_NL',
+  'IQ4_XS',
 ];
 
 /** True when rows of this type can be made. */

@@ -138,7 +138,9 @@ export class HttpClient implements AsyncDisposable {
         headers: received,
         body,
       } = await request(url, {
-        ...{ method, headers, dispatcher: this.#agent },
+        method,
+        headers,
+        dispatcher: this.#agent,
         ...(signal === undefined ? {} : { signal }),
       });
       // A body that nobody reads any more must not end the process with its error.

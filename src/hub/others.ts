@@ -55,7 +55,8 @@ async function ollamaModels(
       const files = [blob];
       const quant = quantOf(`${tag}.gguf`);
       found.push({
-        ...{ name: label, source: 'ollama' },
+        name: label,
+        source: 'ollama',
         model: { path: label, files, bytes: blob.size, quant, drafter: undefined },
       });
     }

@@ -144,8 +144,14 @@ async function planUrl(url: URL, context: PlanContext): Promise<PlannedModel> {
         label: url.href,
       });
   return {
-    ...{ name: url.href, key: url.href, quant: undefined, why: undefined, drafter: undefined },
-    ...{ bytes: file.size, missingBytes: file.size - left, parts: 1 },
+    name: url.href,
+    key: url.href,
+    quant: undefined,
+    why: undefined,
+    drafter: undefined,
+    bytes: file.size,
+    missingBytes: file.size - left,
+    parts: 1,
     source: { kind: 'url', file, target },
   };
 }

@@ -199,8 +199,14 @@ async function pullOffline(
   }
   return {
     model: {
-      ...{ name, path: found.path, commit: undefined, quant: undefined, bytes },
-      ...{ why: 'HF_HUB_OFFLINE is set, and it is here', downloadedBytes: 0, files: [] },
+      name,
+      path: found.path,
+      commit: undefined,
+      quant: undefined,
+      bytes,
+      why: 'HF_HUB_OFFLINE is set, and it is here',
+      downloadedBytes: 0,
+      files: [],
       ...(await headerFacts(found.path)),
     },
     drafters: [],
@@ -227,7 +233,13 @@ async function fetchModel(planned: PlannedModel, context: Context): Promise<Pull
   }
   const path = files[0]?.path ?? '';
   return {
-    ...{ name, path, quant, why, bytes, downloadedBytes, files },
+    name,
+    path,
+    quant,
+    why,
+    bytes,
+    downloadedBytes,
+    files,
     commit: source.kind === 'hub' ? source.commit : undefined,
     ...(await headerFacts(path)),
   };
@@ -255,7 +267,10 @@ async function fetchFile(
       ...context,
       locate: () => locateFile(client, cached.repository, commit, path, signal),
       target: cached.blob(etag),
-      ...{ size, etag, hash: etag.length === 64 ? 'sha256' : 'git', label: path },
+      size,
+      etag,
+      hash: etag.length === 64 ? 'sha256' : 'git',
+      label: path,
       // The hub's own answers name the content; a storage has ETags of its own kind.
       identify: (answer) =>
         client.isHub(answer.url) ? normalEtag(headerOf(answer.headers, 'etag')) : undefined,
@@ -294,7 +309,10 @@ async function fetchUrl(
         return { url: location, size, etag: content };
       },
       target: unchecked,
-      ...{ size: file.size, etag: file.content, hash: undefined, label: file.url.href },
+      size: file.size,
+      etag: file.content,
+      hash: undefined,
+      label: file.url.href,
       identify: ({ headers }) => contentOf(headers) || undefined,
     });
     try {

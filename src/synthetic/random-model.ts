@@ -143,7 +143,12 @@ export function encodeValues(
   const bytes = new Uint8Array(tensorBytes(type, shape));
   const importance = new Float32Array(row).fill(1);
   loadGgml().base.ggml_quantize_chunk(
-    ...([type, values, bytes, 0, values.length / row, row] as const),
+    type,
+    values,
+    bytes,
+    0,
+    values.length / row,
+    row,
     wantsImportance.has(type) ? addressOf(importance.buffer) : 0,
   );
   return bytes;

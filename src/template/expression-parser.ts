@@ -11,7 +11,12 @@ const MAX_DEPTH = 100;
 const MAX_HEIGHT = 500;
 
 const comparisons: Readonly<Record<string, Comparison>> = {
-  ...{ '==': 'eq', '!=': 'ne', '<': 'lt', '<=': 'lteq', '>': 'gt', '>=': 'gteq' },
+  '==': 'eq',
+  '!=': 'ne',
+  '<': 'lt',
+  '<=': 'lteq',
+  '>': 'gt',
+  '>=': 'gteq',
 };
 
 export interface TupleOptions {

@@ -4,7 +4,11 @@ import { toText } from './text.js';
 import { Markup, type Value } from './values.js';
 
 const escapes: Readonly<Record<string, string>> = {
-  ...{ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&#34;', "'": '&#39;' },
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&#34;',
+  "'": '&#39;',
 };
 
 /** `escape(value)`: Markup stays as it is. */
@@ -33,9 +37,29 @@ const latin = (
 const named = new Map<string, string>([
   ...latin.map((name, index) => [name, String.fromCharCode(0xa0 + index)] as const),
   ...Object.entries({
-    ...{ amp: '&', lt: '<', gt: '>', quot: '"', apos: "'", hellip: '…', mdash: '—', ndash: '–' },
-    ...{ lsquo: '‘', rsquo: '’', ldquo: '“', rdquo: '”', bull: '•', euro: '€', trade: '™' },
-    ...{ larr: '←', uarr: '↑', rarr: '→', darr: '↓', le: '≤', ge: '≥', ne: '≠', infin: '∞' },
+    amp: '&',
+    lt: '<',
+    gt: '>',
+    quot: '"',
+    apos: "'",
+    hellip: '…',
+    mdash: '—',
+    ndash: '–',
+    lsquo: '‘',
+    rsquo: '’',
+    ldquo: '“',
+    rdquo: '”',
+    bull: '•',
+    euro: '€',
+    trade: '™',
+    larr: '←',
+    uarr: '↑',
+    rarr: '→',
+    darr: '↓',
+    le: '≤',
+    ge: '≥',
+    ne: '≠',
+    infin: '∞',
   }),
 ]);
 /** Names that HTML knows without their semicolon, too. */

@@ -115,7 +115,13 @@ function floatJson(value: number): string {
 }
 
 const short: Readonly<Record<string, string>> = {
-  ...{ '"': '\\"', '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t', '\f': '\\f', '\b': '\\b' },
+  '"': '\\"',
+  '\\': '\\\\',
+  '\n': '\\n',
+  '\r': '\\r',
+  '\t': '\\t',
+  '\f': '\\f',
+  '\b': '\\b',
 };
 // biome-ignore lint/suspicious/noControlCharactersInRegex: JSON escapes control characters.
 const special = /["\\\x00-\x1f]/g;

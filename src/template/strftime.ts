@@ -82,8 +82,14 @@ const texts: Readonly<Record<string, (date: Date) => string>> = {
 };
 
 const composed: Readonly<Record<string, string>> = {
-  ...{ c: '%a %b %e %H:%M:%S %Y', D: '%m/%d/%y', F: '%Y-%m-%d', r: '%I:%M:%S %p', R: '%H:%M' },
-  ...{ T: '%H:%M:%S', x: '%m/%d/%y', X: '%H:%M:%S' },
+  c: '%a %b %e %H:%M:%S %Y',
+  D: '%m/%d/%y',
+  F: '%Y-%m-%d',
+  r: '%I:%M:%S %p',
+  R: '%H:%M',
+  T: '%H:%M:%S',
+  x: '%m/%d/%y',
+  X: '%H:%M:%S',
 };
 
 /**

@@ -401,7 +401,10 @@ define('translate', 'table, /', (text, table) => {
 
 /** Arguments of Markup's methods that are escaped before they are put in, by position. */
 const escapedArguments: Readonly<Record<string, number>> = {
-  ...{ replace: 1, ljust: 1, rjust: 1, center: 1 },
+  replace: 1,
+  ljust: 1,
+  rjust: 1,
+  center: 1,
 };
 /** Methods of Markup whose texts are Markup again. */
 const plainResults = new Set(['encode', 'format', 'format_map']);

@@ -124,7 +124,14 @@ export function readVocabulary(metadata: TokenizerMetadata): Vocabulary {
   const bert = kind === 'wordpiece';
   const addBos = add('add_bos_token', spm || bert || (preTokenizer?.addBos ?? false));
   const vocabulary: Vocabulary = {
-    ...{ kind, model, pre, preTokenizer, scores, endOfGeneration, specialIds, ...draft },
+    kind,
+    model,
+    pre,
+    preTokenizer,
+    scores,
+    endOfGeneration,
+    specialIds,
+    ...draft,
     merges: merges ?? [],
     addBos: addBos || (preTokenizer?.gemma ?? false),
     addEos: add('add_eos_token', kind === 'unigram'),

@@ -64,7 +64,9 @@ async function pullCommand(model: string, flags: PullFlags): Promise<void> {
     const result = await pullModel(model, {
       environment: hubEnvironment(),
       ...pullHooks(bar, interrupt.signal),
-      ...{ alias: flags.name, drafters: flags.drafter, connections: flags.connections },
+      alias: flags.name,
+      drafters: flags.drafter,
+      connections: flags.connections,
       accept: (plan) => accept(plan, flags),
     });
     bar.clear();

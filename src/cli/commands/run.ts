@@ -132,7 +132,8 @@ async function runCommand(
   const names = {
     pull: flags.yes ? 'yes' : 'ask',
     drafters: flags.draft !== 'none' && flags.draft !== 'ngram',
-    ...{ bar, signal: interrupt.signal },
+    bar,
+    signal: interrupt.signal,
   } as const;
   const load = { ...loadOptions(flags), onProgress: bar.onProgress, signal: interrupt.signal };
   try {

@@ -35,8 +35,18 @@ export const anyCharacter: Ranges = complement([
 ]);
 
 const letters: Readonly<Record<string, string>> = {
-  ...{ L: 'l', Letter: 'l', N: 'n', Number: 'n', Z: 'z', Separator: 'z', M: 'm', Mark: 'm' },
-  ...{ P: 'p', Punctuation: 'p', S: 's', Symbol: 's' },
+  L: 'l',
+  Letter: 'l',
+  N: 'n',
+  Number: 'n',
+  Z: 'z',
+  Separator: 'z',
+  M: 'm',
+  Mark: 'm',
+  P: 'p',
+  Punctuation: 'p',
+  S: 's',
+  Symbol: 's',
 };
 
 const cache = new Map<string, Ranges>();

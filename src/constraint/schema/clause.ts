@@ -79,7 +79,11 @@ export const anything: Clause = {
   values: undefined,
   excluded: [],
   number: {
-    ...{ integer: false, least: undefined, leastOpen: false, most: undefined, mostOpen: false },
+    integer: false,
+    least: undefined,
+    leastOpen: false,
+    most: undefined,
+    mostOpen: false,
     multiples: [],
   },
   string: { least: 0, most: undefined, patterns: [], formats: [] },
@@ -155,7 +159,10 @@ function mergeNumbers(a: NumberRules, b: NumberRules): NumberRules {
   const upper = higher(a.most, a.mostOpen, b.most, b.mostOpen, -1);
   return {
     integer: a.integer || b.integer,
-    ...{ least: lower.bound, leastOpen: lower.open, most: upper.bound, mostOpen: upper.open },
+    least: lower.bound,
+    leastOpen: lower.open,
+    most: upper.bound,
+    mostOpen: upper.open,
     multiples: joined(a.multiples, b.multiples),
   };
 }

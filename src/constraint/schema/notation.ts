@@ -107,7 +107,10 @@ export function jsonNotation(language: Language, space: WhiteSpace): Notation {
     write: (value) => encoder.encode(JSON.stringify(value)),
     object: {
       open: language.literal('{'),
-      ...{ first: white, between: comma, close, closeEmpty: close },
+      first: white,
+      between: comma,
+      close,
+      closeEmpty: close,
       key: (name) => encoder.encode(`"${jsonContent(name)}"`),
       keyOf: (content) => language.concat(quote, content, quote),
       colon: language.concat(white, language.literal(':'), white),
@@ -124,7 +127,8 @@ export function plainSpelling(language: Language): Spelling {
   const anyCharacter = plainCharacters(language, [[0, MAX_POINT]]);
   language.characterNames.set(anyCharacter, 'plain any');
   return {
-    ...{ spelling: 'plain', anyCharacter },
+    spelling: 'plain',
+    anyCharacter,
     characters: (ranges) => plainCharacters(language, ranges),
     content: (text) => encoder.encode(text),
   };
@@ -154,7 +158,10 @@ export function gemmaNotation(language: Language, marks: Marks): Notation {
     write: (value) => encoder.encode(write(value)),
     object: {
       open: language.literal('{'),
-      ...{ first: EMPTY, between: language.literal(','), close: brace, closeEmpty: brace },
+      first: EMPTY,
+      between: language.literal(','),
+      close: brace,
+      closeEmpty: brace,
       key: (name) => encoder.encode(key(name)),
       keyOf: (content) => {
         const name = plainCharacters(language, identifier);

@@ -17,8 +17,13 @@ import { isObject, type Json, type JsonObject, pointerTo } from './json.js';
 import { type Report, schemaError } from './report.js';
 
 const typeNames: Readonly<Record<string, number>> = {
-  ...{ null: Type.NULL, boolean: Type.BOOLEAN, number: Type.NUMBER, integer: Type.NUMBER },
-  ...{ string: Type.STRING, array: Type.ARRAY, object: Type.OBJECT },
+  null: Type.NULL,
+  boolean: Type.BOOLEAN,
+  number: Type.NUMBER,
+  integer: Type.NUMBER,
+  string: Type.STRING,
+  array: Type.ARRAY,
+  object: Type.OBJECT,
 };
 
 /** Reads the keywords of one schema object. */
@@ -53,7 +58,9 @@ export class OwnRules {
     }
     if (schema.const !== undefined) values = [...(values ? this.both(values) : [schema.const])];
     return {
-      ...{ types, values, excluded: [] },
+      types,
+      values,
+      excluded: [],
       number: this.numbers(integer),
       string: this.strings(),
       array: this.arrays(),
@@ -149,7 +156,8 @@ export class OwnRules {
     return {
       least: this.count('minLength') ?? 0,
       most: this.count('maxLength'),
-      ...{ patterns, formats: named },
+      patterns,
+      formats: named,
     };
   }
 
@@ -220,7 +228,8 @@ export class OwnRules {
         ? []
         : [
             {
-              ...{ properties, patterns },
+              properties,
+              patterns,
               rest:
                 rest === undefined
                   ? 0

@@ -99,7 +99,9 @@ export const deepseekV4: ToolFormat = {
       const members = writer.elementsOf(
         tool,
         {
-          ...{ open: EMPTY, first: marks.mark(PARAMETER), between: marks.mark(PARAMETER) },
+          open: EMPTY,
+          first: marks.mark(PARAMETER),
+          between: marks.mark(PARAMETER),
           close: closing,
           // A call without arguments has an empty line instead.
           closeEmpty: language.concat(language.optional(text('\n')), closing),
@@ -109,7 +111,8 @@ export const deepseekV4: ToolFormat = {
               language.both([content, language.repeat(name, 1, 64)]),
               text('" string="'),
             ),
-          ...{ colon: EMPTY, afterValue: text('\n') },
+          colon: EMPTY,
+          afterValue: text('\n'),
         },
         { end: END_PARAMETER, beforeText: text('true">'), beforeJson: text('false">') },
       );

@@ -27,7 +27,11 @@ function writeCall(writer: CallWriter, tool: Tool): number {
   const members = writer.elementsOf(
     tool,
     {
-      ...{ open: EMPTY, first: EMPTY, between: EMPTY, close, closeEmpty: close },
+      open: EMPTY,
+      first: EMPTY,
+      between: EMPTY,
+      close,
+      closeEmpty: close,
       key: (key) => new TextEncoder().encode(`<parameter=${key}>\n`),
       keyOf: (content) =>
         language.concat(
@@ -35,7 +39,8 @@ function writeCall(writer: CallWriter, tool: Tool): number {
           language.both([content, language.repeat(name, 1, 64)]),
           language.literal('>\n'),
         ),
-      ...{ colon: EMPTY, afterValue: EMPTY },
+      colon: EMPTY,
+      afterValue: EMPTY,
     },
     { end: END_VALUE, beforeText: EMPTY, beforeJson: EMPTY },
   );

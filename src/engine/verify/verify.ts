@@ -140,7 +140,9 @@ export async function verifyModel(options: VerifyOptions): Promise<VerifyOutcome
       divergence = compareTraces(reference.trace, trace, options.tokensOnly);
     } else {
       const { rows, differing, largest, flip, fault } = compareClosely(
-        ...([reference.trace, trace, tolerance] as const),
+        reference.trace,
+        trace,
+        tolerance,
       );
       tally.rows += rows;
       tally.differingRows += differing;

@@ -181,8 +181,15 @@ function planAttention(
   const list = sliceList(kernels, graph, slices);
   const shape = [valueDim * heads, rows] as const;
   return {
-    ...({ kernels, graph, parameters, scratch, list, slices: slices.length } as const),
-    ...({ shape, keyType, valueType } as const),
+    kernels,
+    graph,
+    parameters,
+    scratch,
+    list,
+    slices: slices.length,
+    shape,
+    keyType,
+    valueType,
   };
 }
 
@@ -391,7 +398,10 @@ function scratchFor(
 ): Scratch | undefined {
   const { backend } = graph;
   const needed = kernels.functions.pl_attention_scratch(
-    ...([attention.address, rows, positions, backend.threads] as const),
+    attention.address,
+    rows,
+    positions,
+    backend.threads,
   );
   if (needed < 0) return undefined;
   let scratch = scratches.get(backend);

@@ -71,7 +71,14 @@ class PanelAllocation implements WeightAllocation {
     const rows = data.byteLength / rowBytes(spec.type, k);
     const run = new Promise<void>((resolve, reject) => {
       this.#kernels.functions.pl_repack.async(
-        ...([spec.type, data, target, k, n, firstRow, rows, this.#threads] as const),
+        spec.type,
+        data,
+        target,
+        k,
+        n,
+        firstRow,
+        rows,
+        this.#threads,
         (error, status) => {
           if (error !== null) reject(error);
           else if (status === 0) resolve();
