@@ -107,9 +107,6 @@ export const gemma3: Decoder = decoder({
   weights,
   block,
   embed: (graph, h, x) => graph.scale(x, Math.fround(Math.sqrt(h.embeddingLength))),
-  logits(graph, h, z) {
-    const c = h.logitSoftcap;
-    return c > 0 ? graph.scale(graph.tanh(graph.scale(z, 1 / c)), c) : z;
-  },
+  logits: (graph, h, z) => layers.softcap(graph, z, h.logitSoftcap),
   layerState: (h, layer) => keptRows(h.attention[layer] as AttentionShape, h.windows[layer]),
 });

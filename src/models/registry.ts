@@ -2,6 +2,7 @@
 import { PacelineError } from '../base/errors.js';
 import type { Decoder } from './decoder.js';
 import { gemma3 } from './gemma3.js';
+import { gemma4 } from './gemma4.js';
 import { llama } from './llama.js';
 import { olmoe } from './olmoe.js';
 import { qwen2 } from './qwen2.js';
@@ -9,6 +10,7 @@ import { qwen3 } from './qwen3.js';
 
 const architectures: ReadonlyMap<string, Decoder> = new Map([
   ['gemma3', gemma3],
+  ['gemma4', gemma4],
   ['llama', llama],
   ['olmoe', olmoe],
   ['qwen2', qwen2],

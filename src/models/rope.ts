@@ -15,9 +15,16 @@ export interface Rope extends RopeOptions {
   readonly scaling: Scaling;
 }
 
-/** @throws {PacelineError} `broken-file` for an unknown scaling, or more dimensions than a head has. */
-export function readRope(m: Metadata, h: Hyperparameters, pairs: RopeOptions['pairs']): Rope {
-  const { keyLength } = h.attention[0] as AttentionShape;
+/**
+ * @param keyLength of the heads that are rotated; default: that of the first layer.
+ * @throws {PacelineError} `broken-file` for an unknown scaling, or more dimensions than a head has.
+ */
+export function readRope(
+  m: Metadata,
+  h: Hyperparameters,
+  pairs: RopeOptions['pairs'],
+  { keyLength } = h.attention[0] as Pick<AttentionShape, 'keyLength'>,
+): Rope {
   // The others, if there are any, pass as they are.
   const dimensions = m.count('rope.dimension_count', keyLength);
   if (dimensions > keyLength || dimensions % 2 !== 0) {

@@ -21,13 +21,13 @@ export function refuseUnread(
   tensors: ReadonlyMap<string, unknown>,
   loader: WeightLoader,
 ): void {
-  const declared = new Set(loader.weights.map(({ name }) => name));
+  const { known } = loader;
   const blocks = metadata.count('block_count');
   const trunk = metadata.trunkLayers;
   const unread: string[] = [];
   for (const name of tensors.keys()) {
     const block = blockOf(name);
-    if (declared.has(name) || isHarmless(name, metadata)) continue;
+    if (known.has(name) || isHarmless(name, metadata)) continue;
     if (block !== undefined && block >= blocks) {
       throw metadata.bad('block_count', `is ${blocks}, but there is a tensor ${shown(name)}`);
     }

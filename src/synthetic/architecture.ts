@@ -7,34 +7,8 @@
 import { PacelineError } from '../base/errors.js';
 import type { GgufMetadataEntry } from '../gguf/types.js';
 import { f32, text, u32 } from './entries.js';
-
-/** Sizes of a model. Lengths count elements. */
-export interface ModelShape {
-  readonly architecture: string;
-  readonly layers: number;
-  readonly embedding: number;
-  /** Width of the feed-forward network, or of each expert. */
-  readonly inner: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly headDim: number;
-  readonly vocab: number;
-  readonly context: number;
-  readonly ropeBase: number;
-  readonly epsilon: number;
-  /** Whether the head uses the embedding's weights. */
-  readonly tied: boolean;
-  /** Experts and how many a token uses; llama only becomes a mixture with it. */
-  readonly experts?: readonly [count: number, used: number] | undefined;
-  /** q, k and v as one matrix. */
-  readonly fused?: boolean;
-  /** Biases on every projection that may have one (llama). */
-  readonly biases?: boolean;
-  /** Llama 3's tensor of frequency divisors, or the two of LongRoPE. */
-  readonly ropeFactors?: boolean | 'long and short';
-  /** Sliding window and its pattern (gemma3). */
-  readonly window?: readonly [size: number, pattern: number];
-}
+import { gemma4Metadata, gemma4Tensors } from './gemma4.js';
+import { type ModelShape, makers, type TensorPlan } from './plan.js';
 
 /** What tells an architecture's weights from another's. */
 export interface Traits {
@@ -60,6 +34,7 @@ const plain: Traits = {
 
 const known: ReadonlyMap<string, Traits> = new Map<string, Traits>([
   ['gemma3', { ...plain, queryNorms: 'head', postNorms: true }],
+  ['gemma4', { ...plain, queryNorms: 'head', postNorms: true }],
   ['llama', plain],
   ['olmoe', { ...plain, queryNorms: 'whole', mixture: true, untied: true }],
   ['qwen2', { ...plain, queryBiases: true }],
@@ -84,32 +59,6 @@ export function traitsOf(architecture: string): Traits {
   );
 }
 
-/** What a matrix is for, as far as mixes of types go by it. */
-export type MatrixRole = 'value' | 'down' | 'embedding' | 'output' | 'other';
-
-/** A tensor to be made. */
-export interface TensorPlan {
-  readonly name: string;
-  readonly shape: readonly number[];
-  /** Matrices have the type that is asked for, all else is F32. */
-  readonly kind: 'matrix' | 'router' | 'norm' | 'bias' | 'divisors';
-  /** Of matrices; `other` elsewhere. */
-  readonly role: MatrixRole;
-  readonly layer: number;
-  /**
-   * Of matrices and routers: the standard deviation of values, times the root of a row's length. Of
-   * divisors: by how much each is larger than the one before.
-   */
-  readonly gain: number;
-}
-
-type Make = (
-  name: string,
-  shape: readonly number[],
-  gain?: number,
-  role?: MatrixRole,
-) => TensorPlan;
-
 /**
  * All tensors of a model, in the order of a file. Gains are chosen so that attention is neither
  * uniform nor one-hot and logits spread over several units.
@@ -132,23 +81,14 @@ export function* tensorsOf(shape: ModelShape): Generator<TensorPlan> {
     yield divisors('rope_factors_short.weight', half, 1 / 50);
   }
   const branch = tied && !traits.postNorms ? 0.15 : 0.4;
+  if (shape.architecture === 'gemma4') {
+    yield* gemma4Tensors(shape, branch);
+    return;
+  }
   for (let layer = 0; layer < shape.layers; layer++) {
     yield* attentionTensors(shape, traits, layer, branch);
     yield* networkTensors(shape, traits, layer, branch);
   }
-}
-
-function makers(layer: number) {
-  const of =
-    (kind: TensorPlan['kind']): Make =>
-    (name, shape, gain = 1, role = 'other') => ({ name, shape, kind, role, layer, gain });
-  return {
-    matrix: of('matrix'),
-    router: of('router'),
-    norm: of('norm'),
-    bias: of('bias'),
-    divisors: of('divisors'),
-  };
 }
 
 function* attentionTensors(o: ModelShape, traits: Traits, layer: number, branch: number) {
@@ -232,7 +172,9 @@ export function metadataOf(
     own.expert_used_count = u32(o.experts[1]);
     if (o.architecture === 'qwen3moe') own.expert_feed_forward_length = u32(o.inner);
   }
-  if (o.window !== undefined) {
+  if (o.architecture === 'gemma4') {
+    Object.assign(own, gemma4Metadata(o));
+  } else if (o.window !== undefined) {
     own['attention.sliding_window'] = u32(o.window[0]);
     own['attention.sliding_window_pattern'] = u32(o.window[1]);
   }

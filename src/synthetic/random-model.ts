@@ -6,13 +6,8 @@ import { loadGgml } from '../ggml/library.js';
 import { GgmlType, isQuantized, tensorBytes, typeTraits } from '../ggml/types.js';
 import type { GgufMetadataEntry } from '../gguf/types.js';
 import type { GgufContent } from '../gguf/writer.js';
-import {
-  type ModelShape,
-  metadataOf,
-  type TensorPlan,
-  tensorsOf,
-  traitsOf,
-} from './architecture.js';
+import { metadataOf, tensorsOf, traitsOf } from './architecture.js';
+import type { ModelShape, TensorPlan } from './plan.js';
 import { sentencePieceVocabulary } from './vocabularies.js';
 
 /** Sizes have small defaults; `vocab` is at least 320. */
@@ -114,7 +109,7 @@ function valuesOf({ kind, gain, shape }: TensorPlan, seed: number): Float32Array
   const value = {
     matrix: () => random() * scale,
     router: () => random() * scale,
-    norm: () => 1 + 0.2 * random(),
+    norm: () => gain * (1 + 0.2 * random()),
     bias: () => 0.3 * random(),
     divisors: (at: number) => 1 + at * gain,
   }[kind];

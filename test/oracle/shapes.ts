@@ -1,0 +1,124 @@
+/** The random models that are compared with libllama: sizes for each architecture, and variants. */
+import { GgmlType } from '../../src/ggml/types.js';
+import { f32, text, u32 } from '../../src/synthetic/entries.js';
+import type { RandomModelOptions } from '../../src/synthetic/random-model.js';
+
+/** Sizes by how many elements must divide a row: 1, 32 or 256. */
+export const shapes: Readonly<Record<string, readonly Omit<RandomModelOptions, 'architecture'>[]>> =
+  {
+    llama: [
+      {
+        embedding: 110,
+        heads: 6,
+        kvHeads: 3,
+        headDim: 18,
+        inner: 154,
+        ropeFactors: true,
+        tied: false,
+      },
+      { embedding: 160, heads: 5, kvHeads: 1, headDim: 32, inner: 224, vocab: 347 },
+      { embedding: 256, heads: 8, kvHeads: 2, headDim: 32, inner: 512 },
+    ],
+    qwen2: [
+      { embedding: 120, heads: 4, kvHeads: 1, headDim: 30, inner: 130, vocab: 329 },
+      { embedding: 96, heads: 6, kvHeads: 2, headDim: 16, inner: 160, tied: false },
+      { embedding: 256, heads: 4, kvHeads: 4, headDim: 64, inner: 256, fused: true },
+    ],
+    qwen3: [
+      { embedding: 100, heads: 3, kvHeads: 1, headDim: 44, inner: 170, vocab: 321 },
+      { embedding: 128, heads: 4, kvHeads: 2, headDim: 64, inner: 192, tied: false },
+      { embedding: 256, heads: 4, kvHeads: 2, headDim: 128, inner: 768 },
+    ],
+    qwen3moe: [
+      { embedding: 70, heads: 4, kvHeads: 2, headDim: 24, inner: 50, experts: [7, 2] },
+      { embedding: 96, heads: 4, kvHeads: 2, headDim: 32, inner: 64, experts: [8, 3], tied: false },
+      { embedding: 256, heads: 4, kvHeads: 1, headDim: 64, inner: 256, experts: [4, 1] },
+    ],
+    olmoe: [
+      { embedding: 84, heads: 3, headDim: 28, inner: 42, experts: [9, 4] },
+      { embedding: 128, heads: 4, headDim: 32, inner: 96, experts: [8, 2] },
+      { embedding: 256, heads: 4, headDim: 64, inner: 256, experts: [6, 3] },
+    ],
+    gemma3: [
+      { embedding: 88, heads: 4, kvHeads: 1, headDim: 34, inner: 122, window: [16, 3], layers: 7 },
+      { embedding: 96, heads: 2, kvHeads: 2, headDim: 64, inner: 128, window: [33, 2] },
+      { embedding: 256, heads: 2, kvHeads: 1, headDim: 128, inner: 512, tied: false },
+    ],
+    gemma4: [
+      {
+        ...{
+          embedding: 88,
+          heads: 4,
+          kvHeads: 1,
+          headDim: 50,
+          inner: 90,
+          layers: 6,
+          window: [16, 3],
+        },
+        gemma4: { windowHeadDim: 34, perLayer: 22, shared: 3 },
+      },
+      {
+        ...{ embedding: 96, heads: 4, kvHeads: 2, headDim: 64, inner: 96, window: [33, 3] },
+        ...{ experts: [6, 2], tied: false },
+        gemma4: { perLayer: 0, rawValues: true, fullKvHeads: 1, expertInner: 64, together: true },
+      },
+      {
+        ...{ embedding: 256, heads: 4, kvHeads: 2, headDim: 128, inner: 256, layers: 4 },
+        ...{ window: [16, 2] },
+        gemma4: { perLayer: 256, shared: 2 },
+      },
+    ],
+  };
+
+/** Types that families ship in, besides the usual ones. */
+export const ownTypes: Readonly<Record<string, readonly GgmlType[]>> = {
+  gemma4: [GgmlType.Q4_0],
+};
+
+/** In F32. */
+export const variants: Readonly<Record<string, RandomModelOptions>> = {
+  'llama with biases everywhere': { architecture: 'llama', biases: true },
+  'llama with fused q, k and v': { architecture: 'llama', fused: true, kvHeads: 1 },
+  'llama as a mixture of experts': { architecture: 'llama', experts: [6, 2] },
+  'llama with linear scaling': {
+    architecture: 'llama',
+    metadata: { 'rope.scaling.type': text('linear'), 'rope.scaling.factor': f32(4) },
+  },
+  'llama with LongRoPE': {
+    architecture: 'llama',
+    ropeFactors: 'long and short',
+    metadata: {
+      'rope.scaling.type': text('longrope'),
+      'rope.scaling.attn_factor': f32(1.2),
+      'rope.scaling.original_context_length': u32(64),
+    },
+  },
+  'qwen3 with YaRN': {
+    architecture: 'qwen3',
+    metadata: {
+      'rope.scaling.type': text('yarn'),
+      'rope.scaling.factor': f32(4),
+      'rope.scaling.original_context_length': u32(64),
+    },
+  },
+  'gemma3 with linear scaling and soft-capped logits': {
+    architecture: 'gemma3',
+    window: [8, 2],
+    metadata: {
+      'rope.scaling.type': text('linear'),
+      'rope.scaling.factor': f32(8),
+      'rope.freq_base_swa': f32(5000),
+      final_logit_softcapping: f32(20),
+    },
+  },
+  'gemma4 with everything at once': {
+    ...{ architecture: 'gemma4', embedding: 96, heads: 4, kvHeads: 2, headDim: 48, inner: 120 },
+    ...{ layers: 5, window: [9, 2], experts: [6, 2] },
+    gemma4: { windowHeadDim: 32, perLayer: 24, shared: 1, rawValues: true, fullKvHeads: 1 },
+  },
+  'gemma4 with fused q, k and v, and no soft cap': {
+    ...{ architecture: 'gemma4', embedding: 96, heads: 4, kvHeads: 2, headDim: 48, inner: 120 },
+    ...{ fused: true, gemma4: { windowHeadDim: 32, perLayer: 0 } },
+    metadata: { final_logit_softcapping: f32(0) },
+  },
+};
