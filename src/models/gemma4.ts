@@ -50,7 +50,7 @@ function hyperparameters(m: Metadata, common: Hyperparameters): Gemma4 {
     if (keyLength === valueLength) continue;
     throw m.bad('attention.value_length', `is ${valueLength} beside keys of ${keyLength}`);
   }
-  const rope = readRope(m, common, 'halves', full);
+  const rope = readRope(m, common, 'halves', { keyLength: full.keyLength });
   const windowDimensions = m.count('rope.dimension_count_swa', rope.dimensions);
   if (windowDimensions > windowHeads.keyLength || windowDimensions % 2 !== 0) {
     throw m.bad('rope.dimension_count_swa', `is ${windowDimensions}`);

@@ -64,7 +64,7 @@ export interface TensorPlan {
   readonly layer: number;
   /**
    * Of matrices and routers: the standard deviation of values, times the root of a row's length. Of
-   * norms: their mean. Of divisors: by how much each is larger than the one before.
+   * norms: their mean. Of biases: a factor. Of divisors: by how much each is larger than the one before.
    */
   readonly gain: number;
 }

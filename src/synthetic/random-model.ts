@@ -46,7 +46,7 @@ export function randomNormal(seed: number): () => number {
 
 /** Whole defaults of the sizes. */
 function shapeFor(o: RandomModelOptions): ModelShape {
-  const { untied, mixture, queryNorms } = traitsOf(o.architecture);
+  const { tied, mixture, queryNorms } = traitsOf(o.architecture);
   const heads = o.heads ?? 4;
   return {
     layers: 3,
@@ -61,7 +61,7 @@ function shapeFor(o: RandomModelOptions): ModelShape {
     experts: mixture ? [8, 3] : undefined,
     ...o,
     heads,
-    tied: !untied && (o.tied ?? true),
+    tied: tied ?? o.tied ?? true,
   };
 }
 
@@ -70,7 +70,7 @@ function shapeFor(o: RandomModelOptions): ModelShape {
  * @throws {PacelineError} `unsupported-architecture`.
  */
 export function randomModel(options: RandomModelOptions): GgufContent {
-  const { architecture, seed = 1, type = GgmlType.F32, change = (tensor) => tensor } = options;
+  const { seed = 1, type = GgmlType.F32, change = (tensor) => tensor } = options;
   const shape = shapeFor(options);
   const tensors = [...tensorsOf(shape)].map((plan, index) =>
     change({
@@ -83,7 +83,7 @@ export function randomModel(options: RandomModelOptions): GgufContent {
   return {
     metadata: metadataOf(
       shape,
-      `random ${architecture}`,
+      'random', // some readers change vocabularies by the names of real models
       sentencePieceVocabulary(shape.vocab),
       options.metadata,
     ),
@@ -110,7 +110,7 @@ function valuesOf({ kind, gain, shape }: TensorPlan, seed: number): Float32Array
     matrix: () => random() * scale,
     router: () => random() * scale,
     norm: () => gain * (1 + 0.2 * random()),
-    bias: () => 0.3 * random(),
+    bias: () => gain * 0.3 * random(),
     divisors: (at: number) => 1 + at * gain,
   }[kind];
   const length = shape.reduce((a, b) => a * b, 1);
