@@ -123,6 +123,8 @@ export const baseSignatures = {
   ggml_tanh: ['ptr', ['ptr', 'ptr']],
   ggml_swiglu_split: ['ptr', ['ptr', 'ptr', 'ptr']],
   ggml_geglu_split: ['ptr', ['ptr', 'ptr', 'ptr']],
+  ggml_swiglu_oai: ['ptr', ['ptr', 'ptr', 'ptr', 'float', 'float']],
+  ggml_add_id: ['ptr', ['ptr', 'ptr', 'ptr', 'ptr']],
   ggml_rms_norm: ['ptr', ['ptr', 'ptr', 'float']],
   ggml_sum_rows: ['ptr', ['ptr', 'ptr']],
   ggml_argsort_top_k: ['ptr', ['ptr', 'ptr', 'int']],
@@ -150,6 +152,7 @@ export const baseSignatures = {
     ],
   ],
   ggml_flash_attn_ext: ['ptr', ['ptr', 'ptr', 'ptr', 'ptr', 'ptr', 'float', 'float', 'float']],
+  ggml_flash_attn_ext_add_sinks: ['void', ['ptr', 'ptr']],
   ggml_custom_4d: [
     'ptr',
     ['ptr', 'int', 'int64', 'int64', 'int64', 'int64', 'mem', 'int', 'ptr', 'int', 'ptr'],

@@ -34,6 +34,8 @@ export interface AttentionOptions {
   readonly scale: number;
   /** Scores are squashed to c * tanh(s / c); 0 or undefined leaves them. */
   readonly softcap?: number | undefined;
+  /** F32 [heads]: a logit for each head that takes part in the softmax and has no value. */
+  readonly sinks?: Tensor | undefined;
 }
 
 export interface CustomOperation {
@@ -210,6 +212,24 @@ export class Graph extends GraphViews {
     return this.made(operation, address, GgmlType.F32, x.shape, [x]);
   }
 
+  /** x [n, slots, tokens] and for each slot the row of `table` [n, rows] that `ids` [slots, tokens] names. */
+  addRows(x: Tensor, table: Tensor, ids: Tensor): Tensor {
+    this.checkRoom('add_id');
+    for (const tensor of [x, table]) requireType('add_id', tensor, GgmlType.F32);
+    requireType('add_id', ids, GgmlType.I32);
+    if (x.shape[0] !== table.shape[0] || x.shape[3] !== 1 || table.shape[2] !== 1) {
+      fail('add_id', 'the rows do not fit', x, table);
+    }
+    if (x.shape[1] !== ids.shape[0] || x.shape[2] !== ids.shape[1] || ids.shape[2] !== 1) {
+      fail('add_id', 'the row numbers do not fit', x, ids);
+    }
+    for (const tensor of [x, table, ids]) {
+      if (!tensor.rowContiguous) fail('add_id', 'the rows have gaps', tensor);
+    }
+    const address = this.ggml.ggml_add_id(this.context, x.address, table.address, ids.address);
+    return this.made('add_id', address, GgmlType.F32, x.shape, [x, table, ids]);
+  }
+
   /** activation(gate) * up. */
   gate(gate: Tensor, up: Tensor, activation: Activation): Tensor {
     this.checkRoom('gate');
@@ -218,8 +238,13 @@ export class Graph extends GraphViews {
       requireContiguous('gate', tensor, 1);
     }
     if (!sameShape(gate, up)) fail('gate', 'the shapes differ', gate, up);
-    const make = activation === 'silu' ? this.ggml.ggml_swiglu_split : this.ggml.ggml_geglu_split;
-    const address = make(this.context, gate.address, up.address);
+    const { ggml, context } = this;
+    const address =
+      activation === 'swiglu-oai'
+        ? ggml.ggml_swiglu_oai(context, gate.address, up.address, 1.702, 7)
+        : activation === 'silu'
+          ? ggml.ggml_swiglu_split(context, gate.address, up.address)
+          : ggml.ggml_geglu_split(context, gate.address, up.address);
     return this.made('gate', address, GgmlType.F32, gate.shape, [gate, up]);
   }
 
@@ -381,6 +406,12 @@ export class Graph extends GraphViews {
       0,
       options.softcap ?? 0,
     );
+    const { sinks } = options;
+    if (sinks !== undefined) {
+      requireType('flash_attn', sinks, GgmlType.F32);
+      if (sinks.elements !== heads) fail('flash_attn', 'there is not one sink a head', q, sinks);
+      this.ggml.ggml_flash_attn_ext_add_sinks(address, sinks.address);
+    }
     const shape: Four = [v.shape[0], heads, tokens, batch];
     return this.made('flash_attn', address, GgmlType.F32, shape, [q, k, v]);
   }

@@ -11,8 +11,11 @@ import type { Graph } from './graph.js';
 import type { Tensor } from './tensor.js';
 import { type GgmlType, isStored, rowBytes, typeName } from './types.js';
 
-/** The nonlinearity of a gated feed-forward network; gelu in its tanh form. */
-export type Activation = 'silu' | 'gelu';
+/**
+ * The nonlinearity of a gated feed-forward network; gelu in its tanh form. `swiglu-oai` is that of
+ * gpt-oss: both parts are clamped to 7, and it is g sigmoid(1.702 g) (up + 1).
+ */
+export type Activation = 'silu' | 'gelu' | 'swiglu-oai';
 
 /**
  * What a weight is used for: `linear` [in, out], `experts` [in, out, experts], `rows` (a table of

@@ -5,7 +5,7 @@
  */
 import { PacelineError } from '../base/errors.js';
 import type { Graph, RopeOptions } from '../ggml/graph.js';
-import { cachedAttention, rotatedAttention } from '../ggml/native/attention.js';
+import { cachedAttention, rotatedAttention, storedAttention } from '../ggml/native/attention.js';
 import { nativeKernels } from '../ggml/native/library.js';
 import type { Tensor } from '../ggml/tensor.js';
 import { GgmlType } from '../ggml/types.js';
@@ -31,12 +31,14 @@ export interface AttendOptions {
   readonly window?: number | undefined;
   /** Scores are squashed to c * tanh(s / c). */
   readonly softcap?: number | undefined;
-  /** Position embedding of queries and keys. */
-  readonly rope: RopeOptions;
+  /** Position embedding of queries and keys; undefined: none. */
+  readonly rope: RopeOptions | undefined;
   /** Divide its frequencies. */
   readonly factors?: Weight | undefined;
   /** RMS norms of each head of queries and keys, before the position embedding. */
-  readonly norms?: { readonly q: Weight; readonly k: Weight; readonly epsilon: number };
+  readonly norms?: { readonly q: Weight; readonly k: Weight; readonly epsilon: number } | undefined;
+  /** F32 [heads]: a logit for each head that takes part in the softmax and has no value. */
+  readonly sinks?: Weight | undefined;
 }
 
 /**
@@ -45,7 +47,71 @@ export interface AttendOptions {
  */
 export function attend(graph: Graph, input: AttendInput, options: AttendOptions): Tensor {
   const { batch, layer, q, k, v } = input;
-  const slices = batch.sequences.map((sequence) => {
+  const slices = slicesOf(batch, layer);
+  const { kernels } = nativeKernels();
+  const { rope, norms } = options;
+  const factors = options.factors?.tensor;
+  const sinks = options.sinks?.tensor;
+  if (kernels !== undefined) {
+    const tensors = norms && { q: norms.q.tensor, k: norms.k.tensor, epsilon: norms.epsilon };
+    const rotation = { rope, factors, norms: tensors, positions: batch.positions };
+    const more = { ...options, sinks };
+    const native = rotatedAttention(kernels, graph, [q, k, v], rotation, slices, more);
+    if (native !== undefined) return native;
+  }
+  requireOwnFormat(slices[0]);
+  const turned = (part: Tensor, weight: Weight | undefined) => {
+    const norm = norms && weight && { weight, epsilon: norms.epsilon };
+    return rotated(graph, batch, part, { norm, ...options });
+  };
+  const parts = { q: turned(q, norms?.q), k: turned(k, norms?.k) };
+  for (const slice of batch.sequences) {
+    append(graph, slice, slice.state.layer(layer), parts.k, v);
+  }
+  const heads = { kvHeads: k.shape[1], valueLength: v.shape[0] };
+  return attendByGgml(graph, { batch, layer, q: parts.q, ...heads }, { ...options, sinks });
+}
+
+/** Queries over keys and values that another layer stores. */
+export interface AttendStoredInput {
+  readonly batch: ForwardBatch;
+  /** Its state is the other layer's (`LayerState` of kind `shared`). */
+  readonly layer: number;
+  /** [key, heads, T]. */
+  readonly q: Tensor;
+  readonly kvHeads: number;
+  readonly valueLength: number;
+}
+
+export interface AttendStoredOptions extends Omit<AttendOptions, 'norms'> {
+  /** RMS norm of each head of queries, before the position embedding. */
+  readonly norm?: { readonly weight: Weight; readonly epsilon: number } | undefined;
+}
+
+/**
+ * Attention of a layer that keeps no rows of its own, over those of another, which has stored this
+ * batch's by now: [value * heads, T].
+ */
+export function attendStored(
+  graph: Graph,
+  input: AttendStoredInput,
+  options: AttendStoredOptions,
+): Tensor {
+  const { batch, layer, kvHeads, valueLength } = input;
+  const slices = slicesOf(batch, layer);
+  const q = rotated(graph, batch, input.q, options);
+  const { kernels } = nativeKernels();
+  const more = { ...options, sinks: options.sinks?.tensor };
+  const values = [valueLength, kvHeads] as const;
+  const native = kernels && storedAttention(kernels, graph, q, values, slices, more);
+  if (native !== undefined) return native;
+  requireOwnFormat(slices[0]);
+  return attendByGgml(graph, { ...input, q }, more);
+}
+
+/** What the kernels are told of a layer's rows in each sequence of a batch. */
+function slicesOf(batch: ForwardBatch, layer: number) {
+  return batch.sequences.map((sequence) => {
     const { state, start, count, past } = sequence;
     if (past + count > state.capacity) throw overflow(past + count, state.capacity);
     return {
@@ -63,35 +129,35 @@ export function attend(graph: Graph, input: AttendInput, options: AttendOptions)
       },
     };
   });
-  const { kernels } = nativeKernels();
-  const { rope, norms } = options;
-  const factors = options.factors?.tensor;
-  if (kernels !== undefined) {
-    const tensors = norms && { q: norms.q.tensor, k: norms.k.tensor, epsilon: norms.epsilon };
-    const rotation = { rope, factors, norms: tensors, positions: batch.positions };
-    const native = rotatedAttention(kernels, graph, [q, k, v], rotation, slices, options);
-    if (native !== undefined) return native;
-  }
-  requireOwnFormat(slices[0]);
-  const turned = (part: Tensor, norm: Weight | undefined) => {
-    const normed = norms && norm ? graph.rmsNorm(part, norm.tensor, norms.epsilon) : part;
-    return graph.rope(normed, batch.positions, rope, factors);
-  };
-  const rotated = { batch, layer, q: turned(q, norms?.q), k: turned(k, norms?.k), v };
-  return attendByGgml(graph, rotated, options);
 }
 
-/** The same with ggml's own operations, on rotated queries and keys. */
-function attendByGgml(graph: Graph, input: AttendInput, options: AttendOptions): Tensor {
+/** Heads with their norm and rotation, as operations by themselves. */
+function rotated(
+  graph: Graph,
+  batch: ForwardBatch,
+  part: Tensor,
+  { norm, rope, factors }: Pick<AttendStoredOptions, 'norm' | 'rope' | 'factors'>,
+): Tensor {
+  const normed = norm ? graph.rmsNorm(part, norm.weight.tensor, norm.epsilon) : part;
+  return rope ? graph.rope(normed, batch.positions, rope, factors?.tensor) : normed;
+}
+
+/** Attention with ggml's own operations, on rotated queries, over rows that are stored. */
+function attendByGgml(
+  graph: Graph,
+  input: AttendStoredInput,
+  options: Pick<AttendOptions, 'scale' | 'window' | 'softcap'> & {
+    readonly sinks?: Tensor | undefined;
+  },
+): Tensor {
   graph.onlyOnce(); // views and masks are those of this very position
-  const { batch, layer, q, k, v } = input;
-  const width = v.shape[0] * q.shape[1];
+  const { batch, layer, q, kvHeads, valueLength } = input;
+  const width = valueLength * q.shape[1];
   let result: Tensor | undefined;
   for (const slice of batch.sequences) {
     const cache = slice.state.layer(layer);
-    append(graph, slice, cache, k, v);
     const mask = causalMask(graph, slice.count, slice.past, options.window);
-    const rows = attendSequence(graph, { slice, cache, q, kvHeads: k.shape[1], mask }, options);
+    const rows = attendSequence(graph, { slice, cache, q, kvHeads, mask }, options);
     const flat = graph.reshape(rows, [width, slice.count]);
     result = result === undefined ? flat : graph.concat(result, flat, 1);
   }
@@ -188,7 +254,7 @@ interface SequencePart {
 function attendSequence(
   graph: Graph,
   { slice, cache, q, kvHeads, mask }: SequencePart,
-  options: Pick<AttendOptions, 'scale' | 'softcap'>,
+  options: Pick<AttendOptions, 'scale' | 'softcap'> & { readonly sinks?: Tensor | undefined },
 ): Tensor {
   const { start, count, past } = slice;
   const [keyLength, heads] = q.shape;
@@ -210,7 +276,7 @@ function attendSequence(
     heading(cache.k), // [key, seen, kvHeads]
     heading(exact), // [value, seen, kvHeads]
     mask,
-    { scale: options.scale, softcap: options.softcap },
+    { scale: options.scale, softcap: options.softcap, sinks: options.sinks },
   );
 }
 

@@ -50,9 +50,9 @@ export function decoder<H extends Hyperparameters, B>(a: Architecture<H, B>): De
       : declareLinear(loader, 'output', embeddingLength, vocabSize);
 
     function forward(graph: Graph, batch: ForwardBatch): ForwardResult {
-      const stream = new Stream(graph, batch, layerCount);
-      let x = graph.rows(table, batch.tokens); // [embedding, T]
-      x = a.embed?.(graph, h, x) ?? x;
+      const rowsOfTokens = graph.rows(table, batch.tokens); // [embedding, T]
+      let x = a.embed?.(graph, h, rowsOfTokens) ?? rowsOfTokens;
+      const stream = new Stream(graph, batch, layerCount, x);
       for (const [layer, weights] of blocks.entries()) {
         x = a.block(stream, h, weights, x, layer);
         stream.observe(layer, x);

@@ -9,12 +9,12 @@ import type { Weight } from '../ggml/weight.js';
 import { attend } from './attention.js';
 import { type Decoder, decoder, keptRows } from './decoder.js';
 import * as layers from './layers.js';
-import type { Metadata } from './metadata.js';
+import { type Metadata, readWindows } from './metadata.js';
 import type { AttentionShape, Hyperparameters } from './model.js';
 import { type Rope, readRope } from './rope.js';
 import type { WeightLoader } from './weights.js';
 
-interface Gemma3 extends Hyperparameters {
+export interface Gemma3 extends Hyperparameters {
   /** Of the layers that see everything, and of those with a window. */
   readonly rope: Rope;
   readonly windowRope: Rope;
@@ -22,17 +22,16 @@ interface Gemma3 extends Hyperparameters {
   readonly windows: readonly (number | undefined)[];
   readonly inner: readonly number[];
   readonly attentionScale: number;
+  /** Scores are squashed to c * tanh(s / c); 0: they are not. */
+  readonly scoreSoftcap: number;
   readonly logitSoftcap: number;
+  /** Whether heads of queries and keys have norms. */
+  readonly headNorms: boolean;
 }
 
 function hyperparameters(m: Metadata, common: Hyperparameters): Gemma3 {
   const { layerCount, embeddingLength, attention } = common;
   const { heads, keyLength } = attention[0] as AttentionShape;
-  const window = m.count('attention.sliding_window', 0, 0);
-  const flags = m.flagPerLayer('attention.sliding_window_pattern', layerCount);
-  const period = flags === undefined ? m.count('attention.sliding_window_pattern', 6, 0) : 0;
-  const slides = (layer: number) =>
-    flags === undefined ? period === 0 || layer % period < period - 1 : flags[layer];
   const rope = readRope(m, common, 'halves');
   // The 27B model, known by its depth, scales by the width per head instead of the head size.
   const scaleLength = layerCount === 62 ? Math.floor(embeddingLength / heads) : keyLength;
@@ -40,9 +39,11 @@ function hyperparameters(m: Metadata, common: Hyperparameters): Gemma3 {
     ...common,
     rope,
     windowRope: { ...rope, base: m.positive('rope.freq_base_swa', 10000), scale: 1 },
-    windows: attention.map((_, layer) => (window > 0 && slides(layer) ? window : undefined)),
+    windows: readWindows(m, layerCount, { period: 6 }),
     inner: m.countPerLayer('feed_forward_length', layerCount),
     attentionScale: 1 / Math.sqrt(scaleLength),
+    scoreSoftcap: 0,
+    headNorms: true,
     logitSoftcap: m.notNegative('final_logit_softcapping', 0),
   };
 }
@@ -50,8 +51,7 @@ function hyperparameters(m: Metadata, common: Hyperparameters): Gemma3 {
 interface Block {
   readonly attentionNorm: Weight;
   readonly qkv: layers.Qkv;
-  readonly qNorm: Weight;
-  readonly kNorm: Weight;
+  readonly headNorms: { readonly q: Weight; readonly k: Weight } | undefined;
   readonly output: layers.Linear;
   readonly afterAttentionNorm: Weight;
   readonly networkNorm: Weight;
@@ -66,8 +66,12 @@ function weights(w: WeightLoader, h: Gemma3, layer: number): Block {
   return {
     attentionNorm: w.vector(`${at}.attn_norm.weight`, embedding),
     qkv: layers.declareQkv(w, at, embedding, shape),
-    qNorm: w.vector(`${at}.attn_q_norm.weight`, shape.keyLength),
-    kNorm: w.vector(`${at}.attn_k_norm.weight`, shape.keyLength),
+    headNorms: h.headNorms
+      ? {
+          q: w.vector(`${at}.attn_q_norm.weight`, shape.keyLength),
+          k: w.vector(`${at}.attn_k_norm.weight`, shape.keyLength),
+        }
+      : undefined,
     output: layers.declareAttentionOutput(w, at, embedding, shape),
     afterAttentionNorm: w.vector(`${at}.post_attention_norm.weight`, embedding),
     networkNorm: w.vector(`${at}.ffn_norm.weight`, embedding),
@@ -83,8 +87,8 @@ function attention(stream: layers.Stream, h: Gemma3, b: Block, x: Tensor, layer:
   const { q, k, v } = layers.projectHeads(graph, b.qkv, x, shape);
   const window = h.windows[layer];
   const rope = window === undefined ? h.rope : h.windowRope;
-  const norms = { q: b.qNorm, k: b.kNorm, epsilon: h.epsilon };
-  const options = { scale: h.attentionScale, window, rope, norms };
+  const norms = b.headNorms && { ...b.headNorms, epsilon: h.epsilon };
+  const options = { scale: h.attentionScale, softcap: h.scoreSoftcap, window, rope, norms };
   const seen = attend(graph, { batch, layer, q, k, v }, options);
   return layers.linear(graph, b.output, seen);
 }
@@ -102,14 +106,15 @@ function block(stream: layers.Stream, h: Gemma3, b: Block, x: Tensor, layer: num
   return graph.add(sum, norm(network(graph, b, norm(sum, b.networkNorm)), b.afterNetworkNorm));
 }
 
-export const gemma3: Decoder = decoder({
-  hyperparameters,
+/** The parts, for the relatives that differ in some of them. */
+export const gemmaParts = {
   weights,
   block,
-  embed: (graph, h, x) => graph.scale(x, Math.fround(Math.sqrt(h.embeddingLength))),
-  logits(graph, h, z) {
-    const c = h.logitSoftcap;
-    return c > 0 ? graph.scale(graph.tanh(graph.scale(z, 1 / c)), c) : z;
-  },
-  layerState: (h, layer) => keptRows(h.attention[layer] as AttentionShape, h.windows[layer]),
-});
+  embed: (graph: Graph, h: Gemma3, x: Tensor) =>
+    graph.scale(x, Math.fround(Math.sqrt(h.embeddingLength))),
+  logits: (graph: Graph, h: Gemma3, z: Tensor) => layers.softcap(graph, z, h.logitSoftcap),
+  layerState: (h: Gemma3, layer: number) =>
+    keptRows(h.attention[layer] as AttentionShape, h.windows[layer]),
+};
+
+export const gemma3: Decoder = decoder({ ...gemmaParts, hyperparameters });

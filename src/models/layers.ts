@@ -1,7 +1,7 @@
 /**
  * Parts that many architectures are made of: projections with optional bias, the fused or separate
- * query, key and value, gated feed-forward networks and mixtures of experts, and the choice of the
- * rows whose logits are wanted. Shapes are in ggml's order; T is the number of rows of a batch.
+ * query, key and value, gated feed-forward networks, and the choice of the rows whose logits are
+ * wanted. Mixtures of experts are in `experts.ts`. Shapes are in ggml's order; T is the number of rows of a batch.
  */
 import type { Graph } from '../ggml/graph.js';
 import { nativeKernels } from '../ggml/native/library.js';
@@ -45,6 +45,15 @@ export function linear(graph: Graph, { weight, scale, bias }: Linear, x: Tensor)
   return finish(graph, graph.linear(weight, x), scale, bias);
 }
 
+/** Several of the same x, in one pass where a kernel can. */
+export function linears(graph: Graph, members: readonly Linear[], x: Tensor): readonly Tensor[] {
+  const products = graph.linearAll(
+    members.map(({ weight }) => weight),
+    x,
+  );
+  return members.map(({ scale, bias }, at) => finish(graph, products[at] as Tensor, scale, bias));
+}
+
 function finish(graph: Graph, y: Tensor, scale?: Weight, bias?: Weight): Tensor {
   const scaled = scale === undefined ? y : graph.mul(y, scale.tensor);
   return bias === undefined ? scaled : graph.add(scaled, bias.tensor);
@@ -71,6 +80,26 @@ export function declareQkv(
     k: declareLinear(w, `${block}.attn_k`, embedding, keys),
     v: declareLinear(w, `${block}.attn_v`, embedding, values),
   };
+}
+
+/** One of the projections, which a file may also have as rows of one matrix without biases. */
+export function declareProjection(
+  w: WeightLoader,
+  block: string,
+  which: 'q' | 'k' | 'v',
+  embedding: number,
+  shape: AttentionShape,
+): Linear {
+  const { queries, keys, values } = projectionRows(shape);
+  const fused = `${block}.attn_qkv.weight`;
+  const [first, rows] = { q: [0, queries], k: [queries, keys], v: [queries + keys, values] }[
+    which
+  ] as [number, number];
+  if (w.find(fused) === undefined) {
+    return declareLinear(w, `${block}.attn_${which}`, embedding, rows);
+  }
+  const part = { first, of: queries + keys + values };
+  return { weight: w.matrix(fused, [embedding, rows], part), scale: undefined, bias: undefined };
 }
 
 /** The matrix behind the attention: all heads' values to the residual stream. */
@@ -102,14 +131,7 @@ export function project(graph: Graph, qkv: Qkv, x: Tensor, shape: AttentionShape
       graph.cont(graph.view(all, [count, all.shape[1]], [all.strides[1]], start * 4));
     return { q: part(0, queries), k: part(queries, keys), v: part(queries + keys, values) };
   }
-  const members = [qkv.q, qkv.k, qkv.v];
-  const products = graph.linearAll(
-    members.map(({ weight }) => weight),
-    x,
-  );
-  const [q, k, v] = members.map(({ scale, bias }, at) =>
-    finish(graph, products[at] as Tensor, scale, bias),
-  );
+  const [q, k, v] = linears(graph, [qkv.q, qkv.k, qkv.v], x);
   return { q: q as Tensor, k: k as Tensor, v: v as Tensor };
 }
 
@@ -129,6 +151,11 @@ export function splitHeads(graph: Graph, x: Tensor, length: number): Tensor {
   return graph.reshape(x, [length, x.shape[0] / length, x.shape[1]]);
 }
 
+/** c tanh(z / c); z itself when c is 0. */
+export function softcap(graph: Graph, z: Tensor, c: number): Tensor {
+  return c > 0 ? graph.scale(graph.tanh(graph.scale(z, 1 / c)), c) : z;
+}
+
 /** A gated feed-forward network. */
 export interface GatedNetwork {
   readonly gate: Linear;
@@ -136,15 +163,36 @@ export interface GatedNetwork {
   readonly down: Linear;
 }
 
+/** @param suffix of the tensors' names: `_shexp` for the expert that every row goes through. */
 export function declareGated(
   w: WeightLoader,
   block: string,
   embedding: number,
   inner: number,
+  suffix = '',
 ): GatedNetwork {
   return {
-    gate: declareLinear(w, `${block}.ffn_gate`, embedding, inner),
-    up: declareLinear(w, `${block}.ffn_up`, embedding, inner),
+    gate: declareLinear(w, `${block}.ffn_gate${suffix}`, embedding, inner),
+    up: declareLinear(w, `${block}.ffn_up${suffix}`, embedding, inner),
+    down: declareLinear(w, `${block}.ffn_down${suffix}`, inner, embedding),
+  };
+}
+
+/** A gated network whose file has the rows of the gate before those of `ffn_up`, in one matrix. */
+export function declareGatedTogether(
+  w: WeightLoader,
+  block: string,
+  embedding: number,
+  inner: number,
+): GatedNetwork {
+  const part = (first: number): Linear => ({
+    weight: w.matrix(`${block}.ffn_up.weight`, [embedding, inner], { first, of: 2 * inner }),
+    scale: undefined,
+    bias: undefined,
+  });
+  return {
+    gate: part(0),
+    up: part(inner),
     down: declareLinear(w, `${block}.ffn_down`, inner, embedding),
   };
 }
@@ -163,102 +211,6 @@ export function gatedNetwork(
   return linear(graph, down, inner);
 }
 
-/** A mixture of experts, each a gated network. */
-export interface Experts {
-  readonly gate: Weight;
-  readonly up: Weight;
-  readonly down: Weight;
-}
-
-/** Experts, and the matrix that rates them for a row. */
-export interface Mixture {
-  readonly router: Weight;
-  readonly experts: Experts;
-  /** How many experts a row goes through. */
-  readonly used: number;
-}
-
-export interface MixtureSizes {
-  readonly embedding: number;
-  /** Width of an expert. */
-  readonly inner: number;
-  readonly experts: number;
-  readonly used: number;
-}
-
-export function declareMixture(w: WeightLoader, block: string, sizes: MixtureSizes): Mixture {
-  const { embedding, experts, used } = sizes;
-  return {
-    router: w.matrix(`${block}.ffn_gate_inp.weight`, [embedding, experts]),
-    experts: declareExperts(w, block, sizes),
-    used,
-  };
-}
-
-export function declareExperts(
-  w: WeightLoader,
-  block: string,
-  { embedding, inner, experts }: Omit<MixtureSizes, 'used'>,
-): Experts {
-  return {
-    gate: w.experts(`${block}.ffn_gate_exps.weight`, [embedding, inner, experts]),
-    up: w.experts(`${block}.ffn_up_exps.weight`, [embedding, inner, experts]),
-    down: w.experts(`${block}.ffn_down_exps.weight`, [inner, embedding, experts]),
-  };
-}
-
-/** Which experts the rows of a batch go through, and with which weights. */
-export interface Routing {
-  /** I32 [used, T]. */
-  readonly chosen: Tensor;
-  /** [1, used, T]. */
-  readonly weights: Tensor;
-}
-
-/** The smallest sum by which router weights are divided: 2^-14, F16's smallest normal number. */
-const leastWeightSum = 6.103515625e-5;
-
-/** Softmax over all experts, then the largest, their weights perhaps divided by their sum. */
-export function routeBySoftmax(
-  graph: Graph,
-  { router, used }: Pick<Mixture, 'router' | 'used'>,
-  x: Tensor,
-  options: { readonly normalise: boolean },
-): Routing {
-  const tokens = x.shape[1];
-  const count = router.shape[1] as number;
-  const probabilities = graph.softmax(graph.linear(router, x)); // [experts, T]
-  const chosen = graph.topK(probabilities, used); // [used, T]
-  const weights = graph.getRows(graph.reshape(probabilities, [1, count, tokens]), chosen);
-  if (!options.normalise) return { chosen, weights };
-  const flat = graph.reshape(weights, [used, tokens]);
-  const sum = graph.clamp(graph.sumRows(flat), leastWeightSum, Infinity);
-  return { chosen, weights: graph.reshape(graph.div(flat, sum), [1, used, tokens]) };
-}
-
-/** The weighted sum of what the chosen experts make of x [embedding, T]. */
-export function mixExperts(
-  graph: Graph,
-  { gate, up, down }: Experts,
-  x: Tensor,
-  { chosen, weights }: Routing,
-  activation: Activation,
-): Tensor {
-  const rows = graph.reshape(x, [x.shape[0], 1, x.shape[1]]);
-  const inner = graph.gatedExperts(gate, up, rows, chosen, activation);
-  return graph.mixedExperts(down, inner, chosen, weights);
-}
-
-/** A mixture whose router is a softmax. */
-export function mixture(
-  graph: Graph,
-  m: Mixture,
-  x: Tensor,
-  options: { readonly activation: Activation; readonly normalise: boolean },
-): Tensor {
-  return mixExperts(graph, m.experts, x, routeBySoftmax(graph, m, x, options), options.activation);
-}
-
 /**
  * Follows the residual stream through the layers: keeps the taps, and in the last layer drops the
  * rows whose logits nobody wants, which saves most of a prefill's last layer and all of its head.
@@ -270,6 +222,8 @@ export class Stream {
     readonly graph: Graph,
     readonly batch: ForwardBatch,
     readonly layerCount: number,
+    /** What enters the first layer: [embedding, T]. */
+    readonly embeddings: Tensor,
   ) {}
 
   /** Call it after the attention of each layer, on everything that goes on from there. */

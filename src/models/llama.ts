@@ -5,84 +5,146 @@
  */
 import type { Graph } from '../ggml/graph.js';
 import type { Tensor } from '../ggml/tensor.js';
+import { GgmlType } from '../ggml/types.js';
 import type { Weight } from '../ggml/weight.js';
 import { attend } from './attention.js';
 import { type Decoder, decoder } from './decoder.js';
+import * as experts from './experts.js';
 import * as layers from './layers.js';
 import { type Metadata, readExperts } from './metadata.js';
 import type { AttentionShape, Hyperparameters } from './model.js';
 import { type Rope, readRope, ropeFactors } from './rope.js';
 import type { WeightLoader } from './weights.js';
 
-interface Llama extends Hyperparameters {
+/** With what its relatives have besides; whatever is optional, Llama itself does without. */
+export interface Llama extends Hyperparameters {
   readonly rope: Rope;
   readonly inner: readonly number[];
   /** 0 in dense models. */
   readonly experts: number;
   readonly expertsUsed: number;
+  /** Width of the network that every row goes through beside the experts; 0: there is none. */
+  readonly sharedInner?: number;
+  /** For each layer, whether it rotates queries and keys. */
+  readonly rotates?: readonly boolean[];
+  /** Default: 1 / sqrt(head). */
+  readonly attentionScale?: number | undefined;
+  /** What attention and network add is multiplied by it. */
+  readonly residualScale?: number;
+  /** Queries grow with their position, by this for each e-fold of `length` positions. */
+  readonly temperature?: { readonly scale: number; readonly length: number } | undefined;
+  /** The name of the norm before the network; default: `ffn_norm`. */
+  readonly networkNorm?: string;
+  /** Whether gate and up are one matrix. */
+  readonly gateWithUp?: boolean;
 }
 
-function hyperparameters(m: Metadata, common: Hyperparameters): Llama {
+function hyperparameters(
+  m: Metadata,
+  common: Hyperparameters,
+  rope = readRope(m, common, 'interleaved'),
+): Llama {
   return {
     ...common,
-    rope: readRope(m, common, 'interleaved'),
+    rope,
     inner: m.countPerLayer('feed_forward_length', common.layerCount),
     ...readExperts(m, false),
   };
 }
 
-interface Block {
+export interface LlamaBlock {
   readonly attentionNorm: Weight;
   readonly qkv: layers.Qkv;
   readonly ropeFactors: Weight | undefined;
   readonly output: layers.Linear;
   readonly networkNorm: Weight;
-  readonly network: layers.GatedNetwork | layers.Mixture;
+  readonly network: layers.GatedNetwork | experts.Mixture;
 }
 
-function weights(w: WeightLoader, h: Llama, layer: number): Block {
+function weights(w: WeightLoader, h: Llama, layer: number): LlamaBlock {
   const at = `blk.${layer}`;
   const embedding = h.embeddingLength;
   const shape = h.attention[layer] as AttentionShape;
   const inner = h.inner[layer] as number;
   const sizes = { embedding, inner, experts: h.experts, used: h.expertsUsed };
+  const { sharedInner = 0 } = h;
+  const shared =
+    sharedInner > 0 ? layers.declareGated(w, at, embedding, sharedInner, '_shexp') : undefined;
+  const dense = h.gateWithUp ? layers.declareGatedTogether : layers.declareGated;
   return {
     attentionNorm: w.vector(`${at}.attn_norm.weight`, embedding),
     qkv: layers.declareQkv(w, at, embedding, shape),
     ropeFactors: ropeFactors(w, h.rope),
     output: layers.declareAttentionOutput(w, at, embedding, shape),
-    networkNorm: w.vector(`${at}.ffn_norm.weight`, embedding),
+    networkNorm: w.vector(`${at}.${h.networkNorm ?? 'ffn_norm'}.weight`, embedding),
     network:
       h.experts === 0
-        ? layers.declareGated(w, at, embedding, inner)
-        : layers.declareMixture(w, at, sizes),
+        ? dense(w, at, embedding, inner)
+        : { ...experts.declareMixture(w, at, sizes), shared },
   };
 }
 
 /** x [embedding, T] to [embedding, T]. */
-function attention(stream: layers.Stream, h: Llama, b: Block, x: Tensor, layer: number): Tensor {
+function attention(
+  stream: layers.Stream,
+  h: Llama,
+  b: LlamaBlock,
+  x: Tensor,
+  layer: number,
+): Tensor {
   const { graph, batch } = stream;
   const shape = h.attention[layer] as AttentionShape;
   const { q, k, v } = layers.projectHeads(graph, b.qkv, x, shape);
-  const scale = 1 / Math.sqrt(shape.keyLength);
-  const options = { scale, rope: h.rope, factors: b.ropeFactors };
-  const seen = attend(graph, { batch, layer, q, k, v }, options);
+  const scale = h.attentionScale ?? 1 / Math.sqrt(shape.keyLength);
+  const rope = (h.rotates?.[layer] ?? true) ? h.rope : undefined;
+  const tempered = h.temperature ? graph.mul(q, temperatures(stream, h.temperature)) : q;
+  const options = { scale, rope, factors: b.ropeFactors };
+  const seen = attend(graph, { batch, layer, q: tempered, k, v }, options);
   return layers.linear(graph, b.output, seen);
 }
 
-function network(graph: Graph, b: Block, x: Tensor): Tensor {
+/** Factors of the rows' queries: [1, 1, T]. They are looked up, since positions change between runs. */
+function temperatures(
+  { graph, batch }: layers.Stream,
+  { scale, length }: { readonly scale: number; readonly length: number },
+): Tensor {
+  return graph.shared('temperatures', () => {
+    const positions = Math.max(...batch.sequences.map(({ state }) => state.capacity));
+    const factor = (_: unknown, at: number) => 1 + scale * Math.log(1 + Math.floor(at / length));
+    const table = graph.input(
+      'temperatures',
+      GgmlType.F32,
+      [1, positions],
+      Float32Array.from({ length: positions }, factor),
+    );
+    const rows = graph.getRows(table, batch.positions);
+    return graph.reshape(rows, [1, 1, batch.positions.elements]);
+  });
+}
+
+function network(graph: Graph, b: LlamaBlock, x: Tensor): Tensor {
   if ('router' in b.network) {
-    return layers.mixture(graph, b.network, x, { activation: 'silu', normalise: true });
+    return experts.mixture(graph, b.network, x, { activation: 'silu', normalise: true });
   }
   return layers.gatedNetwork(graph, b.network, x, 'silu');
 }
 
-function block(stream: layers.Stream, h: Llama, b: Block, x: Tensor, layer: number): Tensor {
+function block(stream: layers.Stream, h: Llama, b: LlamaBlock, x: Tensor, layer: number): Tensor {
   const { graph } = stream;
   const normed = layers.rmsNorm(graph, x, b.attentionNorm, h.epsilon);
+  const { residualScale = 1 } = h;
+  const scaled = (y: Tensor) => (residualScale === 1 ? y : graph.scale(y, residualScale));
   const attended = attention(stream, h, b, normed, layer);
-  const sum = graph.add(stream.narrow(layer, x), stream.narrow(layer, attended));
-  return graph.add(sum, network(graph, b, layers.rmsNorm(graph, sum, b.networkNorm, h.epsilon)));
+  const sum = graph.add(stream.narrow(layer, x), scaled(stream.narrow(layer, attended)));
+  const inner = layers.rmsNorm(graph, sum, b.networkNorm, h.epsilon);
+  return graph.add(sum, scaled(network(graph, b, inner)));
 }
 
-export const llama: Decoder = decoder({ hyperparameters, weights, block });
+/** The parts, for the relatives that differ in some of them. */
+export const llamaParts = { hyperparameters, weights, block };
+
+export const llama: Decoder = decoder({
+  weights,
+  block,
+  hyperparameters: (m, common) => hyperparameters(m, common),
+});

@@ -91,7 +91,7 @@ function declare(source: ModelSource, wanted: number | undefined): Declared {
   const loader = new WeightLoader(source, contextLength);
   const blueprint = build(metadata, loader);
   refuseUnread(metadata, source.tensors, loader);
-  const warnings = ropeWarnings(metadata, contextLength);
+  const warnings = ropeWarnings(metadata, loader);
   return { architecture: metadata.architecture, blueprint, loader, contextLength, warnings };
 }
 

@@ -90,6 +90,18 @@ export class Metadata {
     return this.#file.optionalString(this.#full(key));
   }
 
+  /** The error for a form of the architecture that nobody computes here. */
+  unsupported(key: string, meaning: string): PacelineError {
+    return new PacelineError(
+      'unsupported-architecture',
+      `Models of "${this.architecture}" with ${meaning} (${this.#full(key)}) are not supported`,
+      {
+        hint: 'Take another model, or another conversion of it.',
+        details: { key: this.#full(key) },
+      },
+    );
+  }
+
   /** The error for a key that makes no sense. */
   bad(key: string, problem: string): PacelineError {
     return new PacelineError('broken-file', `Metadata key ${this.#full(key)} ${problem}`, {
@@ -140,6 +152,26 @@ export function readHyperparameters(
     attention,
     epsilon: m.positive('attention.layer_norm_rms_epsilon', undefined, 1),
   };
+}
+
+/**
+ * How far back each layer sees; undefined: everything. Windows are listed, or all but the last of each
+ * `period` layers have one.
+ * @param usual period and size where the file does not say them; a size of 0 is no window.
+ */
+export function readWindows(
+  m: Metadata,
+  layers: number,
+  usual: { readonly period: number; readonly window?: number },
+): readonly (number | undefined)[] {
+  const window = m.count('attention.sliding_window', usual.window ?? 0, 0);
+  const flags = m.flagPerLayer('attention.sliding_window_pattern', layers);
+  const period =
+    flags === undefined ? m.count('attention.sliding_window_pattern', usual.period, 0) : 0;
+  return Array.from({ length: layers }, (_, layer) => {
+    const slides = flags === undefined ? period === 0 || layer % period < period - 1 : flags[layer];
+    return window > 0 && slides ? window : undefined;
+  });
 }
 
 /** How many experts each layer has and how many of them a token uses; `required`: not a dense model. */

@@ -116,7 +116,7 @@ export async function loadMtpModel(
       const before = rmsNorm(graph, hidden, hiddenNorm, h.epsilon);
       const joined = graph.linear(join, graph.concat(e, before, 0)); // [embedding, T]
       const batch = { tokens, positions, sequences: [sequence], outputs };
-      const stream = new Stream(graph, batch, 1);
+      const stream = new Stream(graph, batch, 1, joined);
       const x = qwen3Block.block(stream, { ...single, window }, block, joined, 0);
       const normed = rmsNorm(graph, x, norm, h.epsilon);
       return { logits: linear(graph, head, normed), hidden: normed };

@@ -7,6 +7,7 @@ import type { Tensor } from '../ggml/tensor.js';
 import type { Weight } from '../ggml/weight.js';
 import { attend } from './attention.js';
 import { type Decoder, decoder } from './decoder.js';
+import * as experts from './experts.js';
 import * as layers from './layers.js';
 import { type Metadata, readExperts } from './metadata.js';
 import type { AttentionShape, Hyperparameters } from './model.js';
@@ -37,7 +38,7 @@ interface Block {
   readonly kNorm: Weight;
   readonly output: layers.Linear;
   readonly networkNorm: Weight;
-  readonly network: layers.Mixture;
+  readonly network: experts.Mixture;
 }
 
 function weights(w: WeightLoader, h: Olmoe, layer: number): Block {
@@ -53,7 +54,7 @@ function weights(w: WeightLoader, h: Olmoe, layer: number): Block {
     kNorm: w.vector(`${at}.attn_k_norm.weight`, shape.kvHeads * shape.keyLength),
     output: layers.declareAttentionOutput(w, at, embedding, shape),
     networkNorm: w.vector(`${at}.ffn_norm.weight`, embedding),
-    network: layers.declareMixture(w, at, sizes),
+    network: experts.declareMixture(w, at, sizes),
   };
 }
 
@@ -75,7 +76,7 @@ function attention(stream: layers.Stream, h: Olmoe, b: Block, x: Tensor, layer: 
 }
 
 function network(graph: Graph, b: Block, x: Tensor): Tensor {
-  return layers.mixture(graph, b.network, x, { activation: 'silu', normalise: false });
+  return experts.mixture(graph, b.network, x, { activation: 'silu', normalise: false });
 }
 
 function block(stream: layers.Stream, h: Olmoe, b: Block, x: Tensor, layer: number): Tensor {

@@ -8,6 +8,7 @@ import type { Tensor } from '../ggml/tensor.js';
 import type { Weight } from '../ggml/weight.js';
 import { attend } from './attention.js';
 import { type Decoder, decoder } from './decoder.js';
+import * as experts from './experts.js';
 import * as layers from './layers.js';
 import { type Metadata, readExperts } from './metadata.js';
 import type { AttentionShape, Hyperparameters } from './model.js';
@@ -50,7 +51,7 @@ interface Block {
   readonly kNorm: Weight;
   readonly output: layers.Linear;
   readonly networkNorm: Weight;
-  readonly network: layers.GatedNetwork | layers.Mixture;
+  readonly network: layers.GatedNetwork | experts.Mixture;
 }
 
 function weights(w: WeightLoader, h: Qwen3, layer: number): Block {
@@ -69,7 +70,7 @@ function weights(w: WeightLoader, h: Qwen3, layer: number): Block {
     network:
       h.experts === 0
         ? layers.declareGated(w, at, embedding, inner)
-        : layers.declareMixture(w, at, sizes),
+        : experts.declareMixture(w, at, sizes),
   };
 }
 
@@ -90,7 +91,7 @@ function attention(stream: layers.Stream, h: Qwen3, b: Block, x: Tensor, layer: 
 
 function network(graph: Graph, b: Block, x: Tensor): Tensor {
   if ('router' in b.network) {
-    return layers.mixture(graph, b.network, x, { activation: 'silu', normalise: true });
+    return experts.mixture(graph, b.network, x, { activation: 'silu', normalise: true });
   }
   return layers.gatedNetwork(graph, b.network, x, 'silu');
 }

@@ -1,19 +1,44 @@
 /** The architectures by the name that GGUF files give them. */
 import { PacelineError } from '../base/errors.js';
 import type { Decoder } from './decoder.js';
+import { ernie45 } from './ernie4-5.js';
+import { gemma2 } from './gemma2.js';
 import { gemma3 } from './gemma3.js';
+import { gemma4 } from './gemma4.js';
+import { glm4 } from './glm4.js';
+import { gptOss } from './gpt-oss.js';
+import { granite } from './granite.js';
+import { hunyuanDense } from './hunyuan-dense.js';
 import { llama } from './llama.js';
+import { mistral3 } from './mistral3.js';
+import { olmo2 } from './olmo2.js';
 import { olmoe } from './olmoe.js';
+import { phi3 } from './phi3.js';
 import { qwen2 } from './qwen2.js';
 import { qwen3 } from './qwen3.js';
+import { seedOss } from './seed-oss.js';
+import { smollm3 } from './smollm3.js';
 
 const architectures: ReadonlyMap<string, Decoder> = new Map([
+  ['ernie4_5', ernie45],
+  ['gemma2', gemma2],
   ['gemma3', gemma3],
+  ['gemma4', gemma4],
+  ['glm4', glm4],
+  ['gpt-oss', gptOss],
+  ['granite', granite],
+  ['granitemoe', granite],
+  ['hunyuan-dense', hunyuanDense],
   ['llama', llama],
+  ['mistral3', mistral3],
+  ['olmo2', olmo2],
   ['olmoe', olmoe],
+  ['phi3', phi3],
   ['qwen2', qwen2],
   ['qwen3', qwen3],
   ['qwen3moe', qwen3],
+  ['seed_oss', seedOss],
+  ['smollm3', smollm3],
 ]);
 
 /** Names of the architectures that can be loaded. */

@@ -21,13 +21,13 @@ export function refuseUnread(
   tensors: ReadonlyMap<string, unknown>,
   loader: WeightLoader,
 ): void {
-  const declared = new Set(loader.weights.map(({ name }) => name));
+  const { known } = loader;
   const blocks = metadata.count('block_count');
   const trunk = metadata.trunkLayers;
   const unread: string[] = [];
   for (const name of tensors.keys()) {
     const block = blockOf(name);
-    if (declared.has(name) || isHarmless(name, metadata)) continue;
+    if (known.has(name) || isHarmless(name)) continue;
     if (block !== undefined && block >= blocks) {
       throw metadata.bad('block_count', `is ${blocks}, but there is a tensor ${shown(name)}`);
     }
@@ -58,10 +58,7 @@ function blockOf(name: string): number | undefined {
   return digits === undefined ? undefined : Number(digits);
 }
 
-function isHarmless(name: string, metadata: Metadata): boolean {
-  // Ranges that a calibration found for inputs: activations are scaled by their own range here.
-  if (name.endsWith('.input_scale')) return true;
-  // Of the two only one is read, depending on the context.
-  const longrope = metadata.string('rope.scaling.type') === 'longrope';
-  return longrope && /^rope_factors_(long|short)\.weight$/.test(name);
+/** Ranges that a calibration found for inputs: activations are scaled by their own range here. */
+function isHarmless(name: string): boolean {
+  return name.endsWith('.input_scale');
 }

@@ -7,7 +7,7 @@ import { PacelineError, throwIfAborted } from '../base/errors.js';
 import type { OnProgress } from '../base/progress.js';
 import type { Backend } from '../ggml/backend.js';
 import { trimShape } from '../ggml/tensor.js';
-import { GgmlType, rowBytes, typeName } from '../ggml/types.js';
+import { GgmlType, rowBytes, tensorBytes, typeName } from '../ggml/types.js';
 import {
   Weight,
   type WeightAllocation,
@@ -30,9 +30,17 @@ export interface TensorSource {
 /** Bytes read, checked and stored at a time. */
 const pieceBytes = 8 * 2 ** 20;
 
+/** Some rows of each matrix of a tensor, which hold one of several matrices that a file keeps as one. */
+export interface RowPart {
+  readonly first: number;
+  /** Rows that the tensor has. */
+  readonly of: number;
+}
+
 interface Declared {
   readonly info: GgufTensorInfo;
   readonly weight: Weight;
+  readonly firstRow: number;
 }
 
 export interface LoadWeightsOptions {
@@ -48,10 +56,21 @@ export class WeightLoader {
   readonly contextLength: number;
   readonly #source: TensorSource;
   readonly #declared = new Map<string, Declared>();
+  readonly #skipped = new Set<string>();
 
   constructor(source: TensorSource, contextLength: number) {
     this.#source = source;
     this.contextLength = contextLength;
+  }
+
+  /** Lets tensors be that a model of this kind may have and computes nothing with. */
+  skip(...names: readonly string[]): void {
+    for (const name of names) this.#skipped.add(name);
+  }
+
+  /** Names of all tensors that are of use, or known not to be. */
+  get known(): ReadonlySet<string> {
+    return new Set([...this.#skipped, ...this.weights.map(({ name }) => name)]);
   }
 
   get weights(): readonly Weight[] {
@@ -63,14 +82,14 @@ export class WeightLoader {
     return this.#source.tensors.get(name);
   }
 
-  /** A matrix [in, out]. */
-  matrix(name: string, shape: readonly [number, number]): Weight {
-    return this.#required(name, shape, 'linear');
+  /** A matrix [in, out]; `part`: these rows of a larger one. */
+  matrix(name: string, shape: readonly [number, number], part?: RowPart): Weight {
+    return this.#required(name, shape, 'linear', part);
   }
 
-  /** A matrix for each expert: [in, out, experts]. */
-  experts(name: string, shape: readonly [number, number, number]): Weight {
-    return this.#required(name, shape, 'experts');
+  /** A matrix for each expert: [in, out, experts]; `part`: these rows of larger ones. */
+  experts(name: string, shape: readonly [number, number, number], part?: RowPart): Weight {
+    return this.#required(name, shape, 'experts', part);
   }
 
   /** A table of rows, such as token embeddings; `tied` if it is also used as a matrix. */
@@ -83,38 +102,46 @@ export class WeightLoader {
     return this.#required(name, [length], 'vector');
   }
 
+  /** Several vectors of one length: [length, count]. Kept as F32. */
+  vectors(name: string, shape: readonly [number, number]): Weight {
+    return this.#required(name, shape, 'vector');
+  }
+
   optionalVector(name: string, shape: readonly number[]): Weight | undefined {
     return this.find(name) === undefined ? undefined : this.#required(name, shape, 'vector');
   }
 
-  #required(name: string, shape: readonly number[], role: WeightRole): Weight {
+  #required(name: string, shape: readonly number[], role: WeightRole, part?: RowPart): Weight {
     const info = this.find(name);
+    const expected = part === undefined ? shape : shape.with(1, part.of);
     if (info === undefined) {
       throw new PacelineError('missing-tensor', `The model has no tensor ${name}`, {
         hint: 'The file is incomplete, or one part of a split model is missing.',
-        details: { tensor: name, expected: shape },
+        details: { tensor: name, expected },
       });
     }
     const found = trimShape(info.shape);
     if (
-      found.length !== trimShape(shape).length ||
-      shape.some((n, axis) => n !== (found[axis] ?? 1))
+      found.length !== trimShape(expected).length ||
+      expected.some((n, axis) => n !== (found[axis] ?? 1))
     ) {
       throw new PacelineError(
         'wrong-shape',
-        `Tensor ${name} has the shape [${found.join(', ')}] instead of [${shape.join(', ')}]`,
+        `Tensor ${name} has the shape [${found.join(', ')}] instead of [${expected.join(', ')}]`,
         {
           hint: 'The metadata and the tensors of this file do not fit together.',
-          details: { tensor: name, expected: shape, found },
+          details: { tensor: name, expected, found },
         },
       );
     }
     if (role === 'vector' && info.type !== GgmlType.F32) throw wrongType(info, 'F32');
     if (notFloat.has(info.type)) throw wrongType(info, 'a floating-point or quantised type');
-    const existing = this.#declared.get(name);
+    const { first: firstRow } = part ?? { first: 0 };
+    const key = part === undefined ? name : `${name} from ${firstRow}`;
+    const existing = this.#declared.get(key);
     if (existing !== undefined) return existing.weight;
     const weight = new Weight({ name, type: info.type, shape, role });
-    this.#declared.set(name, { info, weight });
+    this.#declared.set(key, { info, weight, firstRow });
     return weight;
   }
 
@@ -164,7 +191,10 @@ export class WeightLoader {
     const order = [...this.#declared.values()].sort(
       (a, b) => a.info.file - b.info.file || a.info.offset - b.info.offset,
     );
-    const total = order.reduce((sum, { info }) => sum + info.bytes, 0);
+    const total = order.reduce(
+      (sum, { weight }) => sum + tensorBytes(weight.type, weight.shape),
+      0,
+    );
     const buffers = [new Uint8Array(0), new Uint8Array(0)];
     let done = 0;
     let turn = 0;
@@ -177,7 +207,7 @@ export class WeightLoader {
     };
     try {
       for (const declared of order) {
-        for (const { matrix, firstRow, offset, bytes } of pieces(declared.info)) {
+        for (const { matrix, firstRow, offset, bytes } of pieces(declared)) {
           throwIfAborted(signal);
           turn = 1 - turn;
           if ((buffers[turn]?.byteLength ?? 0) < bytes) buffers[turn] = new Uint8Array(bytes);
@@ -208,15 +238,17 @@ interface Piece {
   readonly data: Uint8Array;
 }
 
-/** The pieces in which a tensor is read: rows of one matrix, a multiple of 64 but for the last. */
-function* pieces(info: GgufTensorInfo) {
-  const [n0 = 1, rows = 1, n2 = 1, n3 = 1] = info.shape;
+/** The pieces in which a weight is read: rows of one matrix, a multiple of 64 but for the last. */
+function* pieces({ info, weight, firstRow: skipped }: Declared) {
+  const [n0 = 1, stored = 1, n2 = 1, n3 = 1] = info.shape;
+  const rows = weight.shape[1] ?? 1;
   const row = rowBytes(info.type, n0);
   const step = Math.max(64, Math.floor(pieceBytes / Math.max(1, row) / 64) * 64);
   for (let matrix = 0; matrix < n2 * n3; matrix++) {
     for (let firstRow = 0; firstRow < rows; firstRow += step) {
       const count = Math.min(step, rows - firstRow);
-      yield { matrix, firstRow, offset: (matrix * rows + firstRow) * row, bytes: count * row };
+      const offset = (matrix * stored + skipped + firstRow) * row;
+      yield { matrix, firstRow, offset, bytes: count * row };
     }
   }
 }

@@ -7,34 +7,8 @@
 import { PacelineError } from '../base/errors.js';
 import type { GgufMetadataEntry } from '../gguf/types.js';
 import { f32, text, u32 } from './entries.js';
-
-/** Sizes of a model. Lengths count elements. */
-export interface ModelShape {
-  readonly architecture: string;
-  readonly layers: number;
-  readonly embedding: number;
-  /** Width of the feed-forward network, or of each expert. */
-  readonly inner: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly headDim: number;
-  readonly vocab: number;
-  readonly context: number;
-  readonly ropeBase: number;
-  readonly epsilon: number;
-  /** Whether the head uses the embedding's weights. */
-  readonly tied: boolean;
-  /** Experts and how many a token uses; llama only becomes a mixture with it. */
-  readonly experts?: readonly [count: number, used: number] | undefined;
-  /** q, k and v as one matrix. */
-  readonly fused?: boolean;
-  /** Biases on every projection that may have one (llama). */
-  readonly biases?: boolean;
-  /** Llama 3's tensor of frequency divisors, or the two of LongRoPE. */
-  readonly ropeFactors?: boolean | 'long and short';
-  /** Sliding window and its pattern (gemma3). */
-  readonly window?: readonly [size: number, pattern: number];
-}
+import { gemma4Metadata, gemma4Tensors } from './gemma4.js';
+import { type ModelShape, makers, type TensorPlan } from './plan.js';
 
 /** What tells an architecture's weights from another's. */
 export interface Traits {
@@ -44,27 +18,57 @@ export interface Traits {
   readonly queryBiases: boolean;
   /** Experts in place of the network. */
   readonly mixture: boolean;
+  /** Norms before attention and network, and the name of the latter. */
+  readonly preNorms: boolean;
+  readonly networkNorm: string;
   /** Norms behind attention and network as well. */
   readonly postNorms: boolean;
-  /** A head of its own, always. */
-  readonly untied: boolean;
+  /** Gate and up as one matrix. */
+  readonly gateWithUp: boolean;
+  /** Sinks, and biases on the attention's output, the router and the experts. */
+  readonly sinks: boolean;
+  /** Whether the head uses the embedding's weights, where a shape cannot choose. */
+  readonly tied: boolean | undefined;
 }
 
 const plain: Traits = {
   queryNorms: 'none',
   queryBiases: false,
   mixture: false,
+  preNorms: true,
+  networkNorm: 'ffn_norm',
   postNorms: false,
-  untied: false,
+  gateWithUp: false,
+  sinks: false,
+  tied: undefined,
 };
 
 const known: ReadonlyMap<string, Traits> = new Map<string, Traits>([
+  ['ernie4_5', plain],
+  ['gemma2', { ...plain, postNorms: true, tied: true }],
   ['gemma3', { ...plain, queryNorms: 'head', postNorms: true }],
+  ['gemma4', { ...plain, queryNorms: 'head', postNorms: true }],
+  ['glm4', { ...plain, queryBiases: true, postNorms: true, gateWithUp: true }],
+  [
+    'gpt-oss',
+    {
+      ...{ ...plain, queryBiases: true, mixture: true, sinks: true, tied: false },
+      networkNorm: 'post_attention_norm',
+    },
+  ],
+  ['granite', plain],
+  ['granitemoe', { ...plain, mixture: true }],
+  ['hunyuan-dense', { ...plain, queryNorms: 'head' }],
   ['llama', plain],
-  ['olmoe', { ...plain, queryNorms: 'whole', mixture: true, untied: true }],
+  ['mistral3', plain],
+  ['olmo2', { ...plain, queryNorms: 'whole', preNorms: false, postNorms: true, tied: false }],
+  ['olmoe', { ...plain, queryNorms: 'whole', mixture: true, tied: false }],
+  ['phi3', { ...plain, gateWithUp: true }],
   ['qwen2', { ...plain, queryBiases: true }],
   ['qwen3', { ...plain, queryNorms: 'head' }],
   ['qwen3moe', { ...plain, queryNorms: 'head', mixture: true }],
+  ['seed_oss', { ...plain, queryBiases: true, networkNorm: 'post_attention_norm' }],
+  ['smollm3', plain],
 ]);
 
 /** Names of the architectures that can be made. */
@@ -83,32 +87,6 @@ export function traitsOf(architecture: string): Traits {
     },
   );
 }
-
-/** What a matrix is for, as far as mixes of types go by it. */
-export type MatrixRole = 'value' | 'down' | 'embedding' | 'output' | 'other';
-
-/** A tensor to be made. */
-export interface TensorPlan {
-  readonly name: string;
-  readonly shape: readonly number[];
-  /** Matrices have the type that is asked for, all else is F32. */
-  readonly kind: 'matrix' | 'router' | 'norm' | 'bias' | 'divisors';
-  /** Of matrices; `other` elsewhere. */
-  readonly role: MatrixRole;
-  readonly layer: number;
-  /**
-   * Of matrices and routers: the standard deviation of values, times the root of a row's length. Of
-   * divisors: by how much each is larger than the one before.
-   */
-  readonly gain: number;
-}
-
-type Make = (
-  name: string,
-  shape: readonly number[],
-  gain?: number,
-  role?: MatrixRole,
-) => TensorPlan;
 
 /**
  * All tensors of a model, in the order of a file. Gains are chosen so that attention is neither
@@ -131,24 +109,17 @@ export function* tensorsOf(shape: ModelShape): Generator<TensorPlan> {
     yield divisors('rope_factors_long.weight', half, 1 / 5);
     yield divisors('rope_factors_short.weight', half, 1 / 50);
   }
-  const branch = tied && !traits.postNorms ? 0.15 : 0.4;
+  // Where embeddings are scaled up, what is added to them may be larger.
+  const scaled = shape.architecture.startsWith('gemma');
+  const branch = tied && !scaled ? 0.15 : 0.4;
+  if (shape.architecture === 'gemma4') {
+    yield* gemma4Tensors(shape, branch);
+    return;
+  }
   for (let layer = 0; layer < shape.layers; layer++) {
     yield* attentionTensors(shape, traits, layer, branch);
     yield* networkTensors(shape, traits, layer, branch);
   }
-}
-
-function makers(layer: number) {
-  const of =
-    (kind: TensorPlan['kind']): Make =>
-    (name, shape, gain = 1, role = 'other') => ({ name, shape, kind, role, layer, gain });
-  return {
-    matrix: of('matrix'),
-    router: of('router'),
-    norm: of('norm'),
-    bias: of('bias'),
-    divisors: of('divisors'),
-  };
 }
 
 function* attentionTensors(o: ModelShape, traits: Traits, layer: number, branch: number) {
@@ -157,7 +128,7 @@ function* attentionTensors(o: ModelShape, traits: Traits, layer: number, branch:
   const queries = o.heads * o.headDim;
   const keys = o.kvHeads * o.headDim;
   const withBias = o.biases === true || traits.queryBiases;
-  yield norm(`${at}.attn_norm.weight`, [o.embedding]);
+  if (traits.preNorms) yield norm(`${at}.attn_norm.weight`, [o.embedding]);
   if (o.fused) {
     yield matrix(`${at}.attn_qkv.weight`, [o.embedding, queries + 2 * keys], 1.2);
     if (withBias) yield bias(`${at}.attn_qkv.bias`, [queries + 2 * keys]);
@@ -177,7 +148,8 @@ function* attentionTensors(o: ModelShape, traits: Traits, layer: number, branch:
     yield norm(`${at}.attn_k_norm.weight`, [whole ? keys : o.headDim]);
   }
   yield matrix(`${at}.attn_output.weight`, [queries, o.embedding], branch);
-  if (o.biases) yield bias(`${at}.attn_output.bias`, [o.embedding]);
+  if (o.biases || traits.sinks) yield bias(`${at}.attn_output.bias`, [o.embedding]);
+  if (traits.sinks) yield bias(`${at}.attn_sinks.weight`, [o.heads]);
 }
 
 function* networkTensors(o: ModelShape, traits: Traits, layer: number, branch: number) {
@@ -185,13 +157,18 @@ function* networkTensors(o: ModelShape, traits: Traits, layer: number, branch: n
   const at = `blk.${layer}`;
   const { embedding, inner } = o;
   if (traits.postNorms) {
-    yield norm(`${at}.post_attention_norm.weight`, [embedding]);
-    yield norm(`${at}.post_ffw_norm.weight`, [embedding]);
+    const gain = o.architecture.startsWith('gemma') ? 1 : traits.preNorms ? branch : branch / 2;
+    yield norm(`${at}.post_attention_norm.weight`, [embedding], gain);
+    yield norm(`${at}.post_ffw_norm.weight`, [embedding], gain);
   }
-  yield norm(`${at}.ffn_norm.weight`, [embedding]);
+  if (traits.preNorms) yield norm(`${at}.${traits.networkNorm}.weight`, [embedding]);
   if (o.experts === undefined) {
-    yield matrix(`${at}.ffn_gate.weight`, [embedding, inner], 1.5);
-    yield matrix(`${at}.ffn_up.weight`, [embedding, inner]);
+    if (traits.gateWithUp) {
+      yield matrix(`${at}.ffn_up.weight`, [embedding, 2 * inner], 1.2);
+    } else {
+      yield matrix(`${at}.ffn_gate.weight`, [embedding, inner], 1.5);
+      yield matrix(`${at}.ffn_up.weight`, [embedding, inner]);
+    }
     yield matrix(`${at}.ffn_down.weight`, [inner, embedding], branch, 'down');
     if (o.biases) {
       yield bias(`${at}.ffn_gate.bias`, [inner]);
@@ -204,8 +181,23 @@ function* networkTensors(o: ModelShape, traits: Traits, layer: number, branch: n
     yield matrix(`${at}.ffn_gate_exps.weight`, [embedding, inner, experts], 1.5);
     yield matrix(`${at}.ffn_up_exps.weight`, [embedding, inner, experts]);
     yield matrix(`${at}.ffn_down_exps.weight`, [inner, embedding, experts], branch, 'down');
+    if (traits.sinks) {
+      yield bias(`${at}.ffn_gate_inp.bias`, [experts]);
+      yield bias(`${at}.ffn_gate_exps.bias`, [inner, experts]);
+      yield bias(`${at}.ffn_up_exps.bias`, [inner, experts]);
+      yield bias(`${at}.ffn_down_exps.bias`, [embedding, experts], branch);
+    }
+    const shared = inner * (o.sharedExperts ?? 0);
+    if (shared > 0) {
+      yield matrix(`${at}.ffn_gate_shexp.weight`, [embedding, shared], 1.5);
+      yield matrix(`${at}.ffn_up_shexp.weight`, [embedding, shared]);
+      yield matrix(`${at}.ffn_down_shexp.weight`, [shared, embedding], branch, 'down');
+    }
   }
 }
+
+/** Architectures whose files tell the width of an expert by itself. */
+const expertWidths: ReadonlySet<string> = new Set(['qwen3moe', 'gpt-oss']);
 
 /** Metadata of a model, with a vocabulary and further or replacing entries without their prefixes. */
 export function metadataOf(
@@ -230,12 +222,17 @@ export function metadataOf(
   if (o.experts !== undefined) {
     own.expert_count = u32(o.experts[0]);
     own.expert_used_count = u32(o.experts[1]);
-    if (o.architecture === 'qwen3moe') own.expert_feed_forward_length = u32(o.inner);
+    if (expertWidths.has(o.architecture)) own.expert_feed_forward_length = u32(o.inner);
+    const shared = o.inner * (o.sharedExperts ?? 0);
+    if (shared > 0) own.expert_shared_feed_forward_length = u32(shared);
   }
-  if (o.window !== undefined) {
+  if (o.architecture === 'gemma4') {
+    Object.assign(own, gemma4Metadata(o));
+  } else if (o.window !== undefined) {
     own['attention.sliding_window'] = u32(o.window[0]);
     own['attention.sliding_window_pattern'] = u32(o.window[1]);
   }
+  if (o.architecture.startsWith('granite')) own.logit_scale = f32(1.5);
   Object.assign(own, further);
   const entries = new Map([
     ['general.architecture', text(o.architecture)],

@@ -22,3 +22,13 @@ export const i32s = (value: Int32Array): GgufMetadataEntry => ({
   itemType: INT32,
   value,
 });
+export const u32s = (value: readonly number[]): GgufMetadataEntry => ({
+  type: ARRAY,
+  itemType: UINT32,
+  value: Uint32Array.from(value),
+});
+export const bools = (value: readonly boolean[]): GgufMetadataEntry => ({
+  type: ARRAY,
+  itemType: BOOL,
+  value: Uint8Array.from(value, Number),
+});

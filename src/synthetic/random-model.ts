@@ -7,13 +7,8 @@ import { loadGgml } from '../ggml/library.js';
 import { GgmlType, isQuantized, tensorBytes, typeTraits } from '../ggml/types.js';
 import type { GgufMetadataEntry } from '../gguf/types.js';
 import type { GgufContent } from '../gguf/writer.js';
-import {
-  type ModelShape,
-  metadataOf,
-  type TensorPlan,
-  tensorsOf,
-  traitsOf,
-} from './architecture.js';
+import { metadataOf, tensorsOf, traitsOf } from './architecture.js';
+import type { ModelShape, TensorPlan } from './plan.js';
 import { sentencePieceVocabulary } from './vocabularies.js';
 
 /** Sizes have small defaults; `vocab` is at least 320. */
@@ -52,7 +47,7 @@ export function randomNormal(seed: number): () => number {
 
 /** Whole defaults of the sizes. */
 function shapeFor(o: RandomModelOptions): ModelShape {
-  const { untied, mixture, queryNorms } = traitsOf(o.architecture);
+  const { tied, mixture, queryNorms } = traitsOf(o.architecture);
   const heads = o.heads ?? 4;
   return {
     layers: 3,
@@ -67,7 +62,7 @@ function shapeFor(o: RandomModelOptions): ModelShape {
     experts: mixture ? [8, 3] : undefined,
     ...o,
     heads,
-    tied: !untied && (o.tied ?? true),
+    tied: tied ?? o.tied ?? true,
   };
 }
 
@@ -76,7 +71,7 @@ function shapeFor(o: RandomModelOptions): ModelShape {
  * @throws {PacelineError} `unsupported-architecture`.
  */
 export function randomModel(options: RandomModelOptions): GgufContent {
-  const { architecture, seed = 1, type = GgmlType.F32, change = (tensor) => tensor } = options;
+  const { seed = 1, type = GgmlType.F32, change = (tensor) => tensor } = options;
   const shape = shapeFor(options);
   const tensors = [...tensorsOf(shape)].map((plan, index) =>
     change({
@@ -89,7 +84,7 @@ export function randomModel(options: RandomModelOptions): GgufContent {
   return {
     metadata: metadataOf(
       shape,
-      `random ${architecture}`,
+      'random', // some readers change vocabularies by the names of real models
       sentencePieceVocabulary(shape.vocab),
       options.metadata,
     ),
@@ -115,8 +110,8 @@ function valuesOf({ kind, gain, shape }: TensorPlan, seed: number): Float32Array
   const value = {
     matrix: () => random() * scale,
     router: () => random() * scale,
-    norm: () => 1 + 0.2 * random(),
-    bias: () => 0.3 * random(),
+    norm: () => gain * (1 + 0.2 * random()),
+    bias: () => gain * 0.3 * random(),
     divisors: (at: number) => 1 + at * gain,
   }[kind];
   const length = shape.reduce((a, b) => a * b, 1);

@@ -4,7 +4,8 @@
  */
 import { PacelineError } from '../base/errors.js';
 import { GgmlType } from '../ggml/types.js';
-import { type MatrixRole, type ModelShape, type TensorPlan, tensorsOf } from './architecture.js';
+import { tensorsOf } from './architecture.js';
+import type { MatrixRole, ModelShape, TensorPlan } from './plan.js';
 
 /** A shape by its name. */
 export interface Shape extends ModelShape {

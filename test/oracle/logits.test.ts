@@ -1,7 +1,6 @@
-/** Every architecture in every common type against libllama, with the kernels of this machine. */
+/** Every architecture in some types against libllama; `logits.long.ts` has all of them. */
 import { GgmlType } from '../../src/ggml/types.js';
-import { describeIntegerCaches, describeOracle } from './suite.js';
+import { describeOracle } from './suite.js';
 
-const { F32, F16, Q8_0, Q4_0, Q4_K, Q6_K } = GgmlType;
-describeOracle([F32, F16, Q8_0, Q4_0, Q4_K, Q6_K]);
-describeIntegerCaches();
+const { F32, Q4_K } = GgmlType;
+describeOracle({ types: [F32, Q4_K], extent: 'short', own: true });

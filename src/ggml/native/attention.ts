@@ -43,7 +43,7 @@ export interface CachedAttentionOptions {
   /** False: rows also see the later rows of their own slice. Default: true. */
   readonly causal?: boolean;
   /** F32 [heads]: a logit for each head that takes part in the softmax and has no value. */
-  readonly sinks?: Tensor;
+  readonly sinks?: Tensor | undefined;
 }
 
 /**
@@ -62,17 +62,34 @@ export function cachedAttention(
   options: CachedAttentionOptions,
 ): Tensor | undefined {
   checkShapes(q, k, v, slices);
-  const plan = planAttention(kernels, graph, q, v, slices);
+  const plan = planAttention(kernels, graph, q, v.shape, slices);
   if (plan === undefined) return undefined;
   const stored = store(kernels, graph, k, v, plan, slices);
   return attendCached(plan, q.strides[0] === 4 ? q : graph.cont(q), [stored], options);
+}
+
+/**
+ * The same over keys and values that another operation of this graph has stored, those of the
+ * slices' own rows included: q [head, heads, T] with heads of values `[valueHead, kvHeads]`.
+ */
+export function storedAttention(
+  kernels: NativeKernels,
+  graph: Graph,
+  q: Tensor,
+  values: readonly [valueHead: number, kvHeads: number],
+  slices: readonly CacheSlice[],
+  options: CachedAttentionOptions,
+): Tensor | undefined {
+  const plan = planAttention(kernels, graph, q, values, slices);
+  return plan && attendCached(plan, evenHeads(graph, q), [], options);
 }
 
 /** What is done to queries and keys before the attention. */
 export interface Rotation {
   /** RMS norm of each head, with weights [head]. */
   readonly norms?: { readonly q: Tensor; readonly k: Tensor; readonly epsilon: number } | undefined;
-  readonly rope: RopeOptions;
+  /** Undefined: no rotation. */
+  readonly rope?: RopeOptions | undefined;
   /** F32 [dimensions / 2]: divide the frequencies. */
   readonly factors?: Tensor | undefined;
   /** I32 [T]. */
@@ -96,21 +113,25 @@ export function rotatedAttention(
   const { norms, rope, factors, positions } = rotation;
   if (slices[0]?.k.type === GgmlType.Q8_0 && headDim % 32 !== 0) return undefined;
   if (norms && (norms.q.type !== GgmlType.F32 || norms.k.type !== GgmlType.F32)) return undefined;
-  if (rope.dimensions > headDim || headDim > 4096) return undefined;
-  const plan = planAttention(kernels, graph, q, v, slices);
+  if ((rope?.dimensions ?? 0) > headDim || headDim > 4096) return undefined;
+  const plan = planAttention(kernels, graph, q, v.shape, slices);
   if (plan === undefined) return undefined;
   const [queries, keys, values] = [q, k, v].map((tensor) => evenHeads(graph, tensor)) as [
     Tensor,
     Tensor,
     Tensor,
   ];
-  const table = ropeTable(kernels, graph, positions, rope, factors);
+  const table = rope && ropeTable(kernels, graph, positions, rope, factors);
   const parameters = reserveParameters(kernels, graph, 'pl_rotate_store');
   const rotated = nativeOperation(kernels, graph, {
     name: 'rotate_store',
     type: GgmlType.F32,
     shape: q.shape,
-    sources: [queries, keys, values, table, ...(norms ? [norms.q, norms.k] : [])],
+    sources: [
+      ...[queries, keys, values],
+      ...(table ? [table] : []),
+      ...(norms ? [norms.q, norms.k] : []),
+    ],
     function: kernels.address('pl_op_rotate_store'),
     userdata: parameters.address,
     ...few(q),
@@ -128,9 +149,7 @@ export function rotatedAttention(
     kv_heads: k.shape[1],
     head_dim: headDim,
     ...(norms ? { q_norm: norms.q, k_norm: norms.k, eps: norms.epsilon } : {}),
-    table,
-    dims: rope.dimensions,
-    halves: rope.pairs === 'halves' ? 1 : 0,
+    ...(table ? { table, dims: rope.dimensions, halves: rope.pairs === 'halves' ? 1 : 0 } : {}),
     k_type: plan.keyType,
     v_type: plan.valueType,
     slices: plan.list,
@@ -153,19 +172,18 @@ interface AttentionPlan {
   readonly valueType: GgmlType;
 }
 
-/** Reserves what the attention needs; undefined when the kernels can't do it. */
 /** Graphs of more rows are not made for being repeated. */
 const mostRepeated = 64;
 
+/** Reserves what the attention needs; undefined when the kernels can't do it. */
 function planAttention(
   kernels: NativeKernels,
   graph: Graph,
   q: Tensor,
-  v: Tensor,
+  [valueDim, kvHeads]: readonly [number, number, ...number[]],
   slices: readonly CacheSlice[],
 ): AttentionPlan | undefined {
   const [headDim, heads, rows] = q.shape;
-  const [valueDim, kvHeads] = v.shape;
   const [first] = slices;
   if (first === undefined || rows === 0) return undefined;
   const parameters = reserveParameters(kernels, graph, 'pl_attention');

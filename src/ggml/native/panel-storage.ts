@@ -13,7 +13,8 @@ import { customWith, worthSharing } from './operation.js';
 import type { Parameters } from './parameters.js';
 import { addsEvenly, evenRows, residualOf, rowStride } from './rows.js';
 
-const epilogues: Readonly<Record<Activation, number>> = { silu: 1, gelu: 2 };
+/** Activations that the products have in their own pass. */
+const epilogues: Readonly<Partial<Record<Activation, number>>> = { silu: 1, gelu: 2 };
 
 /** Most matrices that one operation multiplies with. */
 const mostTogether = 4;
@@ -88,9 +89,8 @@ export class PanelStorage implements WeightStorage {
     x: Tensor,
     activation: Activation,
   ): Tensor | undefined {
-    const [a, b] = [gate.storage, up.storage];
-    if (!(a instanceof PanelStorage && b instanceof PanelStorage) || a.n !== b.n) return undefined;
-    return this.#products(graph, [a, b], x, epilogues[activation])[0];
+    const pair = gatedPair(gate, up, activation);
+    return pair && this.#products(graph, pair.storages, x, pair.epilogue)[0];
   }
 
   experts(graph: Graph, _weight: Weight, x: Tensor, ids: Tensor): Tensor {
@@ -105,9 +105,8 @@ export class PanelStorage implements WeightStorage {
     ids: Tensor,
     activation: Activation,
   ): Tensor | undefined {
-    const [a, b] = [gate.storage, up.storage];
-    if (!(a instanceof PanelStorage && b instanceof PanelStorage) || a.n !== b.n) return undefined;
-    return this.#expertProducts(graph, [a, b], x, ids, epilogues[activation]);
+    const pair = gatedPair(gate, up, activation);
+    return pair && this.#expertProducts(graph, pair.storages, x, ids, pair.epilogue);
   }
 
   mixedExperts(graph: Graph, weight: Weight, x: Tensor, ids: Tensor, weights: Tensor): Tensor {
@@ -298,4 +297,11 @@ export class PanelStorage implements WeightStorage {
     const { type = GgmlType.F32, ...rest } = options;
     return customWith(graph, this.kernels, name, { type, shape, sources, ...rest }, fill);
   }
+}
+
+/** Two matrices whose products one operation can join; undefined: these it cannot. */
+function gatedPair(gate: Weight, up: Weight, activation: Activation) {
+  const [a, b, epilogue] = [gate.storage, up.storage, epilogues[activation]];
+  if (!(a instanceof PanelStorage && b instanceof PanelStorage) || a.n !== b.n) return undefined;
+  return epilogue === undefined ? undefined : { storages: [a, b], epilogue };
 }

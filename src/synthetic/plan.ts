@@ -1,0 +1,97 @@
+/** What a made-up model is: its sizes, and the tensors that follow from them. Knows no architecture. */
+
+/** Sizes of a model. Lengths count elements. */
+export interface ModelShape {
+  readonly architecture: string;
+  readonly layers: number;
+  readonly embedding: number;
+  /** Width of the feed-forward network, or of each expert. */
+  readonly inner: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly vocab: number;
+  readonly context: number;
+  readonly ropeBase: number;
+  readonly epsilon: number;
+  /** Whether the head uses the embedding's weights. */
+  readonly tied: boolean;
+  /** Experts and how many a token uses; some architectures only become mixtures with it. */
+  readonly experts?: readonly [count: number, used: number] | undefined;
+  /** Layers before the first with experts, and how many shared experts these have. */
+  readonly leadingDense?: number;
+  readonly sharedExperts?: number;
+  /** q, k and v as one matrix. */
+  readonly fused?: boolean;
+  /** Biases on every projection that may have one (llama). */
+  readonly biases?: boolean;
+  /** Llama 3's tensor of frequency divisors, or the two of LongRoPE. */
+  readonly ropeFactors?: boolean | 'long and short';
+  /** Sliding window and its pattern: of so many layers the last sees everything. */
+  readonly window?: readonly [size: number, pattern: number];
+  /** What only Gemma 4 has. */
+  readonly gemma4?: Gemma4Form;
+}
+
+/** The forms of Gemma 4; all may be combined. */
+export interface Gemma4Form {
+  /** Heads of the layers with a window; default: half of the others'. */
+  readonly windowHeadDim?: number;
+  /** KV heads of the layers that see everything; default: as the others. */
+  readonly fullKvHeads?: number;
+  /** Last layers that read the rows of an earlier one, and have networks twice as wide. */
+  readonly shared?: number;
+  /** Width of each layer's own embeddings. */
+  readonly perLayer?: number;
+  /** Layers that see everything have no matrix for values. */
+  readonly rawValues?: boolean;
+  /** Width of the experts, whose gate and up are one tensor or two. */
+  readonly expertInner?: number;
+  readonly together?: boolean;
+}
+
+/** What a matrix is for, as far as mixes of types go by it. */
+export type MatrixRole = 'value' | 'down' | 'embedding' | 'output' | 'other';
+
+/** A tensor to be made. */
+export interface TensorPlan {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** Matrices have the type that is asked for, all else is F32. */
+  readonly kind: 'matrix' | 'router' | 'norm' | 'bias' | 'divisors';
+  /** Of matrices; `other` elsewhere. */
+  readonly role: MatrixRole;
+  readonly layer: number;
+  /**
+   * Of matrices and routers: the standard deviation of values, times the root of a row's length. Of
+   * norms: their mean. Of biases: a factor. Of divisors: by how much each is larger than the one before.
+   */
+  readonly gain: number;
+}
+
+type Make = (
+  name: string,
+  shape: readonly number[],
+  gain?: number,
+  role?: MatrixRole,
+) => TensorPlan;
+
+/** Makers of the tensors of a layer, by their kind. */
+export function makers(layer: number) {
+  const of =
+    (kind: TensorPlan['kind']): Make =>
+    (name, shape, gain = 1, role = 'other') => ({ name, shape, kind, role, layer, gain });
+  return {
+    matrix: of('matrix'),
+    router: of('router'),
+    norm: of('norm'),
+    bias: of('bias'),
+    divisors: of('divisors'),
+  };
+}
+
+/** For each layer whether it has the window: all but the last of each `pattern` layers. */
+export function slidingLayers({ layers, window }: ModelShape): boolean[] {
+  const [, pattern] = window ?? [0, 1];
+  return Array.from({ length: layers }, (_, layer) => layer % pattern < pattern - 1);
+}
