@@ -150,7 +150,8 @@ export class BlockIndex {
   covered(by: Entry): Entry[] {
     const { parent, tokens } = by.header;
     return [...this.children(parent)].filter(({ kind, name, header }) => {
-      if (kind !== 'rows' || name === by.name || header.tokens.length >= tokens.length) return false;
+      if (kind !== 'rows' || name === by.name || header.tokens.length >= tokens.length)
+        return false;
       return commonLength(header.tokens, tokens, 0) === header.tokens.length;
     });
   }

@@ -140,10 +140,19 @@ export class PrefixStore {
     return this.#folder.refresh();
   }
 
-  has(block: Pick<NewBlock, 'kind' | 'parent' | 'tokens'>): boolean {
-    const entry = this.index.get(block.kind, blockName(block.parent, block.tokens));
-    const tokens = entry?.header.tokens;
-    return tokens?.length === block.tokens.length && tokens.every((id, i) => id === block.tokens[i]);
+  /** Whether a block is here, with all parts of these names. */
+  has({
+    kind,
+    parent,
+    tokens,
+    parts,
+  }: Omit<NewBlock, 'fill' | 'start' | 'costMs' | 'text'>): boolean {
+    const header = this.index.get(kind, blockName(parent, tokens))?.header;
+    if (header?.tokens.length !== tokens.length) return false;
+    return (
+      header.tokens.every((id, at) => id === tokens[at]) &&
+      parts.every(({ name }) => header.parts.some((part) => part.name === name))
+    );
   }
 
   /**
