@@ -145,7 +145,9 @@ export class TextCache {
       const reached = await this.#readRows(text.state, match, { from, length, signal });
       const whole = reached === length;
       if (!text.state.canGoBack && !whole) return { length: 0, fixed: noBytes, drafters: {} };
-      const state = saved ?? index.stateFrom(wanted, match, reached);
+      const useful = ({ header }: Entry): boolean =>
+        header.parts.some(({ name }) => text.openDrafters.some((drafter) => drafter.name === name));
+      const state = saved ?? index.stateFrom(wanted, match, reached, useful);
       const parts = state === undefined ? new Map() : await this.#readState(text, state);
       const { '': fixed = noBytes, ...drafters } = Object.fromEntries(parts);
       const known = text.state.canGoBack || parts.has('');

@@ -75,8 +75,8 @@ describe('the cache of a model', () => {
   });
 
   it('brings drafters back with their text, so that they guess as before', async () => {
-    const folder = newFolder();
     for (const draft of ['mtp', 'dflash'] as const) {
+      const folder = newFolder();
       const options = { ...greedy, maxTokens: 30, draft };
       const first = await open(folder);
       const session = first.createSession();

@@ -131,14 +131,22 @@ export class BlockIndex {
     return found.sort((a, b) => endOf(b) - endOf(a));
   }
 
-  /** The state saved closest behind `length`, of any text that begins with these tokens. */
-  stateFrom(tokens: ArrayLike<number>, { blocks }: Match, length: number): Entry | undefined {
+  /**
+   * The state saved closest behind `length`, of any text that begins with these tokens.
+   * @param useful what it must have besides.
+   */
+  stateFrom(
+    tokens: ArrayLike<number>,
+    { blocks }: Match,
+    length: number,
+    useful: (entry: Entry) => boolean,
+  ): Entry | undefined {
     let best: Entry | undefined;
     const parents = [{ name: this.root, end: 0 }, ...blocks.map(nodeOf)];
     for (const { name, end } of parents) {
       if (end > length || length > end + this.blockTokens) continue;
       for (const entry of this.children(name)) {
-        if (entry.kind !== 'state' || endOf(entry) < length) continue;
+        if (entry.kind !== 'state' || endOf(entry) < length || !useful(entry)) continue;
         if (commonLength(entry.header.tokens, tokens, end) < length - end) continue;
         if (best === undefined || endOf(entry) < endOf(best)) best = entry;
       }
