@@ -5,8 +5,8 @@
 import type { Command } from 'commander';
 import { PacelineError } from '../../base/errors.js';
 import type { ChatOptions, Generation, ModelInfo } from '../../engine/types.js';
-import type { ModelLike } from '../engine.js';
 import { addCacheFlags, type CacheFlags, cacheOptions } from '../cache-flags.js';
+import type { ModelLike } from '../engine.js';
 import {
   addGenerationFlags,
   addLoadFlags,
