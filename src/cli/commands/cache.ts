@@ -4,6 +4,7 @@ import { PacelineError } from '../../base/errors.js';
 import type { ModelReport, PrefixNode } from '../../cache/store/admin.js';
 import { askYesNo, canAsk } from '../ask.js';
 import { cacheBudgetOption, cacheFolderOf, cacheFolderOption } from '../cache-flags.js';
+import { addExamples, type Example } from '../help.js';
 import { catchInterrupt } from '../interrupt.js';
 import { note, print, printJson, snakeKeys } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
@@ -19,6 +20,17 @@ interface CacheFlagValues {
   readonly json?: boolean;
 }
 
+const examples = {
+  stat: [['cache stat --json', 'for a script']],
+  ls: [['cache ls', 'what is kept, as trees']],
+  rm: [
+    ['cache rm 3f2a91c0', 'one prefix and what goes on from it'],
+    ['cache rm --all --yes', 'everything'],
+  ],
+  gc: [['cache gc --cache-budget 2GB', 'keep the newest and most used 2 GB']],
+  verify: [['cache verify', 'read everything; exit code 7 when something is damaged']],
+} as const satisfies Record<string, readonly Example[]>;
+
 /** Declares the commands. */
 export function defineCache(program: Command): void {
   const cache = program
@@ -28,13 +40,17 @@ export function defineCache(program: Command): void {
       'Shows and tends what `run` keeps of prompts and texts, so that no prefix is computed twice. ' +
         'docs/cache.md says how it works.',
     );
+  addExamples(cache, ['cache stat', 'how large it is, and what it saved']);
   const define = (name: string, summary: string, description: string): Command =>
-    cache
-      .command(name)
-      .summary(summary)
-      .description(description)
-      .addOption(cacheFolderOption())
-      .option('--json', 'one JSON object on stdout');
+    addExamples(
+      cache
+        .command(name)
+        .summary(summary)
+        .description(description)
+        .addOption(cacheFolderOption())
+        .option('--json', 'one JSON object on stdout'),
+      ...examples[name as keyof typeof examples],
+    );
   define(
     'stat',
     'sizes and what was saved',

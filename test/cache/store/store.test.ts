@@ -41,12 +41,12 @@ describe('the store of blocks', () => {
     assert.equal(await load(store, tokens), 200, 'before it is written');
     await store.flush();
     const other = await openStore(root);
-    for (const { store: any } of [{ store }, other]) {
-      assert.equal(await load(any, tokens), 200);
-      assert.equal(await load(any, [...tokens, 1, 2, 3]), 200);
+    for (const { store: each } of [{ store }, other]) {
+      assert.equal(await load(each, tokens), 200);
+      assert.equal(await load(each, [...tokens, 1, 2, 3]), 200);
       const edited = [...tokens.slice(0, 150), 2000, 2001];
-      assert.equal(any.index.find(edited).length, 150);
-      assert.equal(await load(any, text(50, 5)), 0);
+      assert.equal(each.index.find(edited).length, 150);
+      assert.equal(await load(each, text(50, 5)), 0);
     }
     assert.deepEqual(other.warnings, []);
   });
