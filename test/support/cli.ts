@@ -3,6 +3,9 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { repository } from './repository.js';
 
+// What other runs have kept is none of a test's business, unless it says so.
+process.env.PACELINE_CACHE ??= 'off';
+
 export interface CliResult {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -32,8 +35,7 @@ export function paceline(args: readonly string[], options: CliOptions = {}): Pro
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [cliProgram, ...args], {
       cwd: options.cwd ?? repository,
-      // What other runs have kept is none of a test's business, unless it says so.
-      env: { ...process.env, PACELINE_CACHE: 'off', ...options.env },
+      env: { ...process.env, ...options.env },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     const timer = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs ?? 60_000);
