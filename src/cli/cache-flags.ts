@@ -85,7 +85,11 @@ export function cacheOptions(flags: CacheFlags): CacheOptions | false {
   }
   return {
     folder,
-    onWarning: (text) => note(`warning: ${text}`),
     ...(flags.cacheBudget === undefined ? {} : { budget: flags.cacheBudget }),
   };
+}
+
+/** The option with warnings on stderr; an engine in another process says them there itself. */
+export function withWarnings(options: CacheOptions | false): CacheOptions | false {
+  return options && { ...options, onWarning: (text) => note(`warning: ${text}`) };
 }

@@ -5,7 +5,7 @@
 import type { Command } from 'commander';
 import { PacelineError } from '../../base/errors.js';
 import type { ChatOptions, Generation, ModelInfo } from '../../engine/types.js';
-import { addCacheFlags, type CacheFlags, cacheOptions } from '../cache-flags.js';
+import { addCacheFlags, type CacheFlags, cacheOptions, withWarnings } from '../cache-flags.js';
 import type { ModelLike } from '../engine.js';
 import {
   addGenerationFlags,
@@ -139,7 +139,7 @@ async function runCommand(
   } as const;
   const load = {
     ...loadOptions(flags),
-    cache: cacheOptions(flags),
+    cache: withWarnings(cacheOptions(flags)),
     onProgress: bar.onProgress,
     signal: interrupt.signal,
   };
