@@ -18,6 +18,12 @@ export interface FileSink {
   write(bytes: Uint8Array): Promise<void>;
 }
 
+export interface WriteOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Permissions of a new file; default: what the process gives its files. */
+  readonly mode?: number | undefined;
+}
+
 /** One write call moves at most this much, so that an abort need not wait for a whole tensor. */
 const maximalWrite = 64 * 2 ** 20;
 
@@ -30,7 +36,7 @@ const maximalWrite = 64 * 2 ** 20;
 export async function writeFileAtomically<T>(
   path: string,
   produce: (sink: FileSink) => Promise<T>,
-  { signal }: { readonly signal?: AbortSignal | undefined } = {},
+  { signal, mode }: WriteOptions = {},
 ): Promise<T> {
   throwIfAborted(signal);
   const prefix = `.${basename(path)}.`;
@@ -41,7 +47,7 @@ export async function writeFileAtomically<T>(
   const temporary = join(dirname(path), `${prefix}${unique}.part`);
   let handle: FileHandle;
   try {
-    handle = await open(temporary, 'wx');
+    handle = await open(temporary, 'wx', mode);
   } catch (error) {
     throw writeError(path, error);
   }

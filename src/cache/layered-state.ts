@@ -126,7 +126,7 @@ export class LayeredState implements SequenceState {
     );
     const length = this.#length;
     copy.#length = length;
-    for (const state of [this, copy]) state.#wait(ready);
+    for (const state of [this, copy]) state.hold(ready);
     return copy;
   }
 
@@ -134,12 +134,17 @@ export class LayeredState implements SequenceState {
     return this.#pending;
   }
 
-  #wait(ready: Promise<void>): void {
-    const pending = ready.finally(() => {
+  hold(work: Promise<void>): void {
+    const pending = Promise.allSettled([this.#pending, work]).then(() => {
       if (this.#pending === pending) this.#pending = undefined;
+      return work;
     });
     pending.catch(() => {}); // whoever waits for it sees the failure
     this.#pending = pending;
+  }
+
+  trim(): void {
+    this.#memory.release(this.#length);
   }
 
   blockBytes(index: number): number {
@@ -154,6 +159,10 @@ export class LayeredState implements SequenceState {
   writeBlock(index: number, from: Uint8Array): void {
     this.#checkBlock(index, from);
     this.#memory.write(...this.#block(index), from);
+  }
+
+  blockMemory(index: number): readonly Uint8Array[] | undefined {
+    return this.#memory.views(...this.#block(index));
   }
 
   readFixed(length: number): Uint8Array {

@@ -16,6 +16,7 @@ import {
 import type { Backend } from '../ggml/backend.js';
 import { type RowShape, rowsFit, storedPositions, storedRows } from '../ggml/cache-rows.js';
 import type { Tensor } from '../ggml/tensor.js';
+import { releaseMemory, tensorMemory } from '../ggml/tensor-memory.js';
 import { type GgmlType, rowBytes, typeName } from '../ggml/types.js';
 import type { LayerTensors } from '../models/model.js';
 
@@ -38,6 +39,7 @@ interface Span {
 export class RowMemory implements Disposable {
   readonly options: RowMemoryOptions;
   readonly #allocation: Allocation;
+  #views: ReadonlyMap<Tensor, Uint8Array> | undefined;
   readonly #layers: readonly LayerTensors[];
 
   /** @throws {PacelineError} `memory`; `usage` when rows don't fit the type. */
@@ -125,7 +127,36 @@ export class RowMemory implements Disposable {
     }
   }
 
+  /** The memory of what `read` copies; undefined where it is not the host's. */
+  views(from: number, end: number): readonly Uint8Array[] | undefined {
+    this.#views ??= this.#map();
+    const views: Uint8Array[] = [];
+    for (const { tensor, start, bytes } of this.#spans(from, end)) {
+      const view = this.#views.get(tensor);
+      if (view === undefined) return undefined;
+      views.push(view.subarray(start, start + bytes));
+    }
+    return views;
+  }
+
+  #map(): ReadonlyMap<Tensor, Uint8Array> {
+    const views = new Map<Tensor, Uint8Array>();
+    for (const tensor of this.#layers.flatMap(({ k, v }) => [k, v])) {
+      const view = tensorMemory(this.options.backend, tensor);
+      if (view !== undefined) views.set(tensor, view);
+    }
+    return views;
+  }
+
+  /** Gives the memory of the positions from `length` on back to the system; what they held is lost. */
+  release(length: number): void {
+    for (const { tensor, start } of this.#spans(length, this.options.capacity)) {
+      releaseMemory(this.options.backend, tensor, start);
+    }
+  }
+
   dispose(): void {
+    this.#views = undefined;
     this.#allocation.dispose();
   }
 

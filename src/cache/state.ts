@@ -43,8 +43,12 @@ export interface SequenceState extends SequenceTensors, Disposable {
    * neither may take part in a pass or be read. @throws {PacelineError} `memory`.
    */
   fork(): SequenceState;
-  /** A copy that is being made of or for this state. */
+  /** What moves this state's bytes away from the event loop: a copy of or for it, a restore. */
   readonly pending: Promise<void> | undefined;
+  /** Makes `work` part of `pending`: the memory stays until it has settled. */
+  hold(work: Promise<void>): void;
+  /** Gives memory that no token of the text needs back to the system, as far as that can be done. */
+  trim(): void;
   /** Frees the memory, at once or when no copy needs it any more. */
   dispose(): void;
 
@@ -58,6 +62,11 @@ export interface SequenceState extends SequenceTensors, Disposable {
   readBlock(index: number, into: Uint8Array): void;
   /** Takes a block back; its positions count once `resume` says so. */
   writeBlock(index: number, from: Uint8Array): void;
+  /**
+   * The memory of a block, in the order of `readBlock`, to read files straight into; undefined where
+   * it is not the host's. Valid while `hold` keeps the state.
+   */
+  blockMemory(index: number): readonly Uint8Array[] | undefined;
   /**
    * What does not grow, as it was at `length`, which is the present one or a checkpoint; empty for
    * rows. @throws {PacelineError} `internal` for another length.

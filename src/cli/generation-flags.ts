@@ -33,8 +33,6 @@ export interface GenerationFlags extends ConstraintFlags {
   readonly draftModel?: readonly string[];
   readonly draftMax?: number;
   readonly draftWindow?: number;
-  /** False with `--no-cache`. */
-  readonly cache?: boolean;
 }
 
 /** Tokens of a text that is continued when nobody says how many: such a text has no end of its own. */
@@ -132,7 +130,6 @@ export function addGenerationFlags(command: Command): Command {
       '--draft-window <tokens>',
       'how far draft models look back, which bounds their memory (default: 512)',
     ).argParser(integer(1)),
-    new Option('--no-cache', 'neither read nor keep the KV cache of other runs'),
   ];
   for (const flag of [...flags, ...constraintFlags()]) command.addOption(group(flag));
   for (const flag of speed) command.addOption(draft(flag));

@@ -2,6 +2,7 @@
 import { Command, type CommanderError } from 'commander';
 import { packageVersion } from '../base/package-version.js';
 import { defineBench } from './commands/bench.js';
+import { defineCache } from './commands/cache.js';
 import { defineCompletion } from './commands/completion.js';
 import { defineConvert } from './commands/convert.js';
 import { defineDetokenize } from './commands/detokenize.js';
@@ -31,6 +32,7 @@ export const environment: readonly (readonly [name: string, meaning: string])[] 
     'force one path of the native kernels: amx, avx512, avxvnni, avx2, neon or scalar',
   ],
   ['PACELINE_API_KEY', 'a key of `serve`, and the one that `ps` sends'],
+  ['PACELINE_CACHE', 'folder of the KV cache; off: none is kept'],
   ['PACELINE_DEBUG', 'print stacks of errors'],
   ['NO_COLOR', 'no colours'],
   ['HF_TOKEN', 'token for Hugging Face; otherwise the file `token` in HF_HOME'],
@@ -79,6 +81,7 @@ export function createProgram(): Command {
   defineLs(program);
   defineShow(program);
   defineRm(program);
+  defineCache(program);
   defineTokenize(program);
   defineDetokenize(program);
   defineInspect(program);

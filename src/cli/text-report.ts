@@ -19,6 +19,7 @@ export function runReport(generation: Generation, info: ModelInfo): Record<strin
     seed: generation.seed,
     timings: {
       load_ms: info.loadMs,
+      restore_ms: timings.restoreMs,
       prefill_ms: timings.prefillMs,
       prefill_tps: timings.prefillTokensPerSecond,
       decode_ms: timings.decodeMs,
@@ -42,11 +43,18 @@ export function summaryLine(generation: Generation): string {
   const { timings, draft, tokens, promptTokens, cachedTokens } = generation;
   const parts = [
     `${tokens.length} tokens, ${rate(timings.decodeTokensPerSecond)} tok/s`,
-    `prompt ${promptTokens}${cachedTokens > 0 ? ` (${cachedTokens} cached)` : ''}`,
+    cachedTokens > 0
+      ? `cached ${grouped(cachedTokens)} of ${grouped(promptTokens)} tokens`
+      : `prompt ${grouped(promptTokens)}`,
   ];
   parts.push(`seed ${generation.seed}`);
   if (draft.drafted > 0) parts.push(`${draft.accepted} of ${draft.drafted} drafts accepted`);
   return parts.join(' · ');
+}
+
+/** A count with commas. */
+function grouped(count: number): string {
+  return count.toLocaleString('en-US');
 }
 
 /** Starts the text: a chat turn or a continuation. */

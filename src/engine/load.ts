@@ -15,7 +15,9 @@ import { createTokenizer } from '../tokenizer/tokenizer.js';
 import { draftMemory } from './draft-memory.js';
 import { loadDrafters } from './draft-models.js';
 import { Model } from './model.js';
+import { modelIdentity } from './model-identity.js';
 import { draftFilesOf, resolveModelPath } from './model-path.js';
+import { openTextCache } from './open-cache.js';
 import { checkLoadOptions, checkModelName } from './options.js';
 import { Runtime } from './runtime.js';
 import type { LoadOptions } from './types.js';
@@ -81,14 +83,21 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       contextLength,
       prefillChunk,
       kvType: cached,
-      identity: [path, kernelNames(backend)].join(),
+      identity: await modelIdentity(gguf, { backend, contextLength }),
       mostRunning: given.maxRunning,
       mostWaiting: given.maxWaiting,
     });
+    const { architecture } = language;
+    const name = gguf.optionalString('general.name');
+    const { cache = false } = given;
+    if (cache !== false) {
+      const model = { name: name ?? path, architecture, kvType };
+      runtime.cache = await openTextCache(runtime, model, cache === true ? {} : cache);
+    }
     return new Model(runtime, {
       path,
-      name: gguf.optionalString('general.name'),
-      architecture: language.architecture,
+      name,
+      architecture,
       parameters: [...gguf.tensors.values()].reduce(
         (sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1),
         0,

@@ -25,6 +25,15 @@ const oneOf = <const T extends readonly [string, ...string[]]>(values: T) =>
 
 const constraintTypes = ['json-schema', 'json', 'regex', 'grammar', 'choice', 'tools'] as const;
 
+const flag = field(z.boolean(), 'true or false');
+
+export const cacheSchema = z.strictObject({
+  folder: field(z.string().min(1), 'a path'),
+  budget: wholeNumber(0, 'a number of bytes'),
+  blockTokens: field(z.number().int().min(64).max(65_536).multipleOf(64), 'a multiple of 64'),
+  onWarning: callback<(text: string) => void>('a function'),
+});
+
 export const loadSchema = z.strictObject({
   threads: wholeNumber(1, positive, 65_536),
   contextLength: wholeNumber(1, positive, 2 ** 31 - 1),
@@ -32,6 +41,7 @@ export const loadSchema = z.strictObject({
   draftModels: field(strings, 'an array of paths'),
   draftWindow: wholeNumber(1, positive),
   prefillChunk: wholeNumber(1, positive),
+  cache: field(z.union([z.boolean(), z.looseObject({})]), 'true, false or an object'),
   maxRunning: wholeNumber(1, positive),
   maxWaiting: wholeNumber(1, positive),
   onProgress,
@@ -60,6 +70,7 @@ export const generateSchema = z.strictObject({
   controlText: field(z.boolean(), 'true or false'),
   draft: oneOf(draftKinds),
   draftMax: wholeNumber(1, positive),
+  cache: flag,
   priority: field(z.number(), 'a number'),
   onProgress,
   signal: abortSignal,
@@ -72,7 +83,7 @@ export const chatSchema = generateSchema.extend({
     z.union([z.array(record), z.instanceof(RawJson)]),
     'an array of tool descriptions, or rawJson(text) of one',
   ),
-  thinking: field(z.boolean(), 'true or false'),
+  thinking: flag,
   templateVariables: field(record, 'an object'),
 });
 

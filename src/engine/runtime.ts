@@ -21,6 +21,7 @@ import { PassRunner } from './pass-runner.js';
 import { RowsJob, type RowsOptions } from './rows-job.js';
 import { Scheduler } from './scheduler.js';
 import { Text, type TextOptions } from './text.js';
+import type { TextCache } from './text-cache.js';
 import { TextJob, type TextJobOptions } from './text-job.js';
 
 export interface RuntimeOptions {
@@ -74,6 +75,8 @@ export class Runtime {
   readonly drafterSources: readonly LoadedDrafter[];
   /** What drafting costs and gains, learnt by all sessions together. */
   readonly draftExperience = new DraftExperience();
+  /** Where prefixes are kept; undefined: only in sessions. */
+  cache: TextCache | undefined;
   readonly #options: RuntimeOptions;
   readonly #texts = new Set<Text>();
   #closed = false;
@@ -166,6 +169,11 @@ export class Runtime {
     }
   }
 
+  /** All texts in memory. */
+  get texts(): Iterable<Text> {
+    return this.#texts;
+  }
+
   /** @throws {PacelineError} `disposed` once the model has been disposed of. */
   checkOpen(): void {
     if (this.#closed) throw new PacelineError('disposed', 'The model has been disposed of');
@@ -182,6 +190,7 @@ export class Runtime {
     this.#closed = true;
     await this.scheduler.close();
     await Promise.allSettled([...this.#texts].map(({ state }) => state.pending));
+    await this.cache?.close();
     for (const text of this.#texts) text.dispose();
     this.#texts.clear();
     const { backend, model } = this.#options;

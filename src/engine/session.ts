@@ -218,6 +218,7 @@ export class Session implements Disposable {
     });
     return this.#runtime.generate({
       text: this.#text,
+      cache: options.cache === false ? undefined : this.#runtime.cache,
       prompt,
       settings,
       finish,

@@ -17,11 +17,15 @@ import { EventQueue } from './event-queue.js';
 import type { Job, JobNeed, PassOutcome } from './job.js';
 import type { FeatureRequest, PassRequest, PassRows } from './pass-runner.js';
 import type { Text } from './text.js';
+import type { TextCache } from './text-cache.js';
 import { type Spell, TextRecord } from './text-record.js';
+import type { TextSaver } from './text-saver.js';
 import type { DraftKind, FinishReason, Generation, StreamEvent } from './types.js';
 
 export interface TextJobOptions {
   readonly text: Text;
+  /** Where prefixes are found and saved; none: only what the text has is used. */
+  readonly cache?: TextCache | undefined;
   /** Prompt tokens, at least one. */
   readonly prompt: readonly number[];
   readonly settings: SamplingSettings;
@@ -67,6 +71,9 @@ export class TextJob implements Job {
   #wake: () => void = () => {};
   /** Tokens of the prompt whose rows were there already. */
   #cachedTokens = 0;
+  /** Under way while what is known of the prompt is brought in. */
+  #restoring: Promise<void> | undefined;
+  #saver: TextSaver | undefined;
   /** The tokens of the pass under way. */
   #rows: readonly number[] = [];
   #drafts: readonly number[] = [];
@@ -122,7 +129,8 @@ export class TextJob implements Job {
 
   get need(): JobNeed {
     if (this.#phase === 'done') return 'done';
-    if (this.text.state.pending !== undefined) return 'rest';
+    const { pending } = this.text.state;
+    if (pending !== undefined || this.#restoring !== undefined) return 'rest';
     return this.#phase === 'decode' && this.#events.full ? 'rest' : this.#phase;
   }
 
@@ -131,13 +139,38 @@ export class TextJob implements Job {
   }
 
   start(wake: () => void): void {
-    const { text, prompt, drafting } = this.#options;
+    const { text, prompt, cache } = this.#options;
     this.#wake = wake;
-    void text.state.pending?.then(wake, (error: unknown) => this.fail(error));
     this.#record.start();
     const { capacity } = text.state;
     if (prompt.length > capacity) text.state.begin(prompt.length); // throws
-    const kept = text.keepPrefix(prompt);
+    text.keepPrefix(prompt);
+    if (cache === undefined) this.#begin();
+    else this.#restore(cache);
+    void text.state.pending?.then(wake, (error: unknown) => this.fail(error));
+  }
+
+  /** Brings in what is known of the prompt, away from the event loop. */
+  #restore(cache: TextCache): void {
+    const { text, prompt } = this.#options;
+    const { pending } = text.state;
+    const restoring = (async () => {
+      await pending;
+      await cache.restore(text, prompt, this.signal);
+      this.#restoring = undefined;
+      if (this.#phase === 'done') return;
+      this.#record.restored();
+      this.#begin();
+      this.#saver = cache.follow(text);
+    })();
+    this.#restoring = restoring;
+    text.state.hold(restoring);
+  }
+
+  /** Everything that is known is there. */
+  #begin(): void {
+    const { text, prompt, drafting } = this.#options;
+    const kept = text.tokens.length;
     const refilled = kept - drafting.missing(kept, prompt.length - kept);
     const worth = refilled < kept && text.state.reachable(refilled) === refilled;
     this.#cachedTokens = worth ? text.truncate(refilled) : kept;
@@ -216,6 +249,11 @@ export class TextJob implements Job {
     this.#checkpoint(position);
     this.#observe(position, this.#rows, outcome);
     this.#reportPrefill();
+    this.#saver?.committed(this.#rows.length, { prefill: true });
+    // Whoever asks again comes back to the prompt's last token.
+    if (text.tokens.length === prompt.length - (text.state.canGoBack ? 0 : 1)) {
+      this.#saver?.boundary();
+    }
     if (text.tokens.length < prompt.length) return;
     this.#record.prefilled();
     if (this.#options.finish.remaining === 0) this.#end('length');
@@ -239,6 +277,7 @@ export class TextJob implements Job {
     this.#checkpoint(position);
     this.#observe(position, stay, outcome);
     drafting.settle(accepted, outcome.passMs, { otherRows: outcome.otherRows });
+    this.#saver?.committed(stay.length, { prefill: false });
     this.#say(accepted);
   }
 
@@ -316,8 +355,11 @@ export class TextJob implements Job {
   #close(end: { readonly error?: unknown } = {}): void {
     this.#phase = 'done';
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
+    this.#saver?.ended();
     this.#events.close(end);
-    this.#resolveEnded();
+    // Nobody may use the text while it is being restored.
+    if (this.#restoring === undefined) this.#resolveEnded();
+    else void this.#restoring.then(this.#resolveEnded, this.#resolveEnded);
   }
 }
 

@@ -13,6 +13,7 @@ export class TextRecord {
   #text = '';
   #stop: string | number | undefined;
   #began: number | undefined;
+  #restored: number | undefined;
   #prefilled: number | undefined;
 
   constructor(withLogprobs: boolean, spell: Spell) {
@@ -23,6 +24,11 @@ export class TextRecord {
   /** The first pass is near. */
   start(): void {
     this.#began = performance.now();
+  }
+
+  /** What is known of the prompt is there. */
+  restored(): void {
+    this.#restored = performance.now();
   }
 
   /** The prompt has been read. */
@@ -63,8 +69,9 @@ export class TextRecord {
   generation(rest: Omit<Generation, 'text' | 'tokens' | 'logprobs' | 'timings'>): Generation {
     const now = performance.now();
     const began = this.#began ?? now;
+    const restored = this.#restored ?? began;
     const prefilled = this.#prefilled ?? now;
-    const prefillMs = prefilled - began;
+    const prefillMs = prefilled - restored;
     const decodeMs = now - prefilled;
     return {
       text: this.#text,
@@ -74,6 +81,7 @@ export class TextRecord {
       ...(this.#stop === undefined ? {} : { stop: this.#stop }),
       timings: {
         queueMs: began - this.#made,
+        restoreMs: restored - began,
         prefillMs,
         prefillTokensPerSecond: perSecond(rest.promptTokens - rest.cachedTokens, prefillMs),
         decodeMs,

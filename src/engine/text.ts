@@ -14,14 +14,12 @@ export interface TextOptions {
   readonly drafterSources: readonly DrafterSource[];
 }
 
-/** A text's state outside of memory, for a text of the same model. */
-export interface TextSnapshot {
-  readonly fingerprint: string;
+/** What is known of a text, whose rows have been brought into its state. */
+export interface KnownText {
   readonly tokens: readonly number[];
-  readonly blocks: readonly Uint8Array[];
   /** What does not grow with the text. */
   readonly fixed: Uint8Array;
-  /** What each drafter has observed; those never asked are missing. */
+  /** What drafters have observed of it, perhaps a little more; those that are missing start anew. */
   readonly drafters: Readonly<Record<string, Uint8Array>>;
 }
 
@@ -31,6 +29,7 @@ export class Text implements Disposable {
   readonly #tokens: number[];
   #drafters: readonly Drafter[] | undefined;
   #disposed = false;
+  #cuts = 0;
 
   /** @param tokens what the state holds already. */
   constructor({ state, drafterSources }: TextOptions, tokens: readonly number[] = []) {
@@ -48,6 +47,16 @@ export class Text implements Disposable {
   get drafters(): readonly Drafter[] {
     this.#drafters ??= openAll(this.#sources);
     return this.#drafters;
+  }
+
+  /** Those that are in use already. */
+  get openDrafters(): readonly Drafter[] {
+    return this.#drafters ?? [];
+  }
+
+  /** Times that tokens were taken away or replaced: whoever saw the text before looks again. */
+  get cuts(): number {
+    return this.#cuts;
   }
 
   /** Memory held, in bytes. */
@@ -75,6 +84,7 @@ export class Text implements Disposable {
       });
     }
     const reached = this.state.reachable(length);
+    if (reached < had) this.#cuts++;
     this.state.truncate(reached);
     this.#tokens.length = reached;
     for (const drafter of this.#drafters ?? []) {
@@ -99,52 +109,47 @@ export class Text implements Disposable {
     return copy;
   }
 
-  /** All of it as bytes. */
-  save(): TextSnapshot {
-    const { state } = this;
-    const count = Math.ceil(state.length / state.blockLength);
-    return {
-      fingerprint: state.fingerprint,
-      tokens: [...this.#tokens],
-      blocks: Array.from({ length: count }, (_, index) => {
-        const bytes = new Uint8Array(state.blockBytes(index));
-        state.readBlock(index, bytes);
-        return bytes;
-      }),
-      fixed: state.readFixed(state.length),
-      drafters: Object.fromEntries(
-        (this.#drafters ?? []).map((drafter) => [drafter.name, drafter.snapshot()]),
-      ),
-    };
+  /** What the drafters that read the model's rows have observed, as bytes. */
+  saveDrafters(): Record<string, Uint8Array> {
+    const { length: end } = this.#tokens;
+    const reading = this.openDrafters.filter(
+      ({ needs, length }) => length === end && (needs.hidden || needs.taps),
+    );
+    return Object.fromEntries(reading.map((drafter) => [drafter.name, drafter.snapshot()]));
   }
 
-  /** Becomes what was saved. @throws {PacelineError} `broken-file` when it is of another model. */
-  restore(saved: TextSnapshot): void {
-    const { state } = this;
-    if (saved.fingerprint !== state.fingerprint) {
-      throw new PacelineError('broken-file', 'The saved text is of another model or cache type', {
-        hint: 'Discard it; the prompt is then computed again.',
-      });
-    }
-    this.truncate(0);
-    for (const [index, bytes] of saved.blocks.entries()) state.writeBlock(index, bytes);
-    state.resume(saved.tokens.length, saved.fixed);
-    for (const token of saved.tokens) this.#tokens.push(token);
-    for (const drafter of Object.keys(saved.drafters).length > 0 ? this.drafters : []) {
-      const bytes = saved.drafters[drafter.name];
-      if (bytes !== undefined) drafter.restore(bytes);
+  /** Goes on with tokens whose blocks the state has taken. @throws as the state's `resume`. */
+  resume({ tokens, fixed, drafters }: KnownText): void {
+    this.#cuts++;
+    this.state.resume(tokens.length, fixed);
+    this.#tokens.length = 0;
+    for (const token of tokens) this.#tokens.push(token);
+    for (const drafter of this.openDrafters) {
+      const bytes = drafters[drafter.name];
+      if (bytes !== undefined) restoreDrafter(drafter, bytes);
+      if (drafter.length > tokens.length && !drafter.truncate(tokens.length)) drafter.reset();
     }
   }
 
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
+    this.#cuts++;
     for (const drafter of this.#drafters ?? []) drafter.dispose();
     this.state.dispose();
   }
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+}
+
+/** A drafter's state is a help, not a need. */
+function restoreDrafter(drafter: Drafter, bytes: Uint8Array): void {
+  try {
+    drafter.restore(bytes);
+  } catch {
+    drafter.reset();
   }
 }
 

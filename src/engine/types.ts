@@ -57,6 +57,11 @@ export interface LoadOptions {
   readonly draftWindow?: number | undefined;
   /** Most prompt tokens of a pass, 1 or more; default 512. Never changes the text. */
   readonly prefillChunk?: number | undefined;
+  /**
+   * Keeps the KV cache of prompts and texts on the disk, and finds it there: for ever, not only in a
+   * session. `true` takes the usual folder. Default: off.
+   */
+  readonly cache?: boolean | CacheOptions | undefined;
   /** Texts that are generated at the same time, 1 or more; more of them wait. Default 64. */
   readonly maxRunning?: number | undefined;
   /** Texts that may wait, 1 or more; one more is refused (`busy`). Default 1024. */
@@ -65,6 +70,18 @@ export interface LoadOptions {
   readonly onProgress?: OnProgress | undefined;
   /** Ends the loading with the error `aborted`; default: none. */
   readonly signal?: AbortSignalLike | undefined;
+}
+
+/** Where and how the KV cache is kept on the disk. */
+export interface CacheOptions {
+  /** Default: `kv` in the user's cache folder (`$XDG_CACHE_HOME/paceline/kv`). */
+  readonly folder?: string | undefined;
+  /** Most bytes on the disk; default: a tenth of what is free there, at most 20 GB. */
+  readonly budget?: number | undefined;
+  /** Tokens of a block, a multiple of 64; default 256. */
+  readonly blockTokens?: number | undefined;
+  /** Hears of broken files and full disks; default: a warning of the process. */
+  readonly onWarning?: ((text: string) => void) | undefined;
 }
 
 /** Settings of one generation; what a model's file recommends comes before these defaults. */
@@ -113,6 +130,8 @@ export interface GenerateOptions {
   readonly draft?: DraftKind | undefined;
   /** Most tokens drafted at once, 1 or more; default: the drafter's own limit. */
   readonly draftMax?: number | undefined;
+  /** False: neither looks for the prompt among what was kept nor keeps it; see `LoadOptions.cache`. */
+  readonly cache?: boolean | undefined;
   /** Texts with more are served first where not all can be at once; default 0. */
   readonly priority?: number | undefined;
   /** Ends the text, with what there is and the reason `abort`; default: none. */
@@ -142,6 +161,8 @@ export type FinishReason = 'stop' | 'length' | 'abort';
 export interface Timings {
   /** Until the first pass: other texts had the model's turns. */
   readonly queueMs: number;
+  /** Looking for what is known of the prompt, and bringing it in. */
+  readonly restoreMs: number;
   readonly prefillMs: number;
   /** Prompt tokens that were computed (not cached) per second. */
   readonly prefillTokensPerSecond: number;
@@ -173,7 +194,7 @@ export interface Generation {
   /** What ended the text where the reason is `stop`: a stop string, or an end token. */
   readonly stop?: string | number;
   readonly promptTokens: number;
-  /** Prompt tokens whose KV rows were already there. */
+  /** Prompt tokens whose KV rows were already there, in the session or the kept cache. */
   readonly cachedTokens: number;
   readonly seed: number;
   /** What was unusual about the prompt, in sentences; missing when nothing was. */

@@ -30,7 +30,7 @@ export interface ServeOptions {
   readonly allowedHosts?: readonly string[];
   readonly load?: Pick<
     LoadOptions,
-    'threads' | 'contextLength' | 'kvType' | 'draftModels' | 'draftWindow'
+    'threads' | 'contextLength' | 'kvType' | 'draftModels' | 'draftWindow' | 'cache'
   >;
   /** Which drafter may propose tokens where a request does not say. */
   readonly draft?: DraftKind;

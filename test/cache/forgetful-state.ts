@@ -98,8 +98,18 @@ export class ForgetfulState implements SequenceState {
     this.#checkpoints = [];
   }
 
+  blockMemory(index: number): readonly Uint8Array[] | undefined {
+    return this.#rows.blockMemory(index);
+  }
+
   get pending(): Promise<void> | undefined {
     return this.#rows.pending;
+  }
+  hold(work: Promise<void>): void {
+    this.#rows.hold(work);
+  }
+  trim(): void {
+    this.#rows.trim();
   }
 
   dispose(): void {

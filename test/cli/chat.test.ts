@@ -47,6 +47,7 @@ const end = (text: string, finishReason: FinishReason, promptTokens = 1): Stream
     seed: 0,
     timings: {
       queueMs: 0,
+      restoreMs: 0,
       prefillMs: 1,
       prefillTokensPerSecond: 1,
       decodeMs: 1,

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Command } from 'commander';
 import { examplesOf } from '../../src/cli/help.js';
 import { createProgram } from '../../src/cli/program.js';
 import { cutText } from '../../src/cli/text-report.js';
@@ -30,6 +31,7 @@ test('every command has --help and --json', async () => {
       'ls',
       'show',
       'rm',
+      'cache',
       'tokenize',
       'detokenize',
       'inspect',
@@ -43,7 +45,9 @@ test('every command has --help and --json', async () => {
       'completion',
     ],
   );
-  for (const command of commands) {
+  const alone = (command: Command): readonly Command[] =>
+    command.commands.length === 0 ? [command] : command.commands.flatMap(alone);
+  for (const command of commands.flatMap(alone)) {
     assert.ok(
       command.options.some((option) => option.long === '--json'),
       command.name(),

@@ -83,32 +83,4 @@ describe('state that cannot go back', () => {
     assert.deepEqual(found.tokens, (await model.generate(tokens, options)).tokens);
     session.dispose();
   });
-
-  it('is saved with its tokens and drafters, and goes on elsewhere with the same guesses', async () => {
-    const forked = async (forgetful: boolean) => {
-      const create = () => {
-        const rows = model.runtime.createState();
-        return model.runtime.createText({ state: forgetful ? new ForgetfulState(rows) : rows });
-      };
-      const [text, other] = [create(), create()];
-      const session = new Session(model.runtime, text);
-      const first = await session.generate(prompt, { ...options, draft: 'mtp' });
-      other.restore(text.save());
-      assert.deepEqual(other.tokens, text.tokens);
-      const further = [...model.tokenizer.encode(prompt), ...first.tokens, 65, 66];
-      const next = { ...options, draft: 'mtp' } as const;
-      const expected = await session.generate(further, next);
-      const restored = new Session(model.runtime, other);
-      const found = await restored.generate(further, next);
-      assert.deepEqual(found.tokens, expected.tokens);
-      assert.deepEqual(found.draft.byDrafter, expected.draft.byDrafter);
-      assert.equal(found.cachedTokens, expected.cachedTokens);
-      const foreign = { ...text.save(), fingerprint: 'of something else' };
-      assert.throws(() => other.restore(foreign), { code: 'broken-file' });
-      session.dispose();
-      restored.dispose();
-    };
-    await forked(false);
-    await forked(true);
-  });
 });

@@ -23,15 +23,22 @@ function usage(command: Command): string {
     return item.required ? `<${name}>` : `[${name}]`;
   };
   const words = command.registeredArguments.map(argument);
-  return ['paceline', command.name(), ...words, '[flags]'].join(' ');
+  return ['paceline', fullName(command), ...words, '[flags]'].join(' ');
 }
 
 function describeOption(option: Option): string {
   return `| \`${option.flags}\` | ${cell(optionText(option))} |`;
 }
 
+/** A command's name with those of the commands that it is under: `cache ls`. */
+function fullName(command: Command): string {
+  const { parent } = command;
+  const above = parent === null || parent.parent === null ? '' : `${fullName(parent)} `;
+  return `${above}${command.name()}`;
+}
+
 function describeCommand(command: Command): string {
-  const parts = [`## ${command.name()}`, '', '```sh', usage(command), '```', ''];
+  const parts = [`## ${fullName(command)}`, '', '```sh', usage(command), '```', ''];
   parts.push(command.description(), '');
   if (command.registeredArguments.length > 0) {
     for (const argument of command.registeredArguments) {
@@ -78,7 +85,7 @@ export function cliReference(): string {
     '| --- | --- |',
     ...environment.map(([name, meaning]) => `| \`${name}\` | ${meaning} |`),
     '',
-    ...commands.map(describeCommand),
+    ...commands.flatMap((command) => [command, ...command.commands].map(describeCommand)),
   ];
   return `${parts.join('\n').trimEnd()}\n`;
 }

@@ -3,6 +3,9 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { repository } from './repository.js';
 
+// What other runs have kept is none of a test's business, unless it says so.
+process.env.PACELINE_CACHE ??= 'off';
+
 export interface CliResult {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;

@@ -5,6 +5,7 @@
 import type { Command } from 'commander';
 import { PacelineError } from '../../base/errors.js';
 import type { ChatOptions, Generation, ModelInfo } from '../../engine/types.js';
+import { addCacheFlags, type CacheFlags, cacheOptions, withWarnings } from '../cache-flags.js';
 import type { ModelLike } from '../engine.js';
 import {
   addGenerationFlags,
@@ -32,7 +33,7 @@ import {
   summaryLine,
 } from '../text-report.js';
 
-interface RunFlags extends LoadFlags, GenerationFlags {
+interface RunFlags extends LoadFlags, GenerationFlags, CacheFlags {
   readonly raw?: boolean;
   readonly chat?: boolean;
   readonly system?: string;
@@ -60,6 +61,7 @@ export function defineRun(program: Command): void {
     .option('--chat', 'use the chat template also where the model is marked as a base model')
     .option('--system <text>', 'system message for the chat template');
   addGenerationFlags(command);
+  addCacheFlags(command);
   addLoadFlags(command);
   command
     .option('--json', 'one JSON object on stdout instead of streamed text')
@@ -135,7 +137,12 @@ async function runCommand(
     bar,
     signal: interrupt.signal,
   } as const;
-  const load = { ...loadOptions(flags), onProgress: bar.onProgress, signal: interrupt.signal };
+  const load = {
+    ...loadOptions(flags),
+    cache: withWarnings(cacheOptions(flags)),
+    onProgress: bar.onProgress,
+    signal: interrupt.signal,
+  };
   try {
     await withModel(
       model,

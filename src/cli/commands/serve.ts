@@ -6,13 +6,14 @@ import { draftKinds } from '../../engine/options.js';
 import type { DraftKind } from '../../engine/types.js';
 import type { ServedModel } from '../../server/catalog.js';
 import type { RunningServer, ServeOptions } from '../../server/serve.js';
+import { addCacheFlags, type CacheFlags, cacheOptions } from '../cache-flags.js';
 import { addLoadFlags, type LoadFlags, loadOptions } from '../generation-flags.js';
 import { addExamples } from '../help.js';
 import { modelArgument, resolveModel } from '../model-names.js';
 import { collect, integer } from '../numbers.js';
 import { note, printJson } from '../output.js';
 
-interface ServeFlags extends LoadFlags {
+interface ServeFlags extends LoadFlags, CacheFlags {
   readonly host: string;
   readonly port: number;
   readonly socket?: string;
@@ -125,6 +126,7 @@ export function defineServe(program: Command): void {
         'Loading',
       ),
     );
+  addCacheFlags(command);
   addLoadFlags(command);
   const context = command.options.find(({ long }) => long === '--ctx');
   if (context !== undefined) {
@@ -149,7 +151,7 @@ async function serveCommand(models: readonly string[], flags: ServeFlags): Promi
     apiKeys: await apiKeys(flags),
     cors: flags.cors ?? [],
     allowedHosts: flags.allowHost ?? [],
-    load: loadOptions(flags),
+    load: { ...loadOptions(flags), cache: cacheOptions(flags) },
     ...(flags.draft === undefined ? {} : { draft: flags.draft }),
     slots: flags.slots,
     queue: flags.queue,

@@ -92,6 +92,7 @@ class RequestRun {
   readonly #loaded: LoadedModel;
   readonly #request: TextRequest;
   readonly #options: RunOptions;
+  #started = false;
 
   constructor(loaded: LoadedModel, request: TextRequest, options: RunOptions) {
     this.#loaded = loaded;
@@ -101,7 +102,7 @@ class RequestRun {
 
   async run(): Promise<void> {
     const { model, slots } = this.#loaded;
-    const { emit, signal } = this.#options;
+    const { signal } = this.#options;
     const prompt = encodePrompt(model, this.#request);
     const { contextLength } = model.info;
     if (prompt.length > contextLength) throw contextOverflow(prompt.length, contextLength);
@@ -114,7 +115,6 @@ class RequestRun {
     const group = new AbortController();
     const together = AbortSignal.any([signal, group.signal]);
     try {
-      emit({ type: 'start', promptTokens: prompt.length, cachedTokens: first.cached });
       if (count > 1) {
         // The prompt is computed once, and its cache copied.
         await this.#generate(first.slot, prompt, 0, together, { limit: 0 });
@@ -218,7 +218,12 @@ class RequestRun {
       ...demands,
       signal,
       ...(choice === 0
-        ? { onProgress: ({ done, total }) => emit({ type: 'progress', done, total: total ?? 0 }) }
+        ? {
+            onProgress: ({ done, total = 0 }) => {
+              this.#start(prompt.length, prompt.length - total);
+              emit({ type: 'progress', done, total });
+            },
+          }
         : {}),
     };
     for await (const event of slot.session.stream(prompt, options)) {
@@ -226,6 +231,13 @@ class RequestRun {
       onTokens?.(event.tokens);
     }
     throw new PacelineError('internal', 'A stream ended without a result');
+  }
+
+  /** What the slot and the disk had of the prompt is known when its prefill begins. */
+  #start(promptTokens: number, cachedTokens: number): void {
+    if (this.#started) return;
+    this.#started = true;
+    this.#options.emit({ type: 'start', promptTokens, cachedTokens });
   }
 
   /**

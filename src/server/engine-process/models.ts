@@ -44,7 +44,7 @@ export interface ModelPoolOptions {
   readonly models: readonly ModelSpec[];
   readonly load: Pick<
     LoadOptions,
-    'threads' | 'contextLength' | 'kvType' | 'draftModels' | 'draftWindow'
+    'threads' | 'contextLength' | 'kvType' | 'draftModels' | 'draftWindow' | 'cache'
   >;
   readonly slots: number;
   /** Most models in memory at once. */

@@ -23,6 +23,7 @@ export function end(more: Partial<ChoiceEnd> = {}): ChoiceEnd {
     seed: 1,
     timings: {
       queueMs: 0,
+      restoreMs: 0,
       prefillMs: 1,
       prefillTokensPerSecond: 1,
       decodeMs: 1,

@@ -1,0 +1,20 @@
+/** Processes that are killed while they save lose nothing that was whole, and break nothing. */
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { checkAfterKill, expectedTokens, killWriter } from './killed.js';
+import { newFolder } from './support.js';
+
+it('holds only what is right after ten kills', async () => {
+  const folder = newFolder();
+  const expected = await expectedTokens();
+  let most = 0;
+  for (let round = 0; round < 5; round++) {
+    // Two at a time, into the same store.
+    await Promise.all([
+      killWriter(folder, round, 20 + 67 * round),
+      killWriter(folder, round, 90 + 31 * round),
+    ]);
+    most = Math.max(most, await checkAfterKill(folder, expected));
+  }
+  assert.ok(most >= 64, `${most} tokens were there`);
+});
