@@ -8,7 +8,7 @@ import {
   type DraftHeader,
   dflashBlockSize,
   dflashTaps,
-  hasMtpBlock,
+  hasUsableMtpBlock,
   isDflash,
 } from '../models/draft-kind.js';
 
@@ -35,7 +35,7 @@ export function draftMemory(
   { contextLength, window = usualWindow }: DraftMemoryOptions,
 ): DraftMemory | undefined {
   const dflash = isDflash(file);
-  if (!dflash && !hasMtpBlock(file)) return undefined;
+  if (!dflash && !hasUsableMtpBlock(file)) return undefined;
   const key = (name: string) => `${file.optionalString('general.architecture')}.${name}`;
   const width = file.optionalInteger(key('embedding_length'));
   const blocks = cacheLayers(file, dflash ? 'trunk' : 'nextn');

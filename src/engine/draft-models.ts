@@ -10,7 +10,7 @@ import { ngramSource } from '../decode/ngram.js';
 import type { Backend } from '../ggml/backend.js';
 import type { GgufFile } from '../gguf/reader.js';
 import { loadDflashModel } from '../models/dflash.js';
-import { hasMtpBlock, isDflash } from '../models/draft-kind.js';
+import { hasMtpBlock, hasUsableMtpBlock, isDflash } from '../models/draft-kind.js';
 import type { LanguageModel } from '../models/model.js';
 import { loadMtpModel } from '../models/mtp.js';
 
@@ -39,7 +39,7 @@ export async function loadDrafters(
 ): Promise<readonly LoadedDrafter[]> {
   const drafters: LoadedDrafter[] = [ngramSource()];
   try {
-    if (hasMtpBlock(gguf)) drafters.push(await loadMtp(gguf, options));
+    if (hasUsableMtpBlock(gguf)) drafters.push(await loadMtp(gguf, options));
     for (const draft of drafts) {
       if (isDflash(draft)) {
         drafters.push(await loadDflash(draft, options));

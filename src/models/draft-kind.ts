@@ -40,6 +40,15 @@ export function hasMtpBlock(file: Pick<DraftHeader, 'tensors'>): boolean {
   return [...file.tensors.keys()].some((name) => name.endsWith('.nextn.eh_proj.weight'));
 }
 
+/** Architectures whose prediction blocks `mtp.ts` computes; others run without. */
+const mtpArchitectures: ReadonlySet<unknown> = new Set(['qwen3']);
+
+/** Whether the file has a multi-token prediction block that can draft here. */
+export function hasUsableMtpBlock(file: DraftHeader): boolean {
+  const { value } = file.metadata.get('general.architecture') ?? {};
+  return hasMtpBlock(file) && mtpArchitectures.has(value);
+}
+
 /** Whether the file holds a drafter and no model that could generate by itself. */
 export function isDraftOnly(file: DraftHeader): boolean {
   return isDflash(file) || (hasMtpBlock(file) && !file.tensors.has('blk.0.attn_norm.weight'));

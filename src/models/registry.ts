@@ -6,6 +6,7 @@ import { gemma2 } from './gemma2.js';
 import { gemma3 } from './gemma3.js';
 import { gemma4 } from './gemma4.js';
 import { glm4 } from './glm4.js';
+import { glm4moe } from './glm4moe.js';
 import { gptOss } from './gpt-oss.js';
 import { granite } from './granite.js';
 import { hunyuanDense } from './hunyuan-dense.js';
@@ -25,6 +26,7 @@ const architectures: ReadonlyMap<string, Decoder> = new Map([
   ['gemma3', gemma3],
   ['gemma4', gemma4],
   ['glm4', glm4],
+  ['glm4moe', glm4moe],
   ['gpt-oss', gptOss],
   ['granite', granite],
   ['granitemoe', granite],

@@ -6,7 +6,7 @@
  */
 import { PacelineError } from '../base/errors.js';
 import type { GgufMetadataEntry } from '../gguf/types.js';
-import { f32, text, u32 } from './entries.js';
+import { bool, f32, text, u32 } from './entries.js';
 import { gemma4Metadata, gemma4Tensors } from './gemma4.js';
 import { type ModelShape, makers, type TensorPlan } from './plan.js';
 
@@ -27,6 +27,8 @@ export interface Traits {
   readonly gateWithUp: boolean;
   /** Sinks, and biases on the attention's output, the router and the experts. */
   readonly sinks: boolean;
+  /** DeepSeek's mixture: dense layers first, and a bias on the choice of experts. */
+  readonly sparse: boolean;
   /** Whether the head uses the embedding's weights, where a shape cannot choose. */
   readonly tied: boolean | undefined;
 }
@@ -40,6 +42,7 @@ const plain: Traits = {
   postNorms: false,
   gateWithUp: false,
   sinks: false,
+  sparse: false,
   tied: undefined,
 };
 
@@ -49,6 +52,13 @@ const known: ReadonlyMap<string, Traits> = new Map<string, Traits>([
   ['gemma3', { ...plain, queryNorms: 'head', postNorms: true }],
   ['gemma4', { ...plain, queryNorms: 'head', postNorms: true }],
   ['glm4', { ...plain, queryBiases: true, postNorms: true, gateWithUp: true }],
+  [
+    'glm4moe',
+    {
+      ...{ ...plain, queryNorms: 'head', queryBiases: true, mixture: true, sparse: true },
+      networkNorm: 'post_attention_norm',
+    },
+  ],
   [
     'gpt-oss',
     {
@@ -162,7 +172,7 @@ function* networkTensors(o: ModelShape, traits: Traits, layer: number, branch: n
     yield norm(`${at}.post_ffw_norm.weight`, [embedding], gain);
   }
   if (traits.preNorms) yield norm(`${at}.${traits.networkNorm}.weight`, [embedding]);
-  if (o.experts === undefined) {
+  if (o.experts === undefined || (traits.sparse && layer < leadingDense(o))) {
     if (traits.gateWithUp) {
       yield matrix(`${at}.ffn_up.weight`, [embedding, 2 * inner], 1.2);
     } else {
@@ -187,13 +197,19 @@ function* networkTensors(o: ModelShape, traits: Traits, layer: number, branch: n
       yield bias(`${at}.ffn_up_exps.bias`, [inner, experts]);
       yield bias(`${at}.ffn_down_exps.bias`, [embedding, experts], branch);
     }
-    const shared = inner * (o.sharedExperts ?? 0);
+    if (traits.sparse) yield bias(`${at}.exp_probs_b.bias`, [experts]);
+    const shared = inner * (o.sharedExperts ?? (traits.sparse ? 1 : 0));
     if (shared > 0) {
       yield matrix(`${at}.ffn_gate_shexp.weight`, [embedding, shared], 1.5);
       yield matrix(`${at}.ffn_up_shexp.weight`, [embedding, shared]);
       yield matrix(`${at}.ffn_down_shexp.weight`, [shared, embedding], branch, 'down');
     }
   }
+}
+
+/** Layers before the first with experts. */
+function leadingDense(o: ModelShape): number {
+  return o.leadingDense ?? 1;
 }
 
 /** Architectures whose files tell the width of an expert by itself. */
@@ -222,9 +238,18 @@ export function metadataOf(
   if (o.experts !== undefined) {
     own.expert_count = u32(o.experts[0]);
     own.expert_used_count = u32(o.experts[1]);
-    if (expertWidths.has(o.architecture)) own.expert_feed_forward_length = u32(o.inner);
-    const shared = o.inner * (o.sharedExperts ?? 0);
-    if (shared > 0) own.expert_shared_feed_forward_length = u32(shared);
+    const { sparse } = traitsOf(o.architecture);
+    if (sparse || expertWidths.has(o.architecture)) {
+      own.expert_feed_forward_length = u32(o.inner);
+    }
+    if (sparse) {
+      own.leading_dense_block_count = u32(leadingDense(o));
+      own.expert_shared_count = u32(o.sharedExperts ?? 1);
+      own.expert_weights_norm = bool(true);
+      own.expert_weights_scale = f32(1.5);
+    } else if (o.sharedExperts !== undefined) {
+      own.expert_shared_feed_forward_length = u32(o.inner * o.sharedExperts);
+    }
   }
   if (o.architecture === 'gemma4') {
     Object.assign(own, gemma4Metadata(o));

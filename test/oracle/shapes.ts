@@ -71,6 +71,9 @@ export const shapes: Readonly<Record<string, readonly Sizes[]>> = {
   smollm3: usual({ layers: 4 }),
   olmo2: usual({ layers: 4, window: [20, 4], metadata: yarn }),
   glm4: usual({ metadata: { 'rope.dimension_count': u32(12) } }),
+  glm4moe: usual({
+    ...{ experts: [8, 3], metadata: { 'rope.dimension_count': u32(12) } },
+  }),
   mistral3: usual({ metadata: { ...yarn, 'attention.temperature_scale': f32(0.3) } }),
   granite: usual({ metadata: factors }),
   granitemoe: usual({ experts: [6, 3], sharedExperts: 1, metadata: factors }),
@@ -166,6 +169,13 @@ export const variants: Readonly<Record<string, RandomModelOptions>> = {
   'granite without positions': {
     architecture: 'granite',
     metadata: { 'rope.scaling.finetuned': bool(false) },
+  },
+  'glm4moe with groups of experts, rated by a softmax': {
+    ...{ architecture: 'glm4moe', experts: [8, 3], leadingDense: 2, sharedExperts: 2 },
+    metadata: {
+      ...{ expert_group_count: u32(4), expert_group_used_count: u32(2) },
+      ...{ expert_gating_func: u32(1), expert_weights_norm: bool(false) },
+    },
   },
   'gemma4 with everything at once': {
     ...{ architecture: 'gemma4', embedding: 96, heads: 4, kvHeads: 2, headDim: 48, inner: 120 },
