@@ -37,17 +37,21 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
   const began = performance.now();
   const path = resolveModelPath(checkModelName(model));
   const { signal, onProgress, prefillChunk = usualChunk, ...given } = checkLoadOptions(options);
-  await using gguf = await readGguf(path, { signal });
-  const tokenizer = createTokenizer(gguf);
-  const chatTemplate = createChatTemplate(gguf, tokenizer);
-  const trained = gguf.optionalNumber(
-    `${gguf.optionalString('general.architecture')}.context_length`,
-  );
-  const contextLength = given.contextLength ?? Math.min(trained ?? usualContext, usualContext);
-  const { draftWindow: window } = given;
+  const gguf = await readGguf(path, { signal });
+  /** What a failure has to free, in the order in which it was made. */
+  const made: (() => unknown)[] = [];
+  let keepsFile = false;
   const drafts: GgufFile[] = [];
-  const backend = new Backend(given.threads === undefined ? {} : { threads: given.threads });
   try {
+    const tokenizer = createTokenizer(gguf);
+    const chatTemplate = createChatTemplate(gguf, tokenizer);
+    const trained = gguf.optionalNumber(
+      `${gguf.optionalString('general.architecture')}.context_length`,
+    );
+    const contextLength = given.contextLength ?? Math.min(trained ?? usualContext, usualContext);
+    const { draftWindow: window } = given;
+    const backend = new Backend(given.threads === undefined ? {} : { threads: given.threads });
+    made.push(() => backend.dispose());
     for (const file of draftFilesOf(path, given.draftModels))
       drafts.push(await readGguf(file, { signal }));
     const draftNeeds = [gguf, ...drafts]
@@ -64,6 +68,7 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       cacheType: cached,
       draftBytes: draftNeeds.reduce((sum, need) => sum + need.weightBytes + need.stateBytes, 0),
     });
+    made.push(() => language.dispose());
     const { hyperparameters } = language;
     const drafters = await loadDrafters(gguf, drafts, {
       target: language,
@@ -72,8 +77,12 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       window,
       signal,
     });
+    made.push(() => {
+      for (const drafter of drafters) drafter[Symbol.dispose]?.();
+    });
     const advice = recommendedSampling(gguf);
     const runtime = new Runtime({
+      file: language.readsFile ? gguf : undefined,
       backend,
       drafters,
       model: language,
@@ -94,6 +103,7 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       const model = { name: name ?? path, architecture, kvType };
       runtime.cache = await openTextCache(runtime, model, cache === true ? {} : cache);
     }
+    keepsFile = language.readsFile;
     return new Model(runtime, {
       path,
       name,
@@ -118,10 +128,11 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       loadMs: performance.now() - began,
     });
   } catch (error) {
-    backend.dispose();
+    for (const free of made.reverse()) await free();
     throw error;
   } finally {
     for (const draft of drafts) await draft.close();
+    if (!keepsFile) await gguf.close();
   }
 }
 

@@ -9,6 +9,7 @@ import { DraftExperience } from '../decode/draft-record.js';
 import type { Backend } from '../ggml/backend.js';
 import { hostMemory } from '../ggml/host.js';
 import type { GgmlType } from '../ggml/types.js';
+import type { GgufFile } from '../gguf/reader.js';
 import type { RecommendedSampling } from '../gguf/sampling.js';
 import type { LanguageModel } from '../models/model.js';
 import type { ChatTemplate } from '../tokenizer/chat-template.js';
@@ -25,6 +26,8 @@ import type { TextCache } from './text-cache.js';
 import { TextJob, type TextJobOptions } from './text-job.js';
 
 export interface RuntimeOptions {
+  /** The model's file, where weights are read from it when they are needed; owned from now on. */
+  readonly file?: GgufFile | undefined;
   readonly backend: Backend;
   /** Owned by the runtime from now on. */
   readonly drafters: readonly LoadedDrafter[];
@@ -193,9 +196,10 @@ export class Runtime {
     await this.cache?.close();
     for (const text of this.#texts) text.dispose();
     this.#texts.clear();
-    const { backend, model } = this.#options;
+    const { backend, model, file } = this.#options;
     for (const drafter of this.drafterSources) drafter[Symbol.dispose]?.();
     model.dispose();
     backend.dispose();
+    await file?.close();
   }
 }

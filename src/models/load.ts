@@ -41,6 +41,8 @@ export interface LoadModelOptions {
 
 /** A model with what a user should know of how it was loaded. */
 export interface LoadedModel extends LanguageModel {
+  /** Whether the model reads its file later on, so that it must stay open. */
+  readonly readsFile: boolean;
   /** Sentences; usually none. */
   readonly warnings: readonly string[];
 }
@@ -156,6 +158,7 @@ export async function loadLanguageModel(
     hyperparameters: blueprint.hyperparameters,
     weights: loader.weights,
     weightBytes: allocations.reduce((sum, { bytes }) => sum + bytes, 0),
+    readsFile: blueprint.readsFile ?? false,
     layerStates: blueprint.layerStates,
     forward: blueprint.forward,
     warnings,

@@ -109,6 +109,8 @@ export interface LanguageModel {
 
 /** A model whose weights are declared but not loaded. */
 export interface Blueprint {
+  /** Some weights are read from the file when they are needed: it stays open. Default: no. */
+  readonly readsFile?: boolean;
   readonly hyperparameters: Hyperparameters;
   /** What each layer keeps of a sequence. */
   layerStates(): readonly LayerState[];
