@@ -20,6 +20,7 @@ const needy = new Set([
   'IQ2_S',
   'IQ2_M',
   'IQ3_XXS',
+  'IQ3_XS',
   'Q2_K_S',
 ]);
 
