@@ -53,17 +53,17 @@ export class RowMemory implements Disposable {
     const positions = storedPositions(type, capacity);
     const specs = layout.flatMap((shape, layer): TensorSpec[] => {
       const { keys, values } = storedRows(type, shape);
-      return [
-        { name: `cache.${layer}.k`, type, shape: [keys, positions] },
-        { name: `cache.${layer}.v`, type, shape: [values, positions] },
-      ];
+      const k = { name: `cache.${layer}.k`, type, shape: [keys, positions] };
+      const v = { name: `cache.${layer}.v`, type, shape: [values, positions] };
+      return values === 0 ? [k] : [k, v];
     });
     this.#allocation = new Allocation(backend, specs);
     const { tensors } = this.#allocation;
-    this.#layers = layout.map((_, layer) => ({
-      k: tensors[2 * layer] as Tensor,
-      v: tensors[2 * layer + 1] as Tensor,
-    }));
+    const named = new Map(specs.map(({ name }, at) => [name, tensors[at] as Tensor]));
+    this.#layers = layout.map((_, layer) => {
+      const k = named.get(`cache.${layer}.k`) as Tensor;
+      return { k, v: named.get(`cache.${layer}.v`) ?? k };
+    });
   }
 
   get bytes(): number {
@@ -169,7 +169,7 @@ export class RowMemory implements Disposable {
     const { type } = this.options;
     const [first, last] = [storedPositions(type, from), storedPositions(type, end)];
     return this.#layers
-      .flatMap(({ k, v }) => [k, v])
+      .flatMap(({ k, v }) => (v === k ? [k] : [k, v]))
       .map((tensor) => {
         const row = rowBytes(tensor.type, tensor.shape[0]);
         return { tensor, start: first * row, bytes: Math.max(0, last - first) * row };

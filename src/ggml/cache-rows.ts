@@ -10,8 +10,10 @@ export interface RowShape {
   readonly heads: number;
   /** Elements of all heads' keys. */
   readonly keys: number;
-  /** Elements of all heads' values. */
+  /** Elements of all heads' values; 0 where they are a part of the keys. */
   readonly values: number;
+  /** With one head: so many elements at the end of the keys also are the values. */
+  readonly valuesInKeys?: number;
 }
 
 /** Bytes of the scales of a head's keys and values. */
@@ -60,8 +62,12 @@ export function cacheBytes(type: GgmlType, shapes: readonly RowShape[], position
  * Whether a type can hold rows: each head in whole blocks of its own, and as integers only heads that
  * the kernels take.
  */
-export function rowsFit(type: GgmlType, { heads, keys, values }: RowShape): boolean {
+export function rowsFit(type: GgmlType, shape: RowShape): boolean {
+  const { heads, keys, values, valuesInKeys = 0 } = shape;
   const integers = type === GgmlType.I16;
+  // Integers of keys and of values lie in other orders, and blocks must not be cut.
+  if (valuesInKeys > 0 && integers) return false;
+  if ((keys - valuesInKeys) % typeTraits(type).blockSize !== 0 && valuesInKeys > 0) return false;
   const step = integers ? integerStep : typeTraits(type).blockSize;
   const longest = integers ? longestIntegerHead : Number.POSITIVE_INFINITY;
   return [keys, values].every(

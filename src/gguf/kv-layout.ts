@@ -109,6 +109,11 @@ export function cacheLayers(
       .map((groups) => ({ heads: groups, keys: groups * keyLength, values: groups * valueLength }));
   }
 
+  // With absorbed projections a position keeps one row, the end of which also is its values.
+  if (file.has(key('attention.key_length_mla'))) {
+    const row = { heads: 1, keys: keyLength, values: 0, valuesInKeys: valueLength };
+    return Array.from({ length: trunk }, () => row);
+  }
   return Array.from({ length: trunk }, (_, layer): HeaderLayer => {
     if (linear?.[layer]) return { heads: 0, keys: 0, values: 0, stateBytes };
     // The last layers of some models read an earlier layer's cache and keep none.

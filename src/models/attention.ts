@@ -5,7 +5,12 @@
  */
 import { PacelineError } from '../base/errors.js';
 import type { Graph, RopeOptions } from '../ggml/graph.js';
-import { cachedAttention, rotatedAttention, storedAttention } from '../ggml/native/attention.js';
+import {
+  cachedAttention,
+  latentOffset,
+  rotatedAttention,
+  storedAttention,
+} from '../ggml/native/attention.js';
 import { nativeKernels } from '../ggml/native/library.js';
 import type { Tensor } from '../ggml/tensor.js';
 import { GgmlType } from '../ggml/types.js';
@@ -70,6 +75,30 @@ export function attend(graph: Graph, input: AttendInput, options: AttendOptions)
   }
   const heads = { kvHeads: k.shape[1], valueLength: v.shape[0] };
   return attendByGgml(graph, { batch, layer, q: parts.q, ...heads }, { ...options, sinks });
+}
+
+/** Queries grow with their position: by `scale` times ln(1 + whole `length`s before it). */
+export interface Temperature {
+  readonly scale: number;
+  readonly length: number;
+}
+
+/** q [key, heads, T] times the factors of its rows, which come from a table: positions may change. */
+export function temper(
+  graph: Graph,
+  batch: ForwardBatch,
+  q: Tensor,
+  { scale, length }: Temperature,
+): Tensor {
+  const factors = graph.shared('temperatures', () => {
+    const positions = Math.max(...batch.sequences.map(({ state }) => state.capacity));
+    const factor = (_: unknown, at: number) => 1 + scale * Math.log(1 + Math.floor(at / length));
+    const values = Float32Array.from({ length: positions }, factor);
+    const table = graph.input('temperatures', GgmlType.F32, [1, positions], values);
+    const rows = graph.getRows(table, batch.positions);
+    return graph.reshape(rows, [1, 1, batch.positions.elements]);
+  });
+  return graph.mul(q, factors);
 }
 
 /** Queries over keys and values that another layer stores. */
@@ -157,7 +186,7 @@ function attendByGgml(
   for (const slice of batch.sequences) {
     const cache = slice.state.layer(layer);
     const mask = causalMask(graph, slice.count, slice.past, options.window);
-    const rows = attendSequence(graph, { slice, cache, q, kvHeads, mask }, options);
+    const rows = attendSequence(graph, { slice, cache, q, kvHeads, valueLength, mask }, options);
     const flat = graph.reshape(rows, [width, slice.count]);
     result = result === undefined ? flat : graph.concat(result, flat, 1);
   }
@@ -195,6 +224,7 @@ export function append(
     [k, cache.k],
     [v, cache.v],
   ] as const) {
+    if (source === v && cache.v === cache.k) continue; // the end of the keys
     const flat = graph.reshape(source, [source.shape[0] * source.shape[1], source.shape[2]]);
     graph.expand(
       graph.copy(graph.rowRange(flat, start, count), graph.rowRange(target, past, count)),
@@ -236,7 +266,8 @@ export function attendBlock(graph: Graph, input: BlockInput, options: BlockOptio
     causal || past + count > window
       ? graph.shared(name, () => makeMask(graph, name, count, past, window, causal))
       : undefined;
-  const rows = attendSequence(graph, { slice, cache, q, kvHeads: k.shape[1], mask }, options);
+  const heads = { kvHeads: k.shape[1], valueLength: v.shape[0] };
+  const rows = attendSequence(graph, { slice, cache, q, ...heads, mask }, options);
   return graph.reshape(rows, [v.shape[0] * q.shape[1], count]);
 }
 
@@ -247,13 +278,14 @@ interface SequencePart {
   /** [key, heads, T] of the whole batch. */
   readonly q: Tensor;
   readonly kvHeads: number;
+  readonly valueLength: number;
   readonly mask: Tensor | undefined;
 }
 
 /** The rows of one slice with ggml's own operations: [value, heads, count]. */
 function attendSequence(
   graph: Graph,
-  { slice, cache, q, kvHeads, mask }: SequencePart,
+  { slice, cache, q, kvHeads, valueLength, mask }: SequencePart,
   options: Pick<AttendOptions, 'scale' | 'softcap'> & { readonly sinks?: Tensor | undefined },
 ): Tensor {
   const { start, count, past } = slice;
@@ -269,11 +301,13 @@ function attendSequence(
   };
   // With values in F16, ggml sums them up in F16, and by another method from 64 rows on. In F32 its
   // sums are exact to F32, and a row's result does not depend on the rows beside it.
-  const values = graph.rowRange(cache.v, 0, seen);
-  const exact = cache.v.type === GgmlType.F16 ? graph.cast(values, GgmlType.F32) : values;
+  const { k: keys, v } = cache;
+  const offset = v === keys ? latentOffset(keys, valueLength) : 0;
+  const values = graph.view(v, [valueLength * kvHeads, seen], [v.strides[1]], offset);
+  const exact = v.type === GgmlType.F16 ? graph.cast(values, GgmlType.F32) : values;
   return graph.flashAttention(
     graph.permute(query, [0, 2, 1, 3]), // [key, count, heads]
-    heading(cache.k), // [key, seen, kvHeads]
+    heading(keys), // [key, seen, kvHeads]
     heading(exact), // [value, seen, kvHeads]
     mask,
     { scale: options.scale, softcap: options.softcap, sinks: options.sinks },

@@ -85,3 +85,8 @@ export function keptRows(shape: AttentionShape, window?: number): LayerState {
   } as const;
   return window === undefined ? rows : { ...rows, window };
 }
+
+/** The same where a layer has one head, whose values are the last elements of its keys. */
+export function latentRows({ keyLength, valueLength }: AttentionShape): LayerState {
+  return { kind: 'rows', heads: 1, keys: keyLength, values: 0, valuesInKeys: valueLength };
+}

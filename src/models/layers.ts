@@ -72,7 +72,13 @@ export function declareQkv(
   shape: AttentionShape,
 ): Qkv {
   const { queries, keys, values } = projectionRows(shape);
-  if (w.find(`${block}.attn_qkv.weight`) !== undefined) {
+  const fused = `${block}.attn_qkv`;
+  if (w.find(`${fused}.weight`) !== undefined) {
+    // Without what comes after the product, its parts are matrices like others.
+    if (w.find(`${fused}.bias`) === undefined && w.find(`${fused}.scale`) === undefined) {
+      const part = (which: 'q' | 'k' | 'v') => declareProjection(w, block, which, embedding, shape);
+      return { q: part('q'), k: part('k'), v: part('v') };
+    }
     return { fused: declareLinear(w, `${block}.attn_qkv`, embedding, queries + keys + values) };
   }
   return {

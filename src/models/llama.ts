@@ -5,9 +5,8 @@
  */
 import type { Graph } from '../ggml/graph.js';
 import type { Tensor } from '../ggml/tensor.js';
-import { GgmlType } from '../ggml/types.js';
 import type { Weight } from '../ggml/weight.js';
-import { attend } from './attention.js';
+import { attend, type Temperature, temper } from './attention.js';
 import { type Decoder, decoder } from './decoder.js';
 import * as experts from './experts.js';
 import * as layers from './layers.js';
@@ -31,8 +30,7 @@ export interface Llama extends Hyperparameters {
   readonly attentionScale?: number | undefined;
   /** What attention and network add is multiplied by it. */
   readonly residualScale?: number;
-  /** Queries grow with their position, by this for each e-fold of `length` positions. */
-  readonly temperature?: { readonly scale: number; readonly length: number } | undefined;
+  readonly temperature?: Temperature | undefined;
   /** The name of the norm before the network; default: `ffn_norm`. */
   readonly networkNorm?: string;
   /** Whether gate and up are one matrix. */
@@ -97,29 +95,10 @@ function attention(
   const { q, k, v } = layers.projectHeads(graph, b.qkv, x, shape);
   const scale = h.attentionScale ?? 1 / Math.sqrt(shape.keyLength);
   const rope = (h.rotates?.[layer] ?? true) ? h.rope : undefined;
-  const tempered = h.temperature ? graph.mul(q, temperatures(stream, h.temperature)) : q;
+  const tempered = h.temperature ? temper(graph, batch, q, h.temperature) : q;
   const options = { scale, rope, factors: b.ropeFactors };
   const seen = attend(graph, { batch, layer, q: tempered, k, v }, options);
   return layers.linear(graph, b.output, seen);
-}
-
-/** Factors of the rows' queries: [1, 1, T]. They are looked up, since positions change between runs. */
-function temperatures(
-  { graph, batch }: layers.Stream,
-  { scale, length }: { readonly scale: number; readonly length: number },
-): Tensor {
-  return graph.shared('temperatures', () => {
-    const positions = Math.max(...batch.sequences.map(({ state }) => state.capacity));
-    const factor = (_: unknown, at: number) => 1 + scale * Math.log(1 + Math.floor(at / length));
-    const table = graph.input(
-      'temperatures',
-      GgmlType.F32,
-      [1, positions],
-      Float32Array.from({ length: positions }, factor),
-    );
-    const rows = graph.getRows(table, batch.positions);
-    return graph.reshape(rows, [1, 1, batch.positions.elements]);
-  });
 }
 
 function network(graph: Graph, b: LlamaBlock, x: Tensor): Tensor {

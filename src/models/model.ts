@@ -10,7 +10,8 @@ import type { LayerState } from './layer-state.js';
 
 /**
  * Cached keys and values of one layer, a row for each position: [keyLength * kvHeads, capacity], and
- * behind the keys what the type adds (`storedRows`).
+ * behind the keys what the type adds (`storedRows`). Where values are the end of the keys, both are the
+ * same tensor.
  */
 export interface LayerTensors {
   readonly k: Tensor;

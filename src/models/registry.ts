@@ -1,6 +1,7 @@
 /** The architectures by the name that GGUF files give them. */
 import { PacelineError } from '../base/errors.js';
 import type { Decoder } from './decoder.js';
+import { deepseek2 } from './deepseek2.js';
 import { ernie45 } from './ernie4-5.js';
 import { gemma2 } from './gemma2.js';
 import { gemma3 } from './gemma3.js';
@@ -21,6 +22,7 @@ import { seedOss } from './seed-oss.js';
 import { smollm3 } from './smollm3.js';
 
 const architectures: ReadonlyMap<string, Decoder> = new Map([
+  ['deepseek2', deepseek2],
   ['ernie4_5', ernie45],
   ['gemma2', gemma2],
   ['gemma3', gemma3],

@@ -8,6 +8,7 @@ import { PacelineError } from '../base/errors.js';
 import type { GgufMetadataEntry } from '../gguf/types.js';
 import { bool, f32, text, u32 } from './entries.js';
 import { gemma4Metadata, gemma4Tensors } from './gemma4.js';
+import { latentMetadata, latentTensors } from './latent.js';
 import { type ModelShape, makers, type TensorPlan } from './plan.js';
 
 /** What tells an architecture's weights from another's. */
@@ -29,6 +30,8 @@ export interface Traits {
   readonly sinks: boolean;
   /** DeepSeek's mixture: dense layers first, and a bias on the choice of experts. */
   readonly sparse: boolean;
+  /** Latent attention. */
+  readonly latent: boolean;
   /** Whether the head uses the embedding's weights, where a shape cannot choose. */
   readonly tied: boolean | undefined;
 }
@@ -43,10 +46,12 @@ const plain: Traits = {
   gateWithUp: false,
   sinks: false,
   sparse: false,
+  latent: false,
   tied: undefined,
 };
 
 const known: ReadonlyMap<string, Traits> = new Map<string, Traits>([
+  ['deepseek2', { ...plain, mixture: true, sparse: true, latent: true }],
   ['ernie4_5', plain],
   ['gemma2', { ...plain, postNorms: true, tied: true }],
   ['gemma3', { ...plain, queryNorms: 'head', postNorms: true }],
@@ -127,7 +132,8 @@ export function* tensorsOf(shape: ModelShape): Generator<TensorPlan> {
     return;
   }
   for (let layer = 0; layer < shape.layers; layer++) {
-    yield* attentionTensors(shape, traits, layer, branch);
+    if (traits.latent) yield* latentTensors(shape, layer, branch);
+    else yield* attentionTensors(shape, traits, layer, branch);
     yield* networkTensors(shape, traits, layer, branch);
   }
 }
@@ -251,6 +257,7 @@ export function metadataOf(
       own.expert_shared_feed_forward_length = u32(o.inner * o.sharedExperts);
     }
   }
+  if (traitsOf(o.architecture).latent) Object.assign(own, latentMetadata(o));
   if (o.architecture === 'gemma4') {
     Object.assign(own, gemma4Metadata(o));
   } else if (o.window !== undefined) {

@@ -29,6 +29,9 @@ export interface ModelShape {
   readonly ropeFactors?: boolean | 'long and short';
   /** Sliding window and its pattern: of so many layers the last sees everything. */
   readonly window?: readonly [size: number, pattern: number];
+  /** Widths of latent attention: of the row that is kept, of what queries are made of, of the
+   * rotated part of a head. */
+  readonly latent?: { readonly kv: number; readonly query: number; readonly rotated: number };
   /** What only Gemma 4 has. */
   readonly gemma4?: Gemma4Form;
 }

@@ -19,6 +19,8 @@ export interface InvarianceCase {
 
 /** What two layers of the usual sizes would leave out. */
 const forms: Readonly<Record<string, Partial<RandomModelOptions>>> = {
+  // Blocks of K-quants divide the heads' own matrices too.
+  deepseek2: { headDim: 256, heads: 2, latent: { kv: 256, query: 256, rotated: 64 } },
   gemma4: { layers: 3, headDim: 128, window: [16, 2], experts: [4, 2], gemma4: { shared: 1 } },
 };
 /** Sizes of the chunks in which the same tokens are run, over and over until they are used up. */

@@ -74,6 +74,20 @@ export const shapes: Readonly<Record<string, readonly Sizes[]>> = {
   glm4moe: usual({
     ...{ experts: [8, 3], metadata: { 'rope.dimension_count': u32(12) } },
   }),
+  deepseek2: [
+    {
+      ...{ embedding: 100, heads: 5, headDim: 20, inner: 50, experts: [7, 2] },
+      latent: { kv: 44, query: 30, rotated: 14 },
+    },
+    {
+      ...{ embedding: 96, heads: 3, headDim: 32, inner: 64, experts: [8, 3], tied: false },
+      latent: { kv: 64, query: 96, rotated: 32 },
+    },
+    {
+      ...{ embedding: 256, heads: 2, headDim: 256, inner: 256, experts: [6, 3] },
+      latent: { kv: 256, query: 256, rotated: 64 },
+    },
+  ],
   mistral3: usual({ metadata: { ...yarn, 'attention.temperature_scale': f32(0.3) } }),
   granite: usual({ metadata: factors }),
   granitemoe: usual({ experts: [6, 3], sharedExperts: 1, metadata: factors }),
@@ -112,8 +126,13 @@ export const ownTypes: Readonly<Record<string, readonly GgmlType[]>> = {
   'gpt-oss': [GgmlType.MXFP4],
 };
 
+/** `cacheType`: of both caches, where roundings of the usual F16 would add up over many layers. */
+export interface Variant extends RandomModelOptions {
+  readonly cacheType?: GgmlType;
+}
+
 /** In F32. */
-export const variants: Readonly<Record<string, RandomModelOptions>> = {
+export const variants: Readonly<Record<string, Variant>> = {
   'llama with biases everywhere': { architecture: 'llama', biases: true },
   'llama with fused q, k and v': { architecture: 'llama', fused: true, kvHeads: 1 },
   'llama as a mixture of experts': { architecture: 'llama', experts: [6, 2] },
@@ -175,6 +194,26 @@ export const variants: Readonly<Record<string, RandomModelOptions>> = {
     metadata: {
       ...{ expert_group_count: u32(4), expert_group_used_count: u32(2) },
       ...{ expert_gating_func: u32(1), expert_weights_norm: bool(false) },
+    },
+  },
+  'deepseek2 without a shorter row for queries, as small models are known by their depth': {
+    ...{ architecture: 'deepseek2', layers: 26, embedding: 48, heads: 2, headDim: 12, inner: 12 },
+    ...{ experts: [4, 2], latent: { kv: 24, query: 0, rotated: 8 }, tied: false },
+    cacheType: GgmlType.F32,
+  },
+  'deepseek2 with groups of experts, a tuned YaRN and a temperature': {
+    ...{ architecture: 'deepseek2', embedding: 96, heads: 4, headDim: 24, inner: 40 },
+    ...{ experts: [8, 3], sharedExperts: 2, latent: { kv: 40, query: 50, rotated: 12 } },
+    metadata: {
+      ...yarn,
+      'rope.scaling.yarn_log_multiplier': f32(0.0707),
+      ...{
+        expert_gating_func: u32(2),
+        expert_group_count: u32(4),
+        expert_group_used_count: u32(2),
+      },
+      'attention.temperature_scale': f32(0.4),
+      'attention.temperature_length': u32(20),
     },
   },
   'gemma4 with everything at once': {

@@ -10,7 +10,7 @@ import { storedPositions, storedRows } from '../cache-rows.js';
 import type { Graph, RopeOptions } from '../graph.js';
 import { fail, requireType } from '../graph-core.js';
 import type { Tensor } from '../tensor.js';
-import { GgmlType } from '../types.js';
+import { GgmlType, rowBytes } from '../types.js';
 import type { NativeKernels } from './library.js';
 import { nativeOperation } from './operation.js';
 import { type Parameters, reserveParameters } from './parameters.js';
@@ -26,7 +26,7 @@ export interface CacheSlice {
    * (`storedRows`, `storedPositions`).
    */
   readonly k: Tensor;
-  /** [valueHead * kvHeads, capacity]. */
+  /** [valueHead * kvHeads, capacity]; `k` itself where values are the end of its only head. */
   readonly v: Tensor;
   readonly start: number;
   readonly count: number;
@@ -196,7 +196,7 @@ function planAttention(
   );
   const scratch = scratchFor(kernels, graph, parameters, rows, positions);
   if (scratch === undefined) return undefined;
-  const list = sliceList(kernels, graph, slices);
+  const list = sliceList(kernels, graph, slices, valueDim);
   const shape = [valueDim * heads, rows] as const;
   return {
     kernels,
@@ -278,9 +278,10 @@ function checkShapes(q: Tensor, k: Tensor, v: Tensor, slices: readonly CacheSlic
       fail('attention', 'scales of integer values lie behind integer keys', keys, values);
     }
     const stored = storedRows(keys.type, rows);
+    const latent = values === keys && heads === 1 && v.shape[0] <= k.shape[0];
     if (
       keys.shape[0] !== stored.keys ||
-      values.shape[0] !== stored.values ||
+      values.shape[0] !== (latent ? stored.keys : stored.values) ||
       keys.shape[1] !== storedPositions(keys.type, keys.shape[1]) ||
       values.shape[1] !== storedPositions(values.type, values.shape[1]) ||
       !keys.contiguousFrom(1) ||
@@ -361,7 +362,12 @@ class SliceMemory {
  * Writes an array of `pl_cache_slice`, now and before every run, as the slices then say; caches have
  * their memory already. Returns its address.
  */
-function sliceList(kernels: NativeKernels, graph: Graph, slices: readonly CacheSlice[]): number {
+function sliceList(
+  kernels: NativeKernels,
+  graph: Graph,
+  slices: readonly CacheSlice[],
+  valueDim: number,
+): number {
   const memory = graph.shared(SliceMemory, () => new SliceMemory(graph));
   const { size, fields } = kernels.struct('pl_cache_slice');
   const slots = size / 8;
@@ -388,13 +394,18 @@ function sliceList(kernels: NativeKernels, graph: Graph, slices: readonly CacheS
     for (const [index, { k, v, past }] of slices.entries()) {
       const at = index * slots;
       view[at + kSlot] = data(k);
-      view[at + vSlot] = data(v);
+      view[at + vSlot] = data(v) + BigInt(v === k ? latentOffset(k, valueDim) : 0);
       view[at + pastSlot] = BigInt(past);
     }
   };
   bind();
   graph.beforeRun(bind);
   return address;
+}
+
+/** Where values begin in a row of keys that ends with them, in bytes. */
+export function latentOffset(keys: Tensor, valueDim: number): number {
+  return rowBytes(keys.type, keys.shape[0] - valueDim);
 }
 
 interface Scratch {
