@@ -166,9 +166,17 @@ export class Runtime {
     }
   }
 
+  /** Whether the model has been disposed of. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   /** @throws {PacelineError} `disposed` once the model has been disposed of. */
   checkOpen(): void {
-    if (this.#closed) throw new PacelineError('disposed', 'The model has been disposed of');
+    if (!this.#closed) return;
+    throw new PacelineError('disposed', 'The model has been disposed of', {
+      hint: 'Load it again with `loadModel`, or dispose of it later.',
+    });
   }
 
   #adopt(text: Text): Text {
