@@ -2,6 +2,7 @@
  * The constraints of a model's texts: compiled when first asked for, since an agent sends the same
  * tools and schemas with every request, and kept while they are used.
  */
+import { checkSpec } from '../constraint/check-spec.js';
 import { type CompiledConstraint, compileConstraint } from '../constraint/compile.js';
 import type { ConstraintSpec, ReasoningSection } from '../constraint/spec.js';
 import { vocabularyIndex } from '../constraint/tokens/vocabulary-index.js';
@@ -21,18 +22,19 @@ export class Constraints {
 
   /**
    * The compiled constraint; its `start` gives one for a new text.
-   * @throws {PacelineError} `usage` for what cannot be enforced, `aborted`.
+   * @throws {PacelineError} `usage` for what is wrong or cannot be enforced, `aborted`.
    */
   async compile(
-    spec: ConstraintSpec,
+    given: ConstraintSpec,
     options: {
       readonly reasoning?: ReasoningSection | undefined;
       readonly signal?: AbortSignal | undefined;
     },
   ): Promise<CompiledConstraint> {
     const { reasoning, signal } = options;
+    const { spec, text } = checkSpec(given);
     const index = await vocabularyIndex(this.#tokenizer, signal ? { signal } : {});
-    const key = JSON.stringify([spec, reasoning]);
+    const key = JSON.stringify([text, reasoning]);
     const known = this.#kept.get(key);
     this.#kept.delete(key);
     const compiled = known ?? compileConstraint(spec, index, reasoning ? { reasoning } : {});

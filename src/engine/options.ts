@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { PacelineError } from '../base/errors.js';
 import { abortSignal, callback, checkOptions, field, wholeNumber } from '../base/options.js';
 import { kvTypes } from '../cache/kv-names.js';
+import { constraintTypes } from '../constraint/check-spec.js';
 import type { ConstraintSpec } from '../constraint/spec.js';
 import { samplingFields } from '../decode/settings.js';
 import { RawJson } from '../template/template.js';
@@ -22,8 +23,6 @@ const strings = z.array(z.string());
 
 const oneOf = <const T extends readonly [string, ...string[]]>(values: T) =>
   field(z.enum(values), `one of ${values.join(', ')}`);
-
-const constraintTypes = ['json-schema', 'json', 'regex', 'grammar', 'choice', 'tools'] as const;
 
 const flag = field(z.boolean(), 'true or false');
 

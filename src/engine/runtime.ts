@@ -177,9 +177,17 @@ export class Runtime {
     return this.#texts;
   }
 
+  /** Whether the model has been disposed of. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   /** @throws {PacelineError} `disposed` once the model has been disposed of. */
   checkOpen(): void {
-    if (this.#closed) throw new PacelineError('disposed', 'The model has been disposed of');
+    if (!this.#closed) return;
+    throw new PacelineError('disposed', 'The model has been disposed of', {
+      hint: 'Load it again with `loadModel`, or dispose of it later.',
+    });
   }
 
   #adopt(text: Text): Text {

@@ -16,7 +16,7 @@ import { shareRoom } from './slices.js';
 export interface SchedulerOptions {
   readonly runner: PassRunner;
   readonly costs: PassCosts;
-  /** Jobs that take turns; the others wait. Default: 64. */
+  /** Jobs that take turns, but for those that rest; the others wait. Default: 64. */
   readonly mostRunning?: number | undefined;
   /** Jobs that may wait; one more is refused. Default: 1024. */
   readonly mostWaiting?: number | undefined;
@@ -62,7 +62,7 @@ export class Scheduler {
    */
   submit(job: Job): void {
     if (this.#closed) throw new PacelineError('disposed', 'The model has been disposed of');
-    if (this.#waiting.length >= this.#mostWaiting) {
+    if (this.#waiting.length >= this.#mostWaiting + this.#free()) {
       throw new PacelineError('busy', `${this.#waiting.length} texts are waiting already`, {
         hint: 'Try again later, or generate fewer texts at once.',
         details: this.load,
@@ -98,6 +98,12 @@ export class Scheduler {
     this.#loop = undefined;
   }
 
+  /** Jobs that can still be admitted. Those that rest take nobody's turn, and so nobody's place. */
+  #free(): number {
+    const taking = this.#running.filter(({ need }) => need !== 'rest').length;
+    return Math.max(0, this.#mostRunning - taking);
+  }
+
   /** Lets go of jobs that are done or shall end, and admits others in their place. */
   #retire(): void {
     const ending = (job: Job): boolean => {
@@ -109,7 +115,7 @@ export class Scheduler {
     };
     this.#running = this.#running.filter((job) => !ending(job));
     this.#waiting = this.#waiting.filter((job) => !ending(job));
-    while (this.#waiting.length > 0 && this.#running.length < this.#mostRunning) {
+    for (let free = this.#free(); free > 0 && this.#waiting.length > 0; free--) {
       const job = this.#waiting.shift() as Job;
       this.#running.push(job);
       this.#guard(job, () => job.start(this.#wake));
@@ -118,11 +124,14 @@ export class Scheduler {
 
   /** One pass, if anybody has rows for one. */
   async #turn(): Promise<boolean> {
-    const decoding = await this.#draft(this.#running.filter(({ need }) => need === 'decode'));
+    // Readers that come back may be more than there are places; then places go round.
+    const ready = this.#running.filter(({ need }) => need === 'decode' || need === 'prefill');
+    const turn = ready.slice(0, this.#mostRunning);
+    const decoding = await this.#draft(turn.filter(({ need }) => need === 'decode'));
     const parts: Part[] = [];
     for (const job of decoding) this.#take(parts, job, true, Number.POSITIVE_INFINITY);
     const decodeRows = rowsOf(parts);
-    const reading = this.#running.filter(({ need }) => need === 'prefill');
+    const reading = turn.filter(({ need }) => need === 'prefill');
     if (reading.length > 0) {
       const alone = reading.length === 1 && decodeRows === 0;
       const most = alone ? Number.POSITIVE_INFINITY : mostSharedRows;

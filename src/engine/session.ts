@@ -17,7 +17,7 @@ import { checkMessages } from './messages.js';
 import { type Checked, checkChatOptions, checkGenerateOptions } from './options.js';
 import type { Runtime } from './runtime.js';
 import type { Text } from './text.js';
-import type { TextJob } from './text-job.js';
+import { TextJob } from './text-job.js';
 import type {
   ChatMessage,
   ChatOptions,
@@ -152,8 +152,6 @@ export class Session implements Disposable {
       const given = options();
       const encoded = encode();
       const constraint = await this.#compile(given);
-      if (this.#disposed) throw new PacelineError('disposed', 'The session has been disposed of');
-      this.#runtime.checkOpen();
       job = this.#start(encoded, given, constraint);
     } finally {
       this.#starting = false;
@@ -180,7 +178,14 @@ export class Session implements Disposable {
   async #compile(options: Checked<GenerateOptions>): Promise<CompiledConstraint | undefined> {
     const { constraint, reasoning, signal } = options;
     if (constraint !== undefined) {
-      return this.#runtime.constraints.compile(constraint, { reasoning, signal });
+      try {
+        return await this.#runtime.constraints.compile(constraint, { reasoning, signal });
+      } catch (error) {
+        // The text then ends with the reason `abort`, as later, and needs no constraint any more.
+        if (signal?.aborted && PacelineError.is(error) && error.code === 'aborted')
+          return undefined;
+        throw error;
+      }
     }
     if (reasoning === undefined) return undefined;
     throw new PacelineError('usage', 'Option reasoning needs a constraint to come before', {
@@ -196,6 +201,13 @@ export class Session implements Disposable {
   ): TextJob {
     const { tokenizer, model, prefillChunk, draftExperience } = this.#runtime;
     const { constrainedTokens = 0 } = options;
+    if (constrainedTokens > 0 && options.constraint === undefined) {
+      throw wrongOption('constrainedTokens', '0 without a constraint', constrainedTokens);
+    }
+    if (constrainedTokens > prompt.length) {
+      const say = `at most ${prompt.length}, the tokens of the prompt`;
+      throw wrongOption('constrainedTokens', say, constrainedTokens);
+    }
     const settings = resolveSampling(withRecommended(options, this.#runtime.sampling), {
       vocabularySize: model.hyperparameters.vocabSize,
     });
@@ -209,14 +221,16 @@ export class Session implements Disposable {
       toText: (token) => detokenizer.push(token),
       flushText: () => detokenizer.flush(),
     });
-    const draftKind = options.draft ?? 'auto';
+    // Disposed of while it was prepared: it ends as texts do that run then, without having begun.
+    const over = this.#disposed || this.#runtime.closed;
+    const draftKind = over ? 'none' : (options.draft ?? 'auto');
     const drafting = new Drafting({
       drafters: draftKind === 'none' ? [] : this.#text.drafters,
       mode: draftKind,
       draftMax: options.draftMax,
       experience: draftExperience,
     });
-    return this.#runtime.generate({
+    const job = new TextJob({
       text: this.#text,
       cache: options.cache === false ? undefined : this.#runtime.cache,
       prompt,
@@ -235,6 +249,9 @@ export class Session implements Disposable {
       onProgress: options.onProgress,
       signal: options.signal,
     });
+    if (over) job.fail(new PacelineError('aborted', 'The text has been disposed of'));
+    else this.#runtime.scheduler.submit(job);
+    return job;
   }
 
   #encodeChat(
@@ -289,7 +306,11 @@ export class Session implements Disposable {
 
   #check(): void {
     this.#runtime.checkOpen();
-    if (this.#disposed) throw new PacelineError('disposed', 'The session has been disposed of');
+    if (this.#disposed) {
+      throw new PacelineError('disposed', 'The session has been disposed of', {
+        hint: 'Create another one with `model.createSession()`.',
+      });
+    }
     if (!this.busy) return;
     throw new PacelineError('usage', `A session can't be used again while it generates`, {
       hint: 'Wait for the generation to end, or use one session for each.',

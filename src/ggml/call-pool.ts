@@ -28,6 +28,7 @@ const functions = new Map();
 for (const [name, result, parameters] of workerData.declarations)
   functions.set(name, library.func(name, result, parameters));
 parentPort.on('message', (calls) => {
+  if (calls === null) return parentPort.close();
   const results = [];
   try {
     for (const [name, ...parameters] of calls) {
@@ -46,6 +47,16 @@ interface Job {
   readonly calls: readonly NativeCall[];
   readonly resolve: (results: readonly NativeResult[]) => void;
   readonly reject: (error: Error) => void;
+}
+
+/** Asks a thread to end, and waits until it has. */
+async function ended(worker: Worker): Promise<void> {
+  // A thread that is gone has no number any more.
+  if (worker.threadId < 0) return;
+  const exit = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+  worker.ref();
+  worker.postMessage(null);
+  await exit;
 }
 
 function abortedBy(signal: AbortSignal): PacelineError {
@@ -137,7 +148,8 @@ export class CallPool implements AsyncDisposable {
   /** Ends the threads; what they have in hand is finished first, what waits is refused. */
   async dispose(): Promise<void> {
     this.#fail(new PacelineError('disposed', 'The pool of threads has been disposed of'));
-    await Promise.all(this.#workers.map((worker) => worker.terminate()));
+    // They end by themselves: koffi takes the process down when a thread is stopped while it loads.
+    await Promise.all(this.#workers.map(ended));
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -2,7 +2,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { PassRequest } from '../../src/engine/pass-runner.js';
-import type { DraftKind, GenerateOptions, Generation } from '../../src/engine/types.js';
+import type {
+  DraftKind,
+  GenerateOptions,
+  Generation,
+  StreamEvent,
+} from '../../src/engine/types.js';
 import { loadModel, type Model } from '../../src/index.js';
 
 const long = (model: Model, tokens: number): number[] => {
@@ -118,6 +123,26 @@ describe('the scheduler', () => {
     await slow.return();
   });
 
+  it('gives the place of a reader that stands still to others, and goes on when it reads', async () => {
+    await using small = await loadModel('default', {
+      ...{ threads: 1, contextLength: 512, maxRunning: 1, maxWaiting: 1 },
+    });
+    const options = {
+      maxTokens: 200,
+      temperature: 0,
+      draft: 'none',
+      logitBias: noEnd(small),
+    } as const;
+    const stalled = prompts.slice(0, 3).map((prompt) => small.stream(prompt, options));
+    for (const stream of stalled) await stream.next();
+    const quick = await small.generate(prompts[5] ?? '', { ...options, maxTokens: 5 });
+    assert.equal(quick.tokens.length, 5);
+    const ends = await Promise.all(stalled.map(readAll));
+    for (const [index, prompt] of prompts.slice(0, 3).entries()) {
+      assert.deepEqual(ends[index], (await small.generate(prompt, options)).tokens);
+    }
+  });
+
   it('ends only the text that is aborted, in a pass that is shared', async () => {
     const stop = new AbortController();
     const many = { maxTokens: 60, temperature: 0, logitBias: noEnd(model) };
@@ -171,6 +196,11 @@ describe('the scheduler', () => {
     assert.deepEqual(scheduler.load, { running: 0, waiting: 0 });
   });
 });
+
+async function readAll(stream: AsyncIterable<StreamEvent>): Promise<readonly number[]> {
+  for await (const event of stream) if (event.type === 'end') return event.generation.tokens;
+  return [];
+}
 
 function soon(): Promise<undefined> {
   return new Promise((resolve) => setImmediate(() => setImmediate(() => resolve(undefined))));

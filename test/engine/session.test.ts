@@ -212,6 +212,25 @@ describe('disposing', () => {
     await model.dispose();
   });
 
+  it('ends what is only being prepared in the same way', async () => {
+    const model = await open();
+    const session = model.createSession();
+    const constraint = { type: 'regex', pattern: '[a-z]{3,20}' } as const;
+    const stopped = new AbortController();
+    const { signal } = stopped;
+    const aborted = model.createSession().generate(prompt, { ...options, constraint, signal });
+    stopped.abort();
+    const one = session.generate(prompt, { ...options, constraint, logprobs: 1 });
+    session.dispose();
+    assert.equal((await aborted).finishReason, 'abort');
+    assert.deepEqual([(await one).finishReason, (await one).tokens], ['abort', []]);
+    const two = (['auto', 'ngram', 'none'] as const).map((draft) =>
+      model.generate(prompt, { draft }),
+    );
+    await model.dispose();
+    for (const { finishReason } of await Promise.all(two)) assert.equal(finishReason, 'abort');
+  });
+
   it('of a model while all kinds of drafters compute harms nothing', async () => {
     for (const delay of [0, 3, 10, 30, 60, 100]) {
       const model = await open();

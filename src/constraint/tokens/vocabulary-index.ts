@@ -31,19 +31,34 @@ export interface IndexOptions {
 
 const indexes = new WeakMap<TokenSource, Promise<VocabularyIndex>>();
 
-/** The index of a tokenizer, built when first asked for. @throws {PacelineError} `aborted` */
+/**
+ * The index of a tokenizer, built when first asked for, for all who ask: whoever stops waiting for it
+ * ends nobody else's wait. @throws {PacelineError} `aborted`
+ */
 export async function vocabularyIndex(
   tokenizer: Tokenizer,
-  options: IndexOptions = {},
+  { signal, ...options }: IndexOptions = {},
 ): Promise<VocabularyIndex> {
+  throwIfAborted(signal);
   let index = indexes.get(tokenizer);
   if (!index) {
     index = buildIndex(tokenizer, options);
     indexes.set(tokenizer, index);
-    // What one caller aborted is not kept for the others.
     index.catch(() => indexes.delete(tokenizer));
   }
-  return await index;
+  if (signal === undefined) return index;
+  let stop: () => void = () => {};
+  const stopped = new Promise<void>((resolve) => {
+    stop = resolve;
+  });
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    const built = await Promise.race([index, stopped]);
+    throwIfAborted(signal);
+    return built ?? (await index);
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
 }
 
 /** Builds an index. @throws {PacelineError} `aborted` */
