@@ -5,10 +5,12 @@
  */
 import koffi from 'koffi';
 import { PacelineError, throwIfAborted } from '../base/errors.js';
+import { cacheOverflow } from './cache-rows.js';
 import { defaultThreads, maximumThreads } from './host.js';
 import { type Ggml, loadGgml, requireRoom } from './library.js';
 import { nativeKernels } from './native/library.js';
 import type { GraphProfiler } from './profiler.js';
+import { GgmlType } from './types.js';
 
 export interface BackendOptions {
   /** Threads that compute; cut down to what the machine has. Default: the physical cores. */
@@ -23,6 +25,9 @@ export interface ComputeOptions {
    */
   readonly wide?: boolean;
 }
+
+/** No type: the kernels' number of F32, which holds everything. */
+const none = GgmlType.F32;
 
 const status = { aborted: 1, success: 0, allocationFailed: -2 } as const;
 
@@ -58,6 +63,12 @@ export class Backend implements Disposable {
   /** Address of an int32 that is not zero once a run shall stop; 0 without our kernels. */
   readonly abortFlag: number;
   readonly #flag = new Int32Array(1);
+  /**
+   * Address of an int32 in which kernels leave the type of a KV cache that could not hold a key or
+   * value; the run then fails. 0 without our kernels.
+   */
+  readonly overflowFlag: number;
+  readonly #overflow = new Int32Array(1);
   /** Without our kernels, a context whose no_alloc flag says "abort"; else 0. */
   readonly #abortContext: number;
   #queue: Promise<void> = Promise.resolve();
@@ -93,6 +104,7 @@ export class Backend implements Disposable {
       cpu.ggml_backend_cpu_set_threadpool(this.address, this.#threadpool);
     }
     this.abortFlag = kernels === undefined ? 0 : Number(koffi.address(this.#flag.buffer));
+    this.overflowFlag = kernels === undefined ? 0 : Number(koffi.address(this.#overflow.buffer));
     this.#abortContext = kernels === undefined ? this.ggml.init(256) : 0;
     if (kernels === undefined) this.setAbortCallback(flagReader, this.#abortContext);
     else this.setAbortCallback(kernels.address('pl_abort_flag'), this.abortFlag);
@@ -110,7 +122,8 @@ export class Backend implements Disposable {
 
   /**
    * Computes a graph whose tensors are allocated, after the ones asked for before it.
-   * @throws {PacelineError} `aborted`, `memory`, `disposed`.
+   * @throws {PacelineError} `aborted`, `memory`, `disposed`; `bad-weights` when a KV cache cannot hold
+   *   what was to be stored in it.
    */
   compute(graph: number, options: ComputeOptions = {}): Promise<void> {
     this.#pending++;
@@ -133,6 +146,7 @@ export class Backend implements Disposable {
     const threads = this.#walkers(wide);
     cpu.ggml_backend_cpu_set_n_threads(this.address, threads);
     this.#setAbort(false);
+    Atomics.store(this.#overflow, 0, none);
     const abort = () => this.#setAbort(true);
     signal?.addEventListener('abort', abort, { once: true });
     try {
@@ -141,7 +155,9 @@ export class Backend implements Disposable {
           error ? reject(error) : resolve(value),
         );
       });
-      if (result === status.success) return;
+      const overflow = Atomics.load(this.#overflow, 0);
+      if (result === status.success && overflow === none) return;
+      if (result === status.success) throw cacheOverflow(overflow as GgmlType);
       if (result === status.aborted) throwIfAborted(signal);
       throw new PacelineError(
         result === status.allocationFailed ? 'memory' : 'internal',

@@ -26,6 +26,7 @@ export class GraphCore {
   readonly #kept: unknown[] = [];
   readonly #shared = new Map<unknown, unknown>();
   readonly #beforeRun: (() => void)[] = [];
+  readonly #afterRun: (() => void)[] = [];
   #tensors = 0;
   #state: State = 'building';
   #repeatable = true;
@@ -140,10 +141,15 @@ export class GraphCore {
     this.#beforeRun.push(prepare);
   }
 
+  /** Has `check` called after every computation; when it throws, the computation has failed. */
+  afterRun(check: () => void): void {
+    this.#afterRun.push(check);
+  }
+
   /**
    * Allocates what is needed, copies the inputs and computes, off the event loop. A repeatable
    * graph may be computed again after `write`.
-   * @throws {PacelineError} `aborted`, `memory`, `graph`.
+   * @throws {PacelineError} `aborted`, `memory`, `graph`; `bad-weights` as `Backend.compute`.
    */
   async compute(options: ComputeOptions = {}): Promise<void> {
     const again = this.#state === 'computed' && this.#repeatable;
@@ -168,6 +174,7 @@ export class GraphCore {
       const how = { ...options, wide };
       if (profiler === undefined) await this.backend.compute(this.#graph, how);
       else await profiler.compute(this.#graph, this.backend, how);
+      for (const check of this.#afterRun) check();
       this.#state = 'computed';
     } catch (error) {
       this.#state = 'closed';
@@ -234,6 +241,7 @@ export class GraphCore {
     this.#state = 'closed';
     this.#kept.length = 0;
     this.#beforeRun.length = 0;
+    this.#afterRun.length = 0;
     this.#shared.clear();
     this.#inputs.clear();
     this.#outputs.clear();

@@ -51,6 +51,7 @@ void share(uint64_t list, int64_t slice_count, int64_t heads, int64_t type, int 
 struct HeadStore {
   const Ops& o;
   int64_t k_type, v_type, dim, v_dim;
+  uint64_t overflow;
 
   // The part's rows of keys and of values, some floats apart.
   void put(const Part& part, const float* k, int64_t k_step, const float* v, int64_t v_step) const {
@@ -67,12 +68,16 @@ struct HeadStore {
     auto* keys = reinterpret_cast<uint8_t*>(c.k) + position * c.k_stride + part.head * bytes_of(k_type, dim);
     auto* values = reinterpret_cast<uint8_t*>(c.v) + position * c.v_stride + part.head * bytes_of(v_type, v_dim);
     for (int64_t r = 0; r < part.count; r++) {
-      o.store(k + r * k_step, keys + r * c.k_stride, dim, static_cast<int>(k_type));
-      o.store(v + r * v_step, values + r * c.v_stride, v_dim, static_cast<int>(v_type));
+      check(o.store(k + r * k_step, keys + r * c.k_stride, dim, static_cast<int>(k_type)), k_type);
+      check(o.store(v + r * v_step, values + r * c.v_stride, v_dim, static_cast<int>(v_type)), v_type);
     }
   }
 
  private:
+  void check(bool held, int64_t type) const {
+    // Every thread would write the same, but for pairs of types, of which any will do.
+    if (!held && overflow) __atomic_store_n(reinterpret_cast<int32_t*>(overflow), static_cast<int32_t>(type), __ATOMIC_RELAXED);
+  }
   static int64_t block_of(const Part& part) {
     return (part.slice->past + part.first) / kTilePositions * kTilePositions;
   }
@@ -98,7 +103,7 @@ PL_API void pl_op_cache_store(void*, int ith, int nth, void* params) {
   const auto* slices = reinterpret_cast<const pl_cache_slice*>(p.slices);
   for (int64_t i = 0; i < p.slice_count; i++)
     if (!storable(p.k_type, p.k_width, p.v_type, p.v_width, p.kv_heads, slices[i])) return;
-  const HeadStore to{ops(), p.k_type, p.v_type, p.k_width / p.kv_heads, p.v_width / p.kv_heads};
+  const HeadStore to{ops(), p.k_type, p.v_type, p.k_width / p.kv_heads, p.v_width / p.kv_heads, p.overflow};
   share(p.slices, p.slice_count, p.kv_heads, p.k_type, ith, nth,
         [&](const Part& part) {
           const int64_t row = part.slice->first + part.first;
@@ -152,7 +157,7 @@ PL_API void pl_op_rotate_store(void*, int ith, int nth, void* params) {
   const int rotated = p.table ? static_cast<int>(p.dims) : 0;
   const auto eps = static_cast<float>(p.eps);
   const int64_t group = p.heads / p.kv_heads;
-  const HeadStore to{o, p.k_type, p.v_type, dim, p.v_width / p.kv_heads};
+  const HeadStore to{o, p.k_type, p.v_type, dim, p.v_width / p.kv_heads, p.overflow};
   share(p.slices, p.slice_count, p.kv_heads, p.k_type, ith, nth,
         [&](const Part& part) {
           alignas(64) float turned[4096];  // one row of any length, or 16 of integers
