@@ -44,7 +44,11 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
   const contextLength = given.contextLength ?? Math.min(trained ?? usualContext, usualContext);
   const { draftWindow: window } = given;
   const drafts: GgufFile[] = [];
-  const backend = new Backend(given.threads === undefined ? {} : { threads: given.threads });
+  const reproducible = given.reproducible !== undefined;
+  const backend = new Backend({
+    ...(given.threads === undefined ? {} : { threads: given.threads }),
+    reproducible,
+  });
   try {
     for (const file of draftFilesOf(path, given.draftModels))
       drafts.push(await readGguf(file, { signal }));
@@ -85,6 +89,7 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       mostRunning: given.maxRunning,
       mostWaiting: given.maxWaiting,
     });
+    if (reproducible) await probe(runtime);
     return new Model(runtime, {
       path,
       name: gguf.optionalString('general.name'),
@@ -114,6 +119,19 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
   } finally {
     for (const draft of drafts) await draft.close();
   }
+}
+
+/** Computes one token, which shows whether all of the model's operations may be computed. */
+async function probe(runtime: Runtime): Promise<void> {
+  const text = runtime.createText({ drafterSources: [] });
+  try {
+    await runtime.run(text, [0]);
+  } catch (error) {
+    runtime.release(text);
+    await runtime.dispose();
+    throw error;
+  }
+  runtime.release(text);
 }
 
 /** What computes: our kernels and their path where they run, and ggml's library. */

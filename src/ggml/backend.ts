@@ -8,13 +8,20 @@ import { PacelineError, throwIfAborted } from '../base/errors.js';
 import { cacheOverflow } from './cache-rows.js';
 import { defaultThreads, maximumThreads } from './host.js';
 import { type Ggml, loadGgml, requireRoom } from './library.js';
-import { nativeKernels } from './native/library.js';
+import {
+  claimKernels,
+  type NativeKernels,
+  nativeKernels,
+  releaseKernels,
+} from './native/library.js';
 import type { GraphProfiler } from './profiler.js';
 import { GgmlType } from './types.js';
 
 export interface BackendOptions {
   /** Threads that compute; cut down to what the machine has. Default: the physical cores. */
   readonly threads?: number;
+  /** Computes the same bytes on every x64 and arm64 machine, on the kernels' portable path. */
+  readonly reproducible?: boolean;
 }
 
 export interface ComputeOptions {
@@ -46,6 +53,8 @@ const poolParameters = { bytes: 528, threads: 512, priority: 516, poll: 520 } as
 export class Backend implements Disposable {
   readonly ggml: Ggml;
   readonly threads: number;
+  /** Whether only operations may be computed whose bytes are the same everywhere. */
+  readonly reproducible: boolean;
   /** Address of the `ggml_backend`. */
   readonly address: number;
   /** Address of the buffer type in which weights, caches and graphs live. */
@@ -77,7 +86,8 @@ export class Backend implements Disposable {
 
   /**
    * Opens the CPU.
-   * @throws {PacelineError} `platform` when no library fits, `usage` on a bad number of threads.
+   * @throws {PacelineError} `platform` when no library fits, `usage` on a bad number of threads or
+   *   beside a backend that is reproducible where this one is not, or the other way round.
    */
   constructor(options: BackendOptions = {}) {
     const wanted = options.threads ?? defaultThreads();
@@ -85,16 +95,23 @@ export class Backend implements Disposable {
       throw new PacelineError('usage', `The number of threads must be at least 1, not ${wanted}`);
     }
     this.threads = Math.min(wanted, maximumThreads());
+    this.reproducible = options.reproducible ?? false;
     this.ggml = loadGgml();
     const { base, cpu, cpuRegistration, flagReader } = this.ggml;
     const device = base.ggml_backend_reg_dev_get(cpuRegistration, 0);
     requireRoom(this.ggml, this.threads * stackBytes, 'threads');
     this.address = base.ggml_backend_dev_init(device, null);
     if (this.address === 0) throw new PacelineError('platform', 'ggml cannot open the CPU');
+    let kernels: NativeKernels | undefined;
+    try {
+      kernels = claimKernels(this.reproducible).kernels;
+    } catch (error) {
+      base.ggml_backend_free(this.address);
+      throw error;
+    }
     this.bufferType = base.ggml_backend_get_default_buffer_type(this.address);
     this.name = `CPU (ggml ${this.ggml.cpuVariant})`;
     cpu.ggml_backend_cpu_set_n_threads(this.address, this.threads);
-    const { kernels } = nativeKernels();
     this.pool = kernels?.functions.pl_pool_new(this.threads) ?? 0;
     // With a pool few graphs need ggml's threads, which then live as long as such a graph computes. So an
     // environment that ends without `dispose` leaves none of them behind.
@@ -199,6 +216,7 @@ export class Backend implements Disposable {
     if (this.#threadpool !== 0) cpu.ggml_threadpool_free(this.#threadpool);
     nativeKernels().kernels?.functions.pl_pool_free(this.pool);
     if (this.#abortContext !== 0) this.ggml.free(this.#abortContext);
+    releaseKernels();
   }
 
   [Symbol.dispose](): void {

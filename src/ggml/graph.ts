@@ -384,7 +384,7 @@ export class Graph extends GraphViews {
       ...([this.context, type, shape[0], shape[1], shape[2], shape[3]] as const),
       ...([sourceWords, sources.length, operation.function, tasks, operation.userdata] as const),
     );
-    return this.made(name, address, type, shape, sources);
+    return this.made(name, address, type, shape, sources, undefined, true);
   }
 }
 

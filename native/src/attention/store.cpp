@@ -1,8 +1,8 @@
 // Rows on their way into caches: stores, rotation before them, and its table.
-#include <cmath>
 #include <cstring>
 
 #include "../../include/paceline.h"
+#include "angles.h"
 #include "attention.h"
 #include "types.h"
 
@@ -119,11 +119,13 @@ PL_API void pl_op_rope_table(void*, int ith, int nth, void* params) {
   const auto* factors = reinterpret_cast<const float*>(p.factors);
   const int64_t half = p.dims / 2;
   // In f32 and step by step, as ggml does it, so that long contexts turn by the same angles.
-  const float step = powf(static_cast<float>(p.base), -2.0f / static_cast<float>(p.dims));
+  const float exponent = -2.0f / static_cast<float>(p.dims);
+  const auto step = static_cast<float>(
+      power(static_cast<double>(static_cast<float>(p.base)), static_cast<double>(exponent)));
   const float scale = static_cast<float>(p.scale), yarn = static_cast<float>(p.yarn);
   const float low = static_cast<float>(p.low), high = static_cast<float>(p.high);
   float magnitude = static_cast<float>(p.magnitude);
-  if (yarn != 0.0f) magnitude *= 1.0f + 0.1f * logf(1.0f / scale);
+  if (yarn != 0.0f) magnitude *= 1.0f + 0.1f * static_cast<float>(logarithm(static_cast<double>(1.0f / scale)));
   for (int64_t r = p.rows * ith / nth; r < p.rows * (ith + 1) / nth; r++) {
     float* cosine = reinterpret_cast<float*>(p.out) + r * p.dims;
     float* sine = cosine + half;
@@ -138,8 +140,9 @@ PL_API void pl_op_rope_table(void*, int ith, int nth, void* params) {
         ramp *= yarn;
         angle = angle * (1.0f - ramp) + own * ramp;
       }
-      cosine[i] = cosf(angle) * magnitude;
-      sine[i] = sinf(angle) * magnitude;
+      const Angle turned = sine_cosine(static_cast<double>(angle));
+      cosine[i] = static_cast<float>(turned.cosine) * magnitude;
+      sine[i] = static_cast<float>(turned.sine) * magnitude;
     }
   }
 }
