@@ -102,6 +102,7 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       trainedContextLength: hyperparameters.contextLength,
       contextLength,
       weightBytes: language.weightBytes,
+      exact: language.exact,
       kvType,
       kvBytesPerToken: positionBytes(cached, layout),
       drafters: draftNeeds,

@@ -215,6 +215,8 @@ export interface ModelInfo {
   readonly trainedContextLength: number;
   readonly contextLength: number;
   readonly weightBytes: number;
+  /** Whether logits are the same bytes however passes are cut and shared with other texts. */
+  readonly exact: boolean;
   /** Element type of the KV cache. */
   readonly kvType: KvType;
   /** Bytes of KV cache for one token of context. */

@@ -156,6 +156,7 @@ export async function loadLanguageModel(
     hyperparameters: blueprint.hyperparameters,
     weights: loader.weights,
     weightBytes: allocations.reduce((sum, { bytes }) => sum + bytes, 0),
+    exact: allocations.every(({ storages }) => storages.every(({ exact }) => exact)),
     layerStates: blueprint.layerStates,
     forward: blueprint.forward,
     warnings,

@@ -36,6 +36,7 @@ const quantized = Symbol('quantized');
 /** A weight in panels. */
 export class PanelStorage implements WeightStorage {
   readonly layout: string;
+  readonly exact = true;
 
   constructor(
     readonly kernels: NativeKernels,
