@@ -438,6 +438,27 @@ export async function buildSanitized(kind, names, log = toStderr) {
   return programs;
 }
 
+/**
+ * Builds a test program with the kernels of the scalar path in it, for every target at hand.
+ * @param {string} name of test/*.cpp.
+ * @returns {Promise<{ target: string, program: string }[]>} `target`: as in `linux-arm64`.
+ */
+export async function buildPortable(name, log = toStderr) {
+  const list = [];
+  for (const target of targets()) {
+    const objects = await compile(target, ['scalar'], { log, onProgress: () => {} });
+    const program = join(root, 'build', `${name}-${target.platform}-${target.arch}`);
+    const partial = `${program}.${process.pid}`;
+    await run(target.compiler, [
+      ...['-std=c++17', '-O2', '-ffp-contract=off', '-Wno-psabi', join(root, 'test', `${name}.cpp`)],
+      ...[...objects.values(), '-o', partial, '-lpthread'],
+    ]);
+    renameSync(partial, program);
+    list.push({ target: `${target.platform}-${target.arch}`, program });
+  }
+  return list;
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   if (process.argv.includes('--clean')) {
     for (const folder of ['build', 'prebuilt'])

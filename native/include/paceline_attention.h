@@ -59,7 +59,8 @@ PL_API void pl_op_attention(void*, int ith, int nth, void* params);
 PL_API int64_t pl_attention_scratch(const void* params, int64_t rows, int64_t positions,
                                     int64_t threads);
 
-// Writes k and v of every batch row into its slice's cache rows, converted to the cache's types.
+// Writes k and v of every batch row into its slice's cache rows, converted to the cache's types. A finite number that
+// a type cannot hold (f16 ends at 65504, the scale of q8_0 too) becomes infinite, and `overflow` says so.
 #define PL_CACHE_STORE_FIELDS(P, I, F, S) \
   P(k)            /* f32 [k_width, rows] */ \
   I(k_row_stride) /* bytes between batch rows */ \
@@ -71,7 +72,8 @@ PL_API int64_t pl_attention_scratch(const void* params, int64_t rows, int64_t po
   I(v_type) \
   P(slices)       /* pl_cache_slice [slice_count] */ \
   I(slice_count) \
-  I(kv_heads)     /* heads of a row, for types with a scale a head */
+  I(kv_heads)     /* heads of a row, for types with a scale a head */ \
+  P(overflow)     /* int32: set to the type that cannot hold a key or value; or null */
 PL_STRUCT(pl_cache_store, PL_CACHE_STORE_FIELDS)
 PL_API void pl_op_cache_store(void*, int ith, int nth, void* params);
 
@@ -115,7 +117,8 @@ PL_API void pl_op_rope_table(void*, int ith, int nth, void* params);
   I(k_type) \
   I(v_type) \
   P(slices)       /* pl_cache_slice [slice_count] */ \
-  I(slice_count)
+  I(slice_count) \
+  P(overflow)     /* as in pl_cache_store */
 PL_STRUCT(pl_rotate_store, PL_ROTATE_STORE_FIELDS)
 PL_API void pl_op_rotate_store(void*, int ith, int nth, void* params);
 

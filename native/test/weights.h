@@ -30,7 +30,8 @@ std::vector<uint8_t> random_rows(const Type& t, int64_t k, int64_t n) {
   for (size_t at = 0; at < data.size(); at += static_cast<size_t>(t.bytes)) {
     for (int s : t.scales) {
       // An f16 or bf16 of moderate size.
-      uint16_t h = static_cast<uint16_t>(0x2800 + next_random() % 0x400) | (next_random() & 1) << 15;
+      const uint64_t sign = next_random() & 1;
+      auto h = static_cast<uint16_t>((0x2800 + next_random() % 0x400) | sign << 15);
       if (t.id == 30) h = static_cast<uint16_t>(0x3f00 + next_random() % 0x100);
       std::memcpy(&data[at + static_cast<size_t>(s)], &h, 2);
     }

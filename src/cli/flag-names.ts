@@ -8,6 +8,7 @@ import type { ChatOptions, LoadOptions } from '../engine/types.js';
 const flags: Partial<Record<keyof LoadOptions | keyof ChatOptions, string>> = {
   contextLength: '--ctx',
   kvType: '--kv',
+  reproducible: '--portable',
   draftModels: '--draft-model',
   draftWindow: '--draft-window',
   draftMax: '--draft-max',

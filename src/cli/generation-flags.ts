@@ -13,6 +13,7 @@ export interface LoadFlags {
   readonly ctx?: number;
   readonly threads?: number;
   readonly kv?: KvType;
+  readonly portable?: boolean;
 }
 
 /** Values of the flags of `addGenerationFlags`. */
@@ -52,7 +53,13 @@ export function addLoadFlags(command: Command): Command {
         .argParser(integer(1, 1024))
         .helpGroup('Loading:'),
     )
-    .addOption(kvOption().helpGroup('Loading:'));
+    .addOption(kvOption().helpGroup('Loading:'))
+    .addOption(
+      new Option(
+        '--portable',
+        'the same text from the same seed on every x64 and arm64 machine, several times slower',
+      ).helpGroup('Loading:'),
+    );
 }
 
 /** The flag that names the type of the KV cache. */
@@ -108,7 +115,10 @@ export function addGenerationFlags(command: Command): Command {
       '--penalty-window <tokens>',
       `last tokens the penalties look at; -1: all (default: ${defaults.penaltyWindow})`,
     ).argParser(integer(-1)),
-    new Option('--seed <number>', 'same seed, same text (default: random)').argParser(integer(0)),
+    new Option(
+      '--seed <number>',
+      'same seed, same text, with the same kernels and type of KV cache (default: random)',
+    ).argParser(integer(0)),
     new Option('--stop <text>', 'end before this text; may be given several times').argParser<
       string[]
     >(collect),
@@ -156,6 +166,7 @@ export function loadOptions(
     contextLength: flags.ctx,
     threads: flags.threads,
     kvType: flags.kv,
+    reproducible: flags.portable ? 'everywhere' : undefined,
     draftModels: flags.draftModel,
     draftWindow: flags.draftWindow,
   } as LoadOptions);

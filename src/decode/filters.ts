@@ -7,7 +7,7 @@
  * asynchronous. Knows nothing of noise, penalties or positions.
  */
 import { PacelineError } from '../base/errors.js';
-import { portableExp, portableLog } from './portable-math.js';
+import { portableExp, portableLog } from '../base/portable-math.js';
 
 /** The tokens that survived, in no stated order: entries 0..count-1. */
 export interface Candidates {

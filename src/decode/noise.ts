@@ -6,7 +6,7 @@
  * decoding would have used. The bits are the same on every platform: integer mixing and the
  * portable logarithm. Knows nothing of logits or filters.
  */
-import { portableExp, portableLog } from './portable-math.js';
+import { portableExp, portableLog } from '../base/portable-math.js';
 
 /** The words that one (seed, position) pair mixes into every token's hash. */
 export interface NoiseKey {

@@ -10,10 +10,10 @@
  * penalties, temperature and filters (as llama.cpp and vLLM report them).
  */
 import { PacelineError } from '../base/errors.js';
+import { portableExp, portableLog } from '../base/portable-math.js';
 import type { TokenMask } from '../constraint/constraint.js';
 import { argmax, type Candidates, filterCandidates, selectTop } from './filters.js';
 import { gumbelFromHigh, noiseHigh, noiseKey, rejectionBound } from './noise.js';
-import { portableExp, portableLog } from './portable-math.js';
 import type { SamplingSettings } from './settings.js';
 
 export { argmax } from './filters.js';

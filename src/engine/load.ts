@@ -50,7 +50,11 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
     );
     const contextLength = given.contextLength ?? Math.min(trained ?? usualContext, usualContext);
     const { draftWindow: window } = given;
-    const backend = new Backend(given.threads === undefined ? {} : { threads: given.threads });
+    const reproducible = given.reproducible !== undefined;
+    const backend = new Backend({
+      ...(given.threads === undefined ? {} : { threads: given.threads }),
+      reproducible,
+    });
     made.push(() => backend.dispose());
     for (const file of draftFilesOf(path, given.draftModels))
       drafts.push(await readGguf(file, { signal }));
@@ -96,6 +100,7 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       mostRunning: given.maxRunning,
       mostWaiting: given.maxWaiting,
     });
+    if (reproducible) await probe(runtime);
     const { architecture } = language;
     const name = gguf.optionalString('general.name');
     const { cache = false } = given;
@@ -116,6 +121,7 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       trainedContextLength: hyperparameters.contextLength,
       contextLength,
       weightBytes: language.weightBytes,
+      exact: language.exact,
       kvType,
       kvBytesPerToken: positionBytes(cached, layout),
       drafters: draftNeeds,
@@ -134,6 +140,19 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
     for (const draft of drafts) await draft.close();
     if (!keepsFile) await gguf.close();
   }
+}
+
+/** Computes one token, which shows whether all of the model's operations may be computed. */
+async function probe(runtime: Runtime): Promise<void> {
+  const text = runtime.createText({ drafterSources: [] });
+  try {
+    await runtime.run(text, [0]);
+  } catch (error) {
+    runtime.release(text);
+    await runtime.dispose();
+    throw error;
+  }
+  runtime.release(text);
 }
 
 /** What computes: our kernels and their path where they run, and ggml's library. */

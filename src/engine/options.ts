@@ -17,6 +17,9 @@ import type { ChatOptions, GenerateOptions, LoadOptions, OnProgress } from './ty
 /** Which drafters can be asked for. */
 export const draftKinds = ['auto', 'none', 'ngram', 'mtp', 'dflash'] as const;
 
+/** On which machines a model shall give the same bytes. */
+const reproducibilities = ['everywhere'] as const;
+
 const onProgress = callback<OnProgress>('a function');
 const positive = 'a whole number above 0';
 const strings = z.array(z.string());
@@ -37,6 +40,7 @@ export const loadSchema = z.strictObject({
   threads: wholeNumber(1, positive, 65_536),
   contextLength: wholeNumber(1, positive, 2 ** 31 - 1),
   kvType: oneOf(kvTypes),
+  reproducible: oneOf(reproducibilities),
   draftModels: field(strings, 'an array of paths'),
   draftWindow: wholeNumber(1, positive),
   prefillChunk: wholeNumber(1, positive),

@@ -3,6 +3,7 @@
  * can be computed again and again while its sequences grow. Building a graph from JavaScript takes
  * milliseconds, about a fifth of a decode step of a small model; filling one in takes microseconds.
  */
+import { PacelineError } from '../base/errors.js';
 import type { Backend } from '../ggml/backend.js';
 import type { Graph } from '../ggml/graph.js';
 import type { Tensor } from '../ggml/tensor.js';
@@ -127,6 +128,7 @@ export class PassBuilder {
       taps,
       hiddenRows: hidden === 'none' ? 'outputs' : hidden === 'all' ? 'all' : someRows(graph, shape),
     });
+    if (this.#backend.reproducible) requireFixed(graph);
     return {
       shape,
       profiler: this.#backend.profiler,
@@ -140,6 +142,19 @@ export class PassBuilder {
       taps: result.taps.map((tap) => graph.output(tap)),
     };
   }
+}
+
+/** @throws {PacelineError} `usage` where bytes would depend on the processor. */
+function requireFixed({ unfixedOperations: found }: Graph): void {
+  if (found.length === 0) return;
+  throw new PacelineError(
+    'usage',
+    `This model cannot be computed with the same bytes everywhere: it needs ${found.join(', ')} of ggml`,
+    {
+      hint: 'Load it without --portable (reproducible).',
+      details: { operations: found },
+    },
+  );
 }
 
 function someRows(graph: Graph, { hidden, outputs = [] }: PassShape): KeptRows {

@@ -48,6 +48,12 @@ export interface LoadOptions {
    * otherwise `f16`. Decides the bytes of logits.
    */
   readonly kvType?: KvType | undefined;
+  /**
+   * `everywhere`: logits have the same bytes on every x64 and arm64 machine, on a path without the
+   * processor's own instructions, several times slower. Models for which that does not hold are
+   * refused (`usage`), and so are others beside one in the same process. Default: the fastest path.
+   */
+  readonly reproducible?: 'everywhere' | undefined;
   /** GGUF files of drafters; default: those that come with the embedded model. */
   readonly draftModels?: readonly string[] | undefined;
   /**
@@ -251,6 +257,8 @@ export interface ModelInfo {
   readonly trainedContextLength: number;
   readonly contextLength: number;
   readonly weightBytes: number;
+  /** Whether logits are the same bytes however passes are cut and shared with other texts. */
+  readonly exact: boolean;
   /** Element type of the KV cache. */
   readonly kvType: KvType;
   /** Bytes of KV cache for one token of context. */

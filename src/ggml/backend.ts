@@ -5,14 +5,23 @@
  */
 import koffi from 'koffi';
 import { PacelineError, throwIfAborted } from '../base/errors.js';
+import { cacheOverflow } from './cache-rows.js';
 import { defaultThreads, maximumThreads } from './host.js';
 import { type Ggml, loadGgml, requireRoom } from './library.js';
-import { nativeKernels } from './native/library.js';
+import {
+  claimKernels,
+  type NativeKernels,
+  nativeKernels,
+  releaseKernels,
+} from './native/library.js';
 import type { GraphProfiler } from './profiler.js';
+import { GgmlType } from './types.js';
 
 export interface BackendOptions {
   /** Threads that compute; cut down to what the machine has. Default: the physical cores. */
   readonly threads?: number;
+  /** Computes the same bytes on every x64 and arm64 machine, on the kernels' portable path. */
+  readonly reproducible?: boolean;
 }
 
 export interface ComputeOptions {
@@ -23,6 +32,9 @@ export interface ComputeOptions {
    */
   readonly wide?: boolean;
 }
+
+/** No type: the kernels' number of F32, which holds everything. */
+const none = GgmlType.F32;
 
 const status = { aborted: 1, success: 0, allocationFailed: -2 } as const;
 
@@ -41,6 +53,8 @@ const poolParameters = { bytes: 528, threads: 512, priority: 516, poll: 520 } as
 export class Backend implements Disposable {
   readonly ggml: Ggml;
   readonly threads: number;
+  /** Whether only operations may be computed whose bytes are the same everywhere. */
+  readonly reproducible: boolean;
   /** Address of the `ggml_backend`. */
   readonly address: number;
   /** Address of the buffer type in which weights, caches and graphs live. */
@@ -58,6 +72,12 @@ export class Backend implements Disposable {
   /** Address of an int32 that is not zero once a run shall stop; 0 without our kernels. */
   readonly abortFlag: number;
   readonly #flag = new Int32Array(1);
+  /**
+   * Address of an int32 in which kernels leave the type of a KV cache that could not hold a key or
+   * value; the run then fails. 0 without our kernels.
+   */
+  readonly overflowFlag: number;
+  readonly #overflow = new Int32Array(1);
   /** Without our kernels, a context whose no_alloc flag says "abort"; else 0. */
   readonly #abortContext: number;
   #queue: Promise<void> = Promise.resolve();
@@ -66,7 +86,8 @@ export class Backend implements Disposable {
 
   /**
    * Opens the CPU.
-   * @throws {PacelineError} `platform` when no library fits, `usage` on a bad number of threads.
+   * @throws {PacelineError} `platform` when no library fits, `usage` on a bad number of threads or
+   *   beside a backend that is reproducible where this one is not, or the other way round.
    */
   constructor(options: BackendOptions = {}) {
     const wanted = options.threads ?? defaultThreads();
@@ -74,16 +95,23 @@ export class Backend implements Disposable {
       throw new PacelineError('usage', `The number of threads must be at least 1, not ${wanted}`);
     }
     this.threads = Math.min(wanted, maximumThreads());
+    this.reproducible = options.reproducible ?? false;
     this.ggml = loadGgml();
     const { base, cpu, cpuRegistration, flagReader } = this.ggml;
     const device = base.ggml_backend_reg_dev_get(cpuRegistration, 0);
     requireRoom(this.ggml, this.threads * stackBytes, 'threads');
     this.address = base.ggml_backend_dev_init(device, null);
     if (this.address === 0) throw new PacelineError('platform', 'ggml cannot open the CPU');
+    let kernels: NativeKernels | undefined;
+    try {
+      kernels = claimKernels(this.reproducible).kernels;
+    } catch (error) {
+      base.ggml_backend_free(this.address);
+      throw error;
+    }
     this.bufferType = base.ggml_backend_get_default_buffer_type(this.address);
     this.name = `CPU (ggml ${this.ggml.cpuVariant})`;
     cpu.ggml_backend_cpu_set_n_threads(this.address, this.threads);
-    const { kernels } = nativeKernels();
     this.pool = kernels?.functions.pl_pool_new(this.threads) ?? 0;
     // With a pool few graphs need ggml's threads, which then live as long as such a graph computes. So an
     // environment that ends without `dispose` leaves none of them behind.
@@ -93,6 +121,7 @@ export class Backend implements Disposable {
       cpu.ggml_backend_cpu_set_threadpool(this.address, this.#threadpool);
     }
     this.abortFlag = kernels === undefined ? 0 : Number(koffi.address(this.#flag.buffer));
+    this.overflowFlag = kernels === undefined ? 0 : Number(koffi.address(this.#overflow.buffer));
     this.#abortContext = kernels === undefined ? this.ggml.init(256) : 0;
     if (kernels === undefined) this.setAbortCallback(flagReader, this.#abortContext);
     else this.setAbortCallback(kernels.address('pl_abort_flag'), this.abortFlag);
@@ -110,7 +139,8 @@ export class Backend implements Disposable {
 
   /**
    * Computes a graph whose tensors are allocated, after the ones asked for before it.
-   * @throws {PacelineError} `aborted`, `memory`, `disposed`.
+   * @throws {PacelineError} `aborted`, `memory`, `disposed`; `bad-weights` when a KV cache cannot hold
+   *   what was to be stored in it.
    */
   compute(graph: number, options: ComputeOptions = {}): Promise<void> {
     this.#pending++;
@@ -133,6 +163,7 @@ export class Backend implements Disposable {
     const threads = this.#walkers(wide);
     cpu.ggml_backend_cpu_set_n_threads(this.address, threads);
     this.#setAbort(false);
+    Atomics.store(this.#overflow, 0, none);
     const abort = () => this.#setAbort(true);
     signal?.addEventListener('abort', abort, { once: true });
     try {
@@ -141,7 +172,9 @@ export class Backend implements Disposable {
           error ? reject(error) : resolve(value),
         );
       });
-      if (result === status.success) return;
+      const overflow = Atomics.load(this.#overflow, 0);
+      if (result === status.success && overflow === none) return;
+      if (result === status.success) throw cacheOverflow(overflow as GgmlType);
       if (result === status.aborted) throwIfAborted(signal);
       throw new PacelineError(
         result === status.allocationFailed ? 'memory' : 'internal',
@@ -183,6 +216,7 @@ export class Backend implements Disposable {
     if (this.#threadpool !== 0) cpu.ggml_threadpool_free(this.#threadpool);
     nativeKernels().kernels?.functions.pl_pool_free(this.pool);
     if (this.#abortContext !== 0) this.ggml.free(this.#abortContext);
+    releaseKernels();
   }
 
   [Symbol.dispose](): void {

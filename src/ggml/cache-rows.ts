@@ -2,7 +2,36 @@
  * How the rows of a KV cache lie in memory, by element type: the one place that knows what a type
  * adds to the elements that a model asks for. Pure arithmetic; knows neither models nor caches.
  */
-import { GgmlType, rowBytes, typeTraits } from './types.js';
+import { PacelineError } from '../base/errors.js';
+import { GgmlType, rowBytes, typeName, typeTraits } from './types.js';
+
+const infiniteHalf = 0x7c00;
+
+/** Whether stored rows, as bytes, have a number that their type could not hold and made infinite. */
+export function overflowed(type: GgmlType, rows: Uint8Array): boolean {
+  if (type !== GgmlType.F16 && type !== GgmlType.Q8_0) return false;
+  const step = typeTraits(type).blockBytes; // a block of Q8_0 begins with its scale
+  for (let at = 0; at < rows.length; at += step) {
+    const half = (rows[at] ?? 0) | ((rows[at + 1] ?? 0) << 8);
+    if ((half & 0x7fff) === infiniteHalf) return true;
+  }
+  return false;
+}
+
+/** What a computation ends with whose keys or values are too large for the type of their cache. */
+export function cacheOverflow(type: GgmlType): PacelineError {
+  const kvType = typeName(type).toLowerCase();
+  return new PacelineError(
+    'bad-weights',
+    `Keys or values of this model are too large for a KV cache of ${kvType}`,
+    {
+      hint:
+        "Load it with --kv f32 (kvType: 'f32'), which holds every number, or with i16 if its heads " +
+        'have a multiple of 64 elements.',
+      details: { kvType },
+    },
+  );
+}
 
 /** What one layer keeps of a position; all 0 where it keeps nothing. */
 export interface RowShape {

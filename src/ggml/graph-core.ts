@@ -26,6 +26,8 @@ export class GraphCore {
   readonly #kept: unknown[] = [];
   readonly #shared = new Map<unknown, unknown>();
   readonly #beforeRun: (() => void)[] = [];
+  readonly #afterRun: (() => void)[] = [];
+  readonly #unfixed = new Set<string>();
   #tensors = 0;
   #state: State = 'building';
   #repeatable = true;
@@ -140,10 +142,15 @@ export class GraphCore {
     this.#beforeRun.push(prepare);
   }
 
+  /** Has `check` called after every computation; when it throws, the computation has failed. */
+  afterRun(check: () => void): void {
+    this.#afterRun.push(check);
+  }
+
   /**
    * Allocates what is needed, copies the inputs and computes, off the event loop. A repeatable
    * graph may be computed again after `write`.
-   * @throws {PacelineError} `aborted`, `memory`, `graph`.
+   * @throws {PacelineError} `aborted`, `memory`, `graph`; `bad-weights` as `Backend.compute`.
    */
   async compute(options: ComputeOptions = {}): Promise<void> {
     const again = this.#state === 'computed' && this.#repeatable;
@@ -168,6 +175,7 @@ export class GraphCore {
       const how = { ...options, wide };
       if (profiler === undefined) await this.backend.compute(this.#graph, how);
       else await profiler.compute(this.#graph, this.backend, how);
+      for (const check of this.#afterRun) check();
       this.#state = 'computed';
     } catch (error) {
       this.#state = 'closed';
@@ -234,6 +242,7 @@ export class GraphCore {
     this.#state = 'closed';
     this.#kept.length = 0;
     this.#beforeRun.length = 0;
+    this.#afterRun.length = 0;
     this.#shared.clear();
     this.#inputs.clear();
     this.#outputs.clear();
@@ -247,7 +256,15 @@ export class GraphCore {
     }
   }
 
-  /** Wraps the result of an operation. */
+  /**
+   * Operations whose bytes depend on the processor: sums and functions of ggml's, in the order and
+   * with the instructions of whatever build of it runs.
+   */
+  get unfixedOperations(): readonly string[] {
+    return [...this.#unfixed];
+  }
+
+  /** Wraps the result of an operation; `own`: one of our kernels. */
   protected made(
     operation: string,
     address: number,
@@ -255,7 +272,9 @@ export class GraphCore {
     shape: Four,
     sources: readonly Tensor[],
     strides: Four = contiguousStrides(type, shape),
+    own = false,
   ): Tensor {
+    if (!own && !isFixed(operation, sources)) this.#unfixed.add(operation);
     if (address === 0) fail(operation, 'ggml made no tensor', ...sources);
     const tensor = new Tensor(address, type, shape, strides, operation, sources);
     this.backend.profiler?.note(tensor);
@@ -266,6 +285,20 @@ export class GraphCore {
   endSection(name: string): void {
     this.backend.profiler?.endSection(name);
   }
+}
+
+/** Copies, and single operations on floats, which IEEE 754 leaves no choice. */
+const fixedOperations: ReadonlySet<string> = new Set([
+  ...['view', 'reshape', 'permute', 'cont', 'concat', 'get_rows', 'scale', 'clamp'],
+  ...['ggml_add', 'ggml_sub', 'ggml_mul', 'ggml_div'],
+]);
+
+/** Rows of other types than these are unpacked by sums and products. */
+const copiedTypes: readonly GgmlType[] = [GgmlType.F32, GgmlType.F16, GgmlType.BF16, GgmlType.I32];
+
+function isFixed(operation: string, sources: readonly Tensor[]): boolean {
+  if (!fixedOperations.has(operation)) return false;
+  return operation !== 'get_rows' || copiedTypes.includes(sources[0]?.type as GgmlType);
 }
 
 /** @throws {PacelineError} always: `graph`, naming the operation and its tensors. */

@@ -442,7 +442,7 @@ export class Graph extends GraphViews {
       tasks,
       operation.userdata,
     );
-    return this.made(name, address, type, shape, sources);
+    return this.made(name, address, type, shape, sources, undefined, true);
   }
 }
 

@@ -36,6 +36,8 @@ export interface WeightStorage {
   readonly layout: string;
   /** Bytes held. */
   readonly bytes: number;
+  /** Whether a row's products are the same bytes whatever rows are computed with it. */
+  readonly exact: boolean;
   linear(graph: Graph, weight: Weight, x: Tensor): Tensor;
   experts(graph: Graph, weight: Weight, x: Tensor, ids: Tensor): Tensor;
   rows(graph: Graph, weight: Weight, ids: Tensor): Tensor;
@@ -136,12 +138,22 @@ export class GgmlStorage implements WeightStorage {
     return this.tensor.bytes;
   }
 
+  /** Batches are cut to what is exact, if there is a cut that is. */
+  get exact(): boolean {
+    const most = (experts: boolean) => exactRows(this.tensor.type, { native: false, experts });
+    return most(false) >= 1 && most(true) >= 1;
+  }
+
   linear(graph: Graph, _weight: Weight, x: Tensor): Tensor {
     const [k, rows, ...outer] = x.shape;
     const alone = exactRows(this.tensor.type, { native: false }) === 1;
-    if (!alone || rows === 1 || !x.contiguous) return graph.mulMat(this.tensor, x);
+    if (!alone || rows === 1) return graph.mulMat(this.tensor, x);
+    const even = x.contiguous ? x : graph.cont(x);
     // Rows on an axis of their own are products of a vector each, in one operation.
-    const product = graph.mulMat(this.tensor, graph.reshape(x, [k, 1, rows * outer[0] * outer[1]]));
+    const product = graph.mulMat(
+      this.tensor,
+      graph.reshape(even, [k, 1, rows * outer[0] * outer[1]]),
+    );
     return graph.reshape(product, [this.tensor.shape[1], rows, ...outer]);
   }
 

@@ -4,6 +4,7 @@
  * The one place where it is decided which kernel does it.
  */
 import { PacelineError } from '../base/errors.js';
+import { cacheOverflow, overflowed } from '../ggml/cache-rows.js';
 import type { Graph, RopeOptions } from '../ggml/graph.js';
 import {
   cachedAttention,
@@ -229,6 +230,14 @@ export function append(
     graph.expand(
       graph.copy(graph.rowRange(flat, start, count), graph.rowRange(target, past, count)),
     );
+    // ggml stores what is too large as infinite, which a softmax may hide.
+    if (target.type === GgmlType.F32) continue;
+    const [bytes, from] = [count * target.strides[1], past * target.strides[1]];
+    graph.afterRun(() => {
+      const stored = new Uint8Array(bytes);
+      graph.backend.ggml.base.ggml_backend_tensor_get(target.address, stored, from, bytes);
+      if (overflowed(target.type, stored)) throw cacheOverflow(target.type);
+    });
   }
 }
 

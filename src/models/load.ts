@@ -159,6 +159,7 @@ export async function loadLanguageModel(
     weights: loader.weights,
     weightBytes: allocations.reduce((sum, { bytes }) => sum + bytes, 0),
     readsFile: blueprint.readsFile ?? false,
+    exact: allocations.every(({ storages }) => storages.every(({ exact }) => exact)),
     layerStates: blueprint.layerStates,
     forward: blueprint.forward,
     warnings,

@@ -101,6 +101,8 @@ export interface LanguageModel {
   readonly weights: readonly Weight[];
   /** Bytes that the weights hold in memory. */
   readonly weightBytes: number;
+  /** Whether no row's products depend on the rows that are computed with it. */
+  readonly exact: boolean;
   /** What each layer keeps of a sequence. */
   layerStates(): readonly LayerState[];
   /** Adds the forward pass to a graph. @throws {PacelineError} `graph`, `context-overflow`. */

@@ -24,6 +24,7 @@ const info: ModelInfo = {
   trainedContextLength: 1,
   contextLength: 1,
   weightBytes: 1,
+  exact: true,
   kvType: 'f16',
   kvBytesPerToken: 1,
   drafters: [],

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { portableExp, portableLog } from '../../src/base/portable-math.js';
 import {
   gumbel,
   gumbelFromHigh,
@@ -7,7 +8,6 @@ import {
   noiseKey,
   rejectionBound,
 } from '../../src/decode/noise.js';
-import { portableExp, portableLog } from '../../src/decode/portable-math.js';
 import { chiSquareDeviate, Random } from './support.js';
 
 test('portable log and exp agree with Math to the last bits', () => {

@@ -31,6 +31,22 @@ const numbers = (count: number) => Float32Array.from({ length: count }, () => ra
 const x = numbers(k * tokens);
 const ids = Int32Array.from({ length: tokens * used }, (_, at) => (at * 5 + (at >> 3)) % experts);
 
+/** Results of every row in an operation of its own, all in one graph. */
+async function resultsAlone(
+  build: (graph: Graph, x: Tensor, ids: Tensor) => Tensor,
+): Promise<Float32Array[]> {
+  const graph = workspace.begin();
+  const outputs = Array.from({ length: tokens }, (_, row) => {
+    const own = x.slice(row * k, (row + 1) * k);
+    const input = graph.input(`x ${row}`, GgmlType.F32, [k, 1], own);
+    const chosen = ids.slice(row * used, (row + 1) * used);
+    const numbered = graph.input(`ids ${row}`, GgmlType.I32, [used, 1], chosen);
+    return graph.output(build(graph, input, numbered));
+  });
+  await graph.compute();
+  return outputs.map((output) => graph.read(output));
+}
+
 /** Results of rows [first, first + count) in one graph. */
 async function results(
   build: (graph: Graph, x: Tensor, ids: Tensor) => Tensor,
@@ -68,9 +84,8 @@ describe('products by ggml', () => {
           role === 'linear'
             ? graph.linear(weight, input)
             : graph.experts(weight, graph.reshape(input, [k, 1, input.shape[1]]), chosen);
-        const alone: Float32Array[] = [];
-        for (let row = 0; row < tokens; row++) alone.push(await results(build, row, 1));
-        for (const count of [2, 3, 7, 8, 9, 17, tokens]) {
+        const alone = await resultsAlone(build);
+        for (const count of [2, 7, 8, tokens]) {
           const together = await results(build, 0, count);
           const width = together.length / count;
           for (let row = 0; row < count; row++) {

@@ -58,8 +58,8 @@ struct Ops {
   // out rows = values / sum, of one KV head; sink: per query head a logit, or null.
   void (*finish)(const float* state, int tokens, int group, int v_dim, int v_pad, const float* sink,
                  float* out, int64_t out_stride);
-  // n floats into cache elements of a type other than integers.
-  void (*store)(const float* x, uint8_t* out, int64_t n, int type);
+  // n floats into cache elements of a type other than integers; false where a number is beyond the type.
+  bool (*store)(const float* x, uint8_t* out, int64_t n, int type);
   // Heads of `count` positions, rows of floats `step` apart, into a block of integers (block.h) from position
   // `at` on, all within 16, and their scales into those of the block.
   void (*store_keys)(const float* x, int64_t step, int count, int dim, int at, uint8_t* block, float* scales);

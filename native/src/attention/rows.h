@@ -1,4 +1,4 @@
-// Rows on their way into the cache: conversion to its types, norm and rotation of heads., over the same vector V.
+// Rows on their way into the cache: conversion to its types, norm and rotation of heads, over the same vector V.
 #pragma once
 #include <math.h>
 #include <cstring>
@@ -11,35 +11,47 @@ namespace attention {
 namespace {
 
 // ---- storing --------------------------------------------------------------------------------------------
-// f16 saturates at its largest finite value instead of overflowing; NaN stays NaN.
-inline V saturate(V a) { return max(set1(-65504.0f), min(set1(65504.0f), a)); }
+// From here on numbers round to an infinite f16.
+constexpr float kHalfEnd = 65520.0f;
 
-void store_row(const float* x, uint8_t* out, int64_t n, int type) {
+bool store_row(const float* x, uint8_t* out, int64_t n, int type) {
   if (type == PL_CACHE_F32) {
     std::memcpy(out, x, static_cast<size_t>(n) * 4);
-  } else if (type == PL_CACHE_F16) {
+    return true;
+  }
+  if (type == PL_CACHE_F16) {
+    V top = zero();
     int64_t i = 0;
-    for (; i + 16 <= n; i += 16) store_half(out + 2 * i, saturate(load(x + i)));
+    for (; i + 16 <= n; i += 16) {
+      const V own = load(x + i);
+      top = max(abs(own), top);
+      store_half(out + 2 * i, own);
+    }
     if (i < n) {
       alignas(64) float t[16] = {};
       alignas(64) uint16_t h[16];
       std::memcpy(t, x + i, static_cast<size_t>(n - i) * 4);
-      store_half(h, saturate(load(t)));
+      const V own = load(t);
+      top = max(abs(own), top);
+      store_half(h, own);
       std::memcpy(out + 2 * i, h, static_cast<size_t>(n - i) * 2);
     }
-  } else {
-    // q8_0: an f16 scale = max |x| / 127 and 32 rounded quotients.
-    for (int64_t i = 0; i < n; i += 32, out += 34) {
-      const V a = load(x + i), b = load(x + i + 16);
-      const float top = maximum(max(abs(a), abs(b)));
-      const float scale = top / 127.0f, inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
-      alignas(64) uint16_t h[16];
-      store_half(h, saturate(set1(scale)));
-      std::memcpy(out, h, 2);
-      store_int8(out + 2, mul(a, set1(inverse)));
-      store_int8(out + 18, mul(b, set1(inverse)));
-    }
+    return !(maximum(top) >= kHalfEnd);
   }
+  // q8_0: an f16 scale = max |x| / 127 and 32 rounded quotients.
+  float largest = 0.0f;
+  for (int64_t i = 0; i < n; i += 32, out += 34) {
+    const V a = load(x + i), b = load(x + i + 16);
+    const float top = maximum(max(abs(a), abs(b)));
+    const float scale = top / 127.0f, inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
+    largest = scale > largest ? scale : largest;
+    alignas(64) uint16_t h[16];
+    store_half(h, set1(scale));
+    std::memcpy(out, h, 2);
+    store_int8(out + 2, mul(a, set1(inverse)));
+    store_int8(out + 18, mul(b, set1(inverse)));
+  }
+  return !(largest >= kHalfEnd);
 }
 
 // ---- norm and rotation of a head --------------------------------------------------------------------

@@ -1,8 +1,8 @@
 // Rows on their way into caches: stores, rotation before them, and its table.
-#include <cmath>
 #include <cstring>
 
 #include "../../include/paceline.h"
+#include "angles.h"
 #include "attention.h"
 #include "types.h"
 
@@ -51,6 +51,7 @@ void share(uint64_t list, int64_t slice_count, int64_t heads, int64_t type, int 
 struct HeadStore {
   const Ops& o;
   int64_t k_type, v_type, dim, v_dim;
+  uint64_t overflow;
 
   // The part's rows of keys and of values, some floats apart.
   void put(const Part& part, const float* k, int64_t k_step, const float* v, int64_t v_step) const {
@@ -67,12 +68,16 @@ struct HeadStore {
     auto* keys = reinterpret_cast<uint8_t*>(c.k) + position * c.k_stride + part.head * bytes_of(k_type, dim);
     auto* values = reinterpret_cast<uint8_t*>(c.v) + position * c.v_stride + part.head * bytes_of(v_type, v_dim);
     for (int64_t r = 0; r < part.count; r++) {
-      o.store(k + r * k_step, keys + r * c.k_stride, dim, static_cast<int>(k_type));
-      o.store(v + r * v_step, values + r * c.v_stride, v_dim, static_cast<int>(v_type));
+      check(o.store(k + r * k_step, keys + r * c.k_stride, dim, static_cast<int>(k_type)), k_type);
+      check(o.store(v + r * v_step, values + r * c.v_stride, v_dim, static_cast<int>(v_type)), v_type);
     }
   }
 
  private:
+  void check(bool held, int64_t type) const {
+    // Every thread would write the same, but for pairs of types, of which any will do.
+    if (!held && overflow) __atomic_store_n(reinterpret_cast<int32_t*>(overflow), static_cast<int32_t>(type), __ATOMIC_RELAXED);
+  }
   static int64_t block_of(const Part& part) {
     return (part.slice->past + part.first) / kTilePositions * kTilePositions;
   }
@@ -98,7 +103,7 @@ PL_API void pl_op_cache_store(void*, int ith, int nth, void* params) {
   const auto* slices = reinterpret_cast<const pl_cache_slice*>(p.slices);
   for (int64_t i = 0; i < p.slice_count; i++)
     if (!storable(p.k_type, p.k_width, p.v_type, p.v_width, p.kv_heads, slices[i])) return;
-  const HeadStore to{ops(), p.k_type, p.v_type, p.k_width / p.kv_heads, p.v_width / p.kv_heads};
+  const HeadStore to{ops(), p.k_type, p.v_type, p.k_width / p.kv_heads, p.v_width / p.kv_heads, p.overflow};
   share(p.slices, p.slice_count, p.kv_heads, p.k_type, ith, nth,
         [&](const Part& part) {
           const int64_t row = part.slice->first + part.first;
@@ -114,11 +119,13 @@ PL_API void pl_op_rope_table(void*, int ith, int nth, void* params) {
   const auto* factors = reinterpret_cast<const float*>(p.factors);
   const int64_t half = p.dims / 2;
   // In f32 and step by step, as ggml does it, so that long contexts turn by the same angles.
-  const float step = powf(static_cast<float>(p.base), -2.0f / static_cast<float>(p.dims));
+  const float exponent = -2.0f / static_cast<float>(p.dims);
+  const auto step = static_cast<float>(
+      power(static_cast<double>(static_cast<float>(p.base)), static_cast<double>(exponent)));
   const float scale = static_cast<float>(p.scale), yarn = static_cast<float>(p.yarn);
   const float low = static_cast<float>(p.low), high = static_cast<float>(p.high);
   float magnitude = static_cast<float>(p.magnitude);
-  if (yarn != 0.0f) magnitude *= 1.0f + 0.1f * logf(1.0f / scale);
+  if (yarn != 0.0f) magnitude *= 1.0f + 0.1f * static_cast<float>(logarithm(static_cast<double>(1.0f / scale)));
   for (int64_t r = p.rows * ith / nth; r < p.rows * (ith + 1) / nth; r++) {
     float* cosine = reinterpret_cast<float*>(p.out) + r * p.dims;
     float* sine = cosine + half;
@@ -133,8 +140,9 @@ PL_API void pl_op_rope_table(void*, int ith, int nth, void* params) {
         ramp *= yarn;
         angle = angle * (1.0f - ramp) + own * ramp;
       }
-      cosine[i] = cosf(angle) * magnitude;
-      sine[i] = sinf(angle) * magnitude;
+      const Angle turned = sine_cosine(static_cast<double>(angle));
+      cosine[i] = static_cast<float>(turned.cosine) * magnitude;
+      sine[i] = static_cast<float>(turned.sine) * magnitude;
     }
   }
 }
@@ -152,7 +160,7 @@ PL_API void pl_op_rotate_store(void*, int ith, int nth, void* params) {
   const int rotated = p.table ? static_cast<int>(p.dims) : 0;
   const auto eps = static_cast<float>(p.eps);
   const int64_t group = p.heads / p.kv_heads;
-  const HeadStore to{o, p.k_type, p.v_type, dim, p.v_width / p.kv_heads};
+  const HeadStore to{o, p.k_type, p.v_type, dim, p.v_width / p.kv_heads, p.overflow};
   share(p.slices, p.slice_count, p.kv_heads, p.k_type, ith, nth,
         [&](const Part& part) {
           alignas(64) float turned[4096];  // one row of any length, or 16 of integers

@@ -1,5 +1,6 @@
 // Vector operations in plain C++ (the compiler's 16-byte vectors), for any little-endian machine.
-// Multiply and add are two roundings here: a fused one would be a library call on old machines.
+// Multiply and add are two roundings here, on every machine: a fused one would be a library call on old ones, and this
+// is the path whose bytes are the same on all of them.
 #pragma once
 #include <stdint.h>
 #include <string.h>
@@ -120,15 +121,7 @@ struct Scalar {
   // What lanes.h asks for. Rows and vectors of a tile of attention: of query rows, of elements of values, and of
   // those with so few rows that there may be more vectors.
   static constexpr int query_rows = 2, value_vectors = 1, wide_rows = 2, wide_vectors = 1;
-  // One rounding where there is an instruction for it.
-  static V fused(V a, V b, V c) {
-#if defined(__FMA__) || defined(__aarch64__)
-    for (int i = 0; i < W; i++) c[i] = __builtin_fmaf(a[i], b[i], c[i]);
-    return c;
-#else
-    return fma(a, b, c);
-#endif
-  }
+  static V fused(V a, V b, V c) { return fma(a, b, c); }
   static V abs(V a) { return a < 0 ? -a : a; }
   static V splat_f16(const void* p) {
     uint16_t h;

@@ -154,6 +154,7 @@ export function rotatedAttention(
     v_type: plan.valueType,
     slices: plan.list,
     slice_count: slices.length,
+    overflow: graph.backend.overflowFlag,
   });
   return attendCached(plan, rotated, [], options);
 }
@@ -330,6 +331,7 @@ function store(
     slices: plan.list,
     slice_count: slices.length,
     kv_heads: k.shape[1],
+    overflow: graph.backend.overflowFlag,
   });
   return result;
 }

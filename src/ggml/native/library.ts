@@ -71,6 +71,55 @@ export type NativeStatus =
 
 let loaded: NativeStatus | undefined;
 
+/** The path whose bytes are the same on every machine. */
+const portablePath = 'scalar';
+/** What the open backends compute with: the path is one for the whole process. */
+const claims = { portable: false, count: 0 };
+
+/**
+ * Has the kernels take the portable path, or the usual one again, until `releaseKernels`.
+ * @throws {PacelineError} `usage` while backends of the other kind are open; `platform` without the
+ *   portable path.
+ */
+export function claimKernels(portable: boolean): NativeStatus {
+  const status = nativeKernels();
+  if (portable !== claims.portable) {
+    if (claims.count > 0) {
+      throw new PacelineError(
+        'usage',
+        "Models that are reproducible everywhere and others can't be loaded in one process at the same time",
+        {
+          hint: 'Dispose of the one first, or load both with the same `reproducible` (--portable).',
+        },
+      );
+    }
+    if (portable) requirePortable(status);
+    takePath(status, portable);
+  }
+  claims.count++;
+  return status;
+}
+
+/** Ends a claim; after the last one the usual path is back. */
+export function releaseKernels(): void {
+  if (--claims.count === 0 && claims.portable) takePath(nativeKernels(), false);
+}
+
+function takePath({ kernels }: NativeStatus, portable: boolean): void {
+  kernels?.functions.pl_init(portable ? portablePath : (process.env.PACELINE_CPU ?? null));
+  claims.portable = portable;
+}
+
+function requirePortable({ kernels, reason }: NativeStatus): void {
+  if (kernels?.paths.includes(portablePath)) return;
+  throw new PacelineError(
+    'platform',
+    `The same bytes everywhere need the ${portablePath} path of the native kernels: ` +
+      (reason ?? 'this build does not have it'),
+    { hint: 'In a clone, npm run setup builds all paths.' },
+  );
+}
+
 /**
  * Loads the kernels once. `PACELINE_CPU` forces a path; `PACELINE_CPU=ggml` leaves them out.
  * @throws {PacelineError} `platform` when the forced path cannot run here or the library does not
@@ -133,7 +182,9 @@ function openKernels(
   const addresses = new Map<string, number>();
   const kernels: NativeKernels = {
     file,
-    path: functions.pl_path() ?? '',
+    get path() {
+      return functions.pl_path() ?? '';
+    },
     paths: (functions.pl_paths() ?? '').split(','),
     functions,
     struct(name) {

@@ -37,6 +37,7 @@ const quantized = Symbol('quantized');
 /** A weight in panels. */
 export class PanelStorage implements WeightStorage {
   readonly layout: string;
+  readonly exact = true;
 
   constructor(
     readonly kernels: NativeKernels,

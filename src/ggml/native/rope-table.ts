@@ -2,6 +2,7 @@
  * Cosines and sines of rotary position embedding as a tensor of a graph, computed once for a batch
  * by our kernels and shared by the layers.
  */
+import { portableLog } from '../../base/portable-math.js';
 import type { Graph, RopeOptions } from '../graph.js';
 import { fail, requireType } from '../graph-core.js';
 import type { Tensor } from '../tensor.js';
@@ -65,7 +66,7 @@ export function ropeTable(
 /** YaRN mixes between the dimensions that turn betaFast and betaSlow times in the old context. */
 function yarnRange({ dimensions, base, originalContext, betaFast, betaSlow }: RopeOptions) {
   const at = (turns: number) =>
-    (dimensions * Math.log(originalContext / (turns * 2 * Math.PI))) / (2 * Math.log(base));
+    (dimensions * portableLog(originalContext / (turns * 2 * Math.PI))) / (2 * portableLog(base));
   return {
     low: Math.max(0, Math.floor(at(betaFast))),
     high: Math.min(dimensions - 1, Math.ceil(at(betaSlow))),

@@ -3,7 +3,7 @@
  *
  * Guarantees the same bits on every platform and JavaScript engine, which `Math.log` and
  * `Math.exp` do not: a sampled text must not depend on whose library rounds the last bit. Relative
- * error below 1e-15 in the ranges stated. Knows nothing of tokens.
+ * error below 1e-15 in the ranges stated.
  */
 
 const ln2High = 0.6931471803691238; // 33 significant bits, so that k * ln2High is exact

@@ -1,0 +1,90 @@
+/**
+ * `reproducible: 'everywhere'`: the logits of the embedded model have the bytes that are recorded here,
+ * whatever machine this is, with every cache type; what cannot keep that is refused.
+ * `test/ggml/native/portable.long.ts` does the same over the kernels, for other processors too.
+ */
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { describe, it } from 'node:test';
+import { Backend } from '../../src/ggml/backend.js';
+import { nativeKernels } from '../../src/ggml/native/library.js';
+import { GgmlType } from '../../src/ggml/types.js';
+import { writeGguf } from '../../src/gguf/writer.js';
+import { type KvType, loadModel, PacelineError } from '../../src/index.js';
+import { randomModel } from '../../src/synthetic/random-model.js';
+import { temporaryFile } from '../support/tiny-model.js';
+
+const tokens = Array.from({ length: 90 }, (_, at) => (at * 37 + 11) % 500);
+const recorded: Readonly<Record<KvType, string>> = {
+  f16: '1ca5ec234e04c1e9dd44849573f135354b48c2c1c2d4fdc4199731c00c9f460d',
+  q8_0: 'fae2728b07cefacd815f2186216f46c398a7efef356d81a654f151797a121f4a',
+  f32: 'db83fbc37b7c77abe39c058cf5496bcd6ece1d5a65e3251f23b8248a2ab6dafe',
+  i16: '9364028fdf92cbd70fcec9b49a07459f1ab60494f815f48d2e0b428acd61fe3b',
+};
+const everywhere = { reproducible: 'everywhere', contextLength: 256, draftModels: [] } as const;
+
+function refusedAs(code: string, pattern: RegExp) {
+  return (error: unknown) =>
+    PacelineError.is(error) && error.code === code && pattern.test(error.message);
+}
+
+describe('the same bytes everywhere', () => {
+  for (const kvType of Object.keys(recorded) as KvType[]) {
+    it(`with a cache of ${kvType}`, async () => {
+      await using model = await loadModel('default', { ...everywhere, kvType });
+      assert.match(model.info.kernels, /^native scalar /);
+      const { runtime } = model;
+      const hash = createHash('sha256');
+      const text = runtime.createText({ drafterSources: [] });
+      // A prefill, a pass over some rows, and single ones.
+      for (const [from, to] of [
+        [0, 70],
+        [70, 88],
+        [88, 89],
+        [89, 90],
+      ] as const) {
+        const { logits } = await runtime.run(text, tokens.slice(from, to), { outputs: 'all' });
+        for (const row of logits) hash.update(row);
+      }
+      assert.equal(hash.digest('hex'), recorded[kvType]);
+    });
+  }
+
+  it('has a cache of f16 unless another is asked for, and ends with the model', async () => {
+    const usual = nativeKernels().kernels?.path;
+    {
+      await using model = await loadModel('default', everywhere);
+      assert.equal(model.info.kvType, 'f16');
+      assert.equal(nativeKernels().kernels?.path, 'scalar');
+    }
+    using backend = new Backend({ threads: 1 });
+    assert.equal(backend.reproducible, false);
+    assert.equal(nativeKernels().kernels?.path, usual);
+  });
+
+  it('is refused beside a model without it, and the other way round', async () => {
+    const beside = refusedAs('usage', /in one process/);
+    {
+      await using model = await loadModel('default', { contextLength: 64 });
+      await assert.rejects(loadModel('default', everywhere), beside);
+      assert.equal((await model.generate('a', { maxTokens: 2, seed: 1 })).tokens.length, 2);
+    }
+    await using model = await loadModel('default', everywhere);
+    await assert.rejects(loadModel('default'), beside);
+    await using second = await loadModel('default', everywhere);
+    const texts = await Promise.all(
+      [model, second].map((each) => each.generate('a', { maxTokens: 20, seed: 1 })),
+    );
+    assert.equal(texts[0]?.text, texts[1]?.text);
+  });
+
+  it('is refused to a model that needs sums of ggml, by name', async () => {
+    const path = temporaryFile('not-everywhere.gguf');
+    // IQ2_XXS has no kernels of its own.
+    const shape = { layers: 1, embedding: 256, inner: 256, heads: 4, kvHeads: 2, headDim: 64 };
+    await writeGguf(path, randomModel({ architecture: 'llama', type: GgmlType.IQ2_XXS, ...shape }));
+    await assert.rejects(loadModel(path, everywhere), refusedAs('usage', /mul_mat/));
+    await using model = await loadModel(path, { contextLength: 64 });
+    assert.match(model.info.kernels, /^native /);
+  });
+});
