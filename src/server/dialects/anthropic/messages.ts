@@ -3,10 +3,10 @@
  * events to blocks that each begin, go on and stop before the next begins.
  */
 import { type ErrorCode, PacelineError } from '../../../base/errors.js';
+import type { ChoiceEnd, StartEvent, TextEvent } from '../../../chat/events.js';
+import type { TextRequest, ToolChoice, ToolUse } from '../../../chat/request.js';
+import type { ResultPart, TextResult } from '../../../chat/result.js';
 import type { ChatMessage } from '../../../engine/types.js';
-import type { ChoiceEnd, StartEvent, TextEvent } from '../../internal/events.js';
-import type { TextRequest, ToolChoice, ToolUse } from '../../internal/request.js';
-import type { ResultPart, TextResult } from '../../internal/result.js';
 import {
   checkBody,
   type DialectContext,

@@ -3,10 +3,10 @@
  * events to lines of JSON of which the last says `done`.
  */
 import type { PacelineError } from '../../../base/errors.js';
+import type { ChoiceEnd, StartEvent, TextEvent } from '../../../chat/events.js';
+import type { OutputFormat, PromptInput, TextRequest } from '../../../chat/request.js';
+import type { TextResult } from '../../../chat/result.js';
 import type { ChatMessage } from '../../../engine/types.js';
-import type { ChoiceEnd, StartEvent, TextEvent } from '../../internal/events.js';
-import type { OutputFormat, PromptInput, TextRequest } from '../../internal/request.js';
-import type { TextResult } from '../../internal/result.js';
 import {
   checkBody,
   type DialectContext,

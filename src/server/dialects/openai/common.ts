@@ -1,9 +1,9 @@
 /** What the OpenAI endpoints share: errors, usage, timings, tools, and the shape of log-probabilities. */
 import { z } from 'zod';
 import type { ErrorCode, PacelineError } from '../../../base/errors.js';
-import type { ChoiceEnd, StartEvent, TokenProbability } from '../../internal/events.js';
-import { refuseField } from '../../internal/failure.js';
-import type { OutputFormat, ToolChoice, ToolUse } from '../../internal/request.js';
+import type { ChoiceEnd, StartEvent, TokenProbability } from '../../../chat/events.js';
+import { refuseField } from '../../../chat/refusals.js';
+import type { OutputFormat, ToolChoice, ToolUse } from '../../../chat/request.js';
 import type { ErrorAnswer } from '../dialect.js';
 import { objectSchema, toolName } from '../schemas.js';
 

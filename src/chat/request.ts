@@ -3,7 +3,7 @@
  * so that it can cross to the engine's process. It knows nothing of HTTP, of a dialect, or of how
  * prompts are written.
  */
-import type { ChatMessage, GenerateOptions } from '../../engine/types.js';
+import type { ChatMessage, GenerateOptions } from '../engine/types.js';
 
 export type JsonSchema = Readonly<Record<string, unknown>>;
 
