@@ -154,6 +154,11 @@ export class SlotPool {
     entry.lastUsed = ++this.#clock;
   }
 
+  /** Ends what runs in the slots, and frees their memory. */
+  dispose(): void {
+    for (const entry of [...this.#entries]) this.#drop(entry);
+  }
+
   #carryOut(choice: SlotChoice, idle: readonly Entry[], tokens: readonly number[]): Entry {
     if (choice.action === 'use') return idle[choice.slot] as Entry;
     if (choice.evict !== undefined) this.#drop(idle[choice.evict] as Entry);

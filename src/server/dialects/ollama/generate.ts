@@ -4,7 +4,12 @@
  */
 import type { PacelineError } from '../../../base/errors.js';
 import type { ChoiceEnd, StartEvent, TextEvent } from '../../../chat/events.js';
-import type { OutputFormat, PromptInput, TextRequest } from '../../../chat/request.js';
+import {
+  type OutputFormat,
+  type PromptInput,
+  type TextRequest,
+  toolUse,
+} from '../../../chat/request.js';
 import type { TextResult } from '../../../chat/result.js';
 import type { ChatMessage } from '../../../engine/types.js';
 import {
@@ -14,7 +19,7 @@ import {
   type StreamEncoder,
   type TextExchange,
 } from '../dialect.js';
-import { timingsOf, toolDefinition, toolUse } from '../openai/common.js';
+import { timingsOf, toolDefinition } from '../openai/common.js';
 import { settingsOf, stopList } from '../schemas.js';
 import {
   type OllamaChatBody,

@@ -2,7 +2,7 @@
 import type { PacelineError } from '../../../base/errors.js';
 import type { ChoiceEnd, StartEvent, TextEvent } from '../../../chat/events.js';
 import { refuseField } from '../../../chat/refusals.js';
-import type { TextRequest, ToolChoice } from '../../../chat/request.js';
+import { type TextRequest, type ToolChoice, toolUse } from '../../../chat/request.js';
 import type { ChoiceResult, TextResult } from '../../../chat/result.js';
 import type { ChatMessage } from '../../../engine/types.js';
 import {
@@ -24,7 +24,6 @@ import {
   outputFormat,
   timingsOf,
   toolDefinition,
-  toolUse,
 } from './common.js';
 
 /** @throws {PacelineError} `usage` naming the field that is wrong or not supported. */

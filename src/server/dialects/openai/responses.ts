@@ -5,7 +5,7 @@
  */
 import { PacelineError } from '../../../base/errors.js';
 import type { ChoiceEnd, StartEvent, TextEvent, TokenProbability } from '../../../chat/events.js';
-import type { TextRequest, ToolChoice } from '../../../chat/request.js';
+import { type TextRequest, type ToolChoice, toolUse } from '../../../chat/request.js';
 import type { TextResult } from '../../../chat/result.js';
 import {
   checkBody,
@@ -22,7 +22,6 @@ import {
   openaiError,
   outputFormat,
   timingsOf,
-  toolUse,
 } from './common.js';
 import type { ResponseStore } from './response-store.js';
 import {
