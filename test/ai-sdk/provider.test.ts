@@ -76,13 +76,14 @@ describe('the provider of the AI SDK', () => {
   });
 
   it('tells cached, drafted and accepted tokens', async () => {
-    const code = 'const a = 1;\n'.repeat(12);
+    const line = 'const a = 1; ';
+    const format = { type: 'regex', pattern: `(${line}){8}` };
     const settings = {
       model: embedded,
-      prompt: code,
+      prompt: line.repeat(12),
       temperature: 0,
       maxOutputTokens: 32,
-      providerOptions: { paceline: { draft: 'ngram' } },
+      providerOptions: { paceline: { draft: 'ngram', format } },
     };
     const first = await generateText(settings);
     const told = metadataOf(first.providerMetadata);
@@ -184,6 +185,7 @@ describe('the provider of the AI SDK', () => {
     const { object } = await generateObject({ ...settings, schema: input });
     assert.deepEqual(object, output);
     const stream = streamObject({ ...settings, schema: input });
+    for await (const part of stream.partialObjectStream) assert.ok(part);
     assert.deepEqual(await stream.object, output);
     const choice = Output.choice({ options: ['left', 'right'] });
     const { output: side } = await generateText({ ...settings, output: choice });

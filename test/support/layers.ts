@@ -8,6 +8,7 @@ import { dirname, posix } from 'node:path';
 export const layers = [
   'cli',
   'ai-sdk',
+  'connect',
   'server',
   'backends',
   'hub',
