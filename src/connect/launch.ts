@@ -18,17 +18,20 @@ export interface StartedServer {
  * Starts `serve` with this program and waits until it is ready.
  * @param program the script of the command line.
  * @param args of `serve`, without `--json`.
+ * @param env what its environment has beside ours: a key, which arguments would show to everybody.
  * @throws {PacelineError} `unavailable` when it ends before it is ready; it has said why on stderr.
  */
 export async function startServer(
   program: string,
   args: readonly string[],
+  env: Readonly<Record<string, string>>,
 ): Promise<StartedServer> {
   const child = spawn(
     process.execPath,
     [...process.execArgv, program, 'serve', ...args, '--json'],
     {
       stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, ...env },
       // Ctrl-C is for the tool; the server ends when the tool has.
       detached: process.platform !== 'win32',
     },

@@ -212,6 +212,7 @@ export const tools = {
       `Base URL: ${url}/v1`,
       `OpenAI Compatible API Key: ${apiKey}`,
       `Model ID: ${model}`,
+      `Its command line: cline auth --provider openai-native --apikey ${apiKey} --modelid ${model} --baseurl ${url}/v1`,
     ],
   },
   zed: {

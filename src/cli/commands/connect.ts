@@ -140,7 +140,11 @@ async function runCommand(
   const models = await servedModels(url, key);
   const server =
     models === undefined
-      ? await startServer(process.argv[1] ?? '', serveArgs(url, flags))
+      ? await startServer(
+          process.argv[1] ?? '',
+          serveArgs(url, flags),
+          key === undefined ? {} : { PACELINE_API_KEY: key },
+        )
       : undefined;
   try {
     const served = server?.models[0];
@@ -171,7 +175,6 @@ function serveArgs(url: string, flags: ConnectFlags): readonly string[] {
     flags.model ?? 'default',
     ...['--host', host, '--port', port === '' ? '80' : port, '--log-format', 'none'],
     ...(flags.ctx === undefined ? [] : ['--ctx', String(flags.ctx)]),
-    ...(flags.apiKey === undefined ? [] : ['--api-key', flags.apiKey]),
   ];
 }
 
