@@ -83,7 +83,7 @@ describe('connect', () => {
     const data = parseToml(text) as Record<string, unknown>;
     assert.equal(data.model, 'served');
     assert.equal(data.model_context_window, 20_000);
-    assert.deepEqual(data.model_providers, {
+    assert.deepEqual(JSON.parse(JSON.stringify(data.model_providers)), {
       paceline: { name: 'Paceline', base_url: `${url}/v1`, wire_api: 'responses' },
     });
     assert.match(readFileSync(String(first.backup), 'utf8'), /model = "old"/);
