@@ -4,6 +4,7 @@ import { packageVersion } from '../base/package-version.js';
 import { defineBench } from './commands/bench.js';
 import { defineCache } from './commands/cache.js';
 import { defineCompletion } from './commands/completion.js';
+import { defineConnect } from './commands/connect.js';
 import { defineConvert } from './commands/convert.js';
 import { defineDetokenize } from './commands/detokenize.js';
 import { defineDevices } from './commands/devices.js';
@@ -77,6 +78,7 @@ export function createProgram(): Command {
   defineRun(program);
   defineServe(program);
   definePs(program);
+  defineConnect(program);
   definePull(program);
   defineLs(program);
   defineShow(program);

@@ -7,12 +7,12 @@ import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { PacelineError } from '../base/errors.js';
+import { reasoningMarks } from '../chat/reasoning.js';
 import { resolveModelPath } from '../engine/model-path.js';
 import { type GgufFile, readGguf } from '../gguf/reader.js';
 import { summarize } from '../gguf/summary.js';
 import type { EngineStatus } from './engine-process/messages.js';
 import type { ModelSpec, ModelState } from './engine-process/models.js';
-import { reasoningMarks } from './engine-process/reasoning.js';
 
 /** What the file of a model says. */
 export interface ModelFacts {

@@ -27,6 +27,7 @@ test('every command has --help and --json', async () => {
       'run',
       'serve',
       'ps',
+      'connect',
       'pull',
       'ls',
       'show',

@@ -1,8 +1,8 @@
 /** Kills the engine while it works for several clients, again and again. */
 import assert from 'node:assert/strict';
-import type { TextEvent } from '../../src/server/internal/events.js';
-import type { TextRequest } from '../../src/server/internal/request.js';
-import { ResultBuilder } from '../../src/server/internal/result.js';
+import type { TextEvent } from '../../src/chat/events.js';
+import type { TextRequest } from '../../src/chat/request.js';
+import { ResultBuilder } from '../../src/chat/result.js';
 import { eventually, post, startServer, type TestServer } from './support.js';
 
 const request = (seed: number, maxTokens: number): TextRequest => ({

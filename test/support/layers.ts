@@ -7,11 +7,14 @@ import { dirname, posix } from 'node:path';
 /** The layers, the highest first. A file may import its own layer and those after it. */
 export const layers = [
   'cli',
+  'ai-sdk',
+  'connect',
   'server',
   'backends',
   'hub',
   'convert',
   'bench',
+  'chat',
   'engine',
   'decode',
   'cache',

@@ -5,10 +5,10 @@
  */
 import { z } from 'zod';
 import type { PacelineError } from '../../base/errors.js';
-import type { TextEvent } from '../internal/events.js';
-import { refuseField } from '../internal/failure.js';
-import type { TextRequest } from '../internal/request.js';
-import type { TextResult } from '../internal/result.js';
+import type { TextEvent } from '../../chat/events.js';
+import { refuseField } from '../../chat/refusals.js';
+import type { TextRequest } from '../../chat/request.js';
+import type { TextResult } from '../../chat/result.js';
 
 export interface DialectContext {
   /** A fresh random id with this prefix. */

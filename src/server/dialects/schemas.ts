@@ -1,6 +1,6 @@
 /** Schemas that several dialects share: settings of sampling, and our extensions of them. */
 import { z } from 'zod';
-import type { TextSettings } from '../internal/request.js';
+import type { TextSettings } from '../../chat/request.js';
 
 /** A list of stop strings, or one. */
 export const stopSchema = z.union([

@@ -3,10 +3,11 @@
  * Events of all running texts travel together, one message a turn of the event loop, so that a
  * token costs no message of its own.
  */
+
+import type { TextEvent } from '../../chat/events.js';
+import type { TextRequest } from '../../chat/request.js';
 import type { DraftKind } from '../../engine/types.js';
-import type { TextEvent } from '../internal/events.js';
 import type { FailureData } from '../internal/failure.js';
-import type { TextRequest } from '../internal/request.js';
 import type { ModelPoolOptions, ModelState } from './models.js';
 
 export interface EngineStatus {

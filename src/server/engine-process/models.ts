@@ -4,12 +4,12 @@
  * may be, the one idle for longest goes first. A model in use or pinned is never unloaded.
  */
 import { PacelineError, throwIfAborted } from '../../base/errors.js';
+import type { TextRunner } from '../../chat/run.js';
+import { SlotPool } from '../../chat/slots.js';
 import { loadModel } from '../../engine/load.js';
-import type { Model } from '../../engine/model.js';
 import { resolveModelPath } from '../../engine/model-path.js';
 import type { LoadOptions, ModelInfo } from '../../engine/types.js';
 import { readGguf } from '../../gguf/reader.js';
-import { SlotPool } from './slots.js';
 
 export interface ModelSpec {
   /** What requests call it. */
@@ -61,10 +61,8 @@ const usualContext = 32_768;
 /** A context that no agent can work in is not worth having: below it, memory does not suffice. */
 const leastContext = 4096;
 
-export interface LoadedModel {
+export interface LoadedModel extends TextRunner {
   readonly spec: ModelSpec;
-  readonly model: Model;
-  readonly slots: SlotPool;
 }
 
 interface Entry {

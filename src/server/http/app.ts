@@ -5,6 +5,8 @@
 import { randomUUID } from 'node:crypto';
 import { type Context, Hono } from 'hono';
 import { PacelineError } from '../../base/errors.js';
+import { refuseField } from '../../chat/refusals.js';
+import type { TextRequest } from '../../chat/request.js';
 import type { Catalog } from '../catalog.js';
 import {
   anthropicErrorAnswer,
@@ -32,8 +34,7 @@ import { embeddingsMissing, refuseEmbeddings } from '../dialects/openai/embeddin
 import { openaiModel, openaiModelList } from '../dialects/openai/models.js';
 import { ResponseStore } from '../dialects/openai/response-store.js';
 import { responseExchange } from '../dialects/openai/responses.js';
-import { refuseField, retryAfter, toFailure } from '../internal/failure.js';
-import type { TextRequest } from '../internal/request.js';
+import { retryAfter, toFailure } from '../internal/failure.js';
 import { openapi } from '../openapi.js';
 import { readJson } from './body.js';
 import { answerText, type TextSource } from './exchange.js';

@@ -4,11 +4,11 @@
  * has gone. Knows no dialect by name.
  */
 import { PacelineError } from '../../base/errors.js';
+import type { TextEvent } from '../../chat/events.js';
+import type { TextRequest } from '../../chat/request.js';
+import { ResultBuilder } from '../../chat/result.js';
 import type { StreamEncoder, TextExchange } from '../dialects/dialect.js';
-import type { TextEvent } from '../internal/events.js';
 import { toFailure } from '../internal/failure.js';
-import type { TextRequest } from '../internal/request.js';
-import { ResultBuilder } from '../internal/result.js';
 
 /** What the server needs of whoever runs texts. */
 export interface TextSource {

@@ -1,6 +1,6 @@
 /** What Prometheus may ask: counters and histograms of requests, gauges of the engine. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { ChoiceEnd, StartEvent } from '../internal/events.js';
+import type { ChoiceEnd, StartEvent } from '../../chat/events.js';
 
 export interface EngineGauges {
   readonly ready: boolean;

@@ -1,6 +1,6 @@
 /** What metrics and the log learn of a text on its way to a client. */
 import type { PacelineError } from '../../base/errors.js';
-import type { TextEvent } from '../internal/events.js';
+import type { TextEvent } from '../../chat/events.js';
 import type { TextObserver } from './exchange.js';
 import type { Log } from './log.js';
 import type { Metrics } from './metrics.js';

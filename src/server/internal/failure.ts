@@ -1,6 +1,5 @@
 /**
- * Failures as plain data, so that they keep their code, hint and details between processes, and the
- * few that only a server knows.
+ * Failures as plain data, so that they keep their code, hint and details between processes.
  */
 import { type ErrorCode, errorCodes, PacelineError } from '../../base/errors.js';
 
@@ -35,26 +34,6 @@ export function fromFailureData(data: FailureData): PacelineError {
   const code = data.code in errorCodes ? data.code : 'internal';
   const { message, hint, details } = data;
   return new PacelineError(code, message, { ...(hint === undefined ? {} : { hint }), details });
-}
-
-/** A field of a request that is wrong or not supported; `param` is its path, as in `messages.0.role`. */
-export function refuseField(param: string, message: string, hint?: string): PacelineError {
-  return new PacelineError('usage', message, {
-    ...(hint === undefined ? {} : { hint }),
-    details: { param },
-  });
-}
-
-/** The prompt is longer than the context: the dialects say it in their own words, with both counts. */
-export function contextOverflow(promptTokens: number, contextLength: number): PacelineError {
-  return new PacelineError(
-    'context-overflow',
-    `The prompt has ${promptTokens} tokens, and the context holds ${contextLength}`,
-    {
-      hint: 'Shorten the prompt, or start the server with a larger --ctx.',
-      details: { promptTokens, contextLength },
-    },
-  );
 }
 
 /** Seconds after which a refused request may be tried again; undefined for other failures. */

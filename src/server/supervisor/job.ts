@@ -1,7 +1,7 @@
 /** One request that the engine's process works on: its reports in, batches of events out. */
 import { PacelineError } from '../../base/errors.js';
+import type { TextEvent } from '../../chat/events.js';
 import type { Report } from '../engine-process/messages.js';
-import type { TextEvent } from '../internal/events.js';
 import { fromFailureData } from '../internal/failure.js';
 
 export class Job {

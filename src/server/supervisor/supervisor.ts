@@ -6,16 +6,16 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { PacelineError } from '../../base/errors.js';
+import { Admission } from '../../chat/admission.js';
+import { isContent, type TextEvent } from '../../chat/events.js';
+import { slotsOf, type TextRequest } from '../../chat/request.js';
 import type {
   EngineConfig,
   EngineStatus,
   FromEngine,
   ToEngine,
 } from '../engine-process/messages.js';
-import { isContent, type TextEvent } from '../internal/events.js';
 import { fromFailureData } from '../internal/failure.js';
-import { slotsOf, type TextRequest } from '../internal/request.js';
-import { Admission } from './admission.js';
 import { Job } from './job.js';
 
 /** `loading` before the first start has ended, `restarting` after the process died. */

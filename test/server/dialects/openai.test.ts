@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { PacelineError } from '../../../src/base/errors.js';
+import { contextOverflow } from '../../../src/chat/refusals.js';
 import { chatExchange } from '../../../src/server/dialects/openai/chat.js';
 import { openaiErrorAnswer } from '../../../src/server/dialects/openai/common.js';
 import { completionExchange } from '../../../src/server/dialects/openai/completions.js';
 import { ResponseStore } from '../../../src/server/dialects/openai/response-store.js';
 import { responseExchange } from '../../../src/server/dialects/openai/responses.js';
-import { contextOverflow } from '../../../src/server/internal/failure.js';
 import { context, end, refusedParam, streamed, streamText, toolEvents, whole } from './support.js';
 
 const messages = [{ role: 'user', content: 'x' }];
@@ -405,7 +405,7 @@ describe('errors', () => {
       body: {
         error: {
           message:
-            "This model's maximum context length is 2048 tokens. However, your messages resulted in 5000 tokens. Shorten the prompt, or start the server with a larger --ctx.",
+            "This model's maximum context length is 2048 tokens. However, your messages resulted in 5000 tokens. Shorten the prompt, or give the model a longer context (--ctx, contextLength).",
           type: 'invalid_request_error',
           param: null,
           code: 'context_length_exceeded',

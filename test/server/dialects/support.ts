@@ -1,7 +1,8 @@
 /** Events as the engine would send them, and a context without clock or chance. */
+
+import type { ChoiceEnd, TextEvent } from '../../../src/chat/events.js';
+import { ResultBuilder } from '../../../src/chat/result.js';
 import type { DialectContext, TextExchange } from '../../../src/server/dialects/dialect.js';
-import type { ChoiceEnd, TextEvent } from '../../../src/server/internal/events.js';
-import { ResultBuilder } from '../../../src/server/internal/result.js';
 import { type Json, sseData } from '../support.js';
 
 export function context(headers: Readonly<Record<string, string>> = {}): DialectContext {

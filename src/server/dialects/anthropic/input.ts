@@ -1,6 +1,7 @@
 /** Blocks of the Messages API to messages of a conversation. Nothing in them is left out silently. */
+
+import { refuseField } from '../../../chat/refusals.js';
 import type { ChatMessage } from '../../../engine/types.js';
-import { refuseField } from '../../internal/failure.js';
 import type { MessageBody } from './messages-schema.js';
 
 type Block = Readonly<Record<string, unknown>> & { readonly type: string };

@@ -3,10 +3,10 @@
  * events to blocks that each begin, go on and stop before the next begins.
  */
 import { type ErrorCode, PacelineError } from '../../../base/errors.js';
+import type { ChoiceEnd, StartEvent, TextEvent } from '../../../chat/events.js';
+import { type TextRequest, type ToolChoice, type ToolUse, toolUse } from '../../../chat/request.js';
+import type { ResultPart, TextResult } from '../../../chat/result.js';
 import type { ChatMessage } from '../../../engine/types.js';
-import type { ChoiceEnd, StartEvent, TextEvent } from '../../internal/events.js';
-import type { TextRequest, ToolChoice, ToolUse } from '../../internal/request.js';
-import type { ResultPart, TextResult } from '../../internal/result.js';
 import {
   checkBody,
   type DialectContext,
@@ -15,7 +15,7 @@ import {
   sse,
   type TextExchange,
 } from '../dialect.js';
-import { timingsOf, toolUse } from '../openai/common.js';
+import { timingsOf } from '../openai/common.js';
 import { settingsOf } from '../schemas.js';
 import { anthropicMessages } from './input.js';
 import { type CountBody, countSchema, messagesSchema } from './messages-schema.js';

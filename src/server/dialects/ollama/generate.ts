@@ -3,10 +3,15 @@
  * events to lines of JSON of which the last says `done`.
  */
 import type { PacelineError } from '../../../base/errors.js';
+import type { ChoiceEnd, StartEvent, TextEvent } from '../../../chat/events.js';
+import {
+  type OutputFormat,
+  type PromptInput,
+  type TextRequest,
+  toolUse,
+} from '../../../chat/request.js';
+import type { TextResult } from '../../../chat/result.js';
 import type { ChatMessage } from '../../../engine/types.js';
-import type { ChoiceEnd, StartEvent, TextEvent } from '../../internal/events.js';
-import type { OutputFormat, PromptInput, TextRequest } from '../../internal/request.js';
-import type { TextResult } from '../../internal/result.js';
 import {
   checkBody,
   type DialectContext,
@@ -14,7 +19,7 @@ import {
   type StreamEncoder,
   type TextExchange,
 } from '../dialect.js';
-import { timingsOf, toolDefinition, toolUse } from '../openai/common.js';
+import { timingsOf, toolDefinition } from '../openai/common.js';
 import { settingsOf, stopList } from '../schemas.js';
 import {
   type OllamaChatBody,

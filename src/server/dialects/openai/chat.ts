@@ -1,10 +1,10 @@
 /** `POST /v1/chat/completions`: bodies to internal requests, results and events to the API's shapes. */
 import type { PacelineError } from '../../../base/errors.js';
+import type { ChoiceEnd, StartEvent, TextEvent } from '../../../chat/events.js';
+import { refuseField } from '../../../chat/refusals.js';
+import { type TextRequest, type ToolChoice, toolUse } from '../../../chat/request.js';
+import type { ChoiceResult, TextResult } from '../../../chat/result.js';
 import type { ChatMessage } from '../../../engine/types.js';
-import type { ChoiceEnd, StartEvent, TextEvent } from '../../internal/events.js';
-import { refuseField } from '../../internal/failure.js';
-import type { TextRequest, ToolChoice } from '../../internal/request.js';
-import type { ChoiceResult, TextResult } from '../../internal/result.js';
 import {
   checkBody,
   type DialectContext,
@@ -24,7 +24,6 @@ import {
   outputFormat,
   timingsOf,
   toolDefinition,
-  toolUse,
 } from './common.js';
 
 /** @throws {PacelineError} `usage` naming the field that is wrong or not supported. */

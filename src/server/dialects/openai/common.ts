@@ -1,9 +1,8 @@
 /** What the OpenAI endpoints share: errors, usage, timings, tools, and the shape of log-probabilities. */
 import { z } from 'zod';
 import type { ErrorCode, PacelineError } from '../../../base/errors.js';
-import type { ChoiceEnd, StartEvent, TokenProbability } from '../../internal/events.js';
-import { refuseField } from '../../internal/failure.js';
-import type { OutputFormat, ToolChoice, ToolUse } from '../../internal/request.js';
+import type { ChoiceEnd, StartEvent, TokenProbability } from '../../../chat/events.js';
+import type { OutputFormat } from '../../../chat/request.js';
 import type { ErrorAnswer } from '../dialect.js';
 import { objectSchema, toolName } from '../schemas.js';
 
@@ -129,25 +128,6 @@ export function toolDefinition(given: z.infer<typeof functionSchema>) {
     parameters: parameters ?? { type: 'object', properties: {} },
     ...(strict == null ? {} : { strict }),
   };
-}
-
-/** @throws {PacelineError} `usage` for a choice that names no tool, or two tools of one name. */
-export function toolUse(
-  definitions: ToolUse['definitions'],
-  choice: ToolChoice | undefined,
-  parallel: boolean,
-): ToolUse | undefined {
-  const names = definitions.map(({ name }) => name);
-  const twice = names.find((name, index) => names.indexOf(name) !== index);
-  if (twice !== undefined) throw refuseField('tools', `Two tools are called ${twice}`);
-  if (choice?.type === 'named' && !names.includes(choice.name)) {
-    throw refuseField('tool_choice', `There is no tool ${JSON.stringify(choice.name)}`);
-  }
-  if (names.length === 0) {
-    if (choice?.type !== 'required') return undefined;
-    throw refuseField('tool_choice', 'A call is required, but there are no tools');
-  }
-  return { definitions, choice: choice ?? { type: 'auto' }, parallel };
 }
 
 /** Structured output as both OpenAI APIs have it, and two languages of our own. */

@@ -1,10 +1,10 @@
 /** `POST /v1/completions`: a text continued as it is, without a chat template. */
 import { z } from 'zod';
 import type { PacelineError } from '../../../base/errors.js';
-import type { ChoiceEnd, StartEvent, TextEvent, TokenProbability } from '../../internal/events.js';
-import { refuseField } from '../../internal/failure.js';
-import type { PromptInput, TextRequest } from '../../internal/request.js';
-import type { TextResult } from '../../internal/result.js';
+import type { ChoiceEnd, StartEvent, TextEvent, TokenProbability } from '../../../chat/events.js';
+import { refuseField } from '../../../chat/refusals.js';
+import type { PromptInput, TextRequest } from '../../../chat/request.js';
+import type { TextResult } from '../../../chat/result.js';
 import {
   checkBody,
   type DialectContext,

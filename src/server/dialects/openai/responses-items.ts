@@ -1,8 +1,9 @@
 /** Items of the Responses API: input items to messages of a conversation, results to output items. */
+
+import type { ChoiceEnd, StartEvent } from '../../../chat/events.js';
+import { refuseField } from '../../../chat/refusals.js';
+import type { ToolDefinition } from '../../../chat/request.js';
 import type { ChatMessage } from '../../../engine/types.js';
-import type { ChoiceEnd, StartEvent } from '../../internal/events.js';
-import { refuseField } from '../../internal/failure.js';
-import type { ToolDefinition } from '../../internal/request.js';
 import { textOf } from './chat.js';
 import { toolDefinition } from './common.js';
 import type { InputItem, ResponseBody } from './responses-schema.js';

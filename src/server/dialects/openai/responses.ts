@@ -4,9 +4,9 @@
  * end completed, incomplete or failed; numbered without a gap.
  */
 import { PacelineError } from '../../../base/errors.js';
-import type { ChoiceEnd, StartEvent, TextEvent, TokenProbability } from '../../internal/events.js';
-import type { TextRequest, ToolChoice } from '../../internal/request.js';
-import type { TextResult } from '../../internal/result.js';
+import type { ChoiceEnd, StartEvent, TextEvent, TokenProbability } from '../../../chat/events.js';
+import { type TextRequest, type ToolChoice, toolUse } from '../../../chat/request.js';
+import type { TextResult } from '../../../chat/result.js';
 import {
   checkBody,
   type DialectContext,
@@ -22,7 +22,6 @@ import {
   openaiError,
   outputFormat,
   timingsOf,
-  toolUse,
 } from './common.js';
 import type { ResponseStore } from './response-store.js';
 import {

@@ -2,13 +2,13 @@
  * From what a request demands of its text to the constraint that the engine enforces. The one place
  * that knows what can be enforced: what can't is refused by name, never ignored.
  */
-import { PacelineError } from '../../base/errors.js';
-import type { ConstraintSpec, ReasoningSection, ToolFormatName } from '../../constraint/spec.js';
-import { detectToolFormat } from '../../constraint/tool-calls/formats.js';
-import type { Model } from '../../engine/model.js';
-import { refuseField } from '../internal/failure.js';
-import type { TextRequest, ToolUse } from '../internal/request.js';
+import { PacelineError } from '../base/errors.js';
+import type { ConstraintSpec, ReasoningSection, ToolFormatName } from '../constraint/spec.js';
+import { detectToolFormat } from '../constraint/tool-calls/formats.js';
+import type { Model } from '../engine/model.js';
 import type { ReasoningMarks } from './reasoning.js';
+import { refuseField } from './refusals.js';
+import type { TextRequest, ToolUse } from './request.js';
 
 export interface Enforcement {
   readonly constraint: ConstraintSpec;

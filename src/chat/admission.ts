@@ -3,7 +3,7 @@
  * wait, the client with the fewest running requests is next, then the one that waited longest; so
  * one client with many requests does not keep the others out. Knows nothing of what runs.
  */
-import { PacelineError } from '../../base/errors.js';
+import { PacelineError } from '../base/errors.js';
 
 export interface AdmissionOptions {
   /** Texts of one model at once. */

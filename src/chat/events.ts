@@ -3,7 +3,7 @@
  * In order: one `start`, any number of `progress`, then for each choice its pieces and one `end`.
  * A stream that fails throws a `PacelineError` instead.
  */
-import type { DraftStatistics, Timings } from '../../engine/types.js';
+import type { DraftStatistics, Timings } from '../engine/types.js';
 
 /** The log-probability of one token, with the alternatives that were asked for. */
 export interface TokenProbability {

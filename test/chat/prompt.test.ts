@@ -1,11 +1,11 @@
 /** Conversations that strict templates refuse at first, on models whose templates are strict. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { encodePrompt } from '../../src/chat/prompt.js';
 import { loadModel } from '../../src/engine/load.js';
 import type { ChatMessage } from '../../src/engine/types.js';
 import { GgufValueType } from '../../src/gguf/types.js';
 import { writeGguf } from '../../src/gguf/writer.js';
-import { encodePrompt } from '../../src/server/engine-process/prompt.js';
 import { randomModel } from '../../src/synthetic/random-model.js';
 import { temporaryFile } from '../support/tiny-model.js';
 

@@ -3,9 +3,9 @@
  * that makes a prompt cheapest. At most `limit` sessions exist; a busy one is never touched. What a
  * request computed stays in its slot however it ended. Knows nothing of text.
  */
-import { PacelineError } from '../../base/errors.js';
-import type { Session } from '../../engine/session.js';
-import { commonPrefix } from '../../engine/text.js';
+import { PacelineError } from '../base/errors.js';
+import type { Session } from '../engine/session.js';
+import { commonPrefix } from '../engine/text.js';
 
 /** What the choice looks at: an idle slot, and what it has in common with the prompt. */
 export interface IdleSlot {
@@ -125,7 +125,7 @@ export class SlotPool {
     );
     if (choice === undefined) {
       throw new PacelineError('busy', 'All slots of the model are taken', {
-        hint: 'Try again, or start the server with more --slots.',
+        hint: 'Try again, or allow more slots (--slots).',
       });
     }
     const entry = this.#carryOut(choice, idle, tokens);
@@ -154,6 +154,11 @@ export class SlotPool {
     entry.lastUsed = ++this.#clock;
   }
 
+  /** Ends what runs in the slots, and frees their memory. */
+  dispose(): void {
+    for (const entry of [...this.#entries]) this.#drop(entry);
+  }
+
   #carryOut(choice: SlotChoice, idle: readonly Entry[], tokens: readonly number[]): Entry {
     if (choice.action === 'use') return idle[choice.slot] as Entry;
     if (choice.evict !== undefined) this.#drop(idle[choice.evict] as Entry);
@@ -172,7 +177,7 @@ export class SlotPool {
     );
     if (oldest === undefined) {
       throw new PacelineError('busy', 'All slots of the model are taken', {
-        hint: 'Ask for fewer texts at once, or start the server with more --slots.',
+        hint: 'Ask for fewer texts at once, or allow more slots (--slots).',
       });
     }
     this.#drop(oldest);

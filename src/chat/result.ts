@@ -1,5 +1,5 @@
 /** A whole text out of its events, for answers that are not streamed and for what streams add up to. */
-import { PacelineError } from '../../base/errors.js';
+import { PacelineError } from '../base/errors.js';
 import type { ChoiceEnd, StartEvent, TextEvent, TokenProbability } from './events.js';
 
 export interface ToolCall {

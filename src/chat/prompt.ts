@@ -5,14 +5,14 @@
  * plainer forms that say the same. Nothing is ever left out.
  */
 import { createHash } from 'node:crypto';
-import { PacelineError } from '../../base/errors.js';
-import { detectToolFormat } from '../../constraint/tool-calls/formats.js';
-import type { Model } from '../../engine/model.js';
-import type { ChatMessage } from '../../engine/types.js';
-import { encodeChat } from '../../tokenizer/chat.js';
-import { refuseField } from '../internal/failure.js';
-import type { TextRequest } from '../internal/request.js';
+import { PacelineError } from '../base/errors.js';
+import { detectToolFormat } from '../constraint/tool-calls/formats.js';
+import type { Model } from '../engine/model.js';
+import type { ChatMessage } from '../engine/types.js';
+import { encodeChat } from '../tokenizer/chat.js';
 import { activeTools } from './constraint.js';
+import { refuseField } from './refusals.js';
+import type { TextRequest } from './request.js';
 import { functionTool, writeTools } from './tool-text.js';
 
 /** @throws {PacelineError} `usage` for token ids that the model lacks or a refused conversation. */

@@ -3,8 +3,8 @@
  * calls and results are written into the conversation, all in the format of Hermes, in which the
  * answer's calls are then read too.
  */
-import type { ChatMessage } from '../../engine/types.js';
-import type { ToolDefinition, ToolUse } from '../internal/request.js';
+import type { ChatMessage } from '../engine/types.js';
+import type { ToolDefinition, ToolUse } from './request.js';
 
 /** A tool as templates read it. */
 export function functionTool({ name, description, parameters }: ToolDefinition) {

@@ -3,7 +3,9 @@
  * so that it can cross to the engine's process. It knows nothing of HTTP, of a dialect, or of how
  * prompts are written.
  */
-import type { ChatMessage, GenerateOptions } from '../../engine/types.js';
+
+import type { ChatMessage, GenerateOptions } from '../engine/types.js';
+import { refuseField } from './refusals.js';
 
 export type JsonSchema = Readonly<Record<string, unknown>>;
 
@@ -73,4 +75,23 @@ export interface TextRequest {
 /** How many slots a request takes. */
 export function slotsOf(request: TextRequest): number {
   return request.choices ?? 1;
+}
+
+/** @throws {PacelineError} `usage` for a choice that names no tool, or two tools of one name. */
+export function toolUse(
+  definitions: ToolUse['definitions'],
+  choice: ToolChoice | undefined,
+  parallel: boolean,
+): ToolUse | undefined {
+  const names = definitions.map(({ name }) => name);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) throw refuseField('tools', `Two tools are called ${twice}`);
+  if (choice?.type === 'named' && !names.includes(choice.name)) {
+    throw refuseField('tool_choice', `There is no tool ${JSON.stringify(choice.name)}`);
+  }
+  if (names.length === 0) {
+    if (choice?.type !== 'required') return undefined;
+    throw refuseField('tool_choice', 'A call is required, but there are no tools');
+  }
+  return { definitions, choice: choice ?? { type: 'auto' }, parallel };
 }

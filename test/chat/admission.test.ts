@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Admission } from '../../src/server/supervisor/admission.js';
+import { Admission } from '../../src/chat/admission.js';
 
 const never = new AbortController().signal;
 const ticket = (client = 'a', slots = 1, model = 'm') => ({ client, slots, model });

@@ -5,7 +5,7 @@ import {
   type ReasoningPiece,
   ReasoningSplitter,
   reasoningMarks,
-} from '../../src/server/engine-process/reasoning.js';
+} from '../../src/chat/reasoning.js';
 
 const marks = { open: '<think>', close: '</think>' };
 

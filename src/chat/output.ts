@@ -4,15 +4,15 @@
  * depend on how many tokens come at once.
  */
 import { randomBytes } from 'node:crypto';
-import type { ToolFormatName } from '../../constraint/spec.js';
-import type { ToolCallEvent } from '../../constraint/tool-calls/events.js';
-import { createToolCallParser, type ToolCallParser } from '../../constraint/tool-calls/formats.js';
-import { StopText } from '../../decode/stop.js';
-import { StreamingDetokenizer } from '../../tokenizer/detokenizer.js';
-import type { Tokenizer } from '../../tokenizer/tokenizer.js';
-import type { TextEvent } from '../internal/events.js';
-import type { ToolDefinition } from '../internal/request.js';
+import type { ToolFormatName } from '../constraint/spec.js';
+import type { ToolCallEvent } from '../constraint/tool-calls/events.js';
+import { createToolCallParser, type ToolCallParser } from '../constraint/tool-calls/formats.js';
+import { StopText } from '../decode/stop.js';
+import { StreamingDetokenizer } from '../tokenizer/detokenizer.js';
+import type { Tokenizer } from '../tokenizer/tokenizer.js';
+import type { TextEvent } from './events.js';
 import { type ReasoningMarks, type ReasoningPiece, ReasoningSplitter } from './reasoning.js';
+import type { ToolDefinition } from './request.js';
 
 export interface OutputOptions {
   readonly tokenizer: Tokenizer;

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { chooseSlot, type IdleSlot, SlotPool } from '../../src/chat/slots.js';
 import { loadModel } from '../../src/engine/load.js';
 import type { Model } from '../../src/engine/model.js';
-import { chooseSlot, type IdleSlot, SlotPool } from '../../src/server/engine-process/slots.js';
 
 const slot = (length: number, prefix: number, more: Partial<IdleSlot> = {}): IdleSlot => ({
   length,
