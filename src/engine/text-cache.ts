@@ -66,7 +66,7 @@ export class TextCache {
     const disk = this.#disk(text, wanted, match, signal);
     const source = live.length >= disk.length ? live : disk;
     if (signal.aborted || source.length <= had) {
-      void this.store.noteUse(undefined, { prompt: prompt.length, cached: 0, savedMs: 0 });
+      this.store.noteUse(undefined, { prompt: prompt.length, cached: 0, savedMs: 0 });
       return;
     }
     // Rows are brought in blocks: those of the last, incomplete one again.
@@ -119,7 +119,7 @@ export class TextCache {
       savedMs += (costMs * Math.max(0, used)) / tokens.length;
       last = entry;
     }
-    void this.store.noteUse(last, { prompt, cached: Math.max(0, length - had), savedMs });
+    this.store.noteUse(last, { prompt, cached: Math.max(0, length - had), savedMs });
   }
 
   /** The text in memory that has the most of it. */
