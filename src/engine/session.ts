@@ -109,6 +109,7 @@ export class Session implements Disposable {
   truncate(length: number): void {
     this.#check();
     this.#text.truncate(length);
+    this.#text.state.trim();
   }
 
   /** Frees the session's memory. A generation that runs ends first, with the reason `abort`. */
