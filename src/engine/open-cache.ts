@@ -36,7 +36,7 @@ export async function openTextCache(
   return new TextCache({
     store,
     live: () => runtime.texts,
-    describe: (tokens) => runtime.tokenizer.decode(tokens),
+    tokenizer: runtime.tokenizer,
   });
 }
 

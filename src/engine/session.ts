@@ -245,11 +245,12 @@ export class Session implements Disposable {
     const { tokenizer, chatTemplate } = this.#runtime;
     const { tools, thinking, templateVariables } = options;
     checkMessages(messages instanceof RawJson ? messages.plain('messages') : messages);
-    return encodeChat(tokenizer, chatTemplate, messages, {
+    const prompt = encodeChat(tokenizer, chatTemplate, messages, {
       ...(tools ? { tools } : {}),
       ...(thinking === undefined ? {} : { thinking }),
       ...(templateVariables ? { variables: templateVariables } : {}),
     });
+    return options.cache === false ? prompt : this.#runtime.exactTokens(prompt);
   }
 
   #encode(prompt: Prompt): Pick<Encoded, 'warnings'> & { readonly tokens: readonly number[] } {
