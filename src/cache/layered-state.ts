@@ -144,7 +144,8 @@ export class LayeredState implements SequenceState {
   }
 
   trim(): void {
-    this.#memory.release(this.#length);
+    // A copy may still read rows that the text has forgotten.
+    if (this.#pending === undefined) this.#memory.release(this.#length);
   }
 
   blockBytes(index: number): number {

@@ -19,7 +19,9 @@ import { functionTool, writeTools } from './tool-text.js';
 export function encodePrompt(model: Model, request: TextRequest): readonly number[] {
   const { input } = request;
   const tokens =
-    input.type === 'chat' ? encodeMessages(model, request, input) : plain(model, input);
+    input.type === 'chat'
+      ? model.runtime.exactTokens(encodeMessages(model, request, input))
+      : plain(model, input);
   if (tokens.length > 0) return tokens;
   const start = model.tokenizer.bosId ?? model.tokenizer.eosId;
   if (start === undefined) throw refuseField('prompt', 'The prompt is empty');

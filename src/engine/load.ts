@@ -105,7 +105,7 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
     const name = gguf.optionalString('general.name');
     const { cache = false } = given;
     if (cache !== false) {
-      const model = { name: name ?? path, architecture, kvType };
+      const model = { name, path, architecture, kvType };
       runtime.cache = await openTextCache(runtime, model, cache === true ? {} : cache);
     }
     keepsFile = language.readsFile;

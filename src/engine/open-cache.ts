@@ -12,7 +12,8 @@ import type { CacheOptions } from './types.js';
 const usualBlock = 256;
 
 export interface CachedModel {
-  readonly name: string;
+  readonly name?: string | undefined;
+  readonly path: string;
   readonly architecture: string;
   readonly kvType: string;
 }
@@ -20,7 +21,7 @@ export interface CachedModel {
 /** Opens the cache of a loaded model. A folder that cannot be used is a warning, not an error. */
 export async function openTextCache(
   runtime: Runtime,
-  { name, architecture, kvType }: CachedModel,
+  { name, path, architecture, kvType }: CachedModel,
   options: CacheOptions,
 ): Promise<TextCache> {
   const { blockTokens = usualBlock, onWarning = warnProcess } = options;
@@ -28,14 +29,14 @@ export async function openTextCache(
   const store = await PrefixStore.open({
     root: resolve(options.folder ?? defaultStoreFolder()),
     fingerprint: probe.fingerprint,
-    info: { model: name, architecture, kvType, blockTokens },
+    info: { model: name ?? path, architecture, kvType, blockTokens },
     budget: options.budget,
     onWarning,
   });
   return new TextCache({
     store,
     live: () => runtime.texts,
-    describe: (tokens) => runtime.tokenizer.decode(tokens),
+    tokenizer: runtime.tokenizer,
   });
 }
 

@@ -172,6 +172,11 @@ export class Runtime {
     }
   }
 
+  /** A conversation's prompt, in the tokens that are known of its text (`TextCache.exactTokens`). */
+  exactTokens(prompt: readonly number[]): readonly number[] {
+    return this.cache?.exactTokens(prompt) ?? prompt;
+  }
+
   /** All texts in memory. */
   get texts(): Iterable<Text> {
     return this.#texts;

@@ -109,6 +109,7 @@ export class Session implements Disposable {
   truncate(length: number): void {
     this.#check();
     this.#text.truncate(length);
+    this.#text.state.trim();
   }
 
   /** Frees the session's memory. A generation that runs ends first, with the reason `abort`. */
@@ -261,11 +262,12 @@ export class Session implements Disposable {
     const { tokenizer, chatTemplate } = this.#runtime;
     const { tools, thinking, templateVariables } = options;
     checkMessages(messages instanceof RawJson ? messages.plain('messages') : messages);
-    return encodeChat(tokenizer, chatTemplate, messages, {
+    const prompt = encodeChat(tokenizer, chatTemplate, messages, {
       ...(tools ? { tools } : {}),
       ...(thinking === undefined ? {} : { thinking }),
       ...(templateVariables ? { variables: templateVariables } : {}),
     });
+    return options.cache === false ? prompt : this.#runtime.exactTokens(prompt);
   }
 
   #encode(prompt: Prompt): Pick<Encoded, 'warnings'> & { readonly tokens: readonly number[] } {

@@ -7,6 +7,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SequenceState } from '../cache/state.js';
 import { type Entry, endOf, type Match } from '../cache/store/index.js';
 import type { PrefixStore, ReadTarget } from '../cache/store/store.js';
+import type { Tokenizer } from '../tokenizer/tokenizer.js';
+import { exactTokens, type KnownTokens } from './exact-tokens.js';
 import { commonPrefix, type Text } from './text.js';
 import { TextSaver } from './text-saver.js';
 
@@ -14,8 +16,7 @@ export interface TextCacheOptions {
   readonly store: PrefixStore;
   /** The texts in memory. */
   readonly live: () => Iterable<Text>;
-  /** Tokens as text, for people who look into the store. */
-  readonly describe: (tokens: readonly number[]) => string;
+  readonly tokenizer: Tokenizer;
 }
 
 /** Bytes that are copied between two turns of the event loop. */
@@ -66,7 +67,7 @@ export class TextCache {
     const disk = this.#disk(text, wanted, match, signal);
     const source = live.length >= disk.length ? live : disk;
     if (signal.aborted || source.length <= had) {
-      void this.store.noteUse(undefined, { prompt: prompt.length, cached: 0, savedMs: 0 });
+      this.store.noteUse(undefined, { prompt: prompt.length, cached: 0, savedMs: 0 });
       return;
     }
     // Rows are brought in blocks: those of the last, incomplete one again.
@@ -82,10 +83,26 @@ export class TextCache {
     this.#noteUse(match, prompt.length, had, text.tokens.length);
   }
 
+  /**
+   * The prompt of a conversation with the tokens that are known of its text, where the tokenizer cuts
+   * it otherwise than the model did when it said it. The bytes are the same.
+   */
+  exactTokens(prompt: readonly number[]): readonly number[] {
+    const { index } = this.store;
+    const after = function* (parent: string): Iterable<KnownTokens> {
+      for (const { kind, name, header } of index.children(parent)) {
+        if (kind === 'rows') yield { tokens: header.tokens, next: () => after(name) };
+      }
+    };
+    const live = [...this.#options.live()].map(({ tokens }) => ({ tokens, next: () => [] }));
+    return exactTokens(this.#options.tokenizer, prompt, [...live, ...after(index.root)]);
+  }
+
   /** Saves a text while it grows. */
   follow(text: Text): TextSaver {
     const { store } = this;
-    const { describe } = this.#options;
+    const { tokenizer } = this.#options;
+    const describe = (tokens: readonly number[]): string => tokenizer.decode(tokens);
     return new TextSaver({ store, text, describe, cache: this });
   }
 
@@ -119,7 +136,7 @@ export class TextCache {
       savedMs += (costMs * Math.max(0, used)) / tokens.length;
       last = entry;
     }
-    void this.store.noteUse(last, { prompt, cached: Math.max(0, length - had), savedMs });
+    this.store.noteUse(last, { prompt, cached: Math.max(0, length - had), savedMs });
   }
 
   /** The text in memory that has the most of it. */

@@ -356,6 +356,7 @@ export class TextJob implements Job {
     this.#phase = 'done';
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
     this.#saver?.ended();
+    this.text.state.trim();
     this.#events.close(end);
     // Nobody may use the text while it is being restored.
     if (this.#restoring === undefined) this.#resolveEnded();

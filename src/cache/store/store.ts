@@ -23,7 +23,7 @@ import { Checksum } from './checksum.js';
 import { fileMode, ModelFolder, type ModelInfoFile } from './folder.js';
 import type { BlockIndex, Entry } from './index.js';
 import { blockName, rootName } from './names.js';
-import { noteUse } from './use-log.js';
+import { noteUse, type Use } from './use-log.js';
 
 export interface StoreOptions {
   /** The store's folder. */
@@ -87,6 +87,7 @@ export class PrefixStore {
   readonly #queue: Entry[] = [];
   #stagedBytes = 0;
   #writing: Promise<void> | undefined;
+  #notes: Promise<void> = Promise.resolve();
   #saves = true;
   #budget = 0;
   #total = 0;
@@ -187,6 +188,7 @@ export class PrefixStore {
   /** Settles when everything that waits has been written, or has failed. */
   async flush(): Promise<void> {
     while (this.#writing !== undefined) await this.#writing;
+    await this.#notes;
   }
 
   /**
@@ -205,16 +207,15 @@ export class PrefixStore {
   }
 
   /** Notes that a text has used blocks up to this one; undefined: none were there. */
-  async noteUse(
-    last: Entry | undefined,
-    use: { readonly prompt: number; readonly cached: number; readonly savedMs: number },
-  ): Promise<void> {
+  noteUse(last: Entry | undefined, use: Omit<Use, 'time' | 'block'>): void {
     const time = Date.now();
     this.#folder.markUsed(last, time);
     if (!this.#saves) return;
-    await noteUse(this.#folder.path, { time, block: last?.name ?? '', ...use });
-    if (last === undefined || last.staged !== undefined) return;
-    await utimes(this.#folder.pathOf(last), time / 1000, time / 1000).catch(() => {});
+    this.#notes = this.#notes.then(async () => {
+      await noteUse(this.#folder.path, { time, block: last?.name ?? '', ...use });
+      if (last === undefined || last.staged !== undefined) return;
+      await utimes(this.#folder.pathOf(last), time / 1000, time / 1000).catch(() => {});
+    });
   }
 
   async #readFile(entry: Entry, targets: readonly ReadTarget[]): Promise<number> {

@@ -8,6 +8,7 @@ import { resolveSampling } from '../../decode/settings.js';
 import { Finish } from '../../decode/stop.js';
 import type { Model } from '../model.js';
 import type { Text } from '../text.js';
+import type { TextCache } from '../text-cache.js';
 import type { DraftKind, DraftStatistics } from '../types.js';
 import { type Trace, type TracedRow, traceRow } from './trace.js';
 
@@ -19,7 +20,7 @@ export interface VerifyCase {
 }
 
 /** What a text's state has been through before the text is generated. */
-export type CacheHistory = 'fresh' | 'reused prefix' | 'truncated' | 'forked';
+export type CacheHistory = 'fresh' | 'reused prefix' | 'truncated' | 'forked' | 'from disk';
 
 /** How it is generated: must not decide anything. */
 export interface VerifyWay {
@@ -28,6 +29,8 @@ export interface VerifyWay {
   /** Other texts generated at the same time, in the same passes. */
   readonly neighbours: number;
   readonly cache: CacheHistory;
+  /** The store for `from disk`; what another copy of the model has saved there comes back. */
+  readonly store?: TextCache | undefined;
 }
 
 export interface TracedText {
@@ -63,6 +66,12 @@ export async function traceText(
       await run(model, own, text, plain, 4, signal);
       own = runtime.fork(own);
       texts.push(own);
+    } else if (way.cache === 'from disk') {
+      // Part of what follows the prompt is there too, and must not matter.
+      const saved = open();
+      await run(model, saved, text, { ...way, draft: 'none' }, 4, signal);
+      await way.store?.close();
+      runtime.release(saved);
     }
     const neighbours = Array.from({ length: way.neighbours }, (_, index) => {
       const neighbour = { prompt: other.slice(index), temperature: 1, seed: index };
@@ -91,6 +100,7 @@ async function run(
   const rows: TracedRow[] = [];
   const job = runtime.generate({
     text,
+    cache: way.store,
     prompt,
     settings: resolveSampling({ temperature, seed, topK: 0 }),
     finish: new Finish({ endTokens: new Set(), maxTokens, toText: () => '' }),

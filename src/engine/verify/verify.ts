@@ -3,9 +3,13 @@
  * decides a text. Every case is generated once plainly, alone, in one prefill chunk; then again in
  * every other way. Tokens must be the same, and on the CPU the logits too, to the byte.
  */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { throwIfAborted } from '../../base/errors.js';
 import type { OnProgress } from '../../base/progress.js';
 import type { Model } from '../model.js';
+import { openTextCache } from '../open-cache.js';
 import type { DraftKind } from '../types.js';
 import { type CacheHistory, traceText, type VerifyCase, type VerifyWay } from './run.js';
 import { compareClosely, compareTraces, type Divergence, type Flip, type Trace } from './trace.js';
@@ -116,6 +120,16 @@ class Tally {
 
 /** Runs the check. @throws {PacelineError} `aborted`, and what loading and generating throw. */
 export async function verifyModel(options: VerifyOptions): Promise<VerifyOutcome> {
+  const folder = await mkdtemp(join(tmpdir(), 'paceline-verify-'));
+  try {
+    return await verifyWith(options, folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** @param folder for the cache on the disk. */
+async function verifyWith(options: VerifyOptions, folder: string): Promise<VerifyOutcome> {
   const { open, threads, maxTokens, signal, onProgress } = options;
   const { tolerance } = options;
   const differences: VerifyDifference[] = [];
@@ -159,21 +173,30 @@ export async function verifyModel(options: VerifyOptions): Promise<VerifyOutcome
   for (const [index, count] of threads.entries()) {
     await using model = await open(count);
     const texts = casesOf(model, options);
-    const variations = index === 0 ? variationsOf(model, options, plain) : [];
-    const total = texts.length * (index === 0 ? variations.length + 1 : 1);
+    // Other copies of the model find what the first one has saved.
+    const store = await openTextCache(model.runtime, model.info, { folder, blockTokens: 64 });
+    model.runtime.cache = store; // which closes it
+    const fromDisk: VerifyWay = { ...plain, cache: 'from disk', store };
+    const variations =
+      index === 0
+        ? [...variationsOf(model, options, plain), { name: 'cache from disk', way: fromDisk }]
+        : [
+            { name: `threads ${count}`, way: plain },
+            { name: `threads ${count}, cache from disk`, way: fromDisk },
+          ];
+    const total = texts.length * (variations.length + (index === 0 ? 1 : 0));
     let done = 0;
     const step = () =>
       onProgress?.({ task: `verify with ${count} threads`, done: done++, total, unit: 'steps' });
     for (const [at, { prompt, text }] of texts.entries()) {
-      step();
       if (index === 0) {
+        step();
         throwIfAborted(signal);
         const { trace } = await traceText(model, text, plain, maxTokens, signal);
         references.push({ prompt, text, trace });
       }
       const reference = references[at];
       if (reference === undefined) continue;
-      if (index > 0) await compare(model, reference, { name: `threads ${count}`, way: plain });
       for (const variation of variations) {
         step();
         await compare(model, reference, variation);

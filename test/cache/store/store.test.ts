@@ -288,8 +288,9 @@ describe('the store from outside', () => {
     const root = await filled([...shared, 1, 2], [...shared, 3]);
     const { store } = await openStore(root);
     const { blocks } = store.index.find(shared);
-    await store.noteUse(blocks.at(-1), { prompt: 200, cached: 128, savedMs: 4000 });
-    await store.noteUse(undefined, { prompt: 100, cached: 0, savedMs: 0 });
+    store.noteUse(blocks.at(-1), { prompt: 200, cached: 128, savedMs: 4000 });
+    store.noteUse(undefined, { prompt: 100, cached: 0, savedMs: 0 });
+    await store.flush();
     const [model] = (await reportStore(root)).models;
     assert.ok(model);
     assert.deepEqual(

@@ -350,7 +350,8 @@ describe('the openai client', () => {
       { ...greedy, max_tokens: 1500, logit_bias: {}, stream: true },
       { signal: controller.signal },
     );
-    for await (const _ of stream) {
+    for await (const { choices } of stream) {
+      if (!choices[0]?.delta.content) continue;
       controller.abort();
       break;
     }
