@@ -450,7 +450,13 @@ export async function buildPortable(name, log = toStderr) {
     const program = join(root, 'build', `${name}-${target.platform}-${target.arch}`);
     const partial = `${program}.${process.pid}`;
     await run(target.compiler, [
-      ...['-std=c++17', '-O2', '-ffp-contract=off', '-Wno-psabi', join(root, 'test', `${name}.cpp`)],
+      ...[
+        '-std=c++17',
+        '-O2',
+        '-ffp-contract=off',
+        '-Wno-psabi',
+        join(root, 'test', `${name}.cpp`),
+      ],
       ...[...objects.values(), '-o', partial, '-lpthread'],
     ]);
     renameSync(partial, program);

@@ -41,6 +41,7 @@ function tapped(storage: WeightStorage, spec: WeightSpec, tap: ProductTap): Weig
   if (spec.role === 'vector' || spec.role === 'rows') return storage;
   return {
     layout: storage.layout,
+    exact: storage.exact,
     bytes: storage.bytes,
     linear(graph, weight, x) {
       tap.linear(graph, weight, x);
