@@ -128,11 +128,13 @@ export class CallPool implements AsyncDisposable {
     answer: { readonly results?: readonly NativeResult[]; readonly problem?: string },
   ): void {
     const job = this.#running.get(worker);
+    // Nobody waits for it any more, but for the thread's end.
+    if (job === undefined) return;
     this.#running.delete(worker);
     worker.unref();
     this.#idle.push(worker);
-    if (answer.results !== undefined) job?.resolve(answer.results);
-    else job?.reject(new PacelineError('internal', `A native call failed: ${answer.problem}`));
+    if (answer.results !== undefined) job.resolve(answer.results);
+    else job.reject(new PacelineError('internal', `A native call failed: ${answer.problem}`));
     this.#next();
   }
 
