@@ -5,7 +5,7 @@ import { PacelineError } from '../base/errors.js';
 export function contextOverflow(needed: number, capacity: number): PacelineError {
   const problem = `${needed} tokens do not fit into the context of ${capacity}`;
   return new PacelineError('context-overflow', problem, {
-    hint: 'Shorten the prompt, or load the model with a longer context (--ctx).',
+    hint: 'Shorten the prompt, or load the model with a larger contextLength.',
     details: { needed, capacity },
   });
 }

@@ -41,7 +41,7 @@ function withFlags(error: PacelineError): PacelineError {
 export function toPacelineError(error: unknown): PacelineError {
   if (PacelineError.is(error)) return withFlags(error);
   if (error instanceof CommanderError) {
-    return new PacelineError('usage', error.message.replace(/^error: /, ''), {
+    return new PacelineError('usage', shortened(error.message.replace(/^error: /, '')), {
       hint: 'See `paceline --help` and `paceline <command> --help`.',
     });
   }
@@ -54,6 +54,11 @@ export function toPacelineError(error: unknown): PacelineError {
     hint: 'This is a bug. PACELINE_DEBUG=1 prints the stack; please report it with that.',
     cause: error,
   });
+}
+
+/** Commander repeats what was typed, however long it is. */
+function shortened(message: string): string {
+  return message.replace(/\S{200,}/g, (word) => `${word.slice(0, 100)}…`);
 }
 
 /** The JSON of an error. */

@@ -41,6 +41,11 @@ export async function resolveModel(
   model: string,
   options: ResolveOptions = {},
 ): Promise<Pick<FoundModel, 'path' | 'drafters'>> {
+  if (model.trim() === '') {
+    throw new PacelineError('usage', 'The name of the model is empty', {
+      hint: `Give ${modelArgument}.`,
+    });
+  }
   const { kind } = parseModelName(model);
   const { locateModel, touchModel } = await import('../hub/locate.js');
   if (kind === 'default' || kind === 'path') {

@@ -32,6 +32,7 @@ export class StopText {
   constructor(stops: readonly string[]) {
     if (stops.some((stop) => typeof stop !== 'string' || stop === '')) {
       throw new PacelineError('usage', 'A stop string must be text of at least one character', {
+        hint: 'Leave out empty stop strings.',
         details: { field: 'stop' },
       });
     }

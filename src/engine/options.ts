@@ -37,8 +37,8 @@ export const cacheSchema = z.strictObject({
 });
 
 export const loadSchema = z.strictObject({
-  threads: wholeNumber(1, positive, 65_536),
-  contextLength: wholeNumber(1, positive, 2 ** 31 - 1),
+  threads: wholeNumber(1, 'a whole number from 1 to 65536', 65_536),
+  contextLength: wholeNumber(1, 'a whole number from 1 to 2147483647', 2 ** 31 - 1),
   kvType: oneOf(kvTypes),
   reproducible: oneOf(reproducibilities),
   draftModels: field(strings, 'an array of paths'),

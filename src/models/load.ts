@@ -187,7 +187,7 @@ function checkMemory(
     {
       hint:
         fits >= 256
-          ? `A context of ${fits} tokens would fit (--ctx ${fits}).`
+          ? `A contextLength of ${fits} would fit.`
           : 'Close other programs, or use a smaller model or one with fewer bits per weight.',
       details: { ...needed, contextLength, available },
     },

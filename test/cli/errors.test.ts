@@ -149,6 +149,23 @@ test('not enough memory is found before loading', async () =>
     says: /needs about \d+ MiB.*available/,
   }));
 
+test('an empty name of a model', () =>
+  fails({ args: ['run', '', 'ab'], exit: 2, code: 'usage', says: /name of the model is empty/ }));
+
+test('a flag of ten thousand characters, which is not repeated whole', async () => {
+  const args = ['run', 'default', `--${'a'.repeat(10_000)}`];
+  await fails({ args, exit: 2, code: 'usage', says: /unknown option '--a+…/ });
+  assert.ok((await paceline(args)).stderr.length < 500);
+});
+
+test('a prompt that does not fit, in flags', async () =>
+  fails({
+    args: run(await tinyModel(), '--ctx', '1'),
+    exit: 1,
+    code: 'context-overflow',
+    says: /larger --ctx/,
+  }));
+
 test('a KV cache of a type that the heads do not fit', async () =>
   fails({
     args: run(await tinyModel(), '--kv', 'i16'),

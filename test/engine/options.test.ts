@@ -38,6 +38,7 @@ describe('options of loadModel', () => {
     ['threads', 0],
     ['threads', '2'],
     ['contextLength', 1.5],
+    ['contextLength', 1e12],
     ['contextLength', Number.NaN],
     ['kvType', 'x'],
     ['draftModels', 'x.gguf'],
