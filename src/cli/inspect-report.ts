@@ -6,7 +6,7 @@ import { type DraftMemory, draftMemory } from '../engine/draft-memory.js';
 import { draftFilesOf } from '../engine/model-path.js';
 import { nativeKernels } from '../ggml/native/library.js';
 import { typeName } from '../ggml/types.js';
-import { type MemoryNeed, memoryNeed } from '../gguf/kv-layout.js';
+import { type HeaderLayer, layerKinds, type MemoryNeed, memoryNeed } from '../gguf/kv-layout.js';
 import { type GgufFile, readGguf } from '../gguf/reader.js';
 import { type GgufSummary, type PerLayer, summarize } from '../gguf/summary.js';
 import { type GgufMetadataEntry, GgufValueType, valueTypeName } from '../gguf/types.js';
@@ -119,6 +119,7 @@ function inspectJson(
     heads: summary.heads ?? null,
     kv_heads: summary.kvHeads ?? null,
     experts: experts === undefined ? null : { count: experts.count, used: experts.used ?? null },
+    layer_kinds: summary.cache === undefined ? null : layerKinds(summary.cache),
     tokenizer:
       tokenizer === undefined
         ? null
@@ -182,6 +183,22 @@ function perLayerText(value: PerLayer | undefined): string | undefined {
   return distinct.length === 1 ? String(distinct[0]) : `${distinct.join(', ')} (by layer)`;
 }
 
+/** What the layers keep of a text, or undefined where all keep every position. */
+function kindsText(layers: readonly HeaderLayer[]): string | undefined {
+  const kinds = layerKinds(layers);
+  if (kinds.full === layers.length) return undefined;
+  const windows = [...new Set(layers.flatMap(({ window }) => window ?? []))];
+  const parts: readonly [number, string][] = [
+    [kinds.full, 'all positions'],
+    [kinds.window, `${windows.join(' or ')} positions`],
+    [kinds.latent, 'latent rows'],
+    [kinds.recurrent, 'a state that does not grow'],
+    [kinds.shared, "another layer's rows"],
+  ];
+  const said = parts.filter(([count]) => count > 0).map(([count, what]) => `${what} in ${count}`);
+  return `${said.join(', ')} of ${layers.length} layers`;
+}
+
 function facts(summary: GgufSummary): [string, string][] {
   const { tokenizer, experts } = summary;
   const attention = [
@@ -189,12 +206,13 @@ function facts(summary: GgufSummary): [string, string][] {
     summary.embeddingLength === undefined ? undefined : `width ${summary.embeddingLength}`,
     summary.heads === undefined ? undefined : `${perLayerText(summary.heads)} heads`,
     summary.kvHeads === undefined ? undefined : `${perLayerText(summary.kvHeads)} for keys`,
-    experts === undefined ? undefined : `${experts.used ?? '?'} of ${experts.count} experts`,
+    experts === undefined ? 'dense' : `${experts.used ?? '?'} of ${experts.count} experts`,
   ];
   const rows: [string, string | undefined][] = [
     ['name', summary.name],
     ['architecture', summary.architecture],
     ['shape', attention.filter((part) => part !== undefined).join(', ') || undefined],
+    ['attention', summary.cache && kindsText(summary.cache)],
     ['parameters', summary.tensors === 0 ? undefined : count(summary.parameters)],
     [
       'weights',

@@ -126,6 +126,33 @@ export function cacheLayers(
   });
 }
 
+/** How many layers keep what, by kind. */
+export interface LayerKinds {
+  /** Keys and values of every position. */
+  readonly full: number;
+  /** Keys and values that only a window of positions is read of. */
+  readonly window: number;
+  /** One row for all heads, the end of which also is its values. */
+  readonly latent: number;
+  /** A state that does not grow. */
+  readonly recurrent: number;
+  /** Nothing: they read the rows of another layer. */
+  readonly shared: number;
+}
+
+/** Counts the layers of each kind. */
+export function layerKinds(layers: readonly HeaderLayer[]): LayerKinds {
+  const kinds = { full: 0, window: 0, latent: 0, recurrent: 0, shared: 0 };
+  for (const { window, stateBytes = 0, valuesInKeys = 0, keys } of layers) {
+    if (stateBytes > 0) kinds.recurrent++;
+    else if (keys === 0) kinds.shared++;
+    else if (valuesInKeys > 0) kinds.latent++;
+    else if (window !== undefined) kinds.window++;
+    else kinds.full++;
+  }
+  return kinds;
+}
+
 /** One count a layer, or undefined when the file has none or a list of another length. */
 function perLayer(file: GgufMetadata, key: string, count: number): number[] | undefined {
   const entry = file.metadata.get(key);

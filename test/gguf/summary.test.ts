@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GgmlType } from '../../src/ggml/types.js';
-import { memoryNeed } from '../../src/gguf/kv-layout.js';
+import { layerKinds, memoryNeed } from '../../src/gguf/kv-layout.js';
 import { readGguf } from '../../src/gguf/reader.js';
 import { summarize } from '../../src/gguf/summary.js';
 import type { GgufMetadataEntry } from '../../src/gguf/types.js';
@@ -211,4 +211,24 @@ test('a real vocabulary without weights is summed up', async () => {
   );
   const need = memoryNeed(summary.cache, { contextLength: 100_000, weightBytes: 0 });
   assert.equal(need.cacheBytes, 2 * (5 * 2048 * 100_000 + 25 * 4096 * 1024));
+});
+
+test('counts the layers by what they keep', async () => {
+  const sliding = { 'attention.sliding_window': 512, 'attention.sliding_window_pattern': 4 };
+  const shared = { 'attention.shared_kv_layers': 12 };
+  const windows = await summaryOf('gemma4', { ...llama, ...sliding, ...shared });
+  const none = { full: 0, window: 0, latent: 0, recurrent: 0, shared: 0 };
+  const kindsOf = (summary: Awaited<ReturnType<typeof summaryOf>>) =>
+    layerKinds(summary.cache ?? []);
+  assert.deepEqual(kindsOf(windows), { ...none, full: 5, window: 15, shared: 12 });
+  const mla = {
+    ...{ 'attention.key_length': 576, 'attention.value_length': 512 },
+    'attention.key_length_mla': 192,
+  };
+  const latent = await summaryOf('deepseek2', { ...llama, ...mla });
+  assert.deepEqual(kindsOf(latent), { ...none, latent: 32 });
+  // One row for all heads, and no values besides.
+  const contextLength = 100;
+  const need = memoryNeed(latent.cache ?? [], { contextLength, weightBytes: 0 });
+  assert.equal(need.cacheBytes, 32 * 576 * 2 * contextLength);
 });
