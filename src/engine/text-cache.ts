@@ -72,14 +72,13 @@ export class TextCache {
     }
     // Rows are brought in blocks: those of the last, incomplete one again.
     const from = Math.floor(had / state.blockLength) * state.blockLength;
-    let brought: Brought;
     try {
-      brought = await source.bring(from);
+      const brought = await source.bring(from);
+      if (brought.length > 0) text.resume({ ...brought, tokens: wanted.slice(0, brought.length) });
+      else text.truncate(state.canGoBack ? from : 0);
     } catch {
-      brought = { length: 0, fixed: new Uint8Array(), drafters: {} };
+      text.truncate(0); // whatever came is not to be trusted
     }
-    if (brought.length > 0) text.resume({ ...brought, tokens: wanted.slice(0, brought.length) });
-    else text.truncate(state.canGoBack ? from : 0);
     this.#noteUse(match, prompt.length, had, text.tokens.length);
   }
 
