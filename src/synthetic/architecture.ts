@@ -9,6 +9,7 @@ import type { GgufMetadataEntry } from '../gguf/types.js';
 import { bool, f32, text, u32 } from './entries.js';
 import { gemma4Metadata, gemma4Tensors } from './gemma4.js';
 import { type ModelShape, makers, type TensorPlan } from './plan.js';
+import { qwen35Metadata, qwen35Tensors } from './qwen35.js';
 
 /** What tells an architecture's weights from another's. */
 export interface Traits {
@@ -77,6 +78,8 @@ const known: ReadonlyMap<string, Traits> = new Map<string, Traits>([
   ['qwen2', { ...plain, queryBiases: true }],
   ['qwen3', { ...plain, queryNorms: 'head' }],
   ['qwen3moe', { ...plain, queryNorms: 'head', mixture: true }],
+  ['qwen35', { ...plain, queryNorms: 'head' }],
+  ['qwen35moe', { ...plain, queryNorms: 'head', mixture: true }],
   ['seed_oss', { ...plain, queryBiases: true, networkNorm: 'post_attention_norm' }],
   ['smollm3', plain],
 ]);
@@ -124,6 +127,10 @@ export function* tensorsOf(shape: ModelShape): Generator<TensorPlan> {
   const branch = tied && !scaled ? 0.15 : 0.4;
   if (shape.architecture === 'gemma4') {
     yield* gemma4Tensors(shape, branch);
+    return;
+  }
+  if (shape.qwen35 !== undefined) {
+    yield* qwen35Tensors(shape, shape.qwen35, branch);
     return;
   }
   for (let layer = 0; layer < shape.layers; layer++) {
@@ -251,6 +258,7 @@ export function metadataOf(
       own.expert_shared_feed_forward_length = u32(o.inner * o.sharedExperts);
     }
   }
+  if (o.qwen35 !== undefined) Object.assign(own, qwen35Metadata(o, o.qwen35));
   if (o.architecture === 'gemma4') {
     Object.assign(own, gemma4Metadata(o));
   } else if (o.window !== undefined) {
