@@ -59,3 +59,6 @@ PL_API int64_t pl_read_memory(const void* pointer, int64_t bytes);
 #if __has_include("paceline_attention.h")
 #include "paceline_attention.h"
 #endif
+#if __has_include("paceline_recurrent.h")
+#include "paceline_recurrent.h"
+#endif

@@ -1,14 +1,17 @@
 /**
- * The state of a sequence whose layers keep rows, another layer's rows, or nothing. Rows past
- * `length` are garbage that the next pass overwrites, so that going back is free and always possible.
+ * The state of a sequence whose layers keep rows, another layer's rows, what they have seen folded
+ * up, or nothing. Rows past `length` are garbage that the next pass overwrites, so that going back is
+ * free and always possible; where something is folded, to what its memory reaches.
  */
 import { createHash } from 'node:crypto';
 import { PacelineError } from '../base/errors.js';
 import type { Backend } from '../ggml/backend.js';
+import { loggedRows } from '../ggml/recurrent-shape.js';
 import type { GgmlType } from '../ggml/types.js';
-import { type LayerState, rowShapes } from '../models/layer-state.js';
-import type { LayerTensors } from '../models/model.js';
+import { type LayerState, recurrentShapes, rowShapes } from '../models/layer-state.js';
+import type { LayerTensors, RecurrentTensors } from '../models/model.js';
 import { contextOverflow } from './overflow.js';
+import { RecurrentMemory } from './recurrent-memory.js';
 import { RowMemory } from './row-memory.js';
 import type { SequenceState } from './state.js';
 
@@ -38,12 +41,16 @@ const layoutVersion = 1;
 
 export class LayeredState implements SequenceState {
   readonly blockLength = blockLength;
-  readonly canGoBack = true;
-  readonly mostProvisional = Number.POSITIVE_INFINITY;
+  readonly canGoBack: boolean;
+  readonly mostProvisional: number;
   readonly #options: LayeredStateOptions;
   readonly #memory: RowMemory;
+  /** Of the layers that fold what they have seen, if there are any. */
+  readonly #folded: RecurrentMemory | undefined;
   /** For each layer, where its rows are in the memory; undefined where it has none. */
   readonly #places: readonly (number | undefined)[];
+  /** For each layer, where its folded state is. */
+  readonly #foldedPlaces: readonly (number | undefined)[];
   #length = 0;
   #provisional: number | undefined;
   /** Positions whose memory was admitted. */
@@ -59,7 +66,19 @@ export class LayeredState implements SequenceState {
     this.#options = options;
     const { backend, layers, capacity, type } = options;
     this.#places = placesOf(layers);
+    this.#foldedPlaces = placesOfKind(layers, 'recurrent');
+    const recurrent = recurrentShapes(layers);
+    this.canGoBack = recurrent.length === 0;
+    this.mostProvisional = this.canGoBack ? Number.POSITIVE_INFINITY : loggedRows;
     this.#memory = new RowMemory({ backend, layout: rowShapes(layers), capacity, type });
+    try {
+      this.#folded = this.canGoBack
+        ? undefined
+        : new RecurrentMemory({ backend, layers: recurrent, admit: options.admit });
+    } catch (error) {
+      this.#memory.dispose();
+      throw error;
+    }
   }
 
   get length(): number {
@@ -71,7 +90,7 @@ export class LayeredState implements SequenceState {
   }
 
   get bytes(): number {
-    return this.#memory.bytes;
+    return this.#memory.bytes + (this.#folded?.bytes ?? 0);
   }
 
   get fingerprint(): string {
@@ -88,11 +107,18 @@ export class LayeredState implements SequenceState {
     return this.#memory.layer(place);
   }
 
+  recurrent(index: number): RecurrentTensors {
+    const place = this.#foldedPlaces[index];
+    if (place !== undefined && this.#folded) return this.#folded.layer(place);
+    throw new PacelineError('internal', `Layer ${index} folds nothing`);
+  }
+
   begin(rows: number): void {
     if (this.#length + rows > this.capacity) {
       throw contextOverflow(this.#length + rows, this.capacity);
     }
     this.#admit(this.#length + rows);
+    this.#folded?.begin();
     this.#provisional = rows;
   }
 
@@ -101,29 +127,36 @@ export class LayeredState implements SequenceState {
       const had = this.#provisional ?? 'no';
       throw new PacelineError('internal', `${kept} rows cannot be kept of a pass with ${had}`);
     }
+    this.#folded?.commit(this.#provisional, kept);
     this.#provisional = undefined;
     this.#length += kept;
   }
 
   reachable(length: number): number {
-    return Math.max(0, Math.min(length, this.#length));
+    const wanted = Math.max(0, Math.min(length, this.#length));
+    return this.#folded?.reachable(wanted) ?? wanted;
   }
 
   truncate(length: number): void {
     if (length !== this.reachable(length)) {
       throw new PacelineError('internal', `${this.#length} rows cannot be cut to ${length}`);
     }
+    this.#folded?.truncate(length);
     this.#length = length;
   }
 
-  checkpoint(): void {}
+  checkpoint(): void {
+    this.#folded?.checkpoint();
+  }
 
   fork(): LayeredState {
     const copy = new LayeredState(this.#options);
     copy.#admit(this.#length);
-    const ready = (this.#pending ?? Promise.resolve()).then(() =>
-      copy.#memory.copyFrom(this.#memory, length),
-    );
+    const copyFolded = this.#folded && copy.#folded?.copy(this.#folded);
+    const ready = (this.#pending ?? Promise.resolve()).then(async () => {
+      await copy.#memory.copyFrom(this.#memory, length);
+      await copyFolded?.();
+    });
     const length = this.#length;
     copy.#length = length;
     for (const state of [this, copy]) state.hold(ready);
@@ -167,23 +200,28 @@ export class LayeredState implements SequenceState {
   }
 
   readFixed(length: number): Uint8Array {
+    if (this.#folded !== undefined) return this.#folded.save(length);
     if (length === this.reachable(length)) return new Uint8Array(0);
     throw new PacelineError('internal', `There is nothing to save at ${length}`);
   }
 
   resume(length: number, fixed: Uint8Array): void {
-    if (fixed.byteLength > 0) {
+    if (length > this.capacity) throw contextOverflow(length, this.capacity);
+    if (this.#folded === undefined && fixed.byteLength > 0) {
       throw new PacelineError('broken-file', 'A saved state has more than the rows of its layers', {
         hint: 'Discard it; the prompt is then computed again.',
       });
     }
-    if (length > this.capacity) throw contextOverflow(length, this.capacity);
     this.#admit(length);
+    this.#folded?.restore(length, fixed);
     this.#length = length;
   }
 
   dispose(): void {
-    const free = () => this.#memory.dispose();
+    const free = () => {
+      this.#memory.dispose();
+      this.#folded?.dispose();
+    };
     if (this.#pending === undefined) free();
     else void this.#pending.then(free, free);
   }
@@ -197,7 +235,8 @@ export class LayeredState implements SequenceState {
     if (positions <= this.#admitted) return;
     const end = Math.ceil(positions / admittedAtOnce) * admittedAtOnce;
     const most = Math.min(end, this.capacity);
-    this.#options.admit?.(this.#memory.bytesOf(this.#admitted, most));
+    const once = this.#admitted === 0 ? (this.#folded?.stateBytes ?? 0) : 0;
+    this.#options.admit?.(this.#memory.bytesOf(this.#admitted, most) + once);
     this.#admitted = most;
   }
 
@@ -220,7 +259,7 @@ function placesOf(layers: readonly LayerState[]): (number | undefined)[] {
   for (const state of layers) {
     if (state.kind === 'rows') places.push(count++);
     else if (state.kind === 'shared') places.push(places[state.layer]);
-    else if (state.kind === 'none') places.push(undefined);
+    else if (state.kind === 'none' || state.kind === 'recurrent') places.push(undefined);
     else {
       const problem = `There is no memory yet for ${state.kind} state of layers`;
       throw new PacelineError('unsupported-architecture', problem, {
@@ -229,4 +268,13 @@ function placesOf(layers: readonly LayerState[]): (number | undefined)[] {
     }
   }
   return places;
+}
+
+/** For each layer its place among those of a kind. */
+function placesOfKind(
+  layers: readonly LayerState[],
+  kind: LayerState['kind'],
+): (number | undefined)[] {
+  let count = 0;
+  return layers.map((state) => (state.kind === kind ? count++ : undefined));
 }

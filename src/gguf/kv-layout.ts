@@ -4,6 +4,7 @@
  * `inspect` and for questions before loading; what a loaded model really holds is the cache's word.
  */
 import { cacheBytes as bytesOfCaches, type RowShape } from '../ggml/cache-rows.js';
+import { deltaNetShape, recurrentBytes } from '../ggml/recurrent-shape.js';
 import { type GgmlType, GgmlType as Type } from '../ggml/types.js';
 import type { GgufMetadata } from './metadata.js';
 import { GgufValueType } from './types.js';
@@ -196,11 +197,14 @@ function linearLayers(
   return flags(file, interval, count, { period: usualIntervals[architecture] });
 }
 
-/** F32 bytes of a linear layer's state: the last inputs of its convolution, and its matrix. */
+/** Bytes of a linear layer's states: its matrices, and the rows that its convolution and rollbacks need. */
 function linearStateBytes(file: GgufMetadata, architecture: string): number {
   const integer = (name: string) => file.optionalInteger(`${architecture}.ssm.${name}`) ?? 0;
-  const inner = integer('inner_size');
-  const state = integer('state_size');
-  const inputs = inner + 2 * integer('group_count') * state;
-  return 4 * (Math.max(integer('conv_kernel') - 1, 0) * inputs + state * inner);
+  const sizes = {
+    keyHeads: integer('group_count'),
+    valueHeads: integer('time_step_rank'),
+    headLength: integer('state_size'),
+    kernel: Math.max(1, integer('conv_kernel')),
+  };
+  return recurrentBytes([deltaNetShape(sizes)]);
 }

@@ -3,6 +3,7 @@
  * it, and how it is truncated, forked and saved, is the business of `cache/`.
  */
 import type { RowShape } from '../ggml/cache-rows.js';
+import type { RecurrentShape } from '../ggml/recurrent-shape.js';
 
 /** A tensor of a layer's state that does not grow with the sequence. F32. */
 export interface StateTensor {
@@ -14,7 +15,7 @@ export type LayerState =
   /** Keys and values of every position; `window`: the layer looks back that far only. */
   | ({ readonly kind: 'rows'; readonly window?: number | undefined } & RowShape)
   /** A convolution's tail, a delta-net's matrix: what was seen, folded up; it cannot go back. */
-  | { readonly kind: 'recurrent'; readonly tensors: readonly StateTensor[] }
+  | ({ readonly kind: 'recurrent' } & RecurrentShape)
   /** A row for every `ratio` positions, and what the next row is being made of. */
   | {
       readonly kind: 'compressed';
@@ -28,4 +29,9 @@ export type LayerState =
 /** The keys and values that layers keep of every position: what the type of a cache is chosen by. */
 export function rowShapes(states: readonly LayerState[]): RowShape[] {
   return states.flatMap((state) => (state.kind === 'rows' ? [state] : []));
+}
+
+/** What layers keep that fold what they have seen. */
+export function recurrentShapes(states: readonly LayerState[]): RecurrentShape[] {
+  return states.flatMap((state) => (state.kind === 'recurrent' ? [state] : []));
 }

@@ -46,12 +46,19 @@ export function linear(graph: Graph, { weight, scale, bias }: Linear, x: Tensor)
 }
 
 /** Several of the same x, in one pass where a kernel can. */
-export function linears(graph: Graph, members: readonly Linear[], x: Tensor): readonly Tensor[] {
+export function linears<const M extends readonly Linear[]>(
+  graph: Graph,
+  members: M,
+  x: Tensor,
+): { readonly [at in keyof M]: Tensor } {
   const products = graph.linearAll(
     members.map(({ weight }) => weight),
     x,
   );
-  return members.map(({ scale, bias }, at) => finish(graph, products[at] as Tensor, scale, bias));
+  const finished = members.map(({ scale, bias }, at) =>
+    finish(graph, products[at] as Tensor, scale, bias),
+  );
+  return finished as { readonly [at in keyof M]: Tensor };
 }
 
 function finish(graph: Graph, y: Tensor, scale?: Weight, bias?: Weight): Tensor {
@@ -138,7 +145,7 @@ export function project(graph: Graph, qkv: Qkv, x: Tensor, shape: AttentionShape
     return { q: part(0, queries), k: part(queries, keys), v: part(queries + keys, values) };
   }
   const [q, k, v] = linears(graph, [qkv.q, qkv.k, qkv.v], x);
-  return { q: q as Tensor, k: k as Tensor, v: v as Tensor };
+  return { q, k, v };
 }
 
 /** The same, by heads: q [key, heads, T], k [key, kvHeads, T], v [value, kvHeads, T]. */

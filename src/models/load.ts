@@ -8,11 +8,12 @@ import type { Backend } from '../ggml/backend.js';
 import { cacheBytes, positionBytes } from '../ggml/cache-rows.js';
 import { type HostMemory, hostMemory } from '../ggml/host.js';
 import { preferredLayouts } from '../ggml/layouts.js';
+import { recurrentBytes } from '../ggml/recurrent-shape.js';
 import { type GgmlType, GgmlType as Type } from '../ggml/types.js';
 import type { WeightLayout } from '../ggml/weight.js';
 import type { GgufMetadata } from '../gguf/metadata.js';
 import { isDraftOnly } from './draft-kind.js';
-import { type LayerState, rowShapes } from './layer-state.js';
+import { type LayerState, recurrentShapes, rowShapes } from './layer-state.js';
 import { Metadata } from './metadata.js';
 import type { Blueprint, LanguageModel } from './model.js';
 import { architectureOf } from './registry.js';
@@ -50,7 +51,7 @@ export interface LoadedModel extends LanguageModel {
 /** Memory that a model needs, in bytes. */
 export interface MemoryEstimate {
   readonly weights: number;
-  /** KV cache of one sequence over the whole context. */
+  /** What one sequence keeps over the whole context: KV cache, folded states. */
   readonly cache: number;
   readonly cachePerToken: number;
   /** What the drafters take. */
@@ -126,14 +127,16 @@ function estimate(declared: Declared, options: EstimateOptions): MemoryEstimate 
   const { blueprint, loader, contextLength } = declared;
   const weights = loader.bytes(options.layouts ?? preferredLayouts());
   const cacheType = options.cacheType ?? Type.F16;
-  const shapes = rowShapes(blueprint.layerStates());
+  const states = blueprint.layerStates();
+  const shapes = rowShapes(states);
   const cachePerToken = positionBytes(cacheType, shapes);
   const widest = loader.weights
     .filter(({ role }) => role === 'linear' || role === 'experts')
     .reduce((most, { shape }) => Math.max(most, shape[0] as number, shape[1] as number), 0);
   const rows = Math.min(assumedRows, contextLength);
   const compute = overhead + rows * 4 * (4 * widest);
-  const cache = cacheBytes(cacheType, shapes, contextLength);
+  const folded = recurrentBytes(recurrentShapes(states));
+  const cache = cacheBytes(cacheType, shapes, contextLength) + folded;
   const drafters = options.draftBytes ?? 0;
   const total = weights + cache + drafters + compute;
   return { weights, cache, cachePerToken, drafters, compute, total };
@@ -176,7 +179,9 @@ function checkMemory(
 ): void {
   if (needed.total <= available) return;
   const mebibytes = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
-  const room = available - needed.weights - needed.drafters - needed.compute;
+  // What does not grow with the context, such as folded states.
+  const fixed = Math.max(0, needed.cache - contextLength * needed.cachePerToken);
+  const room = available - needed.weights - needed.drafters - needed.compute - fixed;
   const fits = Math.floor(room / needed.cachePerToken);
   throw new PacelineError(
     'memory',

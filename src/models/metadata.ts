@@ -86,6 +86,11 @@ export class Metadata {
     throw this.bad(key, `has ${list.length} items, expected ${layers}`);
   }
 
+  /** A list of numbers. */
+  numbers(key: string): readonly number[] {
+    return this.#file.numberArray(this.#full(key));
+  }
+
   string(key: string): string | undefined {
     return this.#file.optionalString(this.#full(key));
   }

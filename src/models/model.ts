@@ -18,11 +18,23 @@ export interface LayerTensors {
   readonly v: Tensor;
 }
 
+/** The states of one layer that folds what it has seen, for the next pass. */
+export interface RecurrentTensors {
+  /** Read; undefined: nothing was seen. */
+  readonly from: Tensor | undefined;
+  /** Written. */
+  readonly to: Tensor;
+  /** Rows in the log of `from`. */
+  readonly logged: number;
+}
+
 /** The state of one sequence, as a graph sees it. */
 export interface SequenceTensors {
   /** Positions that fit. */
   readonly capacity: number;
   layer(index: number): LayerTensors;
+  /** Absent where only rows are kept. */
+  recurrent?(index: number): RecurrentTensors;
 }
 
 /**

@@ -1,6 +1,6 @@
 /**
  * A multi-token prediction head (DeepSeek-V3, arXiv 2412.19437; the `nextn` tensors of GGUF): one
- * Qwen3 block that guesses the token after the next from the embedding of the next token and the
+ * block of its architecture that guesses the token after the next from the embedding of the next token and the
  * target's hidden row before it. Embeddings and output matrix are the target's unless the file has
  * its own. Row p takes token x_p and hidden row h_{p-1} (after the output norm), and predicts x_{p+1}.
  */
@@ -11,12 +11,14 @@ import type { Graph } from '../ggml/graph.js';
 import { preferredLayouts } from '../ggml/layouts.js';
 import type { Tensor } from '../ggml/tensor.js';
 import { keptRows } from './decoder.js';
+import type { DeclareHeadBlock } from './head-block.js';
 import { rowShapes } from './layer-state.js';
 import { type Linear, linear, rmsNorm, Stream } from './layers.js';
 import type { ModelSource } from './load.js';
 import { Metadata, readHyperparameters } from './metadata.js';
-import type { AttentionShape, LanguageModel, SequenceSlice } from './model.js';
-import { qwen3Block } from './qwen3.js';
+import type { LanguageModel, SequenceSlice } from './model.js';
+import { qwen3Head } from './qwen3.js';
+import { qwen35Head } from './qwen35.js';
 import { sharedWeight } from './shared-weights.js';
 import { unreadTensors } from './unread-tensors.js';
 import { WeightLoader } from './weights.js';
@@ -46,6 +48,13 @@ export interface MtpModel {
   dispose(): void;
 }
 
+/** Which block a head of an architecture has. */
+const headBlocks: ReadonlyMap<string, DeclareHeadBlock> = new Map([
+  ['qwen3', qwen3Head],
+  ['qwen35', qwen35Head],
+  ['qwen35moe', qwen35Head],
+]);
+
 /**
  * Loads the block of `source` for `target`.
  * @throws {PacelineError} `wrong-shape` when it was made for another target, `unsupported-architecture`,
@@ -57,7 +66,8 @@ export async function loadMtpModel(
   options: { readonly backend: Backend; readonly signal?: AbortSignal | undefined },
 ): Promise<MtpModel> {
   const metadata = new Metadata(source);
-  if (metadata.architecture !== 'qwen3') {
+  const declareBlock = headBlocks.get(metadata.architecture);
+  if (declareBlock === undefined) {
     throw new PacelineError(
       'unsupported-architecture',
       `Multi-token prediction blocks of ${metadata.architecture} are not supported`,
@@ -75,7 +85,6 @@ export async function loadMtpModel(
     );
   }
   const loader = new WeightLoader(source, contextLength);
-  const h = qwen3Block.hyperparameters(metadata, common);
   const at = `blk.${layer}.nextn`;
   const join = loader.matrix(`${at}.eh_proj.weight`, [2 * embeddingLength, embeddingLength]);
   const tokenNorm = loader.vector(`${at}.enorm.weight`, embeddingLength);
@@ -85,7 +94,7 @@ export async function loadMtpModel(
     loader.find(name) && loader.table(name, [embeddingLength, vocabSize], tied);
   const ownTable = own(`${at}.embed_tokens.weight`, false);
   const ownHead = own(`${at}.shared_head_head.weight`, true);
-  const block = qwen3Block.weights(loader, h, layer);
+  const block = declareBlock(metadata, common, loader, layer);
   const table = ownTable ?? sharedWeight(target, 'token_embd.weight');
   const norm = ownNorm ?? sharedWeight(target, 'output_norm.weight');
   const headWeight = ownHead ?? sharedWeight(target, 'output.weight', 'token_embd.weight');
@@ -98,27 +107,19 @@ export async function loadMtpModel(
   if (unread.length > 0) throw unreadTensors(`${metadata.architecture} (MTP)`, unread);
 
   const allocations = await loader.load({ ...options, layouts: preferredLayouts() });
-  // The block is the only layer of its own little model.
-  const only = <T>(list: readonly T[]): readonly T[] => list.slice(layer, layer + 1);
-  const single = {
-    ...h,
-    layerCount: 1,
-    attention: only(h.attention),
-    inner: only(h.inner),
-  };
   return {
     embeddingLength,
     vocabSize,
     weightBytes: allocations.reduce((sum, { bytes }) => sum + bytes, 0),
-    rows: rowShapes([keptRows(single.attention[0] as AttentionShape)]),
+    rows: rowShapes([keptRows(block.attention)]),
     forward(graph, { tokens, hidden, positions, sequence, outputs, window }) {
-      const e = rmsNorm(graph, graph.rows(table, tokens), tokenNorm, h.epsilon);
-      const before = rmsNorm(graph, hidden, hiddenNorm, h.epsilon);
+      const e = rmsNorm(graph, graph.rows(table, tokens), tokenNorm, common.epsilon);
+      const before = rmsNorm(graph, hidden, hiddenNorm, common.epsilon);
       const joined = graph.linear(join, graph.concat(e, before, 0)); // [embedding, T]
       const batch = { tokens, positions, sequences: [sequence], outputs };
       const stream = new Stream(graph, batch, 1, joined);
-      const x = qwen3Block.block(stream, { ...single, window }, block, joined, 0);
-      const normed = rmsNorm(graph, x, norm, h.epsilon);
+      const x = block.run(stream, joined, window);
+      const normed = rmsNorm(graph, x, norm, common.epsilon);
       return { logits: linear(graph, head, normed), hidden: normed };
     },
     dispose() {

@@ -18,6 +18,7 @@ import { olmoe } from './olmoe.js';
 import { phi3 } from './phi3.js';
 import { qwen2 } from './qwen2.js';
 import { qwen3 } from './qwen3.js';
+import { qwen35 } from './qwen35.js';
 import { seedOss } from './seed-oss.js';
 import { smollm3 } from './smollm3.js';
 
@@ -41,6 +42,8 @@ const architectures: ReadonlyMap<string, Decoder> = new Map([
   ['qwen2', qwen2],
   ['qwen3', qwen3],
   ['qwen3moe', qwen3],
+  ['qwen35', qwen35],
+  ['qwen35moe', qwen35],
   ['seed_oss', seedOss],
   ['smollm3', smollm3],
 ]);

@@ -98,8 +98,8 @@ export class WeightLoader {
   }
 
   /** A norm, bias or list of factors. Kept as F32. */
-  vector(name: string, length: number): Weight {
-    return this.#required(name, [length], 'vector');
+  vector(name: string, shape: number | readonly number[]): Weight {
+    return this.#required(name, typeof shape === 'number' ? [shape] : shape, 'vector');
   }
 
   /** Several vectors of one length: [length, count]. Kept as F32. */

@@ -10,6 +10,7 @@ import { bool, f32, text, u32 } from './entries.js';
 import { gemma4Metadata, gemma4Tensors } from './gemma4.js';
 import { latentMetadata, latentTensors } from './latent.js';
 import { type ModelShape, makers, type TensorPlan } from './plan.js';
+import { qwen35Metadata, qwen35Tensors } from './qwen35.js';
 
 /** What tells an architecture's weights from another's. */
 export interface Traits {
@@ -82,6 +83,8 @@ const known: ReadonlyMap<string, Traits> = new Map<string, Traits>([
   ['qwen2', { ...plain, queryBiases: true }],
   ['qwen3', { ...plain, queryNorms: 'head' }],
   ['qwen3moe', { ...plain, queryNorms: 'head', mixture: true }],
+  ['qwen35', { ...plain, queryNorms: 'head' }],
+  ['qwen35moe', { ...plain, queryNorms: 'head', mixture: true }],
   ['seed_oss', { ...plain, queryBiases: true, networkNorm: 'post_attention_norm' }],
   ['smollm3', plain],
 ]);
@@ -129,6 +132,10 @@ export function* tensorsOf(shape: ModelShape): Generator<TensorPlan> {
   const branch = tied && !scaled ? 0.15 : 0.4;
   if (shape.architecture === 'gemma4') {
     yield* gemma4Tensors(shape, branch);
+    return;
+  }
+  if (shape.qwen35 !== undefined) {
+    yield* qwen35Tensors(shape, shape.qwen35, branch);
     return;
   }
   for (let layer = 0; layer < shape.layers; layer++) {
@@ -258,6 +265,7 @@ export function metadataOf(
     }
   }
   if (traitsOf(o.architecture).latent) Object.assign(own, latentMetadata(o));
+  if (o.qwen35 !== undefined) Object.assign(own, qwen35Metadata(o, o.qwen35));
   if (o.architecture === 'gemma4') {
     Object.assign(own, gemma4Metadata(o));
   } else if (o.window !== undefined) {

@@ -34,6 +34,24 @@ export interface ModelShape {
   readonly latent?: { readonly kv: number; readonly query: number; readonly rotated: number };
   /** What only Gemma 4 has. */
   readonly gemma4?: Gemma4Form;
+  /** What only Qwen3.5 has. */
+  readonly qwen35?: Qwen35Form;
+  /** Of the layers, blocks at the end that predict further tokens (Qwen3.5). */
+  readonly nextn?: number;
+}
+
+/** The layers of linear attention of Qwen3.5, and its rotation. */
+export interface Qwen35Form {
+  readonly keyHeads: number;
+  readonly valueHeads: number;
+  readonly headLength: number;
+  readonly kernel: number;
+  /** Every so many layers one with attention over all positions. */
+  readonly interval: number;
+  /** Elements of a head that are rotated. */
+  readonly rotated: number;
+  /** Width of the expert for every row. */
+  readonly sharedInner?: number;
 }
 
 /** The forms of Gemma 4; all may be combined. */
@@ -61,7 +79,7 @@ export interface TensorPlan {
   readonly name: string;
   readonly shape: readonly number[];
   /** Matrices have the type that is asked for, all else is F32. */
-  readonly kind: 'matrix' | 'router' | 'norm' | 'bias' | 'divisors';
+  readonly kind: 'matrix' | 'router' | 'norm' | 'bias' | 'divisors' | 'decay';
   /** Of matrices; `other` elsewhere. */
   readonly role: MatrixRole;
   readonly layer: number;
@@ -90,6 +108,7 @@ export function makers(layer: number) {
     norm: of('norm'),
     bias: of('bias'),
     divisors: of('divisors'),
+    decay: of('decay'),
   };
 }
 

@@ -8,7 +8,7 @@ import { GgmlType, isQuantized, tensorBytes, typeTraits } from '../ggml/types.js
 import type { GgufMetadataEntry } from '../gguf/types.js';
 import type { GgufContent } from '../gguf/writer.js';
 import { metadataOf, tensorsOf, traitsOf } from './architecture.js';
-import type { ModelShape, TensorPlan } from './plan.js';
+import type { ModelShape, Qwen35Form, TensorPlan } from './plan.js';
 import { sentencePieceVocabulary } from './vocabularies.js';
 
 /** Sizes have small defaults; `vocab` is at least 320. */
@@ -45,11 +45,23 @@ export function randomNormal(seed: number): () => number {
   return () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
 }
 
+/** Two heads of values to each of keys, and attention in every other layer. */
+const usualQwen35: Qwen35Form = {
+  keyHeads: 2,
+  valueHeads: 4,
+  headLength: 64,
+  kernel: 4,
+  interval: 2,
+  rotated: 16,
+};
+
 /** Whole defaults of the sizes. */
 function shapeFor(o: RandomModelOptions): ModelShape {
   const { tied, mixture, queryNorms } = traitsOf(o.architecture);
   const heads = o.heads ?? 4;
+  const hybrid = o.architecture === 'qwen35' || o.architecture === 'qwen35moe';
   return {
+    ...(hybrid ? { qwen35: usualQwen35 } : {}),
     layers: 3,
     embedding: 256,
     inner: 512,
@@ -113,6 +125,7 @@ function valuesOf({ kind, gain, shape }: TensorPlan, seed: number): Float32Array
     norm: () => gain * (1 + 0.2 * random()),
     bias: () => gain * 0.3 * random(),
     divisors: (at: number) => 1 + at * gain,
+    decay: () => -Math.exp(random()),
   }[kind];
   const length = shape.reduce((a, b) => a * b, 1);
   return Float32Array.from({ length }, (_, at) => value(at));

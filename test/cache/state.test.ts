@@ -7,6 +7,7 @@ import type { SequenceState } from '../../src/cache/state.js';
 import { readTensorBytes, writeTensor } from '../../src/ggml/allocation.js';
 import { Backend } from '../../src/ggml/backend.js';
 import { storedPositions } from '../../src/ggml/cache-rows.js';
+import { loggedRows } from '../../src/ggml/recurrent-shape.js';
 import type { Tensor } from '../../src/ggml/tensor.js';
 import { GgmlType, typeName } from '../../src/ggml/types.js';
 import type { LayerState } from '../../src/models/layer-state.js';
@@ -122,9 +123,9 @@ describe('state of rows', () => {
   });
 
   it('says so where there is no memory for a kind', () => {
-    const recurrent: LayerState = { kind: 'recurrent', tensors: [{ name: 's', shape: [4] }] };
+    const compressed: LayerState = { kind: 'compressed', rows: [], frontier: [] };
     const options = { backend, capacity: 8, type: GgmlType.F16, identity: '' };
-    assert.throws(() => new LayeredState({ ...options, layers: [recurrent] }), {
+    assert.throws(() => new LayeredState({ ...options, layers: [compressed] }), {
       code: 'unsupported-architecture',
     });
   });
@@ -169,5 +170,159 @@ describe('state that cannot go back', () => {
     ...rows,
     create: () => new ForgetfulState(rows.create()),
     createOther: () => new ForgetfulState(rows.createOther()),
+  });
+});
+
+/** Sizes of a made-up layer that folds: two rows before a row matter, and all rows in the folded part. */
+const folding = { kind: 'recurrent', folded: 5, inputs: 3, tail: 2 } as const;
+const hybrid: readonly LayerState[] = [folding, ...layers, folding];
+const foldingLayers = [0, 5];
+
+/** A state as the kernels write it: the folded part, then rows before it, then rows after it. */
+class Folded {
+  static readonly rows = folding.tail + loggedRows;
+  readonly values: Float32Array;
+
+  constructor(values: Float32Array = new Float32Array(folding.folded + Folded.rows * 3)) {
+    this.values = values;
+  }
+
+  static of(tensor: Tensor | undefined): Folded {
+    const values = new Folded().values;
+    if (tensor !== undefined) readTensorBytes(backend, tensor, values);
+    return new Folded(values);
+  }
+
+  row(index: number): Float32Array {
+    const start = folding.folded + index * folding.inputs;
+    return this.values.subarray(start, start + folding.inputs);
+  }
+
+  /** The row behind the tail becomes part of what is folded. */
+  fold(): void {
+    const [first, second, own] = [0, 1, 2].map((index) => this.row(index));
+    for (let at = 0; at < folding.folded; at++) {
+      const seen = (own?.[at % 3] ?? 0) + 3 * (first?.[0] ?? 0) + 5 * (second?.[1] ?? 0);
+      this.values[at] = ((this.values[at] ?? 0) * 7 + seen + at) % 65521;
+    }
+    this.values.copyWithin(folding.folded, folding.folded + folding.inputs);
+  }
+}
+
+function hybridSubject(): StateSubject {
+  const rows = subject(GgmlType.F16);
+  const open = (identity: string) =>
+    new LayeredState({ backend, layers: hybrid, capacity: 200, type: GgmlType.F16, identity });
+  // The row layers of the hybrid stand one place further.
+  const rowsOf = (state: SequenceState): SequenceState =>
+    new Proxy(state, {
+      get(target, key) {
+        if (key === 'layer') return (index: number) => target.layer(index + 1);
+        return Reflect.get(target, key, target);
+      },
+    });
+  return {
+    create: () => open('weights'),
+    createOther: () => open('other weights'),
+    write(state, tokens) {
+      rows.write(rowsOf(state), tokens);
+      for (const layer of foldingLayers) {
+        const { from, to, logged } = state.recurrent?.(layer) ?? assert.fail();
+        const next = Folded.of(from);
+        for (let row = 0; row < logged; row++) next.fold();
+        const short = tokens.length <= loggedRows;
+        for (const [index, token] of tokens.entries()) {
+          next.row(folding.tail + (short ? index : 0)).set([token, token + layer, 1]);
+          if (!short) next.fold();
+        }
+        writeTensor(backend, to, next.values);
+      }
+    },
+    read(state) {
+      // What was gone back to is written when a pass begins.
+      state.begin(0);
+      state.commit(0);
+      const parts = foldingLayers.map((layer) => {
+        const { from, logged } = state.recurrent?.(layer) ?? assert.fail();
+        const all = Folded.of(from);
+        for (let row = 0; row < logged; row++) all.fold();
+        const used = folding.folded + folding.tail * folding.inputs;
+        return new Uint8Array(all.values.slice(0, used).buffer);
+      });
+      return Buffer.concat([rows.read(rowsOf(state)), ...parts]);
+    },
+  };
+}
+
+describe('state of rows and of what is folded', () => {
+  const own = hybridSubject();
+  stateConformance('hybrid', own);
+
+  const pass = (state: SequenceState, rows: number, kept = rows): void => {
+    state.begin(rows);
+    own.write(
+      state,
+      Array.from({ length: rows }, (_, at) => state.length + at),
+    );
+    state.commit(kept);
+  };
+
+  it('keeps all or none of a pass that is longer than its log', () => {
+    using state = own.create();
+    state.begin(loggedRows + 1);
+    assert.throws(() => state.commit(3), { code: 'internal' });
+  });
+
+  it('goes back freely inside the last short pass', () => {
+    using state = own.create();
+    pass(state, 40);
+    pass(state, 9);
+    assert.equal(state.reachable(44), 44);
+    assert.equal(state.reachable(39), 0);
+    state.truncate(44);
+    const before = own.read(state);
+    pass(state, 3, 0);
+    assert.deepEqual(own.read(state), before);
+  });
+
+  it('keeps few checkpoints, the farther apart the farther they are back', () => {
+    using state = own.create();
+    const { bytes } = state;
+    for (let length = 0; length < 200; length += 5) {
+      pass(state, 5);
+      state.checkpoint();
+    }
+    const kept = Array.from({ length: 201 }, (_, at) => at).filter(
+      (at) => state.reachable(at) === at,
+    );
+    const gaps = kept.slice(1).map((at, index) => at - (kept[index] as number));
+    // Nothing, eight checkpoints, and the log of the last pass.
+    assert.ok(kept.length <= 9 + 5, kept.join());
+    assert.ok((gaps[0] as number) > 5 && Math.max(...gaps) < 120, kept.join());
+    assert.ok(state.reachable(194) >= 190);
+    assert.ok(state.bytes > bytes);
+  });
+
+  it('goes without checkpoints where there is no memory for them', () => {
+    const options = { backend, layers: hybrid, capacity: 200, type: GgmlType.F16, identity: '' };
+    let full = false;
+    const admit = () => {
+      if (full) throw new PacelineError('memory', 'no more');
+    };
+    using state = new LayeredState({ ...options, admit });
+    pass(state, 40);
+    full = true;
+    state.checkpoint();
+    pass(state, 20);
+    assert.equal(state.reachable(59), 0);
+  });
+
+  it('refuses what is no saved state', () => {
+    using state = own.create();
+    pass(state, 20);
+    const fixed = state.readFixed(20);
+    for (const bytes of [fixed.subarray(4), new Uint8Array(0), fixed.map((byte) => byte ^ 255)]) {
+      assert.throws(() => state.resume(20, bytes), { code: 'broken-file' });
+    }
   });
 });

@@ -23,7 +23,14 @@ import {
 } from '../support/random-drafters.js';
 import { temporaryFile } from '../support/tiny-model.js';
 import { forcedRun, type Round } from './forced-run.js';
-import { dflashLogits, mtpLogits, type ReferenceInput, Tensors, targetRows } from './reference.js';
+import {
+  dflashLogits,
+  mtpLogits,
+  type ReferenceInput,
+  type ReferenceShape,
+  Tensors,
+  targetRows,
+} from './reference.js';
 
 const shape = {
   ...{ layers: 4, embedding: 64, heads: 4, kvHeads: 2, headDim: 32, inner: 96, vocab: 331 },
@@ -82,11 +89,13 @@ function check(
   }
 }
 
-type Inputs = Pick<ReferenceInput, 'target' | 'draft' | 'window'>;
+type Inputs = Pick<ReferenceInput, 'target' | 'draft' | 'window'> & {
+  readonly shape?: ReferenceShape;
+};
 
 function inputOf(inputs: Inputs, round: Round): ReferenceInput {
-  const rows = targetRows(inputs.target, shape, round.tokens.slice(0, -1));
-  return { ...inputs, shape, tokens: round.tokens, rows };
+  const rows = targetRows(inputs.target, inputs.shape ?? shape, round.tokens.slice(0, -1));
+  return { shape, ...inputs, tokens: round.tokens, rows };
 }
 
 /** After the first round, no row is computed that is in the drafter's cache already. */
@@ -139,7 +148,11 @@ describe('mtp against the reference', () => {
     const rounds = await forcedRun(prefillChunk === undefined ? run : { ...run, prefillChunk });
     assert.equal(rounds.length, accept.length);
     checkWork(counts, rounds);
-    const inputs = { target: new Tensors(base), draft: new Tensors(drafts), window };
+    const rotated = rest.qwen35 === undefined ? {} : { rotated: rest.qwen35.rotated };
+    const inputs = {
+      ...{ target: new Tensors(base), draft: new Tensors(drafts), window },
+      shape: { ...shape, ...rotated },
+    };
     for (const round of rounds) {
       check(round, mtpLogits(inputOf(inputs, round), round.guesses), round.logits);
     }
@@ -159,6 +172,13 @@ describe('mtp against the reference', () => {
   it('in one file with its own table, norm and head', () =>
     mtpCase({ ...own, ownTable: true, inTarget: true }));
   it('after a prompt that was read in pieces', () => mtpCase({ ...own, prefillChunk: 4 }));
+  it('of qwen35, whose attention is gated and rotates a part of each head', () =>
+    mtpCase({
+      ...{ architecture: 'qwen35', inTarget: true, ownHeadNorm: true },
+      qwen35: {
+        ...{ keyHeads: 1, valueHeads: 1, headLength: 16, kernel: 4, interval: 1, rotated: 12 },
+      },
+    }));
   it('looking back on a window that the text leaves behind', () =>
     mtpCase({ ...own, lookBack: 14 }));
   it('looking back on a very small window', () => mtpCase({ ...own, lookBack: 6 }));

@@ -1,5 +1,5 @@
 /**
- * Slow references in double precision of a qwen3 target and of both neural drafters, written from the
+ * Slow references in double precision of a qwen3 target (or one of qwen35's layers of attention) and of both neural drafters, written from the
  * formats' descriptions: plain loops over plain arrays, everything from scratch at every question. They
  * share nothing with `src/`.
  */
@@ -14,6 +14,8 @@ export interface ReferenceShape {
   readonly kvHeads: number;
   readonly headDim: number;
   readonly embedding: number;
+  /** Elements of a head that are rotated; default: all. */
+  readonly rotated?: number;
 }
 
 const epsilon = 1e-6;
@@ -67,17 +69,18 @@ function normed(x: Row, weight: Row): Row {
   return x.map((value, i) => (value / Math.sqrt(mean + epsilon)) * (weight[i] ?? 0));
 }
 
-/** Each head on its own: RMS norm, then the rotation of pairs (i, i + half). */
-function turned(x: Row, weight: Row, position: number): Row {
+/** Each head on its own: RMS norm, then the rotation of pairs (i, i + half) of its first elements. */
+function turned(x: Row, weight: Row, position: number, rotated = weight.length): Row {
   const size = weight.length;
   const out = new Float64Array(x.length);
   for (let head = 0; head < x.length; head += size) {
     const part = normed(x.slice(head, head + size), weight);
-    for (let i = 0; i < size / 2; i++) {
-      const angle = position * ropeBase ** ((-2 * i) / size);
-      const [a, b] = [part[i] ?? 0, part[i + size / 2] ?? 0];
+    out.set(part, head);
+    for (let i = 0; i < rotated / 2; i++) {
+      const angle = position * ropeBase ** ((-2 * i) / rotated);
+      const [a, b] = [part[i] ?? 0, part[i + rotated / 2] ?? 0];
       out[head + i] = a * Math.cos(angle) - b * Math.sin(angle);
-      out[head + i + size / 2] = a * Math.sin(angle) + b * Math.cos(angle);
+      out[head + i + rotated / 2] = a * Math.sin(angle) + b * Math.cos(angle);
     }
   }
   return out;
@@ -112,14 +115,24 @@ class Block {
 
   /** Key and value of a row whose norm was taken already. */
   keyAndValue(x: Row, position: number): Cached {
-    const k = turned(times(this.weight('attn_k'), x), this.weight('attn_k_norm'), position);
+    const norm = this.weight('attn_k_norm');
+    const k = turned(times(this.weight('attn_k'), x), norm, position, this.shape.rotated);
     return { position, k, v: times(this.weight('attn_v'), x) };
   }
 
   /** What the row at `position` gathers of the cached rows that it may see. */
   attend(x: Row, position: number, cached: readonly Cached[]): Row {
     const { heads, kvHeads, headDim } = this.shape;
-    const q = turned(times(this.weight('attn_q'), x), this.weight('attn_q_norm'), position);
+    const rows = times(this.weight('attn_q'), x);
+    const gated = rows.length > heads * headDim;
+    // A gated head has its queries, then its gate.
+    const ofHead = (head: number, part: number) => {
+      const start = gated ? (2 * head + part) * headDim : head * headDim;
+      return rows.slice(start, start + headDim);
+    };
+    const all = Array.from({ length: heads }, (_, head) => [...ofHead(head, 0)]).flat();
+    const norm = this.weight('attn_q_norm');
+    const q = turned(Float64Array.from(all), norm, position, this.shape.rotated);
     const out = new Float64Array(heads * headDim);
     for (let head = 0; head < heads; head++) {
       const group = Math.floor((head * kvHeads) / heads) * headDim;
@@ -137,12 +150,17 @@ class Block {
           out[head * headDim + i] = (out[head * headDim + i] ?? 0) + share * (v[group + i] ?? 0);
         }
       }
+      if (!gated) continue;
+      for (const [i, z] of ofHead(head, 1).entries()) {
+        out[head * headDim + i] = (out[head * headDim + i] ?? 0) / (1 + Math.exp(-z));
+      }
     }
     return times(this.weight('attn_output'), out);
   }
 
   network(x: Row): Row {
-    const y = normed(x, this.weight('ffn_norm'));
+    const own = this.tensors.has(`${this.at}.ffn_norm.weight`);
+    const y = normed(x, this.weight(own ? 'ffn_norm' : 'post_attention_norm'));
     const gate = times(this.weight('ffn_gate'), y);
     const up = times(this.weight('ffn_up'), y);
     const inner = gate.map((z, i) => (z / (1 + Math.exp(-z))) * (up[i] ?? 0));

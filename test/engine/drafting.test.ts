@@ -19,6 +19,8 @@ const targets = [
   { architecture: 'qwen3moe', experts: [4, 2] },
   { architecture: 'olmoe', experts: [4, 2] },
   { architecture: 'gemma3', window: [8, 2] },
+  { architecture: 'qwen35', tied: false },
+  { architecture: 'qwen35moe', experts: [4, 2] },
 ] as const satisfies readonly RandomModelOptions[];
 
 /** Letters of the random vocabulary. */
@@ -31,7 +33,10 @@ for (const target of targets) {
       const name = (kind: string) => temporaryFile(`${target.architecture}-${kind}.gguf`);
       const scale = target.architecture === 'gemma3' ? { embeddingScale: 8 } : {};
       await writeGguf(name('target'), randomModel({ ...shape, ...target }));
-      await writeGguf(name('mtp'), randomMtp({ ...draftShape, tied: false }));
+      // Hybrid models come with blocks of their own kind.
+      const { architecture } = target;
+      const block = architecture.startsWith('qwen35') ? { ...target, architecture } : {};
+      await writeGguf(name('mtp'), randomMtp({ ...draftShape, ...block, tied: false }));
       await writeGguf(
         name('dflash'),
         randomDflash({

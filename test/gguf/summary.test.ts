@@ -166,9 +166,11 @@ test('linear attention has a state that does not grow', async () => {
     'ssm.inner_size': 128,
     'ssm.state_size': 16,
     'ssm.group_count': 2,
+    'ssm.time_step_rank': 8,
   });
   assert.ok(cache);
-  const stateBytes = 4 * (3 * (128 + 2 * 2 * 16) + 16 * 128);
+  // Two states: the matrices, and rows before and behind them with two numbers a head more.
+  const stateBytes = 2 * 4 * (16 * 128 + (3 + 16) * (128 + 2 * 2 * 16 + 2 * 8));
   assert.deepEqual(cache[0], { heads: 0, keys: 0, values: 0, stateBytes });
   assert.deepEqual(cache[3], { heads: 2, keys: 32, values: 32 });
   const need = memoryNeed(cache, { contextLength: 1000, weightBytes: 0 });

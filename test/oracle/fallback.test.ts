@@ -5,7 +5,7 @@ import { nativeKernels } from '../../src/ggml/native/library.js';
 import { GgmlType } from '../../src/ggml/types.js';
 import { loadModel } from '../../src/index.js';
 import { Runner, withRandomModel } from './runner.js';
-import { describeOracle } from './suite.js';
+import { describeOracle, nativeOnly, withoutKernels } from './suite.js';
 
 process.env.PACELINE_CPU = 'ggml'; // read when the first model is loaded
 
@@ -23,4 +23,12 @@ it('computes nothing over a cache that ggml would read as other numbers', async 
   });
 });
 
-describeOracle({ types: [GgmlType.F32], extent: 'short' });
+it('refuses linear attention, which ggml’s operations cannot undo', async () => {
+  for (const architecture of nativeOnly) {
+    await withRandomModel({ architecture, layers: 1 }, async (path) => {
+      await assert.rejects(loadModel(path, { threads: 1 }), { code: 'platform' });
+    });
+  }
+});
+
+describeOracle({ types: [GgmlType.F32], extent: 'short', architectures: withoutKernels });

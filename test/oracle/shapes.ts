@@ -55,6 +55,51 @@ export const shapes: Readonly<Record<string, readonly Sizes[]>> = {
     { embedding: 96, heads: 4, kvHeads: 2, headDim: 32, inner: 64, experts: [8, 3], tied: false },
     { embedding: 256, heads: 4, kvHeads: 1, headDim: 64, inner: 256, experts: [4, 1] },
   ],
+  qwen35: [
+    {
+      ...{ embedding: 90, heads: 6, kvHeads: 2, headDim: 38, inner: 122, layers: 5 },
+      qwen35: {
+        ...{ keyHeads: 2, valueHeads: 6, headLength: 20, kernel: 4, interval: 3, rotated: 22 },
+      },
+      tied: false,
+    },
+    {
+      ...{ embedding: 128, heads: 4, kvHeads: 1, headDim: 64, inner: 160, layers: 4 },
+      qwen35: {
+        ...{ keyHeads: 3, valueHeads: 3, headLength: 64, kernel: 4, interval: 2, rotated: 64 },
+      },
+    },
+    {
+      ...{ embedding: 256, heads: 4, kvHeads: 2, headDim: 128, inner: 512, layers: 4 },
+      qwen35: {
+        ...{ keyHeads: 2, valueHeads: 4, headLength: 128, kernel: 4, interval: 4, rotated: 32 },
+      },
+    },
+  ],
+  qwen35moe: [
+    {
+      ...{ embedding: 72, heads: 4, kvHeads: 2, headDim: 24, inner: 50, experts: [7, 2] },
+      qwen35: {
+        ...{ keyHeads: 1, valueHeads: 2, headLength: 36, kernel: 4, interval: 2, rotated: 12 },
+        sharedInner: 38,
+      },
+    },
+    {
+      ...{ embedding: 96, heads: 4, kvHeads: 2, headDim: 32, inner: 64, experts: [8, 3] },
+      qwen35: {
+        ...{ keyHeads: 2, valueHeads: 4, headLength: 32, kernel: 4, interval: 3, rotated: 32 },
+        sharedInner: 96,
+      },
+      tied: false,
+    },
+    // Few choices between experts: another one would be folded into all that follows.
+    {
+      ...{ embedding: 256, heads: 4, kvHeads: 1, headDim: 64, inner: 256, experts: [6, 5] },
+      qwen35: {
+        ...{ keyHeads: 2, valueHeads: 4, headLength: 64, kernel: 4, interval: 2, rotated: 16 },
+      },
+    },
+  ],
   olmoe: [
     { embedding: 84, heads: 3, headDim: 28, inner: 42, experts: [9, 4] },
     { embedding: 128, heads: 4, headDim: 32, inner: 96, experts: [8, 2] },

@@ -97,12 +97,23 @@ export interface OracleTests {
   readonly extent: 'whole' | 'short';
   /** Besides, the type that a family ships in. */
   readonly own?: boolean;
+  /** Default: all. */
+  readonly architectures?: readonly string[];
 }
 
+/** Architectures that run on the native kernels only. */
+export const nativeOnly: readonly string[] = ['qwen35', 'qwen35moe'];
+
+/** All others. */
+export const withoutKernels: readonly string[] = supportedArchitectures.filter(
+  (name) => !nativeOnly.includes(name),
+);
+
 /** Declares the tests of all architectures in these types, and of F32 variants. */
-export function describeOracle({ types, extent: name, own = false }: OracleTests): void {
+export function describeOracle(tests: OracleTests): void {
+  const { types, extent: name, own = false, architectures = supportedArchitectures } = tests;
   const extent = name === 'whole' ? whole : short;
-  for (const architecture of supportedArchitectures) {
+  for (const architecture of architectures) {
     describe(architecture, () => {
       const more = own ? (ownTypes[architecture] ?? []) : [];
       for (const type of [...types, ...more]) {

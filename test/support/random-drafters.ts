@@ -17,6 +17,8 @@ import {
 export type DraftShape = Omit<RandomModelOptions, 'architecture' | 'layers'>;
 
 export interface RandomMtpOptions extends DraftShape {
+  /** Default: qwen3. */
+  readonly architecture?: 'qwen3' | 'qwen35' | 'qwen35moe';
   /** Layers of the target, behind which the block stands. */
   readonly layers: number;
   readonly ownHeadNorm?: boolean;
@@ -86,15 +88,16 @@ function nextnTensors(o: RandomMtpOptions): GgufTensorToWrite[] {
 
 function withBlock(o: RandomMtpOptions): GgufContent {
   const content = randomModel({
-    ...o,
     architecture: 'qwen3',
+    ...o,
     layers: o.layers + 1,
+    nextn: 1,
     metadata: { ...o.metadata, nextn_predict_layers: u32(1) },
   });
   return { metadata: content.metadata, tensors: [...content.tensors, ...nextnTensors(o)] };
 }
 
-/** A qwen3 model with a multi-token prediction block behind its `layers` layers. */
+/** A model with a multi-token prediction block behind its `layers` layers. */
 export function randomModelWithMtp(options: RandomMtpOptions): GgufContent {
   return withBlock(options);
 }

@@ -66,4 +66,35 @@ const attention::Ops* built_attention(Path path) {
   }
 }
 
+const recurrent::Ops* built_recurrent(Path path) {
+  switch (path) {
+#if defined(PL_WITH_AMX)
+    case Path::amx:
+      return &recurrent::avx512_ops();
+#endif
+#if defined(PL_WITH_AVX512)
+    case Path::avx512:
+      return &recurrent::avx512_ops();
+#endif
+#if defined(PL_WITH_AVXVNNI)
+    case Path::avxvnni:
+      return &recurrent::avx2_ops();
+#endif
+#if defined(PL_WITH_AVX2)
+    case Path::avx2:
+      return &recurrent::avx2_ops();
+#endif
+#if defined(PL_WITH_NEON)
+    case Path::neon:
+      return &recurrent::neon_ops();
+#endif
+#if defined(PL_WITH_SCALAR)
+    case Path::scalar:
+      return &recurrent::scalar_ops();
+#endif
+    default:
+      return nullptr;
+  }
+}
+
 }  // namespace pl

@@ -2,6 +2,7 @@
 #pragma once
 #include "../attention/attention.h"
 #include "../linear/path.h"
+#include "../recurrent/delta_net.h"
 #include "cpu.h"
 
 namespace pl {
@@ -9,6 +10,7 @@ namespace pl {
 // Null where a path was not built.
 const LinearPath* built_linear(Path path);
 const attention::Ops* built_attention(Path path);
+const recurrent::Ops* built_recurrent(Path path);
 inline bool built(Path path) { return built_linear(path) != nullptr; }
 
 }  // namespace pl

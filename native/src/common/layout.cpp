@@ -8,6 +8,9 @@
 #ifndef PL_ATTENTION_STRUCTS
 #define PL_ATTENTION_STRUCTS(X)
 #endif
+#ifndef PL_RECURRENT_STRUCTS
+#define PL_RECURRENT_STRUCTS(X)
+#endif
 
 namespace {
 
@@ -51,6 +54,7 @@ Text make() {
   }
   PL_LINEAR_STRUCTS(EMIT)
   PL_ATTENTION_STRUCTS(EMIT)
+  PL_RECURRENT_STRUCTS(EMIT)
   PL_POOL_STRUCTS(EMIT)
   t.add("}}");
   return t;

@@ -4,7 +4,6 @@
  * sequences are computed with it, and by how many threads (see `native/include/paceline_attention.h`).
  */
 import koffi from 'koffi';
-import { PacelineError } from '../../base/errors.js';
 import type { Backend } from '../backend.js';
 import { storedPositions, storedRows } from '../cache-rows.js';
 import type { Graph, RopeOptions } from '../graph.js';
@@ -15,6 +14,7 @@ import type { NativeKernels } from './library.js';
 import { nativeOperation } from './operation.js';
 import { type Parameters, reserveParameters } from './parameters.js';
 import { ropeTable } from './rope-table.js';
+import { dataOf, structList } from './struct-list.js';
 
 /**
  * Batch rows [start, start + count) of one sequence; row i has the position past + i. Which sequence
@@ -336,33 +336,9 @@ function store(
   return result;
 }
 
-/** Memory for the lists of slices of one graph. */
-class SliceMemory {
-  #view = new BigInt64Array(0);
-  #address = 0;
-  #used = 0;
-
-  constructor(readonly graph: Graph) {}
-
-  /** Room for some 8-byte slots. */
-  take(slots: number): { readonly view: BigInt64Array; readonly address: number } {
-    if (this.#used + slots > this.#view.length) {
-      this.#view = this.graph.keep(new BigInt64Array(Math.max(4096, slots)));
-      this.#address = Number(koffi.address(this.#view.buffer));
-      this.#used = 0;
-    }
-    const start = this.#used;
-    this.#used += slots;
-    return {
-      view: this.#view.subarray(start, start + slots),
-      address: this.#address + start * 8,
-    };
-  }
-}
-
 /**
- * Writes an array of `pl_cache_slice`, now and before every run, as the slices then say; caches have
- * their memory already. Returns its address.
+ * An array of `pl_cache_slice`, bound before every run to where the slices then are; caches have their
+ * memory already. Returns its address.
  */
 function sliceList(
   kernels: NativeKernels,
@@ -370,39 +346,21 @@ function sliceList(
   slices: readonly CacheSlice[],
   valueDim: number,
 ): number {
-  const memory = graph.shared(SliceMemory, () => new SliceMemory(graph));
-  const { size, fields } = kernels.struct('pl_cache_slice');
-  const slots = size / 8;
-  const { view, address } = memory.take(slots * slices.length);
-  const slotOf = (name: string): number => {
-    const offset = fields.get(name)?.offset;
-    if (offset !== undefined) return offset / 8;
-    throw new PacelineError('platform', `The kernels' pl_cache_slice has no ${name}`);
-  };
-  const [kSlot, vSlot, pastSlot] = [slotOf('k'), slotOf('v'), slotOf('past')];
-  for (const [index, { k, v, start, count }] of slices.entries()) {
-    const at = index * slots;
-    view[at + slotOf('k_stride')] = BigInt(k.strides[1]);
-    view[at + slotOf('v_stride')] = BigInt(v.strides[1]);
-    view[at + slotOf('first')] = BigInt(start);
-    view[at + slotOf('count')] = BigInt(count);
-  }
-  const data = (tensor: Tensor) => {
-    const found = graph.backend.ggml.base.ggml_get_data(tensor.address);
-    if (found === 0) fail('attention', 'the cache has no memory', tensor);
-    return BigInt(found);
-  };
-  const bind = () => {
-    for (const [index, { k, v, past }] of slices.entries()) {
-      const at = index * slots;
-      view[at + kSlot] = data(k);
-      view[at + vSlot] = data(v) + BigInt(v === k ? latentOffset(k, valueDim) : 0);
-      view[at + pastSlot] = BigInt(past);
-    }
-  };
-  bind();
-  graph.beforeRun(bind);
-  return address;
+  return structList(kernels, graph, {
+    name: 'pl_cache_slice',
+    items: slices,
+    fixed: ({ k, v, start, count }) => ({
+      k_stride: k.strides[1],
+      v_stride: v.strides[1],
+      first: start,
+      count,
+    }),
+    bound: ({ k, v, past }) => ({
+      k: dataOf(graph, 'attention', k),
+      v: dataOf(graph, 'attention', v) + (v === k ? latentOffset(k, valueDim) : 0),
+      past,
+    }),
+  });
 }
 
 /** Where values begin in a row of keys that ends with them, in bytes. */

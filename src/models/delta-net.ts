@@ -1,0 +1,85 @@
+/**
+ * The gated delta rule over the sequences' states (Gated DeltaNet, arXiv 2412.06464): what a layer has
+ * seen is a matrix a head that every row decays and corrects, behind a short causal convolution. The
+ * one place where it is decided which kernel does it: there is one, our own.
+ */
+import { PacelineError } from '../base/errors.js';
+import type { Graph } from '../ggml/graph.js';
+import {
+  type DeltaNetInput,
+  deltaNet,
+  mostConvolution,
+  mostHeadLength,
+} from '../ggml/native/delta-net.js';
+import { type NativeKernels, nativeKernels } from '../ggml/native/library.js';
+import type { DeltaNetSizes } from '../ggml/recurrent-shape.js';
+import type { Tensor } from '../ggml/tensor.js';
+import type { Metadata } from './metadata.js';
+import type { ForwardBatch, RecurrentTensors, SequenceTensors } from './model.js';
+
+/**
+ * The sizes that a file says its layers of linear attention have.
+ * @throws {PacelineError} `broken-file` for sizes that cannot belong together, `platform` without the
+ *   native kernels: ggml's operations do not give a row the same bytes in every batch, and cannot undo
+ *   rows.
+ */
+export function readDeltaNet(m: Metadata): DeltaNetSizes {
+  requireKernels();
+  const sizes = {
+    keyHeads: m.count('ssm.group_count'),
+    valueHeads: m.count('ssm.time_step_rank'),
+    headLength: m.count('ssm.state_size'),
+    kernel: m.count('ssm.conv_kernel'),
+  };
+  const { keyHeads, valueHeads, headLength, kernel } = sizes;
+  if (valueHeads % keyHeads !== 0) {
+    throw m.bad('ssm.time_step_rank', `is ${valueHeads}, no multiple of the ${keyHeads} groups`);
+  }
+  if (m.count('ssm.inner_size') !== headLength * valueHeads) {
+    throw m.bad('ssm.inner_size', `is not that of ${valueHeads} heads of ${headLength}`);
+  }
+  if (headLength > mostHeadLength)
+    throw m.bad('ssm.state_size', `is ${headLength}, at most ${mostHeadLength}`);
+  if (kernel > mostConvolution)
+    throw m.bad('ssm.conv_kernel', `is ${kernel}, at most ${mostConvolution}`);
+  return sizes;
+}
+
+function requireKernels(): NativeKernels {
+  const { kernels, reason } = nativeKernels();
+  if (kernels !== undefined) return kernels;
+  throw new PacelineError('platform', `Linear attention needs the native kernels: ${reason}`, {
+    hint: 'Build them (npm run setup), or take a model without linear attention.',
+  });
+}
+
+/** [head * valueHeads, T]; see `DeltaNetInput` for the shapes of the input. */
+export function deltaRule(
+  graph: Graph,
+  batch: ForwardBatch,
+  layer: number,
+  input: DeltaNetInput,
+  options: DeltaNetSizes & { readonly epsilon: number },
+): Tensor {
+  const slices = batch.sequences.map((sequence) => ({
+    start: sequence.start,
+    count: sequence.count,
+    // Whoever computes the graph again may have put another sequence here.
+    get from() {
+      return foldedState(sequence.state, layer).from;
+    },
+    get to() {
+      return foldedState(sequence.state, layer).to;
+    },
+    get logged() {
+      return foldedState(sequence.state, layer).logged;
+    },
+  }));
+  return deltaNet(requireKernels(), graph, input, slices, options);
+}
+
+function foldedState(state: SequenceTensors, layer: number): RecurrentTensors {
+  const found = state.recurrent?.(layer);
+  if (found !== undefined) return found;
+  throw new PacelineError('internal', `A state has nothing folded for layer ${layer}`);
+}
