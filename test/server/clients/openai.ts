@@ -1,8 +1,9 @@
 /** The official client of OpenAI against a server on loopback: raw iterators and helpers that add up. */
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import OpenAI, { type APIError } from 'openai';
-import { eventually, startServer, type TestServer, thinkingModel } from '../support.js';
+import { eventually, type TestServer } from '../support.js';
+import { clientServer } from './server.js';
 
 const model = 'default';
 const messages = [{ role: 'user' as const, content: 'Write a loop in TypeScript.' }];
@@ -12,10 +13,9 @@ describe('the openai client', () => {
   let server: TestServer;
   let client: OpenAI;
   before(async () => {
-    server = await startServer({ models: ['default', await thinkingModel()] });
+    server = await clientServer();
     client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0 });
   });
-  after(() => server.close());
 
   it('completes a chat, whole, raw and accumulated, with the same words', async () => {
     const whole = await client.chat.completions.create(greedy);

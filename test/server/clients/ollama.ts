@@ -1,8 +1,9 @@
 /** The official client of Ollama against a server on loopback. */
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { Ollama } from 'ollama';
-import { eventually, post, startServer, type TestServer, thinkingModel } from '../support.js';
+import { eventually, post, type TestServer } from '../support.js';
+import { clientServer } from './server.js';
 
 const messages = [{ role: 'user', content: 'Write a loop in TypeScript.' }];
 const options = { temperature: 0, num_predict: 8 };
@@ -11,10 +12,9 @@ describe('the ollama client', () => {
   let server: TestServer;
   let client: Ollama;
   before(async () => {
-    server = await startServer({ models: ['default', await thinkingModel()] });
+    server = await clientServer();
     client = new Ollama({ host: server.url });
   });
-  after(() => server.close());
 
   it('chats, whole and streamed, with the same words', async () => {
     const whole = await client.chat({ model: 'default', messages, options });

@@ -1,6 +1,6 @@
 /** Tools and structured output with random weights, whatever client asks: they hold by constraint. */
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { createAnthropic } from '@ai-sdk/anthropic';
 import { createOpenAI } from '@ai-sdk/openai';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
@@ -11,7 +11,8 @@ import { Ollama } from 'ollama';
 import OpenAI from 'openai';
 import { zodTextFormat } from 'openai/helpers/zod';
 import { z } from 'zod';
-import { startServer, type TestServer, thinkingModel } from '../support.js';
+import type { TestServer } from '../support.js';
+import { clientServer } from './server.js';
 
 const input = z.object({ path: z.enum(['a', 'b']), count: z.int().min(0).max(99) });
 const parameters = {
@@ -42,7 +43,7 @@ describe('tools and structured output', () => {
   let anthropic: Anthropic;
   let languageModels: Readonly<Record<string, LanguageModel>>;
   before(async () => {
-    server = await startServer({ models: ['default', await thinkingModel()] });
+    server = await clientServer();
     const baseURL = `${server.url}/v1`;
     openai = new OpenAI({ baseURL, apiKey: 'none', maxRetries: 0 });
     anthropic = new Anthropic({ baseURL: server.url, apiKey: 'none', maxRetries: 0 });
@@ -58,7 +59,6 @@ describe('tools and structured output', () => {
       anthropic: createAnthropic({ baseURL, apiKey: 'none' })('thinking'),
     };
   });
-  after(() => server.close());
 
   for (const model of ['default', 'thinking']) {
     it(`${model}: required and named calls are valid, whole and accumulated`, async () => {
