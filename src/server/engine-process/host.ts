@@ -13,7 +13,7 @@ import type {
 } from '../../engine/types.js';
 import type { ChoiceEnd, TextEvent, TokenProbability } from '../internal/events.js';
 import { contextOverflow } from '../internal/failure.js';
-import type { TextRequest } from '../internal/request.js';
+import type { EmbedRequest, EmbedResult, TextRequest } from '../internal/request.js';
 import {
   activeTools,
   type Enforcement,
@@ -74,6 +74,19 @@ export class EngineHost {
     return this.#models.use(
       request.model,
       async ({ model }) => encodePrompt(model, request).length,
+    );
+  }
+
+  /** Vectors of texts. @throws as `Model.embed`; `model-not-found`, `busy`. */
+  embed({ model: id, texts, dimensions }: EmbedRequest, signal: AbortSignal): Promise<EmbedResult> {
+    return this.#models.use(
+      id,
+      async ({ model }) => {
+        const began = performance.now();
+        const { vectors, tokens } = await model.embed(texts, { dimensions, signal });
+        return { vectors, tokens, milliseconds: performance.now() - began };
+      },
+      signal,
     );
   }
 

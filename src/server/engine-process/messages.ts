@@ -6,7 +6,7 @@
 import type { DraftKind } from '../../engine/types.js';
 import type { TextEvent } from '../internal/events.js';
 import type { FailureData } from '../internal/failure.js';
-import type { TextRequest } from '../internal/request.js';
+import type { EmbedRequest, TextRequest } from '../internal/request.js';
 import type { ModelPoolOptions, ModelState } from './models.js';
 
 export interface EngineStatus {
@@ -25,6 +25,7 @@ export type ToEngine =
   | { readonly type: 'start'; readonly config: EngineConfig }
   | { readonly type: 'run'; readonly id: number; readonly request: TextRequest }
   | { readonly type: 'count'; readonly id: number; readonly request: TextRequest }
+  | { readonly type: 'embed'; readonly id: number; readonly request: EmbedRequest }
   | { readonly type: 'status'; readonly id: number }
   | { readonly type: 'unload'; readonly id: number; readonly model: string }
   | { readonly type: 'cancel'; readonly id: number }

@@ -292,9 +292,39 @@ describe('the openai client', () => {
     await refused({ top_logprobs: 2 }, 'top_logprobs');
     await refused({ messages: [{ role: 'wizard', content: 'x' }] }, 'messages.0.role');
     await refused({ tool_choice: 'required' }, 'tool_choice');
-    await assert.rejects(client.embeddings.create({ model, input: 'x' }), (error: APIError) => {
-      return error.status === 501 && error.param === 'model';
-    });
+    await assert.rejects(
+      client.post('/rerank', { body: { model, query: 'x', documents: ['y'] } }),
+      (error: APIError) => error.status === 501 && error.param === 'model',
+    );
+  });
+
+  it('embeds texts and tokens, as floats and as base64', async () => {
+    const input = ['const x = 1;', 'let y'];
+    // The client asks for base64 and decodes it where nobody says what is wanted.
+    const decoded = await client.embeddings.create({ model, input });
+    const floats = await client.embeddings.create({ model, input, encoding_format: 'float' });
+    assert.deepEqual(decoded.data, floats.data);
+    assert.deepEqual(
+      floats.data.map(({ index }) => index),
+      [0, 1],
+    );
+    const [first] = floats.data[0]?.embedding ?? [];
+    assert.equal(typeof first, 'number');
+    const alone = await client.embeddings.create({ model, input: 'let y' });
+    assert.deepEqual(alone.data[0]?.embedding, decoded.data[1]?.embedding);
+    assert.ok(floats.usage.prompt_tokens > alone.usage.prompt_tokens);
+    const cut = await client.embeddings.create({ model, input: [5, 6], dimensions: 4 });
+    const squares = cut.data[0]?.embedding.map((value) => value * value) ?? [];
+    assert.equal(squares.length, 4);
+    assert.ok(Math.abs(squares.reduce((a, b) => a + b) - 1) < 1e-5);
+    await assert.rejects(
+      client.embeddings.create({ model, input: 'x', dimensions: 1e6 }),
+      (error: APIError) => error.status === 400 && error.param === 'dimensions',
+    );
+    await assert.rejects(
+      client.embeddings.create({ model, input: 'const value = 1;\n'.repeat(3000) }),
+      (error: APIError) => error.code === 'context_length_exceeded',
+    );
   });
 
   it('says both counts when the prompt is longer than the context', async () => {
