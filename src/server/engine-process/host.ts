@@ -26,6 +26,7 @@ import { type LoadedModel, ModelPool, type ModelPoolOptions } from './models.js'
 import { OutputReader } from './output.js';
 import { encodePrompt } from './prompt.js';
 import { opensReasoning, reasoningMarks } from './reasoning.js';
+import { TurnRecorder } from './replay.js';
 import type { Slot } from './slots.js';
 
 export interface RunOptions {
@@ -73,7 +74,7 @@ export class EngineHost {
   count(request: TextRequest): Promise<number> {
     return this.#models.use(
       request.model,
-      async ({ model }) => encodePrompt(model, request).length,
+      async ({ model, replay }) => encodePrompt(model, request, replay).length,
     );
   }
 
@@ -114,9 +115,9 @@ class RequestRun {
   }
 
   async run(): Promise<void> {
-    const { model, slots } = this.#loaded;
+    const { model, slots, replay } = this.#loaded;
     const { signal } = this.#options;
-    const prompt = encodePrompt(model, this.#request);
+    const prompt = encodePrompt(model, this.#request, replay);
     const { contextLength } = model.info;
     if (prompt.length > contextLength) throw contextOverflow(prompt.length, contextLength);
     const thought = this.#thoughtSection(prompt);
@@ -162,8 +163,12 @@ class RequestRun {
   async #choice(options: ChoiceOptions): Promise<void> {
     const { slot, prompt, choice, signal, thought, enforced } = options;
     const { emit } = this.#options;
-    const { tokenizer } = this.#loaded.model;
+    const { model, replay } = this.#loaded;
+    const { tokenizer } = model;
     const { seed = randomSeed(), maxTokens = Number.POSITIVE_INFINITY } = this.#request.settings;
+    const recorder = new TurnRecorder();
+    /** Where the answer begins among the tokens that were said. */
+    let answer = thought === undefined ? 0 : undefined;
     const format = enforced?.toolFormat ?? this.#channels();
     const reader = new OutputReader({
       tokenizer,
@@ -172,7 +177,10 @@ class RequestRun {
       thought: format === 'harmony' ? undefined : thought,
       format,
       tools: activeTools(this.#request)?.definitions ?? [],
-      emit,
+      emit: (event) => {
+        recorder.add(event);
+        emit(event);
+      },
     });
     let budget = thought && this.#reasoningBudget(prompt.length, enforced !== undefined);
     let demands = enforced && demanded(enforced, true, 0);
@@ -186,8 +194,11 @@ class RequestRun {
         seed: seed + choice,
         ...(demands === undefined ? {} : { demands }),
         onTokens: (tokens) => {
-          said.push(...tokens);
-          reader.push(tokens);
+          for (const token of tokens) {
+            said.push(token);
+            reader.push([token]);
+            if (answer === undefined && reader.answers) answer = said.length - 1;
+          }
         },
       });
       generations.push(generation);
@@ -208,6 +219,9 @@ class RequestRun {
     const whole = joined(generations);
     if (whole.finishReason === 'abort') throw new PacelineError('aborted', 'Given up');
     reader.finish();
+    if (reader.completeCalls > 0 && format !== 'harmony' && answer !== undefined) {
+      replay.remember(recorder.turn(said.slice(answer)));
+    }
     if (whole.logprobs !== undefined) {
       const logprobs = whole.logprobs.map(probability);
       emit({ type: 'text', choice, text: '', logprobs });

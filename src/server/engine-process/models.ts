@@ -9,6 +9,7 @@ import type { Model } from '../../engine/model.js';
 import { resolveModelPath } from '../../engine/model-path.js';
 import type { LoadOptions, ModelInfo } from '../../engine/types.js';
 import { readGguf } from '../../gguf/reader.js';
+import { ReplayMemory } from './replay.js';
 import { SlotPool } from './slots.js';
 
 export interface ModelSpec {
@@ -65,6 +66,8 @@ export interface LoadedModel {
   readonly spec: ModelSpec;
   readonly model: Model;
   readonly slots: SlotPool;
+  /** What its texts said in calls of tools. */
+  readonly replay: ReplayMemory;
 }
 
 interface Entry {
@@ -207,7 +210,7 @@ export class ModelPool {
           onProgress: ({ done, total }) => this.#options.onProgress?.(id, done, total ?? 0),
         });
         const pool = new SlotPool({ limit: slots, create: () => model.createSession() });
-        return { spec: entry.spec, model, slots: pool };
+        return { spec: entry.spec, model, slots: pool, replay: new ReplayMemory() };
       } catch (error) {
         if (!(PacelineError.is(error) && error.code === 'memory')) throw error;
         if (await this.#evictIdle()) continue;

@@ -116,6 +116,42 @@ describe('tools and structured output', () => {
     assert.equal(second.choices.length, 1);
   });
 
+  it('finds a call again as it was sampled, and not one that was changed', async () => {
+    const settings = {
+      model: 'default',
+      max_tokens: 300,
+      tools: [read],
+      parallel_tool_calls: false,
+    };
+    const first = await openai.chat.completions.create({
+      ...settings,
+      messages,
+      seed: 3,
+      tool_choice: 'required',
+    });
+    assert.equal(first.choices[0]?.finish_reason, 'tool_calls', JSON.stringify(first));
+    const message = first.choices[0]?.message;
+    const [call] = message?.tool_calls ?? [];
+    assert.ok(message !== undefined && call?.type === 'function');
+    const cached = async (text: string): Promise<number> => {
+      const told = { ...call, function: { name: call.function.name, arguments: text } };
+      const result = { role: 'tool' as const, tool_call_id: call.id, content: 'ok' };
+      const answer = await openai.chat.completions.create({
+        ...settings,
+        messages: [...messages, { ...message, tool_calls: [told] }, result],
+        max_tokens: 1,
+      });
+      return answer.usage?.prompt_tokens_details?.cached_tokens ?? 0;
+    };
+    const { prompt_tokens: prompt = 0, completion_tokens: said = 0 } = first.usage ?? {};
+    // The last token that was said has not been computed: nothing came after it.
+    const least = prompt + said - 2;
+    const exact = await cached(call.function.arguments);
+    assert.ok(exact >= least, `${exact} of ${prompt} + ${said}`);
+    const changed = await cached('{"path":"a","count":7,"more":0}');
+    assert.ok(changed < least, `${changed} of ${prompt} + ${said}`);
+  });
+
   it('takes a hundred tools at once', async () => {
     const many = Array.from({ length: 100 }, (_, index) => ({
       ...read,
