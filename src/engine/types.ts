@@ -213,6 +213,8 @@ export type StreamEvent =
       readonly tokens: readonly number[];
       /** For each token, whether a drafter had proposed it. */
       readonly drafted: readonly boolean[];
+      /** For each token, where logprobs were asked for. */
+      readonly logprobs?: readonly TokenLogprob[];
     }
   | { readonly type: 'end'; readonly generation: Generation };
 

@@ -3,11 +3,13 @@ import assert from 'node:assert/strict';
 import { request as httpRequest } from 'node:http';
 import { after, before, describe, it } from 'node:test';
 import OpenAI from 'openai';
+import type { Log } from '../../src/server/http/log.js';
 import { serve } from '../../src/server/serve.js';
 import { temporaryFile } from '../support/tiny-model.js';
 import {
   engineProgram,
   eventually,
+  type Json,
   post,
   startServer,
   type TestServer,
@@ -97,7 +99,8 @@ describe('requests', () => {
   let server: TestServer;
   const lines: string[] = [];
   before(async () => {
-    const log = (level: string, text: string): void => void lines.push(`${level} ${text}`);
+    const log: Log = (level, text, fields) =>
+      void lines.push(`${level} ${text} ${JSON.stringify(fields)}`);
     server = await startServer({ slots: 1, queue: 1, bodyLimit: 2000, log });
   });
   after(() => server.close());
@@ -163,9 +166,20 @@ describe('requests', () => {
     assert.equal(value('paceline_time_to_first_token_seconds_count'), 1);
     assert.ok(after('paceline_engine_memory_bytes') > 1e6);
     assert.equal(after('paceline_models_loaded'), 1);
-    assert.ok(lines.includes('info text'));
-    assert.ok(lines.some((line) => line === 'info POST /v1/completions 400'));
+    assert.ok(lines.some((line) => line.startsWith('info text {')));
+    assert.ok(lines.some((line) => line.startsWith('info POST /v1/completions 400')));
     assert.ok(!lines.join('\n').includes('export '), 'a prompt is in the log');
+  });
+
+  it('are logged where their prefix differs, without the words', async () => {
+    const prompt = 'const shared = "the same beginning of two prompts";\n'.repeat(4);
+    await post(server, '/v1/completions', { ...body, prompt: `${prompt}first` });
+    lines.length = 0;
+    await post(server, '/v1/completions', { ...body, prompt: `${prompt}other` });
+    const miss = lines.find((line) => line.startsWith('info prefix differs')) ?? '';
+    const { same_bytes: same, ...rest } = JSON.parse(miss.slice(miss.indexOf('{'))) as Json;
+    assert.equal(Number(same), prompt.length);
+    assert.deepEqual(Object.keys(rest), ['id', 'same_tokens']);
   });
 
   it('find a description of all routes', async () => {

@@ -4,6 +4,7 @@
  */
 import { PacelineError } from '../../base/errors.js';
 import { randomSeed } from '../../decode/settings.js';
+import type { Model } from '../../engine/model.js';
 import type {
   DraftKind,
   GenerateOptions,
@@ -11,7 +12,7 @@ import type {
   LikelyToken,
   TokenLogprob,
 } from '../../engine/types.js';
-import type { ChoiceEnd, TextEvent, TokenProbability } from '../internal/events.js';
+import type { ChoiceEnd, PrefixMiss, TextEvent, TokenProbability } from '../internal/events.js';
 import { contextOverflow } from '../internal/failure.js';
 import type { EmbedRequest, EmbedResult, TextRequest } from '../internal/request.js';
 import {
@@ -27,7 +28,7 @@ import { OutputReader } from './output.js';
 import { encodePrompt } from './prompt.js';
 import { opensReasoning, reasoningMarks } from './reasoning.js';
 import { TurnRecorder } from './replay.js';
-import type { Slot } from './slots.js';
+import type { Acquired, Slot } from './slots.js';
 
 export interface RunOptions {
   readonly signal: AbortSignal;
@@ -107,6 +108,7 @@ class RequestRun {
   readonly #request: TextRequest;
   readonly #options: RunOptions;
   #started = false;
+  #missed: PrefixMiss | undefined;
 
   constructor(loaded: LoadedModel, request: TextRequest, options: RunOptions) {
     this.#loaded = loaded;
@@ -129,6 +131,8 @@ class RequestRun {
     const group = new AbortController();
     const together = AbortSignal.any([signal, group.signal]);
     try {
+      const { missed } = first;
+      this.#missed = missed && describeMiss(model, prompt, missed);
       if (count > 1) {
         // The prompt is computed once, and its cache copied.
         await this.#generate(first.slot, prompt, 0, together, { limit: 0 });
@@ -167,6 +171,8 @@ class RequestRun {
     const { tokenizer } = model;
     const { seed = randomSeed(), maxTokens = Number.POSITIVE_INFINITY } = this.#request.settings;
     const recorder = new TurnRecorder();
+    /** Of tokens whose text has not been shown yet. */
+    const unsent: TokenProbability[] = [];
     /** Where the answer begins among the tokens that were said. */
     let answer = thought === undefined ? 0 : undefined;
     const format = enforced?.toolFormat ?? this.#channels();
@@ -179,7 +185,8 @@ class RequestRun {
       tools: activeTools(this.#request)?.definitions ?? [],
       emit: (event) => {
         recorder.add(event);
-        emit(event);
+        const logprobs = event.type === 'text' ? unsent.splice(0) : [];
+        emit(event.type === 'text' && logprobs.length > 0 ? { ...event, logprobs } : event);
       },
     });
     let budget = thought && this.#reasoningBudget(prompt.length, enforced !== undefined);
@@ -193,10 +200,14 @@ class RequestRun {
         limit: Math.min(maxTokens - said.length, room ?? Number.POSITIVE_INFINITY),
         seed: seed + choice,
         ...(demands === undefined ? {} : { demands }),
-        onTokens: (tokens) => {
-          for (const token of tokens) {
+        onTokens: (tokens, logprobs) => {
+          for (const [index, token] of tokens.entries()) {
             said.push(token);
+            const logprob = logprobs?.[index];
+            if (logprob !== undefined) unsent.push(probability(logprob));
             reader.push([token]);
+            // Thought is no content, and has no place for them.
+            if (!reader.answers) unsent.length = 0;
             if (answer === undefined && reader.answers) answer = said.length - 1;
           }
         },
@@ -222,9 +233,8 @@ class RequestRun {
     if (reader.completeCalls > 0 && format !== 'harmony' && answer !== undefined) {
       replay.remember(recorder.turn(said.slice(answer)));
     }
-    if (whole.logprobs !== undefined) {
-      const logprobs = whole.logprobs.map(probability);
-      emit({ type: 'text', choice, text: '', logprobs });
+    if (unsent.length > 0 && reader.completeCalls === 0) {
+      emit({ type: 'text', choice, text: '', logprobs: unsent });
     }
     emit(endOf(choice, whole, said.length, reader));
   }
@@ -255,7 +265,7 @@ class RequestRun {
     };
     for await (const event of slot.session.stream(prompt, options)) {
       if (event.type === 'end') return event.generation;
-      onTokens?.(event.tokens);
+      onTokens?.(event.tokens, event.logprobs);
     }
     throw new PacelineError('internal', 'A stream ended without a result');
   }
@@ -264,7 +274,8 @@ class RequestRun {
   #start(promptTokens: number, cachedTokens: number): void {
     if (this.#started) return;
     this.#started = true;
-    this.#options.emit({ type: 'start', promptTokens, cachedTokens });
+    const missed = this.#missed === undefined ? {} : { missed: this.#missed };
+    this.#options.emit({ type: 'start', promptTokens, cachedTokens, ...missed });
   }
 
   /**
@@ -317,7 +328,10 @@ interface SegmentOptions {
   readonly limit: number;
   readonly seed?: number;
   readonly demands?: Demands;
-  readonly onTokens?: (tokens: readonly number[]) => void;
+  readonly onTokens?: (
+    tokens: readonly number[],
+    logprobs: readonly TokenLogprob[] | undefined,
+  ) => void;
 }
 
 function endOf(
@@ -326,7 +340,7 @@ function endOf(
   tokens: number,
   reader: OutputReader,
 ): ChoiceEnd {
-  const { finishReason, draft, seed, timings } = generation;
+  const { finishReason, draft, seed, timings, warnings } = generation;
   const { kind, steps, drafted, accepted, byDrafter } = draft;
   const { stopText, completeCalls, reasoningTokens } = reader;
   const ended = completeCalls > 0 ? 'tool-calls' : stopText === undefined ? 'stop' : 'stop-text';
@@ -338,6 +352,7 @@ function endOf(
     tokens,
     reasoningTokens,
     seed,
+    ...(warnings === undefined ? {} : { warnings }),
     timings,
     draft: { kind, steps, drafted, accepted, byDrafter },
   };
@@ -355,14 +370,12 @@ function joined(parts: readonly Generation[]): Generation {
       const sum = byDrafter[name] ?? { drafted: 0, accepted: 0 };
       byDrafter[name] = { drafted: sum.drafted + drafted, accepted: sum.accepted + accepted };
     }
-    const logprobs = [...(whole.logprobs ?? []), ...(part.logprobs ?? [])];
     return {
       ...part,
       promptTokens: whole.promptTokens,
       cachedTokens: whole.cachedTokens,
       text: whole.text + part.text,
       tokens,
-      ...(part.logprobs === undefined ? {} : { logprobs }),
       timings: {
         ...whole.timings,
         decodeMs,
@@ -377,6 +390,20 @@ function joined(parts: readonly Generation[]): Generation {
       },
     };
   }, first);
+}
+
+/** The first differing bytes, for people. */
+function describeMiss(
+  { tokenizer }: Model,
+  prompt: readonly number[],
+  { at, had }: NonNullable<Acquired['missed']>,
+): PrefixMiss {
+  const text = (tokens: readonly number[]) => tokenizer.decode(tokens, { unparseSpecial: true });
+  const [old, now] = [text(had), text(prompt.slice(at, at + had.length))];
+  let same = 0;
+  while (same < old.length && old[same] === now[same]) same++;
+  const bytes = Buffer.byteLength(text(prompt.slice(0, at)) + old.slice(0, same));
+  return { tokens: at, bytes, had: old.slice(same), got: now.slice(same) };
 }
 
 function probability({ top, ...chosen }: TokenLogprob): TokenProbability {

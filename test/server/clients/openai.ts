@@ -105,6 +105,24 @@ describe('the openai client', () => {
     assert.deepEqual(bare.choices[0]?.logprobs?.content?.[0]?.top_logprobs, []);
   });
 
+  it('streams log-probabilities with the text that they belong to', async () => {
+    const stream = await client.chat.completions.create({
+      ...greedy,
+      logprobs: true,
+      stream: true,
+    });
+    let shown = 0;
+    for await (const { choices } of stream) {
+      const { delta, logprobs } = choices[0] ?? {};
+      const text = delta?.content ?? '';
+      if (text === '') continue;
+      const bytes = (logprobs?.content ?? []).flatMap((entry) => entry.bytes ?? []);
+      assert.equal(Buffer.from(bytes).toString(), text);
+      shown += 1;
+    }
+    assert.ok(shown > 1);
+  });
+
   it('ends at a stop string and leaves it out', async () => {
     const whole = await client.chat.completions.create(greedy);
     const text = whole.choices[0]?.message.content ?? '';

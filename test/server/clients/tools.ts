@@ -152,6 +152,20 @@ describe('tools and structured output', () => {
     assert.ok(changed < least, `${changed} of ${prompt} + ${said}`);
   });
 
+  it('says what of a tool’s schema is not enforced', async () => {
+    const properties = {
+      path: { type: 'string', contentMediaType: 'text/x', format: 'odd-format' },
+    };
+    const tool = { name: 'open', parameters: { type: 'object', properties } };
+    const { warnings } = (await openai.chat.completions.create({
+      model: 'default',
+      messages,
+      max_tokens: 20,
+      tools: [{ type: 'function', function: tool }],
+    })) as { warnings?: string[] };
+    assert.match(warnings?.join() ?? '', /format/);
+  });
+
   it('takes a hundred tools at once', async () => {
     const many = Array.from({ length: 100 }, (_, index) => ({
       ...read,
