@@ -4,6 +4,7 @@
  */
 import { PacelineError } from '../base/errors.js';
 import { Admission } from '../chat/admission.js';
+import { ReplayMemory } from '../chat/replay.js';
 import type { TextRequest } from '../chat/request.js';
 import { type RunOptions, runText, type TextRunner } from '../chat/run.js';
 import { SlotPool } from '../chat/slots.js';
@@ -68,7 +69,8 @@ export class HeldModel {
   async #loadNow(): Promise<TextRunner> {
     const { source, load, slots } = this.#options;
     const model = typeof source === 'string' ? await loadByName(source, load) : source;
-    return { model, slots: new SlotPool({ limit: slots, create: () => model.createSession() }) };
+    const pool = new SlotPool({ limit: slots, create: () => model.createSession() });
+    return { model, slots: pool, replay: new ReplayMemory() };
   }
 }
 

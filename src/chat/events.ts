@@ -27,8 +27,20 @@ export interface ChoiceEnd {
   /** How many of the tokens were thought and not answer. */
   readonly reasoningTokens: number;
   readonly seed: number;
+  /** What could not be honoured as a whole, in sentences; missing when everything could. */
+  readonly warnings?: readonly string[];
   readonly timings: Timings;
   readonly draft: Pick<DraftStatistics, 'kind' | 'steps' | 'drafted' | 'accepted' | 'byDrafter'>;
+}
+
+export interface PrefixMiss {
+  /** Tokens that are the same. */
+  readonly tokens: number;
+  /** Bytes of the prompt that are the same. */
+  readonly bytes: number;
+  /** What stood there, and what stands there now; a few characters of each. */
+  readonly had: string;
+  readonly got: string;
 }
 
 export type TextEvent =
@@ -38,6 +50,8 @@ export type TextEvent =
       readonly promptTokens: number;
       /** Prompt tokens that need not be computed. */
       readonly cachedTokens: number;
+      /** Where the prompt first differs from what the nearest slot had computed. */
+      readonly missed?: PrefixMiss;
     }
   | { readonly type: 'progress'; readonly done: number; readonly total: number }
   | {

@@ -12,15 +12,20 @@ import type { ChatMessage } from '../engine/types.js';
 import { encodeChat } from '../tokenizer/chat.js';
 import { activeTools } from './constraint.js';
 import { refuseField } from './refusals.js';
+import { differsInMarkersOnly, markerOf, type ReplayMemory } from './replay.js';
 import type { TextRequest } from './request.js';
 import { functionTool, writeTools } from './tool-text.js';
 
 /** @throws {PacelineError} `usage` for token ids that the model lacks or a refused conversation. */
-export function encodePrompt(model: Model, request: TextRequest): readonly number[] {
+export function encodePrompt(
+  model: Model,
+  request: TextRequest,
+  replay?: ReplayMemory,
+): readonly number[] {
   const { input } = request;
   const tokens =
     input.type === 'chat'
-      ? model.runtime.exactTokens(encodeMessages(model, request, input))
+      ? model.runtime.exactTokens(encodeMessages(model, request, input, replay))
       : plain(model, input);
   if (tokens.length > 0) return tokens;
   const start = model.tokenizer.bosId ?? model.tokenizer.eosId;
@@ -43,12 +48,15 @@ function encodeMessages(
   model: Model,
   request: TextRequest,
   input: Extract<TextRequest['input'], { type: 'chat' }>,
+  replay: ReplayMemory | undefined,
 ): readonly number[] {
   const { tokenizer } = model;
   const { chatTemplate } = model.runtime;
   const use = activeTools(request);
   const taught = detectToolFormat(chatTemplate.source(true)) === undefined;
-  const messages = taught ? writeTools(input.messages, use) : input.messages;
+  const written = (messages: readonly ChatMessage[]) =>
+    taught ? writeTools(messages, use) : messages;
+  const spoken = replay === undefined ? undefined : spokenTurns(input.messages, replay);
   const tools = taught || use === undefined ? [] : use.definitions.map(functionTool);
   const options = {
     ...(tools.length > 0 ? { tools } : {}),
@@ -58,7 +66,18 @@ function encodeMessages(
   let first: unknown;
   for (const form of forms) {
     try {
-      return encodeChat(tokenizer, chatTemplate, form(messages), options);
+      const messages = form(written(input.messages));
+      if (spoken !== undefined) {
+        const marked = form(written(spoken.messages));
+        const plainText = chatTemplate.render(messages, options);
+        const markedText = renderedOr(undefined, () => chatTemplate.render(marked, options));
+        const markers = [...spoken.turns.keys()];
+        if (markedText !== undefined && differsInMarkersOnly(plainText, markedText, markers)) {
+          const replayed = { ...options, spoken: spoken.turns };
+          return encodeChat(tokenizer, chatTemplate, marked, replayed);
+        }
+      }
+      return encodeChat(tokenizer, chatTemplate, messages, options);
     } catch (error) {
       first ??= error;
     }
@@ -68,6 +87,28 @@ function encodeMessages(
     throw refuseField('messages', message, hint);
   }
   throw first;
+}
+
+/** The conversation with markers for turns that come back as they were sampled; undefined: none does. */
+function spokenTurns(messages: readonly ChatMessage[], replay: ReplayMemory) {
+  const turns = new Map<string, readonly number[]>();
+  const marked = messages.map((message, index) => {
+    const turn = replay.find(message);
+    if (turn === undefined) return message;
+    const { tool_calls: _, ...rest } = message;
+    turns.set(markerOf(index), turn.tokens);
+    return { ...rest, role: message.role, content: markerOf(index) };
+  });
+  return turns.size === 0 ? undefined : { messages: marked, turns };
+}
+
+/** What the template makes of a conversation, or `other` where it refuses it. */
+function renderedOr<T>(other: T, render: () => string): string | T {
+  try {
+    return render();
+  } catch {
+    return other;
+  }
 }
 
 /** From what was sent to what the strictest template takes; the first that is taken is used. */

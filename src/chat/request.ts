@@ -72,6 +72,19 @@ export interface TextRequest {
   readonly affinity?: string;
 }
 
+/** Texts of which vectors are wanted. */
+export interface EmbedRequest {
+  readonly model: string;
+  readonly texts: readonly (string | readonly number[])[];
+  readonly dimensions?: number;
+}
+
+export interface EmbedResult {
+  readonly vectors: readonly Float32Array[];
+  readonly tokens: number;
+  readonly milliseconds: number;
+}
+
 /** How many slots a request takes. */
 export function slotsOf(request: TextRequest): number {
   return request.choices ?? 1;

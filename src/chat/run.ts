@@ -14,18 +14,21 @@ import {
   type ThoughtSection,
   toolFormatOf,
 } from './constraint.js';
-import type { ChoiceEnd, TextEvent, TokenProbability } from './events.js';
+import type { ChoiceEnd, PrefixMiss, TextEvent, TokenProbability } from './events.js';
 import { OutputReader } from './output.js';
 import { encodePrompt } from './prompt.js';
 import { opensReasoning, reasoningMarks } from './reasoning.js';
 import { contextOverflow } from './refusals.js';
+import { type ReplayMemory, TurnRecorder } from './replay.js';
 import type { TextRequest } from './request.js';
-import type { Slot, SlotPool } from './slots.js';
+import type { Acquired, Slot, SlotPool } from './slots.js';
 
 /** A model and the sessions in which requests run on it. */
 export interface TextRunner {
   readonly model: Model;
   readonly slots: SlotPool;
+  /** What its texts said in calls of tools. */
+  readonly replay: ReplayMemory;
 }
 
 export interface RunOptions {
@@ -54,6 +57,7 @@ class RequestRun {
   readonly #request: TextRequest;
   readonly #options: RunOptions;
   #started = false;
+  #missed: PrefixMiss | undefined;
 
   constructor(runner: TextRunner, request: TextRequest, options: RunOptions) {
     this.#runner = runner;
@@ -62,9 +66,9 @@ class RequestRun {
   }
 
   async run(): Promise<void> {
-    const { model, slots } = this.#runner;
+    const { model, slots, replay } = this.#runner;
     const { signal } = this.#options;
-    const prompt = encodePrompt(model, this.#request);
+    const prompt = encodePrompt(model, this.#request, replay);
     const { contextLength } = model.info;
     if (prompt.length > contextLength) throw contextOverflow(prompt.length, contextLength);
     const thought = this.#thoughtSection(prompt);
@@ -76,6 +80,8 @@ class RequestRun {
     const group = new AbortController();
     const together = AbortSignal.any([signal, group.signal]);
     try {
+      const { missed } = first;
+      this.#missed = missed && describeMiss(model, prompt, missed);
       if (count > 1) {
         // The prompt is computed once, and its cache copied.
         await this.#generate(first.slot, prompt, 0, together, { limit: 0 });
@@ -110,8 +116,14 @@ class RequestRun {
   async #choice(options: ChoiceOptions): Promise<void> {
     const { slot, prompt, choice, signal, thought, enforced } = options;
     const { emit } = this.#options;
-    const { tokenizer } = this.#runner.model;
+    const { model, replay } = this.#runner;
+    const { tokenizer } = model;
     const { seed = randomSeed(), maxTokens = Number.POSITIVE_INFINITY } = this.#request.settings;
+    const recorder = new TurnRecorder();
+    /** Of tokens whose text has not been shown yet. */
+    const unsent: TokenProbability[] = [];
+    /** Where the answer begins among the tokens that were said. */
+    let answer = thought === undefined ? 0 : undefined;
     const format = enforced?.toolFormat ?? this.#channels();
     const reader = new OutputReader({
       tokenizer,
@@ -120,7 +132,11 @@ class RequestRun {
       thought: format === 'harmony' ? undefined : thought,
       format,
       tools: activeTools(this.#request)?.definitions ?? [],
-      emit,
+      emit: (event) => {
+        recorder.add(event);
+        const logprobs = event.type === 'text' ? unsent.splice(0) : [];
+        emit(event.type === 'text' && logprobs.length > 0 ? { ...event, logprobs } : event);
+      },
     });
     let budget = thought && this.#reasoningBudget(prompt.length, enforced !== undefined);
     let demands = enforced && demanded(enforced, true, 0);
@@ -133,9 +149,16 @@ class RequestRun {
         limit: Math.min(maxTokens - said.length, room ?? Number.POSITIVE_INFINITY),
         seed: seed + choice,
         ...(demands === undefined ? {} : { demands }),
-        onTokens: (tokens) => {
-          said.push(...tokens);
-          reader.push(tokens);
+        onTokens: (tokens, logprobs) => {
+          for (const [index, token] of tokens.entries()) {
+            said.push(token);
+            const logprob = logprobs?.[index];
+            if (logprob !== undefined) unsent.push(probability(logprob));
+            reader.push([token]);
+            // Thought is no content, and has no place for them.
+            if (!reader.answers) unsent.length = 0;
+            if (answer === undefined && reader.answers) answer = said.length - 1;
+          }
         },
       });
       generations.push(generation);
@@ -156,9 +179,11 @@ class RequestRun {
     const whole = joined(generations);
     if (whole.finishReason === 'abort') throw new PacelineError('aborted', 'Given up');
     reader.finish();
-    if (whole.logprobs !== undefined) {
-      const logprobs = whole.logprobs.map(probability);
-      emit({ type: 'text', choice, text: '', logprobs });
+    if (reader.completeCalls > 0 && format !== 'harmony' && answer !== undefined) {
+      replay.remember(recorder.turn(said.slice(answer)));
+    }
+    if (unsent.length > 0 && reader.completeCalls === 0) {
+      emit({ type: 'text', choice, text: '', logprobs: unsent });
     }
     emit(endOf(choice, whole, said.length, reader));
   }
@@ -189,7 +214,7 @@ class RequestRun {
     };
     for await (const event of slot.session.stream(prompt, options)) {
       if (event.type === 'end') return event.generation;
-      onTokens?.(event.tokens);
+      onTokens?.(event.tokens, event.logprobs);
     }
     throw new PacelineError('internal', 'A stream ended without a result');
   }
@@ -198,7 +223,8 @@ class RequestRun {
   #start(promptTokens: number, cachedTokens: number): void {
     if (this.#started) return;
     this.#started = true;
-    this.#options.emit({ type: 'start', promptTokens, cachedTokens });
+    const missed = this.#missed === undefined ? {} : { missed: this.#missed };
+    this.#options.emit({ type: 'start', promptTokens, cachedTokens, ...missed });
   }
 
   /**
@@ -251,7 +277,10 @@ interface SegmentOptions {
   readonly limit: number;
   readonly seed?: number;
   readonly demands?: Demands;
-  readonly onTokens?: (tokens: readonly number[]) => void;
+  readonly onTokens?: (
+    tokens: readonly number[],
+    logprobs: readonly TokenLogprob[] | undefined,
+  ) => void;
 }
 
 function endOf(
@@ -260,7 +289,7 @@ function endOf(
   tokens: number,
   reader: OutputReader,
 ): ChoiceEnd {
-  const { finishReason, draft, seed, timings } = generation;
+  const { finishReason, draft, seed, timings, warnings } = generation;
   const { kind, steps, drafted, accepted, byDrafter } = draft;
   const { stopText, completeCalls, reasoningTokens } = reader;
   const ended = completeCalls > 0 ? 'tool-calls' : stopText === undefined ? 'stop' : 'stop-text';
@@ -272,6 +301,7 @@ function endOf(
     tokens,
     reasoningTokens,
     seed,
+    ...(warnings === undefined ? {} : { warnings }),
     timings,
     draft: { kind, steps, drafted, accepted, byDrafter },
   };
@@ -289,14 +319,12 @@ function joined(parts: readonly Generation[]): Generation {
       const sum = byDrafter[name] ?? { drafted: 0, accepted: 0 };
       byDrafter[name] = { drafted: sum.drafted + drafted, accepted: sum.accepted + accepted };
     }
-    const logprobs = [...(whole.logprobs ?? []), ...(part.logprobs ?? [])];
     return {
       ...part,
       promptTokens: whole.promptTokens,
       cachedTokens: whole.cachedTokens,
       text: whole.text + part.text,
       tokens,
-      ...(part.logprobs === undefined ? {} : { logprobs }),
       timings: {
         ...whole.timings,
         decodeMs,
@@ -311,6 +339,20 @@ function joined(parts: readonly Generation[]): Generation {
       },
     };
   }, first);
+}
+
+/** The first differing bytes, for people. */
+function describeMiss(
+  { tokenizer }: Model,
+  prompt: readonly number[],
+  { at, had }: NonNullable<Acquired['missed']>,
+): PrefixMiss {
+  const text = (tokens: readonly number[]) => tokenizer.decode(tokens, { unparseSpecial: true });
+  const [old, now] = [text(had), text(prompt.slice(at, at + had.length))];
+  let same = 0;
+  while (same < old.length && old[same] === now[same]) same++;
+  const bytes = Buffer.byteLength(text(prompt.slice(0, at)) + old.slice(0, same));
+  return { tokens: at, bytes, had: old.slice(same), got: now.slice(same) };
 }
 
 function probability({ top, ...chosen }: TokenLogprob): TokenProbability {

@@ -77,6 +77,18 @@ export interface Slot {
   readonly session: Session;
 }
 
+/** A slot for a prompt. */
+export interface Acquired {
+  readonly slot: Slot;
+  /** Tokens of the prompt that need not be computed. */
+  readonly cached: number;
+  /** Tokens that stood where the prompt first differs, if both go on from there. */
+  readonly missed?: { readonly at: number; readonly had: readonly number[] };
+}
+
+/** So many of the tokens that stood there are told. */
+const shownTokens = 12;
+
 interface Entry extends Slot {
   busy: boolean;
   lastUsed: number;
@@ -112,7 +124,7 @@ export class SlotPool {
    * The slot for a prompt, lent until `release`. `cached` of its tokens need not be computed.
    * @throws {PacelineError} `busy` when all are lent; `memory`.
    */
-  acquire(tokens: readonly number[], client?: string): { slot: Slot; cached: number } {
+  acquire(tokens: readonly number[], client?: string): Acquired {
     const idle = this.#entries.filter((entry) => !entry.busy);
     const choice = chooseSlot(
       idle.map(({ session, lastUsed, client: last }) => ({
@@ -128,6 +140,8 @@ export class SlotPool {
         hint: 'Try again, or allow more slots (--slots).',
       });
     }
+    const nearest = choice.action === 'new' ? undefined : idle[from(choice)];
+    const missed = nearest && missOf(nearest.session.tokens, tokens);
     const entry = this.#carryOut(choice, idle, tokens);
     entry.busy = true;
     entry.client = client;
@@ -136,7 +150,8 @@ export class SlotPool {
     session.truncate(
       Math.max(0, Math.min(commonPrefix(session.tokens, tokens), tokens.length - 1)),
     );
-    return { slot: entry, cached: session.tokens.length };
+    const cached = session.tokens.length;
+    return { slot: entry, cached, ...(missed === undefined ? {} : { missed }) };
   }
 
   /** Another slot with the same past as a lent one that does not generate. @throws as `acquire` */
@@ -203,4 +218,16 @@ export class SlotPool {
 
 function isOlderEntry(a: Entry, b: Entry): boolean {
   return a.lastUsed < b.lastUsed;
+}
+
+function from(choice: Exclude<SlotChoice, { action: 'new' }>): number {
+  return choice.action === 'fork' ? choice.from : choice.slot;
+}
+
+/** Where a prompt leaves what a slot holds; undefined when one continues the other. */
+function missOf(held: readonly number[], tokens: readonly number[]): Acquired['missed'] {
+  const at = commonPrefix(held, tokens);
+  // A prefix of a token or two is another conversation, and no miss.
+  if (at < worthKeeping || at >= held.length || at >= tokens.length) return undefined;
+  return { at, had: held.slice(at, at + shownTokens) };
 }

@@ -14,6 +14,7 @@ import { createChatTemplate } from '../tokenizer/chat.js';
 import { createTokenizer } from '../tokenizer/tokenizer.js';
 import { draftMemory } from './draft-memory.js';
 import { loadDrafters } from './draft-models.js';
+import { poolingOf } from './embed.js';
 import { Model } from './model.js';
 import { modelIdentity } from './model-identity.js';
 import { draftFilesOf, resolveModelPath } from './model-path.js';
@@ -118,6 +119,8 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
         0,
       ),
       vocabularySize: hyperparameters.vocabSize,
+      embeddingLength: hyperparameters.embeddingLength,
+      pooling: poolingOf(gguf),
       trainedContextLength: hyperparameters.contextLength,
       contextLength,
       weightBytes: language.weightBytes,

@@ -4,11 +4,14 @@
  */
 import type { RawJson } from '../template/template.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
+import { embed } from './embed.js';
 import type { Runtime } from './runtime.js';
 import { finished, type Prompt, Session } from './session.js';
 import type {
   ChatMessage,
   ChatOptions,
+  Embeddings,
+  EmbedOptions,
   GenerateOptions,
   Generation,
   ModelInfo,
@@ -66,6 +69,16 @@ export class Model implements AsyncDisposable {
     options: ChatOptions = {},
   ): AsyncGenerator<StreamEvent, void> {
     return this.#once((session) => session.streamChat(messages, options));
+  }
+
+  /**
+   * One vector a text, pooled over the hidden states after the output norm; special tokens in texts
+   * are recognised. A text is never cut.
+   * @throws {PacelineError} `usage`, `context-overflow`, `aborted`, `memory`, `disposed`; `platform`
+   *   for a model that ranks texts.
+   */
+  embed(texts: readonly Prompt[], options: EmbedOptions = {}): Promise<Embeddings> {
+    return embed(this.#runtime, this.info.pooling, texts, options);
   }
 
   /**

@@ -12,7 +12,13 @@ import { constraintTypes } from '../constraint/check-spec.js';
 import type { ConstraintSpec } from '../constraint/spec.js';
 import { samplingFields } from '../decode/settings.js';
 import { RawJson } from '../template/template.js';
-import type { ChatOptions, GenerateOptions, LoadOptions, OnProgress } from './types.js';
+import type {
+  ChatOptions,
+  EmbedOptions,
+  GenerateOptions,
+  LoadOptions,
+  OnProgress,
+} from './types.js';
 
 /** Which drafters can be asked for. */
 export const draftKinds = ['auto', 'none', 'ngram', 'mtp', 'dflash'] as const;
@@ -79,6 +85,13 @@ export const generateSchema = z.strictObject({
   signal: abortSignal,
 });
 
+export const embedSchema = z.strictObject({
+  dimensions: wholeNumber(1, positive),
+  pooling: oneOf(['mean', 'cls', 'last']),
+  onProgress,
+  signal: abortSignal,
+});
+
 const record = z.record(z.string(), z.unknown());
 
 export const chatSchema = generateSchema.extend({
@@ -106,6 +119,11 @@ export function checkGenerateOptions(given: unknown): Checked<GenerateOptions> {
 /** @throws {PacelineError} `usage`. */
 export function checkChatOptions(given: unknown): Checked<ChatOptions> {
   return checkOptions(chatSchema, given, 'chat') as Checked<ChatOptions>;
+}
+
+/** @throws {PacelineError} `usage`. */
+export function checkEmbedOptions(given: unknown): Checked<EmbedOptions> {
+  return checkOptions(embedSchema, given, 'embed') as Checked<EmbedOptions>;
 }
 
 /** @throws {PacelineError} `usage` unless it is a string that is not empty. */

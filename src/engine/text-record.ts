@@ -41,14 +41,9 @@ export class TextRecord {
     const kept = step.filter((part): part is ChosenToken => 'token' in part && part.keep);
     const text = step.map((part) => part.text).join('');
     this.#text += text;
-    for (const part of kept) {
-      this.#tokens.push(part.token);
-      const { token, logprob = 0, top = [] } = part;
-      this.#logprobs?.push({
-        ...this.#likely({ token, logprob }),
-        top: top.map((alternative) => this.#likely(alternative)),
-      });
-    }
+    for (const { token } of kept) this.#tokens.push(token);
+    const logprobs = this.#logprobs && kept.map((part) => this.#logprobOf(part));
+    this.#logprobs?.push(...(logprobs ?? []));
     const last = step.at(-1);
     if (last !== undefined && 'token' in last && last.finish === 'stop') {
       this.#stop = last.stop ?? last.token;
@@ -58,6 +53,14 @@ export class TextRecord {
       text,
       tokens: kept.map(({ token }) => token),
       drafted: kept.map(({ drafted }) => drafted),
+      ...(logprobs === undefined ? {} : { logprobs }),
+    };
+  }
+
+  #logprobOf({ token, logprob = 0, top = [] }: ChosenToken): TokenLogprob {
+    return {
+      ...this.#likely({ token, logprob }),
+      top: top.map((alternative) => this.#likely(alternative)),
     };
   }
 

@@ -219,6 +219,8 @@ export type StreamEvent =
       readonly tokens: readonly number[];
       /** For each token, whether a drafter had proposed it. */
       readonly drafted: readonly boolean[];
+      /** For each token, where logprobs were asked for. */
+      readonly logprobs?: readonly TokenLogprob[];
     }
   | { readonly type: 'end'; readonly generation: Generation };
 
@@ -238,6 +240,28 @@ export interface ChatOptions extends GenerateOptions {
   readonly templateVariables?: Readonly<Record<string, unknown>> | undefined;
 }
 
+/** How the hidden states of a text become one vector: their mean, the first, or the last. */
+export type Pooling = 'mean' | 'cls' | 'last';
+
+export interface EmbedOptions {
+  /** How many of a vector's first values are kept, 1 or more; default: all. */
+  readonly dimensions?: number | undefined;
+  /** Default: as the model's file says, else `last`. */
+  readonly pooling?: Pooling | undefined;
+  /** Ends the work with the error `aborted`; default: none. */
+  readonly signal?: AbortSignalLike | undefined;
+  /** Called after each text; default: nobody is told. */
+  readonly onProgress?: OnProgress | undefined;
+}
+
+export interface Embeddings {
+  /** One a text, in their order, each of length 1. */
+  readonly vectors: readonly Float32Array[];
+  /** Tokens of all texts. */
+  readonly tokens: number;
+  readonly pooling: Pooling;
+}
+
 /** Settings that a model's file may recommend. */
 export type SamplingSetting =
   | 'temperature'
@@ -253,6 +277,10 @@ export interface ModelInfo {
   readonly architecture: string;
   readonly parameters: number;
   readonly vocabularySize: number;
+  /** Values of a hidden state, and of the vectors that `embed` makes. */
+  readonly embeddingLength: number;
+  /** How the file wants vectors pooled; `rank`: it ranks texts; undefined: it does not say. */
+  readonly pooling: Pooling | 'rank' | undefined;
   /** What the model was trained for, in tokens. */
   readonly trainedContextLength: number;
   readonly contextLength: number;

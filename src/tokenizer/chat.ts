@@ -27,6 +27,8 @@ export interface ChatEncodeOptions extends RenderOptions {
    * said and thought is always trusted: templates look for the model's own marks in it.
    */
   readonly trustContent?: boolean;
+  /** Texts that stand for tokens, in their order, each at most once in the rendered text. */
+  readonly spoken?: ReadonlyMap<string, readonly number[]>;
 }
 
 function templateTokens(tokenizer: Tokenizer): TemplateTokens {
@@ -67,7 +69,17 @@ export function encodeChat(
     guard && ((given, source) => guard.protect(given, source)),
   );
   const ids: number[] = [];
-  tokenizer.appendText(ids, text, true, guard && ((part) => guard.restore(part)));
+  let rest = text;
+  const append = (part: string): void =>
+    tokenizer.appendText(ids, part, true, guard && ((piece) => guard.restore(piece)));
+  for (const [marker, tokens] of options.spoken ?? []) {
+    const [before = '', after] = rest.split(marker, 2);
+    if (after === undefined) continue;
+    append(before);
+    for (const token of tokens) ids.push(token);
+    rest = after;
+  }
+  append(rest);
   const { bosId } = tokenizer;
   if (tokenizer.addsBos && bosId !== undefined && ids[0] !== bosId) ids.unshift(bosId);
   return ids;

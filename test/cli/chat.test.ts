@@ -21,6 +21,8 @@ const info: ModelInfo = {
   architecture: 'test',
   parameters: 1,
   vocabularySize: 1,
+  embeddingLength: 1,
+  pooling: undefined,
   trainedContextLength: 1,
   contextLength: 1,
   weightBytes: 1,

@@ -105,6 +105,7 @@ function bind() {
     vocabSize: library.func('llama_vocab_n_tokens', 'int32_t', [pointer]),
     vocab: library.func('llama_model_get_vocab', pointer, [pointer]),
     decode: library.func('llama_decode', 'int32_t', [pointer, batch]),
+    pooled: library.func('llama_get_embeddings_seq', pointer, [pointer, 'int32_t']),
     logits: library.func('llama_get_logits_ith', pointer, [pointer, 'int32_t']),
   };
 }
@@ -116,6 +117,8 @@ export interface OracleOptions {
   readonly cacheType?: GgmlType;
   readonly contextLength?: number;
   readonly threads?: number;
+  /** For `embed`: pools as the model's file says. Default false. */
+  readonly embeddings?: boolean;
 }
 
 /** A model in libllama with one sequence; flash attention and weight repacking are off. */
@@ -145,12 +148,21 @@ export class Oracle implements Disposable {
       type_k: options.cacheType ?? GgmlType.F16,
       type_v: options.cacheType ?? GgmlType.F16,
       swa_full: true,
+      embeddings: options.embeddings ?? false,
     }) as number;
     if (this.#context === 0) throw new Error(`libllama makes no context for ${path}`);
   }
 
   /** Appends tokens and returns the logits of each: an array a token. */
   decode(tokens: readonly number[]): Float32Array[] {
+    this.#decode(tokens);
+    return tokens.map((_, at) => {
+      const address = this.#llama.logits(this.#context, at) as number;
+      return new Float32Array(koffi.view(BigInt(address), 4 * this.vocabSize).slice(0));
+    });
+  }
+
+  #decode(tokens: readonly number[]): void {
     const result = this.#llama.decode(this.#context, {
       n_tokens: tokens.length,
       token: Int32Array.from(tokens),
@@ -162,10 +174,13 @@ export class Oracle implements Disposable {
     });
     if (result !== 0) throw new Error(`llama_decode: ${result}`);
     this.#length += tokens.length;
-    return tokens.map((_, at) => {
-      const address = this.#llama.logits(this.#context, at) as number;
-      return new Float32Array(koffi.view(BigInt(address), 4 * this.vocabSize).slice(0));
-    });
+  }
+
+  /** The pooled vector of tokens, `width` floats, for an oracle that has seen nothing. */
+  embed(tokens: readonly number[], width: number): Float32Array {
+    this.#decode(tokens);
+    const address = this.#llama.pooled(this.#context, 0) as number;
+    return new Float32Array(koffi.view(BigInt(address), 4 * width).slice(0));
   }
 
   [Symbol.dispose](): void {

@@ -1,11 +1,20 @@
 /** The server as HTTP: who may use it, limits, the queue, health, drains, sockets. */
 import assert from 'node:assert/strict';
 import { request as httpRequest } from 'node:http';
-import { describe, it } from 'node:test';
+import { after, before, describe, it } from 'node:test';
 import OpenAI from 'openai';
+import type { Log } from '../../src/server/http/log.js';
 import { serve } from '../../src/server/serve.js';
 import { temporaryFile } from '../support/tiny-model.js';
-import { engineProgram, eventually, post, startServer } from './support.js';
+import {
+  engineProgram,
+  eventually,
+  type Json,
+  post,
+  startServer,
+  type TestServer,
+  thinkingModel,
+} from './support.js';
 
 const body = { model: 'default', prompt: 'export ', max_tokens: 2, temperature: 0 };
 const long = { ...body, max_tokens: 1500, stream: true };
@@ -87,63 +96,113 @@ describe('access', () => {
 });
 
 describe('requests', () => {
+  let server: TestServer;
+  const lines: string[] = [];
+  before(async () => {
+    const log: Log = (level, text, fields) =>
+      void lines.push(`${level} ${text} ${JSON.stringify(fields)}`);
+    server = await startServer({ slots: 1, queue: 1, bodyLimit: 2000, log });
+  });
+  after(() => server.close());
+
   it('are refused for their host, size, depth and form, each in the shape of its dialect', async () => {
-    const server = await startServer({ bodyLimit: 2000 });
-    try {
-      const host = { host: `evil.example:${server.port}` };
-      const rebound = await raw({ port: server.port, headers: host });
-      assert.equal(rebound.status, 403);
-      const large = await post(server, '/v1/completions', { ...body, prompt: 'x'.repeat(3000) });
-      assert.equal(large.status, 413);
-      assert.match(String(large.json.error?.message), /more than 2000 bytes/);
-      const broken = await post(server, '/v1/messages', '{"model": ');
-      assert.equal(broken.status, 400);
-      assert.equal(broken.json.error?.type, 'invalid_request_error');
-      const deep = await post(server, '/api/chat', `${'['.repeat(500)}${']'.repeat(500)}`);
-      assert.equal(deep.status, 400);
-      assert.match(String(deep.json.error), /nested deeper/);
-      const missing = await fetch(`${server.url}/v2/nothing`);
-      assert.equal(missing.status, 404);
-      assert.match(await missing.text(), /openapi\.json/);
-    } finally {
-      await server.close();
-    }
+    const host = { host: `evil.example:${server.port}` };
+    const rebound = await raw({ port: server.port, headers: host });
+    assert.equal(rebound.status, 403);
+    const large = await post(server, '/v1/completions', { ...body, prompt: 'x'.repeat(3000) });
+    assert.equal(large.status, 413);
+    assert.match(String(large.json.error?.message), /more than 2000 bytes/);
+    const broken = await post(server, '/v1/messages', '{"model": ');
+    assert.equal(broken.status, 400);
+    assert.equal(broken.json.error?.type, 'invalid_request_error');
+    const deep = await post(server, '/api/chat', `${'['.repeat(500)}${']'.repeat(500)}`);
+    assert.equal(deep.status, 400);
+    assert.match(String(deep.json.error), /nested deeper/);
+    const missing = await fetch(`${server.url}/v2/nothing`);
+    assert.equal(missing.status, 404);
+    assert.match(await missing.text(), /openapi\.json/);
   });
 
   it('carry an id, the own one where it is one', async () => {
-    const server = await startServer();
-    try {
-      const own = await post(server, '/v1/completions', body, {
-        headers: { 'x-request-id': 'trace-1' },
-      });
-      assert.equal(own.headers.get('x-request-id'), 'trace-1');
-      const odd = await post(server, '/v1/completions', body, {
-        headers: { 'x-request-id': 'a b<script>' },
-      });
-      assert.match(odd.headers.get('x-request-id') ?? '', /^req_[0-9a-f]{32}$/);
-    } finally {
-      await server.close();
-    }
+    const own = await post(server, '/v1/completions', body, {
+      headers: { 'x-request-id': 'trace-1' },
+    });
+    assert.equal(own.headers.get('x-request-id'), 'trace-1');
+    const odd = await post(server, '/v1/completions', body, {
+      headers: { 'x-request-id': 'a b<script>' },
+    });
+    assert.match(odd.headers.get('x-request-id') ?? '', /^req_[0-9a-f]{32}$/);
   });
 
   it('wait in a queue with an end, and are told when to come back', async () => {
-    const server = await startServer({ slots: 1, queue: 1 });
-    try {
-      const abort = new AbortController();
-      const running = post(server, '/v1/completions', long, { signal: abort.signal });
-      await eventually(() => server.engine.slotsTaken === 1, 'the first runs');
-      const waiting = post(server, '/v1/completions', body);
-      await eventually(() => server.engine.waiting === 1, 'the second waits');
-      const refused = await post(server, '/v1/completions', body);
-      assert.equal(refused.status, 429);
-      assert.ok(Number(refused.headers.get('retry-after')) >= 1);
-      assert.equal(refused.json.error?.code, 'rate_limit_exceeded');
-      abort.abort();
-      await assert.rejects(running);
-      assert.equal((await waiting).status, 200);
-    } finally {
-      await server.close();
+    const abort = new AbortController();
+    const running = post(server, '/v1/completions', long, { signal: abort.signal });
+    await eventually(() => server.engine.slotsTaken === 1, 'the first runs');
+    const waiting = post(server, '/v1/completions', body);
+    await eventually(() => server.engine.waiting === 1, 'the second waits');
+    const refused = await post(server, '/v1/completions', body);
+    assert.equal(refused.status, 429);
+    assert.ok(Number(refused.headers.get('retry-after')) >= 1);
+    assert.equal(refused.json.error?.code, 'rate_limit_exceeded');
+    abort.abort();
+    await assert.rejects(running);
+    assert.equal((await waiting).status, 200);
+  });
+
+  it('are counted, and logged without what they say', async () => {
+    const read = async (): Promise<(name: string) => number> => {
+      const metrics = await (await fetch(`${server.url}/metrics`)).text();
+      return (name) => Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(metrics)?.[1] ?? 0);
+    };
+    const before = await read();
+    await post(server, '/v1/completions', body);
+    await post(server, '/v1/completions', { ...body, temperature: -1 });
+    const after = await read();
+    const value = (name: string): number => after(name) - before(name);
+    assert.equal(value('paceline_requests_total\\{route="/v1/completions",status="200"\\}'), 1);
+    assert.equal(value('paceline_requests_total\\{route="/v1/completions",status="400"\\}'), 1);
+    assert.equal(value('paceline_generated_tokens_total'), 2);
+    assert.ok(value('paceline_prompt_tokens_total') > 0);
+    assert.equal(value('paceline_time_to_first_token_seconds_count'), 1);
+    assert.ok(after('paceline_engine_memory_bytes') > 1e6);
+    assert.equal(after('paceline_models_loaded'), 1);
+    assert.ok(lines.some((line) => line.startsWith('info text {')));
+    assert.ok(lines.some((line) => line.startsWith('info POST /v1/completions 400')));
+    assert.ok(!lines.join('\n').includes('export '), 'a prompt is in the log');
+  });
+
+  it('are logged where their prefix differs, without the words', async () => {
+    const prompt = 'const shared = "the same beginning of two prompts";\n'.repeat(4);
+    await post(server, '/v1/completions', { ...body, prompt: `${prompt}first` });
+    lines.length = 0;
+    await post(server, '/v1/completions', { ...body, prompt: `${prompt}other` });
+    const miss = lines.find((line) => line.startsWith('info prefix differs')) ?? '';
+    const { same_bytes: same, ...rest } = JSON.parse(miss.slice(miss.indexOf('{'))) as Json;
+    assert.equal(Number(same), prompt.length);
+    assert.deepEqual(Object.keys(rest), ['id', 'same_tokens']);
+  });
+
+  it('find a description of all routes', async () => {
+    const description = (await (await fetch(`${server.url}/openapi.json`)).json()) as {
+      openapi: string;
+      paths: Record<string, { post?: { requestBody?: object } }>;
+    };
+    assert.equal(description.openapi, '3.1.0');
+    for (const path of ['/v1/chat/completions', '/v1/responses', '/v1/messages', '/api/chat']) {
+      const schema = JSON.stringify(description.paths[path]?.post?.requestBody);
+      assert.match(schema, /"model"/, path);
     }
+  });
+
+  it('may finish when the server is told to stop, and no more are taken', async () => {
+    const running = post(server, '/v1/completions', { ...long, max_tokens: 60 });
+    await eventually(() => server.engine.slotsTaken === 1, 'it runs');
+    const closed = server.close();
+    const { text, status } = await running;
+    assert.equal(status, 200);
+    assert.match(text, /data: \[DONE\]/);
+    await closed;
+    await assert.rejects(fetch(`${server.url}/health`));
   });
 });
 
@@ -165,18 +224,6 @@ describe('the life of a server', () => {
     }
   });
 
-  it('lets running texts finish when it is told to stop, and takes no more', async () => {
-    const server = await startServer();
-    const running = post(server, '/v1/completions', { ...long, max_tokens: 60 });
-    await eventually(() => server.engine.slotsTaken === 1, 'it runs');
-    const closed = server.close();
-    const { text, status } = await running;
-    assert.equal(status, 200);
-    assert.match(text, /data: \[DONE\]/);
-    await closed;
-    await assert.rejects(fetch(`${server.url}/health`));
-  });
-
   it('cuts what does not finish in time, and still ends in order', async () => {
     const server = await startServer();
     const running = post(server, '/v1/completions', long);
@@ -188,7 +235,6 @@ describe('the life of a server', () => {
   });
 
   it('loads models when they are asked for, and keeps no more than it may', async () => {
-    const { thinkingModel } = await import('./support.js');
     const server = await startServer({ models: ['default', await thinkingModel()], maxModels: 1 });
     try {
       const other = { ...body, model: 'thinking' };
@@ -213,47 +259,6 @@ describe('the life of a server', () => {
       await eventually(() => state() === 'unloaded', 'it is unloaded again');
     } finally {
       await roomy.close();
-    }
-  });
-
-  it('counts what it does', async () => {
-    const lines: string[] = [];
-    const server = await startServer({ log: (level, text) => void lines.push(`${level} ${text}`) });
-    try {
-      await post(server, '/v1/completions', body);
-      await post(server, '/v1/completions', { ...body, temperature: -1 });
-      const metrics = await (await fetch(`${server.url}/metrics`)).text();
-      const value = (name: string): number =>
-        Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(metrics)?.[1]);
-      assert.equal(value('paceline_requests_total\\{route="/v1/completions",status="200"\\}'), 1);
-      assert.equal(value('paceline_requests_total\\{route="/v1/completions",status="400"\\}'), 1);
-      assert.equal(value('paceline_generated_tokens_total'), 2);
-      assert.ok(value('paceline_prompt_tokens_total') > 0);
-      assert.equal(value('paceline_time_to_first_token_seconds_count'), 1);
-      assert.ok(value('paceline_engine_memory_bytes') > 1e6);
-      assert.equal(value('paceline_models_loaded'), 1);
-      assert.ok(lines.includes('info text'));
-      assert.ok(lines.some((line) => line === 'info POST /v1/completions 400'));
-      assert.ok(!lines.join('\n').includes('export '), 'a prompt is in the log');
-    } finally {
-      await server.close();
-    }
-  });
-
-  it('describes its routes', async () => {
-    const server = await startServer();
-    try {
-      const description = (await (await fetch(`${server.url}/openapi.json`)).json()) as {
-        openapi: string;
-        paths: Record<string, { post?: { requestBody?: object } }>;
-      };
-      assert.equal(description.openapi, '3.1.0');
-      for (const path of ['/v1/chat/completions', '/v1/responses', '/v1/messages', '/api/chat']) {
-        const schema = JSON.stringify(description.paths[path]?.post?.requestBody);
-        assert.match(schema, /"model"/, path);
-      }
-    } finally {
-      await server.close();
     }
   });
 });

@@ -7,7 +7,7 @@ import { killRounds } from './supervisor.js';
 import { eventually, post, sseData, startServer } from './support.js';
 
 test('texts survive the death of the engine, or fail with an error that says so', async () => {
-  await killRounds(3, 40);
+  await killRounds(2, 100);
 });
 
 test('a stream that is cut tells it in the shape of its dialect', async () => {

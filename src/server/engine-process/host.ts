@@ -3,7 +3,7 @@
  * that it usually lives in a process of its own is not its business.
  */
 import { encodePrompt } from '../../chat/prompt.js';
-import type { TextRequest } from '../../chat/request.js';
+import type { EmbedRequest, EmbedResult, TextRequest } from '../../chat/request.js';
 import { type RunOptions, runText } from '../../chat/run.js';
 import type { DraftKind } from '../../engine/types.js';
 import type { EngineConfig, EngineStatus } from './messages.js';
@@ -46,7 +46,20 @@ export class EngineHost {
   count(request: TextRequest): Promise<number> {
     return this.#models.use(
       request.model,
-      async ({ model }) => encodePrompt(model, request).length,
+      async ({ model, replay }) => encodePrompt(model, request, replay).length,
+    );
+  }
+
+  /** Vectors of texts. @throws as `Model.embed`; `model-not-found`, `busy`. */
+  embed({ model: id, texts, dimensions }: EmbedRequest, signal: AbortSignal): Promise<EmbedResult> {
+    return this.#models.use(
+      id,
+      async ({ model }) => {
+        const began = performance.now();
+        const { vectors, tokens } = await model.embed(texts, { dimensions, signal });
+        return { vectors, tokens, milliseconds: performance.now() - began };
+      },
+      signal,
     );
   }
 

@@ -42,6 +42,13 @@ async function start(message: Extract<ToEngine, { type: 'start' }>): Promise<voi
   }
 }
 
+/** Fires when the supervisor cancels the request. */
+function abortable(id: number): AbortSignal {
+  const controller = new AbortController();
+  running.set(id, controller);
+  return controller.signal;
+}
+
 async function answer(id: number, work: (host: EngineHost) => Promise<unknown>): Promise<void> {
   const { failureData } = await import('../internal/failure.js');
   try {
@@ -67,12 +74,15 @@ function receive(message: ToEngine): void {
       void start(message);
       break;
     case 'run': {
-      const controller = new AbortController();
-      running.set(message.id, controller);
       const emit = (event: Extract<Report, { event: unknown }>['event']): void =>
         report({ id: message.id, event });
-      const { signal } = controller;
+      const signal = abortable(message.id);
       void answer(message.id, (engine) => engine.run(message.request, { signal, emit }));
+      break;
+    }
+    case 'embed': {
+      const signal = abortable(message.id);
+      void answer(message.id, (engine) => engine.embed(message.request, signal));
       break;
     }
     case 'count':

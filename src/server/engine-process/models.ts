@@ -4,6 +4,7 @@
  * may be, the one idle for longest goes first. A model in use or pinned is never unloaded.
  */
 import { PacelineError, throwIfAborted } from '../../base/errors.js';
+import { ReplayMemory } from '../../chat/replay.js';
 import type { TextRunner } from '../../chat/run.js';
 import { SlotPool } from '../../chat/slots.js';
 import { loadModel } from '../../engine/load.js';
@@ -205,7 +206,7 @@ export class ModelPool {
           onProgress: ({ done, total }) => this.#options.onProgress?.(id, done, total ?? 0),
         });
         const pool = new SlotPool({ limit: slots, create: () => model.createSession() });
-        return { spec: entry.spec, model, slots: pool };
+        return { spec: entry.spec, model, slots: pool, replay: new ReplayMemory() };
       } catch (error) {
         if (!(PacelineError.is(error) && error.code === 'memory')) throw error;
         if (await this.#evictIdle()) continue;

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { type Context, Hono } from 'hono';
 import { PacelineError } from '../../base/errors.js';
 import { refuseField } from '../../chat/refusals.js';
-import type { TextRequest } from '../../chat/request.js';
+import type { EmbedRequest, EmbedResult, TextRequest } from '../../chat/request.js';
 import type { Catalog } from '../catalog.js';
 import {
   anthropicErrorAnswer,
@@ -19,6 +19,7 @@ import {
   type ErrorAnswer,
   type TextExchange,
 } from '../dialects/dialect.js';
+import { ollamaEmbed } from '../dialects/ollama/embed.js';
 import {
   type OllamaLoad,
   ollamaChat,
@@ -26,12 +27,13 @@ import {
   ollamaGenerate,
 } from '../dialects/ollama/generate.js';
 import { ollamaProcesses, ollamaShow, ollamaTags } from '../dialects/ollama/models.js';
-import { ollamaEmbedSchema, ollamaShowSchema } from '../dialects/ollama/schema.js';
+import { ollamaShowSchema } from '../dialects/ollama/schema.js';
 import { chatExchange } from '../dialects/openai/chat.js';
 import { openaiErrorAnswer } from '../dialects/openai/common.js';
 import { completionExchange } from '../dialects/openai/completions.js';
-import { embeddingsMissing, refuseEmbeddings } from '../dialects/openai/embeddings.js';
+import { type EmbedExchange, embeddingExchange } from '../dialects/openai/embeddings.js';
 import { openaiModel, openaiModelList } from '../dialects/openai/models.js';
+import { refuseRerank } from '../dialects/openai/rerank.js';
 import { ResponseStore } from '../dialects/openai/response-store.js';
 import { responseExchange } from '../dialects/openai/responses.js';
 import { retryAfter, toFailure } from '../internal/failure.js';
@@ -46,6 +48,10 @@ import { observeText } from './observe.js';
 /** What the routes need of the engine. */
 export interface ServedEngine extends TextSource {
   count(request: TextRequest, signal: AbortSignal): Promise<number>;
+  embed(
+    request: EmbedRequest,
+    options: { readonly signal: AbortSignal; readonly client?: string },
+  ): Promise<EmbedResult>;
   unload(model: string): Promise<void>;
   /** Asks for what the catalog shows to be up to date. */
   refresh(): Promise<unknown>;
@@ -122,7 +128,7 @@ export function createApp(options: AppOptions): Hono<{ Variables: Variables }> {
       source: engine,
       exchange: { ...exchange, request },
       gone: c.get('gone'),
-      client: request.affinity ?? c.req.header('authorization') ?? c.req.header('x-api-key') ?? '',
+      client: request.affinity ?? clientOf(c),
       observer: observeText({ id, model, log, metrics, logTexts: options.logPrompts }),
       keepAliveMs: options.keepAliveMs,
     });
@@ -144,7 +150,18 @@ export function createApp(options: AppOptions): Hono<{ Variables: Variables }> {
     });
   });
 
-  app.post('/v1/embeddings', async (c) => refuseEmbeddings(await body(c)));
+  const vectors = (path: string, dialect: (given: unknown) => EmbedExchange) =>
+    app.post(path, async (c) => {
+      const { request, body: write } = dialect(await body(c));
+      const model = catalog().get(request.model).id;
+      const options = { signal: c.get('gone').signal, client: clientOf(c) };
+      return Response.json(write(await engine.embed({ ...request, model }, options)));
+    });
+
+  vectors('/v1/embeddings', embeddingExchange);
+  vectors('/api/embed', ollamaEmbed);
+  vectors('/api/embeddings', ollamaEmbed);
+  app.post('/v1/rerank', async (c) => refuseRerank(await body(c)));
 
   app.get('/v1/models', (c) => c.json(openaiModelList(catalog().list())));
   app.get('/v1/models/:model{.+}', (c) => c.json(openaiModel(catalog().get(c.req.param('model')))));
@@ -195,11 +212,6 @@ export function createApp(options: AppOptions): Hono<{ Variables: Variables }> {
     if (wanted === undefined) throw refuseField('model', 'model is missing');
     return c.json(ollamaShow(catalog().get(wanted)) as Record<string, unknown>);
   });
-  for (const path of ['/api/embed', '/api/embeddings']) {
-    app.post(path, async (c) => {
-      throw embeddingsMissing(checkBody(ollamaEmbedSchema, await body(c)).model);
-    });
-  }
   app.get('/api/version', (c) => c.json({ version: options.version }));
 
   app.get('/', (c) => c.text('Paceline is running'));
@@ -246,6 +258,11 @@ function hexId(): string {
   return randomUUID().replaceAll('-', '');
 }
 
+/** Who asks, as far as its key tells. */
+function clientOf(c: AppContext): string {
+  return c.req.header('authorization') ?? c.req.header('x-api-key') ?? '';
+}
+
 /** Aborts when the connection of the request closes before its answer is complete. */
 function goneController(c: AppContext): AbortController {
   const gone = new AbortController();
@@ -266,7 +283,7 @@ function dialectContext(c: AppContext): DialectContext {
 /** The path as a label: bounded in number, whatever clients ask for. */
 function routeOf(path: string): string {
   const known =
-    /^\/(v1\/(chat\/completions|completions|responses|messages(\/count_tokens)?|embeddings|models)|api\/(chat|generate|embed|embeddings|tags|show|ps|version)|health|metrics|openapi\.json)/;
+    /^\/(v1\/(chat\/completions|completions|responses|messages(\/count_tokens)?|embeddings|rerank|models)|api\/(chat|generate|embed|embeddings|tags|show|ps|version)|health|metrics|openapi\.json)/;
   return known.exec(path)?.[0] ?? 'other';
 }
 

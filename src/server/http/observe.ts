@@ -1,6 +1,6 @@
 /** What metrics and the log learn of a text on its way to a client. */
 import type { PacelineError } from '../../base/errors.js';
-import type { TextEvent } from '../../chat/events.js';
+import type { PrefixMiss, TextEvent } from '../../chat/events.js';
 import type { TextObserver } from './exchange.js';
 import type { Log } from './log.js';
 import type { Metrics } from './metrics.js';
@@ -13,6 +13,9 @@ export interface ObserveOptions {
   /** Whether the log may hold the text. */
   readonly logTexts: boolean;
 }
+
+/** An agent's tools can have hundreds. */
+const mostWarnings = 8;
 
 /** An observer that says one line when the text has ended. */
 export function observeText(options: ObserveOptions): TextObserver {
@@ -27,16 +30,24 @@ export function observeText(options: ObserveOptions): TextObserver {
   let accepted = 0;
   let text = '';
   let ended = false;
+  const tellMiss = ({ tokens: same, bytes, had, got }: PrefixMiss): void => {
+    const texts = logTexts ? { had, got } : {};
+    log('info', 'prefix differs', { id, same_tokens: same, same_bytes: bytes, ...texts });
+  };
   const see = (event: TextEvent): void => {
     if (event.type === 'start') {
       prompt = event.promptTokens;
       cached = event.cachedTokens;
       metrics.start(event);
+      if (event.missed !== undefined) tellMiss(event.missed);
     } else if (event.type === 'end') {
       tokens += event.tokens;
       drafted += event.draft.drafted;
       accepted += event.draft.accepted;
       metrics.end(event);
+      for (const warning of event.warnings?.slice(0, mostWarnings) ?? []) {
+        log('warn', 'not enforced', { id, warning });
+      }
     } else if (event.type === 'text' && logTexts) {
       text += event.text;
     }

@@ -8,7 +8,12 @@ import { fileURLToPath } from 'node:url';
 import { PacelineError } from '../../base/errors.js';
 import { Admission } from '../../chat/admission.js';
 import { isContent, type TextEvent } from '../../chat/events.js';
-import { slotsOf, type TextRequest } from '../../chat/request.js';
+import {
+  type EmbedRequest,
+  type EmbedResult,
+  slotsOf,
+  type TextRequest,
+} from '../../chat/request.js';
 import type {
   EngineConfig,
   EngineStatus,
@@ -151,12 +156,7 @@ export class EngineSupervisor {
         }
       }
     } finally {
-      if (job === undefined || job.isSettled) {
-        release();
-      } else {
-        this.#send({ type: 'cancel', id: job.id });
-        void job.settled.then(release);
-      }
+      this.#letGo(job, release);
     }
   }
 
@@ -165,6 +165,39 @@ export class EngineSupervisor {
     this.#refuseUnlessUp();
     await this.#ready(signal);
     return (await this.#ask({ type: 'count', request }).value(signal)) as number;
+  }
+
+  /** Vectors of texts; a process that dies is asked again. @throws as `EngineHost.embed`, `run` */
+  async embed(
+    request: EmbedRequest,
+    { signal, client = '' }: { readonly signal: AbortSignal; readonly client?: string },
+  ): Promise<EmbedResult> {
+    this.#refuseUnlessUp();
+    const release = await this.#admission.enter({ model: request.model, slots: 1, client }, signal);
+    let job: Job | undefined;
+    try {
+      for (let attempt = 1; ; attempt++) {
+        await this.#ready(signal);
+        job = this.#ask({ type: 'embed', request });
+        try {
+          return (await job.value(signal)) as EmbedResult;
+        } catch (error) {
+          if (error !== died || attempt === mostAttempts) throw error;
+        }
+      }
+    } finally {
+      this.#letGo(job, release);
+    }
+  }
+
+  /** Gives slots back when the engine has let go of a request, which it is told where it works. */
+  #letGo(job: Job | undefined, release: () => void): void {
+    if (job === undefined || job.isSettled) {
+      release();
+    } else {
+      this.#send({ type: 'cancel', id: job.id });
+      void job.settled.then(release);
+    }
   }
 
   /** What the process says of itself now, or what it said last while there is none. */

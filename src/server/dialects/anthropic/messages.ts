@@ -15,7 +15,7 @@ import {
   sse,
   type TextExchange,
 } from '../dialect.js';
-import { timingsOf } from '../openai/common.js';
+import { extensionsOf } from '../openai/common.js';
 import { settingsOf } from '../schemas.js';
 import { anthropicMessages } from './input.js';
 import { type CountBody, countSchema, messagesSchema } from './messages-schema.js';
@@ -147,7 +147,7 @@ function message({ start, choices }: TextResult, head: Head): unknown {
     content: choice.parts.map(contentBlock),
     ...stopReason(choice.end),
     usage: usage(start, choice.end),
-    timings: timingsOf(choice.end),
+    ...extensionsOf(choice.end),
   };
 }
 
@@ -256,7 +256,7 @@ class MessageEncoder implements StreamEncoder {
       say('message_delta', {
         delta: stopReason(end),
         usage: usage(start, end),
-        timings: timingsOf(end),
+        ...extensionsOf(end),
       }) + say('message_stop', {})
     );
   }

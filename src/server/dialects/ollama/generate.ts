@@ -19,7 +19,7 @@ import {
   type StreamEncoder,
   type TextExchange,
 } from '../dialect.js';
-import { timingsOf, toolDefinition } from '../openai/common.js';
+import { extensionsOf, toolDefinition } from '../openai/common.js';
 import { settingsOf, stopList } from '../schemas.js';
 import {
   type OllamaChatBody,
@@ -193,7 +193,7 @@ function ending(start: StartEvent, end: ChoiceEnd) {
     eval_count: end.tokens,
     eval_duration: nanoseconds(decodeMs),
     cached_count: start.cachedTokens,
-    timings: timingsOf(end),
+    ...extensionsOf(end),
   };
 }
 

@@ -110,9 +110,12 @@ export const ollamaGenerateSchema = z.strictObject({
 
 export const ollamaEmbedSchema = z.strictObject({
   model: z.string().min(1),
-  input: z.union([z.string(), z.array(z.string())]).optional(),
+  input: z.union([z.string(), z.array(z.string()).max(2048)]).optional(),
   prompt: z.string().optional(),
-  truncate: ignored,
+  truncate: z
+    .boolean()
+    .optional()
+    .describe('Nothing is ever cut: a text longer than the context is an error.'),
   dimensions: z.int().min(1).optional(),
   keep_alive: ignored,
   options: ignored,

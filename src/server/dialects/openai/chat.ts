@@ -16,13 +16,13 @@ import { settingsOf, stopList } from '../schemas.js';
 import { type ChatBody, type ChatMessageBody, chatSchema } from './chat-schema.js';
 import {
   affinityOf,
+  extensionsOf,
   finishReason,
   logprobContent,
   logprobSetting,
   openaiError,
   openaiUsage,
   outputFormat,
-  timingsOf,
   toolDefinition,
 } from './common.js';
 
@@ -170,7 +170,7 @@ function chatCompletion({ start, choices }: TextResult, body: ChatBody, head: He
     usage: openaiUsage(start, ends),
     system_fingerprint: null,
     service_tier: 'default',
-    ...(ends[0] === undefined ? {} : { timings: timingsOf(ends[0]) }),
+    ...(ends[0] === undefined ? {} : { ...extensionsOf(ends[0]) }),
   };
 }
 
@@ -253,7 +253,7 @@ class ChatEncoder implements StreamEncoder {
       system_fingerprint: null,
       choices: [{ index, delta, logprobs: null, finish_reason: null, ...more }],
       ...(this.#withUsage ? { usage: null } : {}),
-      ...(end === undefined ? {} : { timings: timingsOf(end) }),
+      ...(end === undefined ? {} : { ...extensionsOf(end) }),
     });
   }
 

@@ -67,9 +67,13 @@ export function openaiUsage(start: StartEvent, ends: readonly ChoiceEnd[]) {
   };
 }
 
-/** An extension: how long the first choice took, and what drafting did. */
-export function timingsOf(end: ChoiceEnd) {
-  const { timings, draft, seed } = end;
+/** Extensions of every dialect: how long the first choice took, and what was unusual about it. */
+export function extensionsOf(end: ChoiceEnd) {
+  const { warnings } = end;
+  return { timings: timingsOf(end), ...(warnings === undefined ? {} : { warnings }) };
+}
+
+function timingsOf({ timings, draft, seed }: ChoiceEnd) {
   return {
     queue_ms: timings.queueMs,
     prefill_ms: timings.prefillMs,

@@ -17,6 +17,7 @@ import {
 import { extensions, settingsOf, stopList, stopSchema } from '../schemas.js';
 import {
   affinityOf,
+  extensionsOf,
   formatVariants,
   jsonSchemaFields,
   logitBiasSchema,
@@ -24,7 +25,6 @@ import {
   openaiError,
   openaiUsage,
   outputFormat,
-  timingsOf,
 } from './common.js';
 
 const tokensSchema = z.array(z.int().min(0)).min(1);
@@ -152,7 +152,7 @@ function completion({ start, choices }: TextResult, body: CompletionBody, head: 
     })),
     usage: openaiUsage(start, ends),
     system_fingerprint: null,
-    ...(ends[0] === undefined ? {} : { timings: timingsOf(ends[0]) }),
+    ...(ends[0] === undefined ? {} : { ...extensionsOf(ends[0]) }),
   };
 }
 
@@ -216,7 +216,7 @@ class CompletionEncoder implements StreamEncoder {
     if (event.type !== 'end') return '';
     this.#ends.push(event);
     const more = { finish_reason: reasonOf(event) };
-    return this.#chunk(event.choice, '', more, { timings: timingsOf(event) });
+    return this.#chunk(event.choice, '', more, { ...extensionsOf(event) });
   }
 
   #chunk(index: number, text: string, more: object = {}, top: object = {}): string {

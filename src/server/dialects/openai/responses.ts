@@ -17,11 +17,11 @@ import {
 import { settingsOf } from '../schemas.js';
 import {
   affinityOf,
+  extensionsOf,
   logprobContent,
   logprobSetting,
   openaiError,
   outputFormat,
-  timingsOf,
 } from './common.js';
 import type { ResponseStore } from './response-store.js';
 import {
@@ -182,7 +182,7 @@ class ResponseShape {
       incomplete_details: cut ? { reason: 'max_output_tokens' } : null,
       completed_at: Math.floor(this.context.now() / 1000),
       usage: responseUsage(start, end),
-      timings: timingsOf(end),
+      ...extensionsOf(end),
     });
     this.keep(finished, output as unknown as readonly InputItem[]);
     return finished;

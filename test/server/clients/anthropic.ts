@@ -1,8 +1,9 @@
 /** The official client of Anthropic against a server on loopback. */
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
-import { eventually, startServer, type TestServer, thinkingModel } from '../support.js';
+import { eventually, startServer, type TestServer } from '../support.js';
+import { clientServer } from './server.js';
 
 const messages = [{ role: 'user' as const, content: 'Write a loop in TypeScript.' }];
 const greedy = { model: 'default', messages, temperature: 0, max_tokens: 10 };
@@ -11,10 +12,9 @@ describe('the anthropic client', () => {
   let server: TestServer;
   let client: Anthropic;
   before(async () => {
-    server = await startServer({ models: ['default', await thinkingModel()], keepAliveMs: 60_000 });
+    server = await clientServer();
     client = new Anthropic({ baseURL: server.url, apiKey: 'none', maxRetries: 0 });
   });
-  after(() => server.close());
 
   it('answers, whole, raw and accumulated, with the same words', async () => {
     const whole = await client.messages.create(greedy);

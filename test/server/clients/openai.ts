@@ -1,8 +1,9 @@
 /** The official client of OpenAI against a server on loopback: raw iterators and helpers that add up. */
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import OpenAI, { type APIError } from 'openai';
-import { eventually, startServer, type TestServer, thinkingModel } from '../support.js';
+import { eventually, type TestServer } from '../support.js';
+import { clientServer } from './server.js';
 
 const model = 'default';
 const messages = [{ role: 'user' as const, content: 'Write a loop in TypeScript.' }];
@@ -12,10 +13,9 @@ describe('the openai client', () => {
   let server: TestServer;
   let client: OpenAI;
   before(async () => {
-    server = await startServer({ models: ['default', await thinkingModel()] });
+    server = await clientServer();
     client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0 });
   });
-  after(() => server.close());
 
   it('completes a chat, whole, raw and accumulated, with the same words', async () => {
     const whole = await client.chat.completions.create(greedy);
@@ -103,6 +103,24 @@ describe('the openai client', () => {
     assert.deepEqual(streamed.choices[0]?.logprobs?.content, content);
     const bare = await client.chat.completions.create({ ...greedy, logprobs: true });
     assert.deepEqual(bare.choices[0]?.logprobs?.content?.[0]?.top_logprobs, []);
+  });
+
+  it('streams log-probabilities with the text that they belong to', async () => {
+    const stream = await client.chat.completions.create({
+      ...greedy,
+      logprobs: true,
+      stream: true,
+    });
+    let shown = 0;
+    for await (const { choices } of stream) {
+      const { delta, logprobs } = choices[0] ?? {};
+      const text = delta?.content ?? '';
+      if (text === '') continue;
+      const bytes = (logprobs?.content ?? []).flatMap((entry) => entry.bytes ?? []);
+      assert.equal(Buffer.from(bytes).toString(), text);
+      shown += 1;
+    }
+    assert.ok(shown > 1);
   });
 
   it('ends at a stop string and leaves it out', async () => {
@@ -292,9 +310,39 @@ describe('the openai client', () => {
     await refused({ top_logprobs: 2 }, 'top_logprobs');
     await refused({ messages: [{ role: 'wizard', content: 'x' }] }, 'messages.0.role');
     await refused({ tool_choice: 'required' }, 'tool_choice');
-    await assert.rejects(client.embeddings.create({ model, input: 'x' }), (error: APIError) => {
-      return error.status === 501 && error.param === 'model';
-    });
+    await assert.rejects(
+      client.post('/rerank', { body: { model, query: 'x', documents: ['y'] } }),
+      (error: APIError) => error.status === 501 && error.param === 'model',
+    );
+  });
+
+  it('embeds texts and tokens, as floats and as base64', async () => {
+    const input = ['const x = 1;', 'let y'];
+    // The client asks for base64 and decodes it where nobody says what is wanted.
+    const decoded = await client.embeddings.create({ model, input });
+    const floats = await client.embeddings.create({ model, input, encoding_format: 'float' });
+    assert.deepEqual(decoded.data, floats.data);
+    assert.deepEqual(
+      floats.data.map(({ index }) => index),
+      [0, 1],
+    );
+    const [first] = floats.data[0]?.embedding ?? [];
+    assert.equal(typeof first, 'number');
+    const alone = await client.embeddings.create({ model, input: 'let y' });
+    assert.deepEqual(alone.data[0]?.embedding, decoded.data[1]?.embedding);
+    assert.ok(floats.usage.prompt_tokens > alone.usage.prompt_tokens);
+    const cut = await client.embeddings.create({ model, input: [5, 6], dimensions: 4 });
+    const squares = cut.data[0]?.embedding.map((value) => value * value) ?? [];
+    assert.equal(squares.length, 4);
+    assert.ok(Math.abs(squares.reduce((a, b) => a + b) - 1) < 1e-5);
+    await assert.rejects(
+      client.embeddings.create({ model, input: 'x', dimensions: 1e6 }),
+      (error: APIError) => error.status === 400 && error.param === 'dimensions',
+    );
+    await assert.rejects(
+      client.embeddings.create({ model, input: 'const value = 1;\n'.repeat(3000) }),
+      (error: APIError) => error.code === 'context_length_exceeded',
+    );
   });
 
   it('says both counts when the prompt is longer than the context', async () => {

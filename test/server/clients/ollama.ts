@@ -1,8 +1,9 @@
 /** The official client of Ollama against a server on loopback. */
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { Ollama } from 'ollama';
-import { eventually, post, startServer, type TestServer, thinkingModel } from '../support.js';
+import { eventually, post, type TestServer } from '../support.js';
+import { clientServer } from './server.js';
 
 const messages = [{ role: 'user', content: 'Write a loop in TypeScript.' }];
 const options = { temperature: 0, num_predict: 8 };
@@ -11,10 +12,9 @@ describe('the ollama client', () => {
   let server: TestServer;
   let client: Ollama;
   before(async () => {
-    server = await startServer({ models: ['default', await thinkingModel()] });
+    server = await clientServer();
     client = new Ollama({ host: server.url });
   });
-  after(() => server.close());
 
   it('chats, whole and streamed, with the same words', async () => {
     const whole = await client.chat({ model: 'default', messages, options });
@@ -106,11 +106,23 @@ describe('the ollama client', () => {
       /images are not supported/,
     );
     await assert.rejects(client.generate({ model: 'default', prompt: 'a', suffix: 'b' }), /suffix/);
-    await assert.rejects(client.embed({ model: 'default', input: 'x' }), /embeddings/);
     await assert.rejects(
       client.chat({ model: 'default', messages, options: { ...{ mirostat: 2 } } }),
       /options\.mirostat/,
     );
+  });
+
+  it('embeds one text and several', async () => {
+    const many = await client.embed({ model: 'default', input: ['const x', 'let y'] });
+    const one = await client.embed({ model: 'default', input: 'let y' });
+    assert.deepEqual(one.embeddings[0], many.embeddings[1]);
+    assert.ok(many.prompt_eval_count > one.prompt_eval_count);
+    const old = await client.embeddings({ model: 'default', prompt: 'let y' });
+    assert.deepEqual(old.embedding, one.embeddings[0]);
+    const cut = await client.embed({ model: 'default', input: 'let y', dimensions: 8 });
+    assert.equal(cut.embeddings[0]?.length, 8);
+    const input = 'const value = 1;\n'.repeat(3000);
+    await assert.rejects(client.embed({ model: 'default', input }), /context/);
   });
 
   it('frees the slot of a stream that is aborted', async () => {

@@ -1,12 +1,13 @@
 /** The AI SDK and LangChain against a server on loopback: what they check is more than the clients do. */
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { createAnthropic } from '@ai-sdk/anthropic';
 import { createOpenAI } from '@ai-sdk/openai';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import { ChatOpenAI } from '@langchain/openai';
 import { generateText, type LanguageModel, streamText } from 'ai';
-import { eventually, startServer, type TestServer, thinkingModel } from '../support.js';
+import { eventually, type TestServer } from '../support.js';
+import { clientServer } from './server.js';
 
 const prompt = 'Write a loop in TypeScript.';
 
@@ -14,7 +15,7 @@ describe('frameworks', () => {
   let server: TestServer;
   let models: Readonly<Record<string, (id: string) => LanguageModel>>;
   before(async () => {
-    server = await startServer({ models: ['default', await thinkingModel()] });
+    server = await clientServer();
     const baseURL = `${server.url}/v1`;
     const openai = createOpenAI({ baseURL, apiKey: 'none' });
     models = {
@@ -24,7 +25,6 @@ describe('frameworks', () => {
       anthropic: createAnthropic({ baseURL, apiKey: 'none' }),
     };
   });
-  after(() => server.close());
 
   for (const name of ['openai chat', 'openai responses', 'compatible', 'anthropic']) {
     it(`ai with ${name}: text, stream, usage and reason agree`, async () => {

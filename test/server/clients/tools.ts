@@ -1,6 +1,6 @@
 /** Tools and structured output with random weights, whatever client asks: they hold by constraint. */
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { createAnthropic } from '@ai-sdk/anthropic';
 import { createOpenAI } from '@ai-sdk/openai';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
@@ -11,7 +11,8 @@ import { Ollama } from 'ollama';
 import OpenAI from 'openai';
 import { zodTextFormat } from 'openai/helpers/zod';
 import { z } from 'zod';
-import { startServer, type TestServer, thinkingModel } from '../support.js';
+import type { TestServer } from '../support.js';
+import { clientServer } from './server.js';
 
 const input = z.object({ path: z.enum(['a', 'b']), count: z.int().min(0).max(99) });
 const parameters = {
@@ -42,7 +43,7 @@ describe('tools and structured output', () => {
   let anthropic: Anthropic;
   let languageModels: Readonly<Record<string, LanguageModel>>;
   before(async () => {
-    server = await startServer({ models: ['default', await thinkingModel()] });
+    server = await clientServer();
     const baseURL = `${server.url}/v1`;
     openai = new OpenAI({ baseURL, apiKey: 'none', maxRetries: 0 });
     anthropic = new Anthropic({ baseURL: server.url, apiKey: 'none', maxRetries: 0 });
@@ -58,7 +59,6 @@ describe('tools and structured output', () => {
       anthropic: createAnthropic({ baseURL, apiKey: 'none' })('thinking'),
     };
   });
-  after(() => server.close());
 
   for (const model of ['default', 'thinking']) {
     it(`${model}: required and named calls are valid, whole and accumulated`, async () => {
@@ -114,6 +114,56 @@ describe('tools and structured output', () => {
       tools: [read],
     });
     assert.equal(second.choices.length, 1);
+  });
+
+  it('finds a call again as it was sampled, and not one that was changed', async () => {
+    const settings = {
+      model: 'default',
+      max_tokens: 300,
+      tools: [read],
+      parallel_tool_calls: false,
+    };
+    const first = await openai.chat.completions.create({
+      ...settings,
+      messages,
+      seed: 3,
+      tool_choice: 'required',
+    });
+    assert.equal(first.choices[0]?.finish_reason, 'tool_calls', JSON.stringify(first));
+    const message = first.choices[0]?.message;
+    const [call] = message?.tool_calls ?? [];
+    assert.ok(message !== undefined && call?.type === 'function');
+    const cached = async (text: string): Promise<number> => {
+      const told = { ...call, function: { name: call.function.name, arguments: text } };
+      const result = { role: 'tool' as const, tool_call_id: call.id, content: 'ok' };
+      const answer = await openai.chat.completions.create({
+        ...settings,
+        messages: [...messages, { ...message, tool_calls: [told] }, result],
+        max_tokens: 1,
+      });
+      return answer.usage?.prompt_tokens_details?.cached_tokens ?? 0;
+    };
+    const { prompt_tokens: prompt = 0, completion_tokens: said = 0 } = first.usage ?? {};
+    // The last token that was said has not been computed: nothing came after it.
+    const least = prompt + said - 2;
+    const exact = await cached(call.function.arguments);
+    assert.ok(exact >= least, `${exact} of ${prompt} + ${said}`);
+    const changed = await cached('{"path":"a","count":7,"more":0}');
+    assert.ok(changed < least, `${changed} of ${prompt} + ${said}`);
+  });
+
+  it('says what of a tool’s schema is not enforced', async () => {
+    const properties = {
+      path: { type: 'string', contentMediaType: 'text/x', format: 'odd-format' },
+    };
+    const tool = { name: 'open', parameters: { type: 'object', properties } };
+    const { warnings } = (await openai.chat.completions.create({
+      model: 'default',
+      messages,
+      max_tokens: 20,
+      tools: [{ type: 'function', function: tool }],
+    })) as { warnings?: string[] };
+    assert.match(warnings?.join() ?? '', /format/);
   });
 
   it('takes a hundred tools at once', async () => {
