@@ -75,7 +75,9 @@ async function readAt(handle: FileHandle, position: number, count: number): Prom
 /** What computes: another version or another path may round another way. */
 async function computesWith(backend: Backend): Promise<string[]> {
   const { kernels } = nativeKernels();
-  const always = [packageVersion(), backend.ggml.base.ggml_version() ?? '', backend.name];
+  const { base } = backend.ggml;
+  const kind = backend.reproducible ? 'everywhere' : 'here';
+  const always = [packageVersion(), base.ggml_version() ?? '', backend.name, kind];
   if (kernels === undefined) return always;
   const library = createHash('sha256').update(await readFile(kernels.file));
   // The matrix unit's products have the bytes of those with AVX-512.
