@@ -151,11 +151,11 @@ async function probe(runtime: Runtime): Promise<void> {
   try {
     await runtime.run(text, [0]);
   } catch (error) {
-    runtime.release(text);
-    await runtime.dispose();
+    await runtime.scheduler.close();
     throw error;
+  } finally {
+    runtime.release(text);
   }
-  runtime.release(text);
 }
 
 /** What computes: our kernels and their path where they run, and ggml's library. */

@@ -149,7 +149,7 @@ function requireFixed({ unfixedOperations: found }: Graph): void {
   if (found.length === 0) return;
   throw new PacelineError(
     'usage',
-    `This model cannot be computed with the same bytes everywhere: it needs ${found.join(', ')} of ggml`,
+    `This model cannot be computed with the same bytes everywhere: of ${found.join(', ')} they depend on the machine`,
     {
       hint: 'Load it without --portable (reproducible).',
       details: { operations: found },

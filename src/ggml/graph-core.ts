@@ -257,8 +257,8 @@ export class GraphCore {
   }
 
   /**
-   * Operations whose bytes depend on the processor: sums and functions of ggml's, in the order and
-   * with the instructions of whatever build of it runs.
+   * Operations whose bytes depend on the machine: sums and functions of ggml's, in the order and with
+   * the instructions of whatever build of it runs, and kernels that call a C library.
    */
   get unfixedOperations(): readonly string[] {
     return [...this.#unfixed];
@@ -274,7 +274,8 @@ export class GraphCore {
     strides: Four = contiguousStrides(type, shape),
     own = false,
   ): Tensor {
-    if (!own && !isFixed(operation, sources)) this.#unfixed.add(operation);
+    const fixed = own ? !unfixedKernels.has(operation) : isFixed(operation, sources);
+    if (!fixed) this.#unfixed.add(operation);
     if (address === 0) fail(operation, 'ggml made no tensor', ...sources);
     const tensor = new Tensor(address, type, shape, strides, operation, sources);
     this.backend.profiler?.note(tensor);
@@ -292,6 +293,9 @@ const fixedOperations: ReadonlySet<string> = new Set([
   ...['view', 'reshape', 'permute', 'cont', 'concat', 'get_rows', 'scale', 'clamp'],
   ...['ggml_add', 'ggml_sub', 'ggml_mul', 'ggml_div'],
 ]);
+
+/** Our own kernels that call functions of the C library. */
+const unfixedKernels: ReadonlySet<string> = new Set(['delta_net']);
 
 /** Rows of other types than these are unpacked by sums and products. */
 const copiedTypes: readonly GgmlType[] = [GgmlType.F32, GgmlType.F16, GgmlType.BF16, GgmlType.I32];
