@@ -202,7 +202,7 @@ export function describePerturbations(): void {
               : tensor;
           return withRandomModel({ ...options, change }, async (path) => {
             using ours = await Runner.open(path);
-            return ours.decode(promptOf(60));
+            return await ours.decode(promptOf(60));
           });
         };
         const expected = await logitsWith(undefined);
