@@ -1,7 +1,9 @@
 // Rows on their way into caches: stores, rotation before them, and its table.
+#include <cmath>
 #include <cstring>
 
 #include "../../include/paceline.h"
+#include "../common/cpu.h"
 #include "angles.h"
 #include "attention.h"
 #include "types.h"
@@ -119,13 +121,20 @@ PL_API void pl_op_rope_table(void*, int ith, int nth, void* params) {
   const auto* factors = reinterpret_cast<const float*>(p.factors);
   const int64_t half = p.dims / 2;
   // In f32 and step by step, as ggml does it, so that long contexts turn by the same angles.
-  const float exponent = -2.0f / static_cast<float>(p.dims);
-  const auto step = static_cast<float>(
-      power(static_cast<double>(static_cast<float>(p.base)), static_cast<double>(exponent)));
+  // The scalar path is the one whose bytes are the same on every machine: it asks no C library.
+  const bool fixed = path() == Path::scalar;
+  const float base = static_cast<float>(p.base), exponent = -2.0f / static_cast<float>(p.dims);
+  const float step = fixed
+                         ? static_cast<float>(power(static_cast<double>(base), static_cast<double>(exponent)))
+                         : powf(base, exponent);
   const float scale = static_cast<float>(p.scale), yarn = static_cast<float>(p.yarn);
   const float low = static_cast<float>(p.low), high = static_cast<float>(p.high);
   float magnitude = static_cast<float>(p.magnitude);
-  if (yarn != 0.0f) magnitude *= 1.0f + 0.1f * static_cast<float>(logarithm(static_cast<double>(1.0f / scale)));
+  if (yarn != 0.0f) {
+    const float stretch = 1.0f / scale;
+    magnitude *=
+        1.0f + 0.1f * (fixed ? static_cast<float>(logarithm(static_cast<double>(stretch))) : logf(stretch));
+  }
   for (int64_t r = p.rows * ith / nth; r < p.rows * (ith + 1) / nth; r++) {
     float* cosine = reinterpret_cast<float*>(p.out) + r * p.dims;
     float* sine = cosine + half;
@@ -139,6 +148,11 @@ PL_API void pl_op_rope_table(void*, int ith, int nth, void* params) {
         ramp = 1.0f - (ramp < 0.0f ? 0.0f : ramp > 1.0f ? 1.0f : ramp);
         ramp *= yarn;
         angle = angle * (1.0f - ramp) + own * ramp;
+      }
+      if (!fixed) {
+        cosine[i] = cosf(angle) * magnitude;
+        sine[i] = sinf(angle) * magnitude;
+        continue;
       }
       const Angle turned = sine_cosine(static_cast<double>(angle));
       cosine[i] = static_cast<float>(turned.cosine) * magnitude;
