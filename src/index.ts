@@ -6,5 +6,5 @@ export { loadModel } from './engine/load.js';
 export { Model } from './engine/model.js';
 export { type Prompt, Session } from './engine/session.js';
 export type * from './engine/types.js';
-export { rawJson } from './template/template.js';
+export { rawJson } from './template/raw-json.js';
 export { Tokenizer } from './tokenizer/tokenizer.js';

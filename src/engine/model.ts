@@ -2,7 +2,7 @@
  * The public face of a loaded model: one-off generations, sessions, and an orderly end. Weights are
  * loaded once and shared by all sessions.
  */
-import type { RawJson } from '../template/template.js';
+import type { RawJson } from '../template/raw-json.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { embed } from './embed.js';
 import type { Runtime } from './runtime.js';

@@ -11,7 +11,7 @@ import { kvTypes } from '../cache/kv-names.js';
 import { constraintTypes } from '../constraint/check-spec.js';
 import type { ConstraintSpec } from '../constraint/spec.js';
 import { samplingFields } from '../decode/settings.js';
-import { RawJson } from '../template/template.js';
+import { RawJson } from '../template/raw-json.js';
 import type {
   ChatOptions,
   EmbedOptions,

@@ -9,7 +9,7 @@ import type { Constraint } from '../constraint/constraint.js';
 import { Drafting } from '../decode/drafting.js';
 import { resolveSampling, withRecommended } from '../decode/settings.js';
 import { Finish } from '../decode/stop.js';
-import { RawJson } from '../template/template.js';
+import { RawJson } from '../template/raw-json.js';
 import { encodeChat } from '../tokenizer/chat.js';
 import { StreamingDetokenizer } from '../tokenizer/detokenizer.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';

@@ -6,7 +6,7 @@ import type { OnProgress } from '../base/progress.js';
 import type { KvType } from '../cache/kv-names.js';
 import type { ConstraintSpec, ReasoningSection } from '../constraint/spec.js';
 import type { DraftReport } from '../decode/draft-report.js';
-import type { RawJson } from '../template/template.js';
+import type { RawJson } from '../template/raw-json.js';
 
 export type { OnProgress, Progress } from '../base/progress.js';
 export type { KvType } from '../cache/kv-names.js';
@@ -18,7 +18,7 @@ export type {
   ToolFormatName,
   ToolsSpec,
 } from '../constraint/spec.js';
-export type { RawJson } from '../template/template.js';
+export type { RawJson } from '../template/raw-json.js';
 
 /**
  * What is needed of an `AbortSignal`. Declared here, so that these types need neither the DOM's nor

@@ -3,28 +3,9 @@
  * and plain objects dict, null None. `rawJson` marks text that is read as JSON instead, which keeps
  * what JavaScript's own reader loses: integers beyond 2^53, `105.0`, keys that look like numbers.
  */
-import { PacelineError } from '../base/errors.js';
-import { Fault } from './faults.js';
-import { parseJson } from './json.js';
+import { RawJson } from './raw-json.js';
+import { fail, parseRaw } from './raw-value.js';
 import { Dict, type Value } from './values.js';
-
-/** JSON text that stands for the value in it. */
-export class RawJson {
-  constructor(readonly text: string) {}
-
-  /**
-   * The value as JavaScript's own reader gives it, to look at its shape.
-   * @param where the value's name in messages
-   * @throws {PacelineError} `usage` when it is no JSON
-   */
-  plain(where: string): unknown {
-    parseRaw(this.text, where);
-    return JSON.parse(this.text);
-  }
-}
-
-/** The value that a JSON text stands for, wherever a template's variables may hold one. */
-export const rawJson = (text: string): RawJson => new RawJson(text);
 
 /** Objects within objects. */
 const MAX_DEPTH = 180;
@@ -81,15 +62,6 @@ function convert(value: unknown, where: string, depth: number): Value | undefine
   return dict;
 }
 
-function parseRaw(text: string, where: string): Value {
-  try {
-    return parseJson(text);
-  } catch (error) {
-    if (error instanceof Fault) return fail(`is no JSON: ${error.message}`, where);
-    throw error;
-  }
-}
-
 /** The same value with every text changed. */
 export function mapTexts(value: Value, mapText: (text: string) => string): Value {
   if (typeof value === 'string') return mapText(value);
@@ -101,11 +73,4 @@ export function mapTexts(value: Value, mapText: (text: string) => string): Value
       ([key, item]) => [mapTexts(key, mapText), mapTexts(item, mapText)] as const,
     ),
   );
-}
-
-function fail(what: string, where: string): never {
-  throw new PacelineError('usage', `The template's variable ${where} ${what}`, {
-    hint: 'Give texts, numbers, booleans, null, arrays, Maps and plain objects.',
-    details: { variable: where },
-  });
 }

@@ -20,7 +20,8 @@ import { addTests } from './tests.js';
 import type { Value } from './values.js';
 
 export type { Limits } from './budget.js';
-export { mapTexts, RawJson, rawJson, toValue } from './convert.js';
+export { mapTexts, toValue } from './convert.js';
+export { RawJson, rawJson } from './raw-json.js';
 export { Dict, type Value } from './values.js';
 
 fillRegistry(({ filters, tests }) => {

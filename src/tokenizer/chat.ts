@@ -5,7 +5,7 @@
  * unless the caller trusts them. Knows nothing of models.
  */
 
-import type { RawJson } from '../template/template.js';
+import type { RawJson } from '../template/raw-json.js';
 import {
   type ChatTemplate,
   givenChatTemplate,

@@ -133,7 +133,7 @@ describe('loading refuses', () => {
     const memory = { available: 70 * 2 ** 20, total: 70 * 2 ** 20 };
     await assert.rejects(
       load({ context: 1_000_000 }, { memory, contextLength: 1_000_000 }),
-      refused('memory', /MiB.*1000000 tokens.*70 MiB/s, /--ctx \d+/),
+      refused('memory', /MiB.*1000000 tokens.*70 MiB/s, /contextLength of \d+/),
     );
     await assert.rejects(
       load({}, { memory: { available: 1000, total: 1000 } }),

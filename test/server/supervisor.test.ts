@@ -13,10 +13,12 @@ test('texts survive the death of the engine, or fail with an error that says so'
 test('a stream that is cut tells it in the shape of its dialect', async () => {
   const server = await startServer();
   try {
+    // Greedily the embedded model repeats itself and finds no end.
+    const long = { max_tokens: 3000, temperature: 0 };
     const paths = {
-      '/v1/chat/completions': { messages: [{ role: 'user', content: 'x' }], max_tokens: 900 },
-      '/v1/messages': { messages: [{ role: 'user', content: 'y' }], max_tokens: 900 },
-      '/api/generate': { prompt: 'z', options: { num_predict: 900 } },
+      '/v1/chat/completions': { messages: [{ role: 'user', content: 'x' }], ...long },
+      '/v1/messages': { messages: [{ role: 'user', content: 'y' }], ...long },
+      '/api/generate': { prompt: 'z', options: { num_predict: 3000, temperature: 0 } },
     };
     const bodies: string[] = [];
     let running = 0;
