@@ -122,7 +122,9 @@ export function describeOracle(tests: OracleTests): void {
           const limit = isQuantized(type) ? 2e-2 : 1e-3;
           const options = sizesFor(architecture, type);
           const sorted = await distances(options, extent);
-          const left = options.experts !== undefined && isQuantized(type) ? sorted.length / 10 : 0;
+          // Where two experts are nearly as good, rounding chooses, and the whole row is another one.
+          const share = options.experts === undefined ? 0 : isQuantized(type) ? 1 / 10 : 1 / 50;
+          const left = sorted.length * share;
           const worst = sorted[Math.floor(left)] as number;
           t.diagnostic(`worst difference ${worst.toExponential(1)} of the range`);
           assert.ok(worst < limit, `${worst} of the range, allowed are ${limit}`);
