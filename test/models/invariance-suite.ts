@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { nativeKernels } from '../../src/ggml/native/library.js';
-import { type GgmlType, typeName } from '../../src/ggml/types.js';
+import { GgmlType, typeName } from '../../src/ggml/types.js';
 import { supportedArchitectures } from '../../src/models/registry.js';
 import type { RandomModelOptions } from '../../src/synthetic/random-model.js';
 import { Runner, withRandomModel } from '../oracle/runner.js';
@@ -69,6 +69,8 @@ export function describeInvariance(cases: readonly InvarianceCase[], length: num
 
     for (const architecture of supportedArchitectures) {
       for (const { type, cacheType } of cases) {
+        // Rows that several heads share have no integer form, and asking for it is refused.
+        if (cacheType === GgmlType.I16 && forms[architecture]?.latent !== undefined) continue;
         it(`${architecture} in ${typeName(type)}, cache ${typeName(cacheType)}`, async () => {
           const options = { architecture, type, layers: 2, seed: 5, ...forms[architecture] };
           await withRandomModel(options, async (path) => {

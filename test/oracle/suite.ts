@@ -123,7 +123,7 @@ export function describeOracle(tests: OracleTests): void {
           const options = sizesFor(architecture, type);
           const sorted = await distances(options, extent);
           // Where two experts are nearly as good, rounding chooses, and the whole row is another one.
-          const share = options.experts === undefined ? 0 : isQuantized(type) ? 1 / 10 : 1 / 50;
+          const share = options.experts === undefined ? 0 : isQuantized(type) ? 1 / 10 : 1 / 20;
           const left = sorted.length * share;
           const worst = sorted[Math.floor(left)] as number;
           t.diagnostic(`worst difference ${worst.toExponential(1)} of the range`);
