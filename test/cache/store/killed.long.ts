@@ -18,5 +18,6 @@ it('holds only what is right after two hundred kills', async () => {
 it('is written by two processes for a minute', async () => {
   const folder = newFolder();
   await Promise.all([killWriter(folder, 1, 60_000), killWriter(folder, 1, 60_000)]);
-  assert.ok((await checkAfterKill(folder, await expectedTokens())) >= 256);
+  // The first text of each begins as the checked prompt does, for 200 tokens: three blocks and a rest.
+  assert.ok((await checkAfterKill(folder, await expectedTokens())) >= 192);
 });
