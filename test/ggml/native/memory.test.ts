@@ -41,11 +41,13 @@ describe('memory', () => {
     const { kilobytes = Number.NaN } = run('nothing');
     const outcomes = [80, 120, 160, 220, 300, 420, 3000].map((more) => {
       const { status, stdout, stderr } = runWithin(kilobytes + more * 1024);
+      // When its own heap is what finds no room, V8 ends the process; nobody can catch that.
+      if (/^FATAL ERROR: .*JavaScript heap out of memory/m.test(stderr)) return 'V8';
       assert.equal(status, 0, `with ${more} MiB more than nothing takes: ${stderr.slice(0, 2000)}`);
       return (JSON.parse(stdout) as { outcome: string }).outcome;
     });
     assert.ok(outcomes.includes('memory'), outcomes.join());
     assert.equal(outcomes.at(-1), 'ok');
-    for (const outcome of outcomes) assert.match(outcome, /^(ok|memory)$/);
+    for (const outcome of outcomes) assert.match(outcome, /^(ok|memory|V8)$/);
   });
 });
