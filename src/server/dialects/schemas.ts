@@ -33,12 +33,42 @@ export const toolName = z
   .string()
   .regex(/^[a-zA-Z0-9_.-]{1,128}$/, 'a name has 1 to 128 of a-z, A-Z, 0-9, _, - and .');
 
+type Given = { readonly [K in keyof TextSettings]?: TextSettings[K] | undefined };
+
+/** Fields of sampling, by the names that all APIs but Ollama's have for them. */
+interface SamplingFields {
+  readonly temperature?: Given['temperature'];
+  readonly top_p?: Given['topP'];
+  readonly top_k?: Given['topK'];
+  readonly min_p?: Given['minP'];
+  readonly repetition_penalty?: Given['repetitionPenalty'];
+  readonly presence_penalty?: Given['presencePenalty'];
+  readonly frequency_penalty?: Given['frequencyPenalty'];
+  readonly penalty_window?: Given['penaltyWindow'];
+  readonly logit_bias?: Given['logitBias'];
+  readonly seed?: Given['seed'];
+  readonly draft?: Given['draft'];
+}
+
+/** What a body says of sampling, as settings; what it does not say is undefined. */
+export function samplingOf(body: SamplingFields): Given {
+  return {
+    temperature: body.temperature,
+    topP: body.top_p,
+    topK: body.top_k,
+    minP: body.min_p,
+    repetitionPenalty: body.repetition_penalty,
+    presencePenalty: body.presence_penalty,
+    frequencyPenalty: body.frequency_penalty,
+    penaltyWindow: body.penalty_window,
+    logitBias: body.logit_bias,
+    seed: body.seed,
+    draft: body.draft,
+  };
+}
+
 /** Settings without the entries that are undefined. */
-export function settingsOf(
-  given: {
-    readonly [K in keyof TextSettings]?: TextSettings[K] | undefined;
-  },
-): TextSettings {
+export function settingsOf(given: Given): TextSettings {
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }
 

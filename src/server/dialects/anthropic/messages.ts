@@ -16,7 +16,7 @@ import {
   type TextExchange,
 } from '../dialect.js';
 import { extensionsOf } from '../openai/common.js';
-import { settingsOf } from '../schemas.js';
+import { samplingOf, settingsOf } from '../schemas.js';
 import { anthropicMessages } from './input.js';
 import { type CountBody, countSchema, messagesSchema } from './messages-schema.js';
 
@@ -34,15 +34,8 @@ export function messagesExchange(given: unknown, context: DialectContext): TextE
       ...promptRequest(body),
       settings: settingsOf({
         maxTokens: body.max_tokens,
-        temperature: body.temperature,
-        topP: body.top_p,
-        topK: body.top_k,
-        minP: body.min_p,
-        repetitionPenalty: body.repetition_penalty,
-        penaltyWindow: body.penalty_window,
-        seed: body.seed,
+        ...samplingOf(body),
         stop: body.stop_sequences,
-        draft: body.draft,
       }),
       ...(user == null ? {} : { affinity: user.slice(0, 200) }),
     },

@@ -2,13 +2,7 @@
 import { z } from 'zod';
 import { ignored, refused } from '../dialect.js';
 import { extensions, objectSchema, stopSchema } from '../schemas.js';
-import {
-  effortSchema,
-  formatVariants,
-  functionSchema,
-  jsonSchemaFields,
-  logitBiasSchema,
-} from './common.js';
+import { effortSchema, functionSchema, logitBiasSchema, responseFormatSchema } from './common.js';
 
 /** Parts that are no text are refused by name in the mapping. */
 const content = z.union([z.string(), z.array(z.looseObject({ type: z.string() }))]);
@@ -53,11 +47,6 @@ const choiceSchema = z.union(
   { error: 'must be "none", "auto", "required" or {"type": "function", "function": {"name"}}' },
 );
 
-const formatSchema = z.discriminatedUnion('type', [
-  ...formatVariants,
-  z.looseObject({ type: z.literal('json_schema'), json_schema: z.looseObject(jsonSchemaFields) }),
-]);
-
 export const chatSchema = z.strictObject({
   model: z.string().min(1),
   messages: z.array(messageSchema).min(1).max(100_000),
@@ -81,7 +70,7 @@ export const chatSchema = z.strictObject({
   tools: z.array(toolSchema).max(1000).optional(),
   tool_choice: choiceSchema.optional(),
   parallel_tool_calls: z.boolean().optional(),
-  response_format: formatSchema.optional(),
+  response_format: responseFormatSchema.optional(),
   reasoning_effort: effortSchema.optional(),
   reasoning_budget: z
     .int()

@@ -12,26 +12,25 @@ import {
   sse,
   type TextExchange,
 } from '../dialect.js';
-import { settingsOf, stopList } from '../schemas.js';
+import { samplingOf, settingsOf, stopList } from '../schemas.js';
 import { type ChatBody, type ChatMessageBody, chatSchema } from './chat-schema.js';
 import {
   affinityOf,
+  checkStreamOptions,
   extensionsOf,
   finishReason,
   logprobContent,
   logprobSetting,
   openaiError,
   openaiUsage,
-  outputFormat,
+  responseFormat,
   toolDefinition,
 } from './common.js';
 
 /** @throws {PacelineError} `usage` naming the field that is wrong or not supported. */
 export function chatExchange(given: unknown, context: DialectContext): TextExchange {
   const body = checkBody(chatSchema, given);
-  if (body.stream_options !== undefined && body.stream !== true) {
-    throw refuseField('stream_options', 'stream_options needs stream: true');
-  }
+  checkStreamOptions(body);
   if (body.top_logprobs !== undefined && body.logprobs !== true) {
     throw refuseField('top_logprobs', 'top_logprobs needs logprobs: true');
   }
@@ -54,11 +53,7 @@ function chatRequest(body: ChatBody, context: DialectContext): TextRequest {
     toolChoice(body.tool_choice),
     body.parallel_tool_calls ?? true,
   );
-  const format = outputFormat(
-    body.response_format?.type === 'json_schema'
-      ? { type: 'json_schema', ...body.response_format.json_schema }
-      : body.response_format,
-  );
+  const format = responseFormat(body.response_format);
   const effort = body.reasoning_effort;
   const affinity = affinityOf(body.prompt_cache_key, context.header);
   const variables = {
@@ -75,19 +70,9 @@ function chatRequest(body: ChatBody, context: DialectContext): TextRequest {
     },
     settings: settingsOf({
       maxTokens: body.max_completion_tokens ?? body.max_tokens,
-      temperature: body.temperature,
-      topP: body.top_p,
-      topK: body.top_k,
-      minP: body.min_p,
-      repetitionPenalty: body.repetition_penalty,
-      presencePenalty: body.presence_penalty,
-      frequencyPenalty: body.frequency_penalty,
-      penaltyWindow: body.penalty_window,
-      logitBias: body.logit_bias,
-      seed: body.seed,
+      ...samplingOf(body),
       stop: stopList(body.stop),
       logprobs: logprobSetting(body.logprobs === true, body.top_logprobs ?? 0),
-      draft: body.draft,
     }),
     ...(body.n === undefined ? {} : { choices: body.n }),
     ...(format === undefined ? {} : { format }),

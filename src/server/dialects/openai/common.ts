@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { ErrorCode, PacelineError } from '../../../base/errors.js';
 import type { ChoiceEnd, StartEvent, TokenProbability } from '../../../chat/events.js';
+import { refuseField } from '../../../chat/refusals.js';
 import type { OutputFormat } from '../../../chat/request.js';
 import type { ErrorAnswer } from '../dialect.js';
 import { objectSchema, toolName } from '../schemas.js';
@@ -149,6 +150,28 @@ export const jsonSchemaFields = {
   schema: objectSchema,
   strict: z.boolean().nullish(),
 };
+
+/** `response_format` of the endpoints that have it. */
+export const responseFormatSchema = z.discriminatedUnion('type', [
+  ...formatVariants,
+  z.looseObject({ type: z.literal('json_schema'), json_schema: z.looseObject(jsonSchemaFields) }),
+]);
+
+/** The internal form of a `response_format`. */
+export function responseFormat(
+  format: z.infer<typeof responseFormatSchema> | undefined,
+): OutputFormat | undefined {
+  return outputFormat(
+    format?.type === 'json_schema' ? { type: 'json_schema', ...format.json_schema } : format,
+  );
+}
+
+/** @throws {PacelineError} `usage` when there are options for a stream that is not asked for. */
+export function checkStreamOptions(body: { stream?: unknown; stream_options?: unknown }): void {
+  if (body.stream_options !== undefined && body.stream !== true) {
+    throw refuseField('stream_options', 'stream_options needs stream: true');
+  }
+}
 
 type PlainFormat = z.infer<(typeof formatVariants)[number]>;
 

@@ -14,17 +14,17 @@ import {
   sse,
   type TextExchange,
 } from '../dialect.js';
-import { extensions, settingsOf, stopList, stopSchema } from '../schemas.js';
+import { extensions, samplingOf, settingsOf, stopList, stopSchema } from '../schemas.js';
 import {
   affinityOf,
+  checkStreamOptions,
   extensionsOf,
-  formatVariants,
-  jsonSchemaFields,
   logitBiasSchema,
   logprobSetting,
   openaiError,
   openaiUsage,
-  outputFormat,
+  responseFormat,
+  responseFormatSchema,
 } from './common.js';
 
 const tokensSchema = z.array(z.int().min(0)).min(1);
@@ -50,16 +50,7 @@ export const completionSchema = z.strictObject({
   echo: z.boolean().optional(),
   stream: z.boolean().optional(),
   stream_options: z.looseObject({ include_usage: z.boolean().optional() }).optional(),
-  response_format: z
-    .discriminatedUnion('type', [
-      ...formatVariants,
-      z.looseObject({
-        type: z.literal('json_schema'),
-        json_schema: z.looseObject(jsonSchemaFields),
-      }),
-    ])
-    .optional()
-    .describe('Extension.'),
+  response_format: responseFormatSchema.optional().describe('Extension.'),
   prompt_cache_key: z.string().optional(),
   ...extensions,
   user: ignored,
@@ -74,9 +65,7 @@ const usualTokens = 16;
 /** @throws {PacelineError} `usage` naming the field that is wrong or not supported. */
 export function completionExchange(given: unknown, context: DialectContext): TextExchange {
   const body = checkBody(completionSchema, given);
-  if (body.stream_options !== undefined && body.stream !== true) {
-    throw refuseField('stream_options', 'stream_options needs stream: true');
-  }
+  checkStreamOptions(body);
   if (body.echo === true && (body.logprobs !== undefined || typeof promptOf(body) !== 'string')) {
     throw refuseField('echo', 'echo works with a text as the prompt and without logprobs only');
   }
@@ -107,30 +96,16 @@ function completionRequest(body: CompletionBody, context: DialectContext): TextR
     typeof prompt === 'string'
       ? { type: 'text', text: prompt }
       : { type: 'tokens', tokens: prompt };
-  const format = outputFormat(
-    body.response_format?.type === 'json_schema'
-      ? { type: 'json_schema', ...body.response_format.json_schema }
-      : body.response_format,
-  );
+  const format = responseFormat(body.response_format);
   const affinity = affinityOf(body.prompt_cache_key, context.header);
   return {
     model: body.model,
     input,
     settings: settingsOf({
       maxTokens: body.max_tokens ?? usualTokens,
-      temperature: body.temperature,
-      topP: body.top_p,
-      topK: body.top_k,
-      minP: body.min_p,
-      repetitionPenalty: body.repetition_penalty,
-      presencePenalty: body.presence_penalty,
-      frequencyPenalty: body.frequency_penalty,
-      penaltyWindow: body.penalty_window,
-      logitBias: body.logit_bias,
-      seed: body.seed,
+      ...samplingOf(body),
       stop: stopList(body.stop),
       logprobs: logprobSetting(body.logprobs !== undefined, body.logprobs ?? 0),
-      draft: body.draft,
     }),
     ...(body.n === undefined ? {} : { choices: body.n }),
     ...(format === undefined ? {} : { format }),

@@ -14,7 +14,7 @@ import {
   sse,
   type TextExchange,
 } from '../dialect.js';
-import { settingsOf } from '../schemas.js';
+import { samplingOf, settingsOf } from '../schemas.js';
 import {
   affinityOf,
   extensionsOf,
@@ -103,15 +103,8 @@ function responseRequest(
     },
     settings: settingsOf({
       maxTokens: body.max_output_tokens,
-      temperature: body.temperature,
-      topP: body.top_p,
-      topK: body.top_k,
-      minP: body.min_p,
-      repetitionPenalty: body.repetition_penalty,
-      penaltyWindow: body.penalty_window,
-      seed: body.seed,
+      ...samplingOf(body),
       logprobs: logprobSetting(wantsLogprobs(body), body.top_logprobs ?? 0),
-      draft: body.draft,
     }),
     ...(format === undefined ? {} : { format }),
     ...(tools === undefined ? {} : { tools }),
