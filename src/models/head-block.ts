@@ -18,3 +18,30 @@ export type DeclareHeadBlock = (
   loader: WeightLoader,
   layer: number,
 ) => HeadBlock;
+
+/** The parts of an architecture whose block can be a head. */
+interface BlockParts<H, B> {
+  readonly hyperparameters: (metadata: Metadata, common: Hyperparameters) => H;
+  readonly weights: (loader: WeightLoader, h: H, layer: number) => B;
+  readonly block: (
+    stream: Stream,
+    h: H & { readonly window: number },
+    weights: B,
+    x: Tensor,
+    layer: number,
+  ) => Tensor;
+}
+
+/** A head of an architecture's usual block, which sees no farther back than the window. */
+export function headBlock<H extends Hyperparameters, B>(parts: BlockParts<H, B>): DeclareHeadBlock {
+  return (metadata, common, loader, layer) => {
+    const h = parts.hyperparameters(metadata, common);
+    const weights = parts.weights(loader, h, layer);
+    const attention = h.attention[layer] as AttentionShape;
+    const single = { ...h, layerCount: 1, attention: [attention] };
+    return {
+      attention,
+      run: (stream, x, window) => parts.block(stream, { ...single, window }, weights, x, 0),
+    };
+  };
+}

@@ -148,13 +148,28 @@ export function project(graph: Graph, qkv: Qkv, x: Tensor, shape: AttentionShape
   return { q, k, v };
 }
 
+/** RMS norms of q and k that run over all heads at once. */
+export interface WideNorms {
+  readonly q: Weight;
+  readonly k: Weight;
+  readonly epsilon: number;
+}
+
 /** The same, by heads: q [key, heads, T], k [key, kvHeads, T], v [value, kvHeads, T]. */
-export function projectHeads(graph: Graph, qkv: Qkv, x: Tensor, shape: AttentionShape): Projected {
+export function projectHeads(
+  graph: Graph,
+  qkv: Qkv,
+  x: Tensor,
+  shape: AttentionShape,
+  norms?: WideNorms,
+): Projected {
   const { q, k, v } = project(graph, qkv, x, shape);
   const { keyLength, valueLength } = shape;
+  const normed = (part: Tensor, weight: Weight | undefined) =>
+    norms && weight ? rmsNorm(graph, part, weight, norms.epsilon) : part;
   return {
-    q: splitHeads(graph, q, keyLength),
-    k: splitHeads(graph, k, keyLength),
+    q: splitHeads(graph, normed(q, norms?.q), keyLength),
+    k: splitHeads(graph, normed(k, norms?.k), keyLength),
     v: splitHeads(graph, v, valueLength),
   };
 }

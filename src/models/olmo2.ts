@@ -61,14 +61,8 @@ function weights(w: WeightLoader, h: Olmo2, layer: number): Block {
 function attention(stream: layers.Stream, h: Olmo2, b: Block, x: Tensor, layer: number): Tensor {
   const { graph, batch } = stream;
   const shape = h.attention[layer] as AttentionShape;
-  const { q, k, v } = layers.project(graph, b.qkv, x, shape); // [length * heads, T]
-  // The norms span all heads, so they come first.
-  const normed = (part: Tensor, norm: Weight) => layers.rmsNorm(graph, part, norm, h.epsilon);
-  const input = {
-    q: layers.splitHeads(graph, normed(q, b.qNorm), shape.keyLength),
-    k: layers.splitHeads(graph, normed(k, b.kNorm), shape.keyLength),
-    v: layers.splitHeads(graph, v, shape.valueLength),
-  };
+  const wide = { q: b.qNorm, k: b.kNorm, epsilon: h.epsilon };
+  const input = layers.projectHeads(graph, b.qkv, x, shape, wide);
   const window = h.windows[layer];
   const rope = window === undefined ? h.rope : h.windowRope;
   const options = { scale: 1 / Math.sqrt(shape.keyLength), window, rope };

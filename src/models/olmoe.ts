@@ -62,14 +62,8 @@ function weights(w: WeightLoader, h: Olmoe, layer: number): Block {
 function attention(stream: layers.Stream, h: Olmoe, b: Block, x: Tensor, layer: number): Tensor {
   const { graph, batch } = stream;
   const shape = h.attention[layer] as AttentionShape;
-  const { q, k, v } = layers.project(graph, b.qkv, x, shape); // [length * heads, T]
-  // The norms span all heads, so they come first.
-  const normed = (part: Tensor, norm: Weight) => layers.rmsNorm(graph, part, norm, h.epsilon);
-  const input = {
-    q: layers.splitHeads(graph, normed(q, b.qNorm), shape.keyLength),
-    k: layers.splitHeads(graph, normed(k, b.kNorm), shape.keyLength),
-    v: layers.splitHeads(graph, v, shape.valueLength),
-  };
+  const wide = { q: b.qNorm, k: b.kNorm, epsilon: h.epsilon };
+  const input = layers.projectHeads(graph, b.qkv, x, shape, wide);
   const options = { scale: 1 / Math.sqrt(shape.keyLength), rope: h.rope };
   const seen = attend(graph, { batch, layer, ...input }, options);
   return layers.linear(graph, b.output, seen);

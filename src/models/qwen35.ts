@@ -11,7 +11,7 @@ import { attend } from './attention.js';
 import { type Decoder, decoder, keptRows } from './decoder.js';
 import { deltaRule, readDeltaNet } from './delta-net.js';
 import * as experts from './experts.js';
-import type { DeclareHeadBlock } from './head-block.js';
+import { headBlock } from './head-block.js';
 import * as layers from './layers.js';
 import { type Metadata, readExperts } from './metadata.js';
 import type { AttentionShape, Hyperparameters } from './model.js';
@@ -244,13 +244,4 @@ export const qwen35: Decoder = decoder({
 });
 
 /** The block of a multi-token prediction head: always one of attention. */
-export const qwen35Head: DeclareHeadBlock = (metadata, common, loader, layer) => {
-  const h = hyperparameters(metadata, common);
-  const own = weights(loader, h, layer);
-  const shape = h.attention[layer] as AttentionShape;
-  const single = { ...h, layerCount: 1, attention: [shape] };
-  return {
-    attention: shape,
-    run: (stream, x, window) => block(stream, { ...single, window }, own, x, 0),
-  };
-};
+export const qwen35Head = headBlock({ hyperparameters, weights, block });
