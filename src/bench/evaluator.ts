@@ -4,6 +4,7 @@
  * the text.
  */
 
+import { PacelineError, throwIfAborted } from '../base/errors.js';
 import type { OnProgress } from '../base/progress.js';
 import type { KvType } from '../cache/kv-names.js';
 import { cacheType, chooseKvType } from '../cache/kv-type.js';
@@ -162,6 +163,46 @@ export class Evaluator implements Disposable {
 
 /** Tokens of a pass whose inner values are kept: fewer, because they take the memory of all layers. */
 const readRows = 128;
+
+export interface ReadTextOptions {
+  /** Tokens of a chunk. */
+  readonly contextLength: number;
+  /** Most chunks to read. Default: all. */
+  readonly chunks?: number | undefined;
+  readonly onProgress?: OnProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Tokens of a chunk, where nobody says how many. */
+export const usualChunk = 512;
+
+/**
+ * Reads a text chunk by chunk, and returns how many they were.
+ * @throws {PacelineError} `usage` for a text of fewer than two chunks; `aborted`; as `read`.
+ */
+export async function readText(
+  tokenizer: Tokenizer,
+  text: string,
+  { contextLength, chunks: most, onProgress, signal }: ReadTextOptions,
+  read: (chunk: readonly number[]) => Promise<void>,
+): Promise<number> {
+  const all = chunksOf(tokenizer, text, contextLength);
+  if (all.length < 2) {
+    throw new PacelineError(
+      'usage',
+      `The text has fewer than two chunks of ${contextLength} tokens`,
+      { hint: 'Give a longer text, or a smaller --ctx.' },
+    );
+  }
+  const chunks = all.slice(0, most ?? all.length);
+  for (const [index, chunk] of chunks.entries()) {
+    throwIfAborted(signal);
+    const [done, total] = [index * contextLength, chunks.length * contextLength];
+    onProgress?.({ task: 'reading', done, total, unit: 'tokens' });
+    await read(chunk);
+  }
+  return chunks.length;
+}
 
 /**
  * A text in chunks of equal length, as llama.cpp's tools cut it: the tokens of the whole text, the

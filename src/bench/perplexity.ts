@@ -7,10 +7,10 @@
  * reference model the Kullback-Leibler divergence D(reference || model) of each of these places is
  * taken from both models' whole logits, side by side, so that nothing is stored or rounded.
  */
-import { PacelineError, throwIfAborted } from '../base/errors.js';
+import { PacelineError } from '../base/errors.js';
 import type { OnProgress } from '../base/progress.js';
 import type { KvType } from '../cache/kv-names.js';
-import { chunksOf, Evaluator } from './evaluator.js';
+import { Evaluator, readText, usualChunk } from './evaluator.js';
 
 export interface PerplexityOptions {
   /** Path of the model. */
@@ -63,15 +63,13 @@ export interface PerplexityResult {
   readonly against?: Comparison;
 }
 
-const usualContext = 512;
-
 /**
  * Measures a model on a text.
  * @throws {PacelineError} `usage` when the text is shorter than two chunks, or the two models have
  *   other vocabularies; as `loadModel`; `aborted`.
  */
 export async function perplexity(options: PerplexityOptions): Promise<PerplexityResult> {
-  const { contextLength = usualContext, threads, signal, onProgress } = options;
+  const { contextLength = usualChunk, threads, signal, onProgress } = options;
   const load = { contextLength, threads, signal, onProgress };
   using model = await Evaluator.open(options.model, { ...load, kvType: options.kvType });
   using reference =
@@ -79,28 +77,13 @@ export async function perplexity(options: PerplexityOptions): Promise<Perplexity
       ? undefined
       : await Evaluator.open(options.against, { ...load, kvType: options.againstKv });
   if (reference !== undefined) requireSameVocabulary(model, reference);
-  const all = chunksOf(model.tokenizer, options.text, contextLength);
-  if (all.length < 2) {
-    throw new PacelineError(
-      'usage',
-      `The text has fewer than two chunks of ${contextLength} tokens`,
-      { hint: 'Give a longer text, or a smaller --ctx.' },
-    );
-  }
-  const chunks = all.slice(0, options.chunks ?? all.length);
   const first = Math.floor(contextLength / 2);
   const scores: Score[] = [];
-  for (const [index, chunk] of chunks.entries()) {
-    throwIfAborted(signal);
-    onProgress?.({
-      task: 'reading',
-      done: index * contextLength,
-      total: chunks.length * contextLength,
-      unit: 'tokens',
-    });
+  const reading = { contextLength, chunks: options.chunks, onProgress, signal };
+  const chunks = await readText(model.tokenizer, options.text, reading, async (chunk) => {
     scores.push(...(await scoreChunk(chunk, first, model, reference)));
-  }
-  return summarise(model, reference, contextLength, chunks.length, scores);
+  });
+  return summarise(model, reference, contextLength, chunks, scores);
 }
 
 function requireSameVocabulary(model: Evaluator, reference: Evaluator): void {

@@ -4,9 +4,9 @@
  * (`chunksOf`), all of their tokens count. Sums of a pass are made on the device in ggml's double
  * precision, those of passes and chunks here; experts' sums wholly here.
  */
-import { PacelineError, throwIfAborted } from '../base/errors.js';
+import { PacelineError } from '../base/errors.js';
 import type { OnProgress } from '../base/progress.js';
-import { chunksOf, Evaluator } from '../bench/evaluator.js';
+import { Evaluator, readText, usualChunk } from '../bench/evaluator.js';
 import type { Graph } from '../ggml/graph.js';
 import { preferredLayouts } from '../ggml/layouts.js';
 import { type ProductTap, tappedLayout } from '../ggml/tapped-layout.js';
@@ -31,15 +31,13 @@ export interface CollectOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const usualContext = 512;
-
 /**
  * Collects an importance matrix.
  * @throws {PacelineError} `usage` for a text of fewer than two chunks; as `loadModel`; `bad-weights`
  *   when activations are not finite; `aborted`.
  */
 export async function collectImportance(options: CollectOptions): Promise<ImportanceMatrix> {
-  const { contextLength = usualContext, threads, signal, onProgress } = options;
+  const { contextLength = usualChunk, threads, signal, onProgress } = options;
   const collector = new Collector(options.processOutput === true);
   using model = await Evaluator.open(options.model, {
     contextLength,
@@ -48,25 +46,14 @@ export async function collectImportance(options: CollectOptions): Promise<Import
     onProgress,
     layouts: preferredLayouts().map((layout) => tappedLayout(layout, collector)),
   });
-  const all = chunksOf(model.tokenizer, options.text, contextLength);
-  if (all.length < 2) {
-    throw new PacelineError(
-      'usage',
-      `The text has fewer than two chunks of ${contextLength} tokens`,
-      { hint: 'Give a longer text, or a smaller --ctx.' },
-    );
-  }
-  const chunks = all.slice(0, options.chunks ?? all.length);
-  for (const [index, chunk] of chunks.entries()) {
-    throwIfAborted(signal);
-    const [done, total] = [index * contextLength, chunks.length * contextLength];
-    onProgress?.({ task: 'reading', done, total, unit: 'tokens' });
-    await model.read(chunk, (graph) => collector.gather(graph));
-  }
+  const reading = { contextLength, chunks: options.chunks, onProgress, signal };
+  const chunkCount = await readText(model.tokenizer, options.text, reading, (chunk) =>
+    model.read(chunk, (graph) => collector.gather(graph)),
+  );
   return {
     entries: collector.entries(),
     datasets: [options.dataset],
-    chunkCount: chunks.length,
+    chunkCount,
     chunkSize: contextLength,
   };
 }
