@@ -153,11 +153,11 @@ export class LayeredState implements SequenceState {
     const copy = new LayeredState(this.#options);
     copy.#admit(this.#length);
     const copyFolded = this.#folded && copy.#folded?.copy(this.#folded);
+    const length = this.#length;
     const ready = (this.#pending ?? Promise.resolve()).then(async () => {
       await copy.#memory.copyFrom(this.#memory, length);
       await copyFolded?.();
     });
-    const length = this.#length;
     copy.#length = length;
     for (const state of [this, copy]) state.hold(ready);
     return copy;

@@ -166,26 +166,22 @@ class NumberWriter {
   }
 
   private atLeast(digits: string): number {
-    let result = EMPTY;
-    for (let index = digits.length - 1; index >= 0; index--) {
-      const rest = digits.length - 1 - index;
-      const digit = Number(digits[index]);
-      result = this.language.either([
-        this.language.concat(this.digits(digit, digit), result),
-        this.language.concat(this.digits(digit + 1, 9), this.some(rest, rest)),
-      ]);
-    }
-    return result;
+    return this.bounded(digits, (digit) => this.digits(digit + 1, 9));
   }
 
   private atMost(digits: string): number {
+    return this.bounded(digits, (digit) => this.digits(0, digit - 1));
+  }
+
+  /** These digits, or as many that are first different where `beyond` allows it. */
+  private bounded(digits: string, beyond: (digit: number) => number): number {
     let result = EMPTY;
     for (let index = digits.length - 1; index >= 0; index--) {
       const rest = digits.length - 1 - index;
       const digit = Number(digits[index]);
       result = this.language.either([
         this.language.concat(this.digits(digit, digit), result),
-        this.language.concat(this.digits(0, digit - 1), this.some(rest, rest)),
+        this.language.concat(beyond(digit), this.some(rest, rest)),
       ]);
     }
     return result;
