@@ -1,9 +1,10 @@
 /**
- * The AI SDK with the engine in this process: a stream, a tool over several steps, and an object.
+ * The AI SDK with the engine in this process: a stream, a tool over several steps, an
+ * object, and vectors.
  * Run it with: npx tsx examples/ai-sdk.ts [model]
  * The embedded model continues text and calls no tool of its own will; an instruct model does.
  */
-import { generateText, Output, stepCountIs, streamText, tool } from 'ai';
+import { embedMany, generateText, isStepCount, Output, streamText, tool } from 'ai';
 import { z } from 'zod';
 import { createPaceline } from '../src/ai-sdk/index.js'; // in your program: from 'paceline/ai-sdk'
 
@@ -24,7 +25,7 @@ const { steps } = await generateText({
   model,
   prompt: 'How warm is it in Rome?',
   tools: { weather },
-  stopWhen: stepCountIs(2),
+  stopWhen: isStepCount(2),
   maxOutputTokens: 100,
   prepareStep: ({ stepNumber }) => ({ toolChoice: stepNumber === 0 ? 'required' : 'none' }),
   providerOptions: { paceline: { parallelToolCalls: false } },
@@ -39,5 +40,13 @@ const { output } = await generateText({
   }),
 });
 console.log(output);
+
+const { embeddings } = await embedMany({
+  model: paceline.embeddingModel(name),
+  values: ['const a = 1;', 'let b = 2;'],
+});
+console.log(
+  embeddings.map((vector) => `${vector.length} values, the first ${vector[0]?.toFixed(3)}`),
+);
 
 await paceline.dispose();

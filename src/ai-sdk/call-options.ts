@@ -2,7 +2,11 @@
  * From a call of the AI SDK to the request that the engine runs: settings, tools, formats, and our own
  * options. What the engine has no counterpart for becomes a warning; a wrong value is an error.
  */
-import type { LanguageModelV3CallOptions, SharedV3Warning } from '@ai-sdk/provider';
+import type {
+  LanguageModelV3CallOptions,
+  LanguageModelV4CallOptions,
+  SharedV3Warning,
+} from '@ai-sdk/provider';
 import { z } from 'zod';
 import { checkOptions, field, wholeNumber } from '../base/options.js';
 import {
@@ -14,38 +18,7 @@ import {
   toolUse,
 } from '../chat/request.js';
 import { chatSchema } from '../engine/options.js';
-import type { DraftKind } from '../engine/types.js';
 import { toMessages } from './prompt.js';
-
-/** What `providerOptions.paceline` may say, beyond the settings that every provider has. */
-export interface PacelineCallOptions {
-  /** Drop tokens below this share of the likeliest one, 0 to 1; default 0.05. */
-  readonly minP?: number;
-  /** Makes tokens of the window less likely, above 0; default 1, off. */
-  readonly repetitionPenalty?: number;
-  /** How many of the last tokens the penalties look at; -1 is all; default 64. */
-  readonly penaltyWindow?: number;
-  /** Added to the logits, by token id. */
-  readonly logitBias?: Readonly<Record<number, number>>;
-  /** Which drafter may propose tokens; never changes the text. Default `auto`. */
-  readonly draft?: DraftKind;
-  /** Most tokens drafted at once. */
-  readonly draftMax?: number;
-  /** Texts with more are served first where not all can be at once; default 0. */
-  readonly priority?: number;
-  /** For templates that know it: whether the model may think first. */
-  readonly thinking?: boolean;
-  /** Tokens of thought before the answer has to begin, 0 or more. */
-  readonly reasoningBudget?: number;
-  /** Further variables of the chat template. */
-  readonly templateVariables?: Readonly<Record<string, unknown>>;
-  /** Whether more than one call may be made in one answer; default true. */
-  readonly parallelToolCalls?: boolean;
-  /** A language that the text must stay in, where a JSON schema does not say it. */
-  readonly format?: Extract<OutputFormat, { type: 'regex' | 'grammar' | 'choice' }>;
-  /** Calls of one conversation: prefers the cache that served them before. */
-  readonly conversation?: string;
-}
 
 const ownSchema = chatSchema
   .pick({
@@ -73,8 +46,10 @@ const ownSchema = chatSchema
     conversation: field(z.string().max(200), 'a string of at most 200 characters'),
   });
 
-/** How much the model shall think; the interface has it from the AI SDK's major 7 on. */
-type WithReasoning = LanguageModelV3CallOptions & { readonly reasoning?: string };
+/** A call of either interface. Only v4 says how much the model shall think. */
+export type CallOptions =
+  | (LanguageModelV3CallOptions & { readonly reasoning?: never })
+  | LanguageModelV4CallOptions;
 
 export interface Call {
   readonly request: TextRequest;
@@ -82,7 +57,7 @@ export interface Call {
 }
 
 /** @throws {PacelineError} `usage` for parts that are no text, wrong options, tools that contradict. */
-export function toCall(model: string, options: WithReasoning): Call {
+export function toCall(model: string, options: CallOptions): Call {
   const warnings: SharedV3Warning[] = [];
   const own = checkOptions(
     ownSchema,
@@ -118,10 +93,7 @@ export function toCall(model: string, options: WithReasoning): Call {
   return { request, warnings };
 }
 
-function settingsOf(
-  options: LanguageModelV3CallOptions,
-  own: z.output<typeof ownSchema>,
-): TextSettings {
+function settingsOf(options: CallOptions, own: z.output<typeof ownSchema>): TextSettings {
   const { minP, repetitionPenalty, penaltyWindow, logitBias, draft, draftMax, priority } = own;
   return {
     maxTokens: options.maxOutputTokens,
@@ -143,7 +115,7 @@ function settingsOf(
 }
 
 function definitionsOf(
-  tools: LanguageModelV3CallOptions['tools'],
+  tools: CallOptions['tools'],
   warnings: SharedV3Warning[],
 ): readonly ToolDefinition[] {
   return (tools ?? []).flatMap((tool) => {
@@ -168,12 +140,12 @@ function definitionsOf(
   });
 }
 
-function choiceOf(choice: LanguageModelV3CallOptions['toolChoice']): ToolChoice | undefined {
+function choiceOf(choice: CallOptions['toolChoice']): ToolChoice | undefined {
   if (choice?.type === 'tool') return { type: 'named', name: choice.toolName };
   return choice && { type: choice.type };
 }
 
-function formatOf(format: LanguageModelV3CallOptions['responseFormat']): OutputFormat | undefined {
+function formatOf(format: CallOptions['responseFormat']): OutputFormat | undefined {
   if (format?.type !== 'json') return undefined;
   const { schema } = format;
   return schema === undefined ? { type: 'json' } : { type: 'json-schema', schema: { ...schema } };

@@ -10,7 +10,8 @@ import { type RunOptions, runText, type TextRunner } from '../chat/run.js';
 import { SlotPool } from '../chat/slots.js';
 import { loadModel } from '../engine/load.js';
 import type { Model } from '../engine/model.js';
-import type { LoadOptions } from '../engine/types.js';
+import type { Checked } from '../engine/options.js';
+import type { Embeddings, EmbedOptions, LoadOptions } from '../engine/types.js';
 import { hubEnvironment } from '../hub/environment.js';
 import { locateModel } from '../hub/locate.js';
 import { readSettings } from '../hub/settings.js';
@@ -41,10 +42,27 @@ export class HeldModel {
    * @throws as `loadModel` and `runText`; `busy` when too many wait.
    */
   async run(request: TextRequest, options: RunOptions): Promise<void> {
-    const { model, affinity: client = '' } = request;
-    const release = await this.#admission.enter({ model, slots: 1, client }, options.signal);
+    const release = await this.#enter(options.signal, request.affinity);
     try {
       await runText(await unlessAborted(this.#load(), options.signal), request, options);
+    } finally {
+      release();
+    }
+  }
+
+  /**
+   * Vectors of texts, after loading and after the calls that came before.
+   * @throws as `loadModel` and `Model.embed`; `busy` when too many wait.
+   */
+  async embed(
+    texts: readonly string[],
+    options: Checked<EmbedOptions> & { readonly signal: AbortSignal },
+  ): Promise<Embeddings> {
+    const { signal } = options;
+    const release = await this.#enter(signal);
+    try {
+      const { model } = await unlessAborted(this.#load(), signal);
+      return await model.embed(texts, options);
     } finally {
       release();
     }
@@ -55,6 +73,10 @@ export class HeldModel {
     const runner = await this.#loading?.catch(() => undefined);
     runner?.slots.dispose();
     if (typeof this.#options.source === 'string') await runner?.model.dispose();
+  }
+
+  #enter(signal: AbortSignal, client = ''): Promise<() => void> {
+    return this.#admission.enter({ model: '', slots: 1, client }, signal);
   }
 
   #load(): Promise<TextRunner> {

@@ -1,44 +1,44 @@
 /**
- * A language model of the AI SDK (its interface v3, which the majors 6 and 7 run) that computes in this
- * process. The same call with the same seed gives the same text, streamed or whole.
+ * A language model of the AI SDK that computes in this process, in its interface v4 (major 7) or v3
+ * (major 6), which differ only in what prompts may hold. The same call with the same seed gives the
+ * same text, streamed or whole.
  */
 import { randomUUID } from 'node:crypto';
-import type {
-  LanguageModelV3,
-  LanguageModelV3CallOptions,
-  LanguageModelV3GenerateResult,
-  LanguageModelV3StreamPart,
-  LanguageModelV3StreamResult,
-} from '@ai-sdk/provider';
 import { PacelineError } from '../base/errors.js';
 import type { TextEvent } from '../chat/events.js';
 import type { TextRequest } from '../chat/request.js';
 import { ResultBuilder } from '../chat/result.js';
 import type { RunOptions } from '../chat/run.js';
-import { toCall } from './call-options.js';
+import { reasonOf } from './abort.js';
+import { type CallOptions, toCall } from './call-options.js';
 import { finishOf } from './finish.js';
-import { contentOf, PartWriter } from './parts.js';
+import { contentOf, type Part, PartWriter } from './parts.js';
 
-export interface LanguageModelOptions {
+/** The interfaces that models can have. */
+export type SpecificationVersion = 'v3' | 'v4';
+
+export interface LanguageModelOptions<Version extends SpecificationVersion> {
+  readonly version: Version;
   readonly modelId: string;
   readonly run: (request: TextRequest, options: RunOptions) => Promise<void>;
 }
 
-export class PacelineLanguageModel implements LanguageModelV3 {
-  readonly specificationVersion = 'v3';
+export class PacelineLanguageModel<Version extends SpecificationVersion> {
+  readonly specificationVersion: Version;
   readonly provider = 'paceline';
   /** Nothing is read from an address. */
   readonly supportedUrls = {};
   readonly modelId: string;
-  readonly #run: LanguageModelOptions['run'];
+  readonly #run: LanguageModelOptions<Version>['run'];
 
-  constructor({ modelId, run }: LanguageModelOptions) {
+  constructor({ version, modelId, run }: LanguageModelOptions<Version>) {
+    this.specificationVersion = version;
     this.modelId = modelId;
     this.#run = run;
   }
 
   /** @throws {PacelineError} what is wrong with the call, or with the model; the signal's reason. */
-  async doGenerate(options: LanguageModelV3CallOptions): Promise<LanguageModelV3GenerateResult> {
+  async doGenerate(options: CallOptions) {
     const { request, warnings } = toCall(this.modelId, options);
     const signal = options.abortSignal ?? new AbortController().signal;
     const builder = new ResultBuilder();
@@ -55,14 +55,14 @@ export class PacelineLanguageModel implements LanguageModelV3 {
   }
 
   /** Rejects where the call can't begin; what fails later is an `error` part. @throws as `doGenerate` */
-  async doStream(options: LanguageModelV3CallOptions): Promise<LanguageModelV3StreamResult> {
+  async doStream(options: CallOptions) {
     const { request, warnings } = toCall(this.modelId, options);
     const given = options.abortSignal ?? new AbortController().signal;
     // A reader that leaves ends the text like a signal.
     const left = new AbortController();
     const signal = AbortSignal.any([given, left.signal]);
     const writer = new PartWriter();
-    const head: LanguageModelV3StreamPart[] = [
+    const head: Part[] = [
       { type: 'stream-start', warnings },
       { type: 'response-metadata', ...this.#response() },
     ];
@@ -71,7 +71,7 @@ export class PacelineLanguageModel implements LanguageModelV3 {
       begun = resolve;
     });
     let ended: Promise<void> = Promise.resolve();
-    const stream = new ReadableStream<LanguageModelV3StreamPart>({
+    const stream = new ReadableStream<Part>({
       start: (controller) => {
         for (const part of head) controller.enqueue(part);
         const emit = (event: TextEvent): void => {
@@ -105,10 +105,4 @@ export class PacelineLanguageModel implements LanguageModelV3 {
   #response() {
     return { id: `paceline-${randomUUID()}`, timestamp: new Date(), modelId: this.modelId };
   }
-}
-
-/** An abort is told as its signal's reason, by which the SDK knows it. */
-function reasonOf(error: unknown, signal: AbortSignal): unknown {
-  const aborted = signal.aborted && PacelineError.is(error) && error.code === 'aborted';
-  return aborted ? signal.reason : error;
 }

@@ -3,10 +3,40 @@
  * end, calls whose input comes in pieces and then as a whole. A call that was cut short is closed and
  * not called.
  */
-import type { LanguageModelV3Content, LanguageModelV3StreamPart } from '@ai-sdk/provider';
+import type { LanguageModelV3StreamPart, LanguageModelV3Text } from '@ai-sdk/provider';
 import type { StartEvent, TextEvent } from '../chat/events.js';
 import type { ChoiceResult } from '../chat/result.js';
 import { finishOf } from './finish.js';
+
+type PartOf<Type extends LanguageModelV3StreamPart['type']> = Extract<
+  LanguageModelV3StreamPart,
+  { type: Type }
+>;
+
+/** The parts that are sent: the same in the interfaces v3 and v4. */
+export type Part = PartOf<
+  | 'stream-start'
+  | 'response-metadata'
+  | 'text-start'
+  | 'text-delta'
+  | 'text-end'
+  | 'reasoning-start'
+  | 'reasoning-delta'
+  | 'reasoning-end'
+  | 'tool-input-start'
+  | 'tool-input-delta'
+  | 'tool-input-end'
+  | 'tool-call'
+  | 'finish'
+  | 'error'
+  | 'raw'
+>;
+
+/** The content that there is: the same in v3 and v4. */
+export type Content =
+  | LanguageModelV3Text
+  | { readonly type: 'reasoning'; readonly text: string }
+  | PartOf<'tool-call'>;
 
 /** Takes the events of one text, in order, and gives the parts that each is. */
 export class PartWriter {
@@ -16,7 +46,7 @@ export class PartWriter {
   #blocks = 0;
   #call: { readonly id: string; readonly name: string; input: string } | undefined;
 
-  push(event: TextEvent): readonly LanguageModelV3StreamPart[] {
+  push(event: TextEvent): readonly Part[] {
     switch (event.type) {
       case 'start':
         this.#start = event;
@@ -45,7 +75,7 @@ export class PartWriter {
     }
   }
 
-  #piece(type: 'text' | 'reasoning', text: string): readonly LanguageModelV3StreamPart[] {
+  #piece(type: 'text' | 'reasoning', text: string): readonly Part[] {
     if (this.#open?.type === type)
       return [{ type: `${type}-delta`, id: this.#open.id, delta: text }];
     const before = this.#close();
@@ -54,14 +84,14 @@ export class PartWriter {
     return [...before, { type: `${type}-start`, id }, { type: `${type}-delta`, id, delta: text }];
   }
 
-  #close(): readonly LanguageModelV3StreamPart[] {
+  #close(): readonly Part[] {
     if (this.#open === undefined) return [];
     const { type, id } = this.#open;
     this.#open = undefined;
     return [{ type: `${type}-end`, id }];
   }
 
-  #endCall(): readonly LanguageModelV3StreamPart[] {
+  #endCall(): readonly Part[] {
     if (this.#call === undefined) return [];
     const { id, name, input } = this.#call;
     this.#call = undefined;
@@ -72,8 +102,8 @@ export class PartWriter {
 }
 
 /** A whole text as the SDK's content. */
-export function contentOf({ parts }: ChoiceResult): LanguageModelV3Content[] {
-  return parts.flatMap((part): LanguageModelV3Content[] => {
+export function contentOf({ parts }: ChoiceResult): Content[] {
+  return parts.flatMap((part): Content[] => {
     if (part.type !== 'tool') return [{ type: part.type, text: part.text }];
     const { id, name, arguments: input } = part.call;
     return isJson(input) ? [{ type: 'tool-call', toolCallId: id, toolName: name, input }] : [];

@@ -1,23 +1,32 @@
 /**
- * Prompts of the AI SDK as messages for a chat template. Nothing is left out: a part that is no text
- * (an image, audio, an approval) is refused by name.
+ * Prompts of the AI SDK (v3 and v4) as messages for a chat template. Nothing is left out: a part that
+ * is no text (an image, audio, an approval) is refused by name.
  */
 import type {
   LanguageModelV3FilePart,
   LanguageModelV3Message,
-  LanguageModelV3Prompt,
   LanguageModelV3ToolResultPart,
+  LanguageModelV4FilePart,
+  LanguageModelV4Message,
+  LanguageModelV4ToolResultPart,
 } from '@ai-sdk/provider';
 import type { PacelineError } from '../base/errors.js';
 import { refuseField } from '../chat/refusals.js';
 import type { ChatMessage } from '../engine/types.js';
 
+type Message = LanguageModelV3Message | LanguageModelV4Message;
+type Output = LanguageModelV3ToolResultPart['output'] | LanguageModelV4ToolResultPart['output'];
+/** A file, of a prompt or of a tool's result. */
+type File = Pick<LanguageModelV3FilePart | LanguageModelV4FilePart, 'data' | 'mediaType'> & {
+  readonly filename?: string | undefined;
+};
+
 /** @throws {PacelineError} `usage` for parts that are no text; `details.param` says which. */
-export function toMessages(prompt: LanguageModelV3Prompt): readonly ChatMessage[] {
+export function toMessages(prompt: readonly Message[]): readonly ChatMessage[] {
   return prompt.flatMap((message, index) => messagesOf(message, `prompt.${index}`));
 }
 
-function messagesOf(message: LanguageModelV3Message, path: string): readonly ChatMessage[] {
+function messagesOf(message: Message, path: string): readonly ChatMessage[] {
   switch (message.role) {
     case 'system':
       return [{ role: 'system', content: message.content }];
@@ -41,7 +50,7 @@ function messagesOf(message: LanguageModelV3Message, path: string): readonly Cha
 }
 
 function assistantMessage(
-  content: Extract<LanguageModelV3Message, { role: 'assistant' }>['content'],
+  content: Extract<Message, { role: 'assistant' }>['content'],
   path: string,
 ): ChatMessage {
   let text = '';
@@ -78,17 +87,29 @@ function assistantMessage(
 }
 
 /** Files of text are a part of the message, under their name. */
-function fileText(part: LanguageModelV3FilePart, path: string): string {
-  const { data, filename, mediaType } = part;
-  if (!/^(text\/|application\/json$)/.test(mediaType) || data instanceof URL) {
-    throw unsupported(path, data instanceof URL ? `file by address` : mediaType);
+function fileText({ data, filename, mediaType }: File, path: string): string {
+  const given = tagged(data);
+  if (given.type === 'url' || given.type === 'reference') {
+    throw unsupported(path, 'file by address');
   }
-  const bytes = typeof data === 'string' ? Buffer.from(data, 'base64') : data;
-  const text = new TextDecoder().decode(bytes);
+  if (!/^(text$|text\/|application\/json$)/.test(mediaType)) throw unsupported(path, mediaType);
+  const text = given.type === 'text' ? given.text : decoded(given.data);
   return filename === undefined ? text : `${filename}:\n${text}\n`;
 }
 
-function resultText(output: LanguageModelV3ToolResultPart['output'], path: string): string {
+type Tagged = LanguageModelV4FilePart['data'];
+
+/** Files of v4 say what they are; those of v3 are bytes, base64 or an address. */
+function tagged(data: File['data']): Tagged {
+  if (typeof data === 'object' && 'type' in data) return data;
+  return data instanceof URL ? { type: 'url', url: data } : { type: 'data', data };
+}
+
+function decoded(data: string | Uint8Array): string {
+  return new TextDecoder().decode(typeof data === 'string' ? Buffer.from(data, 'base64') : data);
+}
+
+function resultText(output: Output, path: string): string {
   switch (output.type) {
     case 'text':
     case 'error-text':
@@ -102,6 +123,7 @@ function resultText(output: LanguageModelV3ToolResultPart['output'], path: strin
       return output.value
         .map((part) => {
           if (part.type === 'text') return part.text;
+          if (part.type === 'file') return fileText(part, path);
           throw unsupported(path, part.type);
         })
         .join('');

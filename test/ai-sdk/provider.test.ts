@@ -1,12 +1,15 @@
-/** The AI SDK against the engine in this process: the cases that its clients have over HTTP. */
+/** The AI SDK 7 against the engine in this process: the cases that its clients have over HTTP. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import {
+  createProviderRegistry,
+  embed,
+  embedMany,
   generateObject,
   generateText,
+  isStepCount,
   type LanguageModel,
   Output,
-  stepCountIs,
   streamObject,
   streamText,
   type ToolSet,
@@ -162,7 +165,7 @@ describe('the provider of the AI SDK', () => {
       maxOutputTokens: 200,
       seed: 4,
       tools,
-      stopWhen: stepCountIs(3),
+      stopWhen: isStepCount(3),
       providerOptions: { paceline: { parallelToolCalls: false, reasoningBudget: 8 } },
       prepareStep: ({ stepNumber }) => ({ toolChoice: stepNumber < 2 ? 'required' : 'none' }),
     });
@@ -200,6 +203,69 @@ describe('the provider of the AI SDK', () => {
       providerOptions: { paceline: { format } },
     });
     assert.match(text, /^[a-c]{3}-\d{2}$/);
+  });
+
+  it('makes vectors, those of the engine, one by one and together', async () => {
+    const vectors = paceline.embeddingModel('default');
+    const values = ['const a = 1;', '# Heading', '', 'const b = 2;'];
+    const many = await embedMany({ model: vectors, values });
+    const model = await loadModel('default', { threads: 1, contextLength: 512 });
+    const direct = await model.embed(values);
+    await model.dispose();
+    assert.deepEqual(
+      many.embeddings,
+      direct.vectors.map((vector) => [...vector]),
+    );
+    assert.equal(many.usage.tokens, direct.tokens);
+    assert.deepEqual(many.providerMetadata?.paceline, { pooling: direct.pooling });
+    for (const [index, value] of values.entries()) {
+      const { embedding } = await embed({ model: vectors, value });
+      assert.deepEqual(embedding, many.embeddings[index]);
+    }
+    const { embedding } = await embed({
+      model: vectors,
+      value: 'const a = 1;',
+      providerOptions: { paceline: { pooling: 'mean', dimensions: 8 } },
+    });
+    assert.equal(embedding.length, 8);
+    assert.ok(Math.abs(Math.hypot(...embedding) - 1) < 1e-5);
+    assert.notDeepEqual(embedding, many.embeddings[0]?.slice(0, 8));
+    const signal = AbortSignal.abort();
+    await assert.rejects(embed({ model: vectors, value: 'a', abortSignal: signal }), {
+      name: 'AbortError',
+    });
+  });
+
+  it('files of text are read, also in results of tools, and registries find models', async () => {
+    const data = Buffer.from('one').toString('base64');
+    const file = { type: 'file', mediaType: 'text/plain', filename: 'a.txt', data } as const;
+    const text = { type: 'text', text: 'a.txt:\none\n' } as const;
+    const registry = createProviderRegistry({ paceline });
+    const model = registry.languageModel('paceline:default');
+    const call = { model, temperature: 0, maxOutputTokens: 6 };
+    const told = await generateText({ ...call, prompt: [{ role: 'user', content: [file] }] });
+    const said = await generateText({ ...call, prompt: [{ role: 'user', content: [text] }] });
+    assert.equal(told.usage.inputTokens, said.usage.inputTokens);
+    assert.equal(told.text, said.text);
+    const part = { type: 'file', mediaType: 'text', data: { type: 'text', text: 'one' } } as const;
+    const result = { toolCallId: 'a', toolName: 'read', type: 'tool-result' } as const;
+    const ask = { type: 'tool-call', toolCallId: 'a', toolName: 'read', input: {} } as const;
+    const withOutput = (
+      output: { type: 'text'; value: string } | { type: 'content'; value: [typeof part] },
+    ) =>
+      generateText({
+        ...call,
+        model: thinking,
+        maxOutputTokens: 1,
+        prompt: [
+          { role: 'user', content: 'Read it.' },
+          { role: 'assistant', content: [ask] },
+          { role: 'tool', content: [{ ...result, output }] },
+        ],
+      });
+    const whole = await withOutput({ type: 'content', value: [part] });
+    const plain = await withOutput({ type: 'text', value: 'one' });
+    assert.equal(whole.usage.inputTokens, plain.usage.inputTokens);
   });
 
   it('an abort ends the text, and its slot serves the next call', async () => {
@@ -282,7 +348,14 @@ describe('the provider of the AI SDK', () => {
     );
     const output = Output.object({ schema: input });
     await refused(generateText({ ...call, tools, output }), 'usage', /tools/);
-    assert.throws(() => paceline.embeddingModel('default'), /no embeddings/);
+    const wide = { paceline: { dimensions: 100_000 } };
+    const vectors = paceline.embeddingModel('default');
+    const one = { model: vectors, value: prompt, maxRetries: 0 };
+    await refused(embed({ ...one, providerOptions: wide }), 'usage', /dimensions/);
+    const misspelt = { paceline: { poling: 'mean' } };
+    await refused(embed({ ...one, providerOptions: misspelt }), 'usage', /poling/);
+    await refused(embed({ ...one, value: 'word '.repeat(9000) }), 'context-overflow', /2048/);
+    assert.throws(() => paceline.imageModel('default'), /no images/);
     assert.throws(() => createPaceline({ slots: 0 }), /slots/);
     const errors: unknown[] = [];
     const stream = streamText({
