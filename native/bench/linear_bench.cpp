@@ -208,7 +208,8 @@ int main(int argc, char** argv) {
       std::printf("\n");
       std::fflush(stdout);
     }
-    free(store), free(x), free(y), free(act), free(source);
+    pl_free(store, store_bytes), pl_free(source, source_bytes), pl_free(act, pl_act_bytes(inner, most));
+    pl_free(x, most * inner * 4), pl_free(y, most * inner * 3 * 4);
   }
   return 0;
 }

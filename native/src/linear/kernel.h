@@ -64,8 +64,9 @@ struct Units {
   using I = typename A::I;
 
   template <int C>
-  static PL_INLINE void unit(const uint8_t* low, const uint8_t* high, I* w) {
+  static PL_INLINE void unit(const uint8_t* low, I* w) {
     constexpr int step = A::W * 4;
+    [[maybe_unused]] const uint8_t* high = low + f.high_at(A::W);
     I v;
     if constexpr (f.low == 8) {
       v = A::load(low + C * step);
@@ -89,9 +90,9 @@ struct Units {
     }
     w[C] = v;
   }
-  static PL_INLINE void load(const uint8_t* low, const uint8_t* high, I* w) {
-    unit<0>(low, high, w), unit<1>(low, high, w), unit<2>(low, high, w), unit<3>(low, high, w);
-    unit<4>(low, high, w), unit<5>(low, high, w), unit<6>(low, high, w), unit<7>(low, high, w);
+  static PL_INLINE void load(const uint8_t* quants, I* w) {
+    unit<0>(quants, w), unit<1>(quants, w), unit<2>(quants, w), unit<3>(quants, w);
+    unit<4>(quants, w), unit<5>(quants, w), unit<6>(quants, w), unit<7>(quants, w);
   }
 };
 
@@ -103,19 +104,16 @@ struct Ahead {
   static constexpr const Format& f = formats[F];
   static constexpr int64_t group = group_layout(formats[F], A::W, 8).bytes;
   static constexpr int64_t distance = group * (group < 4608 ? 4608 / group : 1);
-  static constexpr int low_lines = (4 * A::W * f.low + 63) / 64, high_lines = (4 * A::W * f.high + 63) / 64;
-  const uint8_t *scales, *low, *high;
+  static constexpr int quant_lines = (f.quant_bytes(A::W) + 63) / 64;
+  const uint8_t *scales, *quants;
 
   // An eighth of it, so that requests are spread over the products of a block: together they would
   // wait for each other.
   PL_INLINE void ask(int eighth) const {
-    constexpr int lines = low_lines + high_lines + 1;
+    constexpr int lines = quant_lines + 1;
     PL_UNROLL
     for (int i = eighth * lines / 8; i < (eighth + 1) * lines / 8; ++i) {
-      const uint8_t* line = i < low_lines                ? low + 64 * i
-                            : i < low_lines + high_lines ? high + 64 * (i - low_lines)
-                                                         : scales;
-      __builtin_prefetch(line + distance, 0, 3);
+      __builtin_prefetch((i < quant_lines ? quants + 64 * i : scales) + distance, 0, 3);
     }
   }
 };
@@ -283,22 +281,21 @@ PL_INLINE void rows_of_block(const typename A::I* w, const Scales<A>& s, const i
 template <class A, int F>
 struct Blocks {
   static constexpr const Format& f = formats[F];
-  const uint8_t *scales, *low, *high;
+  const uint8_t *scales, *quants;
   typename A::V head, head_min;
 
   PL_INLINE void begin(const uint8_t* panel, const Group& g) {
     head = head_min = A::zero();
     if constexpr (f.header_bytes() >= 2) head = A::load_f16(panel);
     if constexpr (f.header_bytes() == 4) head_min = A::load_f16(panel + 2 * A::W);
-    scales = panel + g.scales, low = panel + g.low, high = panel + g.high;
+    scales = panel + g.scales, quants = panel + g.quants;
   }
-  PL_INLINE Ahead<A, F> ahead() const { return {scales, low, high}; }
+  PL_INLINE Ahead<A, F> ahead() const { return {scales, quants}; }
   // The units of the next block, and its scales.
   PL_INLINE Scales<A> next(typename A::I* w) {
-    Units<A, F>::load(low, high, w);
+    Units<A, F>::load(quants, w);
     const Scales<A> s = block_scales<A, F>(scales, head, head_min);
-    low += 4 * A::W * f.low;
-    high += 4 * A::W * f.high;
+    quants += f.quant_bytes(A::W);
     scales += A::W * f.scale_bytes();
     return s;
   }

@@ -161,47 +161,45 @@ void read_parts(uint8_t* to, int count, int bytes, const uint8_t* plane, int row
 }
 
 template <int LOW, int HIGH>
-void pack_quants(const uint8_t* q, int blocks, uint8_t* low, uint8_t* high, int rows, int row) {
+void pack_quants(const uint8_t* q, int blocks, uint8_t* quants, int rows, int row) {
   const int64_t step = int64_t{4} * rows;
-  low += int64_t{4} * row;
-  high += int64_t{4} * row;
+  uint8_t* to = quants + int64_t{4} * row;
   for (int b = 0; b < blocks; ++b, q += 32) {
     uint32_t u[8];
     for (int c = 0; c < 8; ++c) u[c] = word(q + 4 * c);
     if constexpr (LOW == 8) {
-      for (int c = 0; c < 8; ++c, low += step) put(low, u[c]);
+      for (int c = 0; c < 8; ++c, to += step) put(to, u[c]);
     } else if constexpr (LOW == 4) {
-      for (int j = 0; j < 4; ++j, low += step)
-        put(low, (u[j] & 0x0f0f0f0fu) | (u[j + 4] & 0x0f0f0f0fu) << 4);
+      for (int j = 0; j < 4; ++j, to += step)
+        put(to, (u[j] & 0x0f0f0f0fu) | (u[j + 4] & 0x0f0f0f0fu) << 4);
     } else {
-      for (int j = 0; j < 2; ++j, low += step) {
+      for (int j = 0; j < 2; ++j, to += step) {
         uint32_t w = 0;
         for (int p = 0; p < 4; ++p) w |= (u[2 * p + j] & 0x03030303u) << (2 * p);
-        put(low, w);
+        put(to, w);
       }
     }
     if constexpr (HIGH == 2) {
-      for (int j = 0; j < 2; ++j, high += step) {
+      for (int j = 0; j < 2; ++j, to += step) {
         uint32_t w = 0;
         for (int p = 0; p < 4; ++p) w |= (u[2 * p + j] >> LOW & 0x03030303u) << (2 * p);
-        put(high, w);
+        put(to, w);
       }
     } else if constexpr (HIGH == 1) {
       uint32_t w = 0;
       for (int c = 0; c < 8; ++c) w |= (u[c] >> LOW & 0x01010101u) << c;
-      put(high, w);
-      high += step;
+      put(to, w);
+      to += step;
     }
   }
 }
 
 template <int LOW, int HIGH>
-void unpack_quants(uint8_t* q, int blocks, const uint8_t* low, const uint8_t* high, int rows,
-                   int row) {
+void unpack_quants(uint8_t* q, int blocks, const uint8_t* quants, int rows, int row) {
   const int64_t step = int64_t{4} * rows;
-  low += int64_t{4} * row;
-  high += int64_t{4} * row;
-  for (int b = 0; b < blocks; ++b, q += 32) {
+  const uint8_t* low = quants + int64_t{4} * row;
+  for (int b = 0; b < blocks; ++b, q += 32, low += step * (LOW + HIGH)) {
+    [[maybe_unused]] const uint8_t* high = low + step * LOW;
     uint32_t u[8];
     for (int c = 0; c < 8; ++c) {
       if constexpr (LOW == 8) {
@@ -215,8 +213,6 @@ void unpack_quants(uint8_t* q, int blocks, const uint8_t* low, const uint8_t* hi
       if constexpr (HIGH == 1) u[c] |= (word(high) >> c & 0x01010101u) << LOW;
       put(q + 4 * c, u[c]);
     }
-    low += step * LOW;
-    high += step * HIGH;
   }
 }
 
@@ -288,14 +284,14 @@ void pack_row(const Format& f, const uint8_t* s, uint8_t* panel, int rows, int r
     read_group(f, s, blocks, p);
     write_parts(p.header, f.header_bytes() / 2, 2, panel, rows, row);
     write_parts(p.scales, parts * blocks, part, panel + g.scales, rows, row);
-    uint8_t *low = panel + g.low, *high = panel + g.high;
+    uint8_t* quants = panel + g.quants;
     switch (f.low * 10 + f.high) {
-      case 80: pack_quants<8, 0>(p.quants, blocks, low, high, rows, row); break;
-      case 40: pack_quants<4, 0>(p.quants, blocks, low, high, rows, row); break;
-      case 41: pack_quants<4, 1>(p.quants, blocks, low, high, rows, row); break;
-      case 42: pack_quants<4, 2>(p.quants, blocks, low, high, rows, row); break;
-      case 20: pack_quants<2, 0>(p.quants, blocks, low, high, rows, row); break;
-      case 21: pack_quants<2, 1>(p.quants, blocks, low, high, rows, row); break;
+      case 80: pack_quants<8, 0>(p.quants, blocks, quants, rows, row); break;
+      case 40: pack_quants<4, 0>(p.quants, blocks, quants, rows, row); break;
+      case 41: pack_quants<4, 1>(p.quants, blocks, quants, rows, row); break;
+      case 42: pack_quants<4, 2>(p.quants, blocks, quants, rows, row); break;
+      case 20: pack_quants<2, 0>(p.quants, blocks, quants, rows, row); break;
+      case 21: pack_quants<2, 1>(p.quants, blocks, quants, rows, row); break;
     }
     s += int64_t{blocks} * 32 / f.block * f.block_bytes;
     panel += g.bytes;
@@ -325,14 +321,14 @@ void unpack_row(const Format& f, const uint8_t* panel, int rows, int row, int64_
     const Group g = group_layout(f, rows, blocks);
     read_parts(p.header, f.header_bytes() / 2, 2, panel, rows, row);
     read_parts(p.scales, parts * blocks, part, panel + g.scales, rows, row);
-    const uint8_t *low = panel + g.low, *high = panel + g.high;
+    const uint8_t* quants = panel + g.quants;
     switch (f.low * 10 + f.high) {
-      case 80: unpack_quants<8, 0>(p.quants, blocks, low, high, rows, row); break;
-      case 40: unpack_quants<4, 0>(p.quants, blocks, low, high, rows, row); break;
-      case 41: unpack_quants<4, 1>(p.quants, blocks, low, high, rows, row); break;
-      case 42: unpack_quants<4, 2>(p.quants, blocks, low, high, rows, row); break;
-      case 20: unpack_quants<2, 0>(p.quants, blocks, low, high, rows, row); break;
-      case 21: unpack_quants<2, 1>(p.quants, blocks, low, high, rows, row); break;
+      case 80: unpack_quants<8, 0>(p.quants, blocks, quants, rows, row); break;
+      case 40: unpack_quants<4, 0>(p.quants, blocks, quants, rows, row); break;
+      case 41: unpack_quants<4, 1>(p.quants, blocks, quants, rows, row); break;
+      case 42: unpack_quants<4, 2>(p.quants, blocks, quants, rows, row); break;
+      case 20: unpack_quants<2, 0>(p.quants, blocks, quants, rows, row); break;
+      case 21: unpack_quants<2, 1>(p.quants, blocks, quants, rows, row); break;
     }
     for (int j = 0; j < blocks * 2; ++j, out += 16) {
       float scale = 0, minimum = 0;

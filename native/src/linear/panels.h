@@ -1,11 +1,10 @@
 // How weights lie in panels, and how they get there from GGUF blocks and back to f32.
 //
 // A panel holds W rows (the path's vector width) of all K columns, as a run of groups of 256 columns
-// (the last may be shorter, a multiple of 32). A group is four planes, each aligned:
+// (the last may be shorter, a multiple of 32). A group is three planes, each aligned:
 //   header  per row: f16 d (and f16 dmin) of a K-quant
 //   scales  per 32 columns: bytes that scale the block, all W rows side by side
-//   low     per 32 columns: the low 2, 4 or 8 bits of the quants
-//   high    per 32 columns: the remaining 1 or 2 bits
+//   quants  per 32 columns: their low 2, 4 or 8 bits, then the remaining 1 or 2 bits
 // Columns come in 8 units of 4: unit c has columns 4c to 4c+3, and one vector of 4W bytes holds one
 // unit of every row. Units share a byte: low nibble = unit j, high nibble = unit j + 4; 2-bit
 // fields p of vector j = unit 2p + j; bit c of the 1-bit vector = unit c.
@@ -53,6 +52,9 @@ struct Format {
     return scale == Scale::f16_min || scale == Scale::k_min || scale == Scale::k_pair_min;
   }
   constexpr bool real() const { return scale == Scale::none; }
+  // Bytes of the quants of 32 columns of `rows` rows, and the offset of their high bits.
+  constexpr int64_t quant_bytes(int rows) const { return int64_t{4} * rows * (low + high); }
+  constexpr int64_t high_at(int rows) const { return int64_t{4} * rows * low; }
 };
 
 constexpr Format formats[] = {
@@ -89,16 +91,15 @@ constexpr int8_t table_fp4[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6
 
 // Offsets of the planes of a group of `blocks` 32-column blocks in a panel of `rows` rows.
 struct Group {
-  int64_t scales, low, high, bytes;
+  int64_t scales, quants, bytes;
 };
 static constexpr int64_t align_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 static constexpr Group group_layout(const Format& f, int rows, int blocks) {
   const int64_t a = rows * 4 < 64 ? rows * 4 : 64;
   Group g{};
   g.scales = align_up(int64_t{f.header_bytes()} * rows, a);
-  g.low = g.scales + align_up(int64_t{f.scale_bytes()} * rows * blocks, a);
-  g.high = g.low + int64_t{4} * rows * f.low * blocks;
-  g.bytes = g.high + int64_t{4} * rows * f.high * blocks;
+  g.quants = g.scales + align_up(int64_t{f.scale_bytes()} * rows * blocks, a);
+  g.bytes = g.quants + f.quant_bytes(rows) * blocks;
   return g;
 }
 static constexpr int64_t panel_bytes(const Format& f, int rows, int64_t k) {
