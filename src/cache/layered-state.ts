@@ -1,19 +1,21 @@
 /**
- * The state of a sequence whose layers keep rows, another layer's rows, what they have seen folded
- * up, or nothing. Rows past `length` are garbage that the next pass overwrites, so that going back is
- * free and always possible; where something is folded, to what its memory reaches.
+ * The state of a sequence whose layers keep rows, those of a window, another layer's rows, what they
+ * have seen folded up, or nothing. Rows past `length` are garbage that the next pass overwrites, so
+ * that going back is free and always possible; where rows are given up or something is folded, to
+ * where its memory reaches.
  */
 import { createHash } from 'node:crypto';
 import { PacelineError } from '../base/errors.js';
 import type { Backend } from '../ggml/backend.js';
 import { loggedRows } from '../ggml/recurrent-shape.js';
 import type { GgmlType } from '../ggml/types.js';
-import { type LayerState, recurrentShapes, rowShapes } from '../models/layer-state.js';
+import { type LayerState, recurrentShapes, rowsByKind } from '../models/layer-state.js';
 import type { LayerTensors, RecurrentTensors } from '../models/model.js';
 import { contextOverflow } from './overflow.js';
 import { RecurrentMemory } from './recurrent-memory.js';
 import { RowMemory } from './row-memory.js';
-import type { SequenceState } from './state.js';
+import type { RowKind, SequenceState } from './state.js';
+import { WindowedRows, type WindowedRowsOptions } from './windowed-rows.js';
 
 export interface LayeredStateOptions {
   readonly backend: Backend;
@@ -30,6 +32,8 @@ export interface LayeredStateOptions {
    * to refuse so many bytes. Default: nobody is asked.
    */
   readonly admit?: ((bytes: number) => void) | undefined;
+  /** Hears which positions of layers with a window are lost; for tests. */
+  readonly onLost?: WindowedRowsOptions['onLost'];
 }
 
 /** Positions of a saved block. */
@@ -37,18 +41,23 @@ const blockLength = 64;
 /** Positions that memory is asked for at a time. */
 const admittedAtOnce = 256;
 /** Counts changes of how bytes lie in blocks. */
-const layoutVersion = 1;
+const layoutVersion = 2;
 
 export class LayeredState implements SequenceState {
   readonly blockLength = blockLength;
   readonly canGoBack: boolean;
+  readonly hasFixed: boolean;
   readonly mostProvisional: number;
+  readonly rowKinds: readonly RowKind[];
   readonly #options: LayeredStateOptions;
+  /** Rows of every position. */
   readonly #memory: RowMemory;
+  /** Of the layers with a window, if there are any. */
+  readonly #windowed: WindowedRows | undefined;
   /** Of the layers that fold what they have seen, if there are any. */
   readonly #folded: RecurrentMemory | undefined;
-  /** For each layer, where its rows are in the memory; undefined where it has none. */
-  readonly #places: readonly (number | undefined)[];
+  /** For each layer, where its rows are; undefined where it has none. */
+  readonly #places: readonly (RowPlace | undefined)[];
   /** For each layer, where its folded state is. */
   readonly #foldedPlaces: readonly (number | undefined)[];
   #length = 0;
@@ -68,15 +77,29 @@ export class LayeredState implements SequenceState {
     this.#places = placesOf(layers);
     this.#foldedPlaces = placesOfKind(layers, 'recurrent');
     const recurrent = recurrentShapes(layers);
-    this.canGoBack = recurrent.length === 0;
-    this.mostProvisional = this.canGoBack ? Number.POSITIVE_INFINITY : loggedRows;
-    this.#memory = new RowMemory({ backend, layout: rowShapes(layers), capacity, type });
+    const { whole, windowed } = rowsByKind(layers);
+    const window = windowed.reduce((most, shape) => Math.max(most, shape.window), 0);
+    this.rowKinds = window > 0 ? ['whole', 'window'] : ['whole'];
+    this.hasFixed = recurrent.length > 0;
+    this.canGoBack = !this.hasFixed && window === 0;
+    this.mostProvisional = this.hasFixed ? loggedRows : Number.POSITIVE_INFINITY;
+    const memory = { backend, capacity, type };
+    const { onLost, admit } = options;
+    const made: Disposable[] = [];
+    const keep = <T extends Disposable>(part: T): T => {
+      made.push(part);
+      return part;
+    };
     try {
-      this.#folded = this.canGoBack
-        ? undefined
-        : new RecurrentMemory({ backend, layers: recurrent, admit: options.admit });
+      this.#memory = keep(new RowMemory({ ...memory, layout: whole }));
+      if (window > 0) {
+        this.#windowed = keep(new WindowedRows({ ...memory, layout: windowed, window, onLost }));
+      }
+      if (this.hasFixed) {
+        this.#folded = keep(new RecurrentMemory({ backend, layers: recurrent, admit }));
+      }
     } catch (error) {
-      this.#memory.dispose();
+      for (const part of made) part[Symbol.dispose]();
       throw error;
     }
   }
@@ -90,7 +113,7 @@ export class LayeredState implements SequenceState {
   }
 
   get bytes(): number {
-    return this.#memory.bytes + (this.#folded?.bytes ?? 0);
+    return this.#memory.bytes + (this.#windowed?.bytes ?? 0) + (this.#folded?.bytes ?? 0);
   }
 
   get fingerprint(): string {
@@ -104,7 +127,7 @@ export class LayeredState implements SequenceState {
   layer(index: number): LayerTensors {
     const place = this.#places[index];
     if (place === undefined) throw new PacelineError('internal', `Layer ${index} keeps no rows`);
-    return this.#memory.layer(place);
+    return this.#rows(place.kind).layer(place.index);
   }
 
   recurrent(index: number): RecurrentTensors {
@@ -117,6 +140,7 @@ export class LayeredState implements SequenceState {
     if (this.#length + rows > this.capacity) {
       throw contextOverflow(this.#length + rows, this.capacity);
     }
+    this.#windowed?.begin(this.#length);
     this.#admit(this.#length + rows);
     this.#folded?.begin();
     this.#provisional = rows;
@@ -128,13 +152,19 @@ export class LayeredState implements SequenceState {
       throw new PacelineError('internal', `${kept} rows cannot be kept of a pass with ${had}`);
     }
     this.#folded?.commit(this.#provisional, kept);
+    this.#windowed?.commit(this.#length, kept);
     this.#provisional = undefined;
     this.#length += kept;
   }
 
   reachable(length: number): number {
-    const wanted = Math.max(0, Math.min(length, this.#length));
-    return this.#folded?.reachable(wanted) ?? wanted;
+    let reached = Math.max(0, Math.min(length, this.#length));
+    for (;;) {
+      const kept = this.#windowed?.reachable(reached) ?? reached;
+      const folded = this.#folded?.reachable(kept) ?? kept;
+      if (folded === reached) return reached;
+      reached = folded;
+    }
   }
 
   truncate(length: number): void {
@@ -142,23 +172,30 @@ export class LayeredState implements SequenceState {
       throw new PacelineError('internal', `${this.#length} rows cannot be cut to ${length}`);
     }
     this.#folded?.truncate(length);
+    this.#windowed?.truncate(length);
     this.#length = length;
   }
 
-  checkpoint(): void {
+  checkpoint(length: number): void {
+    if (this.hasFixed && length !== this.#length) {
+      throw new PacelineError('internal', `${length} is past: it cannot become a checkpoint`);
+    }
     this.#folded?.checkpoint();
+    this.#windowed?.checkpoint(length);
   }
 
   fork(): LayeredState {
     const copy = new LayeredState(this.#options);
     copy.#admit(this.#length);
     const copyFolded = this.#folded && copy.#folded?.copy(this.#folded);
-    const length = this.#length;
+    const copyWindowed = this.#windowed && copy.#windowed?.copy(this.#windowed);
+    const all = [{ from: 0, end: this.#length }];
     const ready = (this.#pending ?? Promise.resolve()).then(async () => {
-      await copy.#memory.copyFrom(this.#memory, length);
+      await copy.#memory.copyFrom(this.#memory, all);
+      await copyWindowed?.();
       await copyFolded?.();
     });
-    copy.#length = length;
+    copy.#length = this.#length;
     for (const state of [this, copy]) state.hold(ready);
     return copy;
   }
@@ -178,25 +215,34 @@ export class LayeredState implements SequenceState {
 
   trim(): void {
     // A copy may still read rows that the text has forgotten.
-    if (this.#pending === undefined) this.#memory.release(this.#length);
+    if (this.#pending !== undefined) return;
+    for (const kind of this.rowKinds) this.#rows(kind).release(this.#length, this.capacity);
   }
 
-  blockBytes(index: number): number {
-    return this.#memory.bytesOf(...this.#block(index));
+  blockBytes(kind: RowKind, index: number): number {
+    return this.#rows(kind).bytesOf(...this.#block(index));
   }
 
-  readBlock(index: number, into: Uint8Array): void {
-    this.#checkBlock(index, into);
-    this.#memory.read(...this.#block(index), into);
+  holds(kind: RowKind, from: number, end: number): boolean {
+    return end <= this.#length && (kind === 'whole' || this.#windowed?.holds(from, end) === true);
   }
 
-  writeBlock(index: number, from: Uint8Array): void {
-    this.#checkBlock(index, from);
-    this.#memory.write(...this.#block(index), from);
+  readBlock(kind: RowKind, index: number, into: Uint8Array): void {
+    this.#checkBlock(kind, index, into);
+    this.#rows(kind).read(...this.#block(index), into);
   }
 
-  blockMemory(index: number): readonly Uint8Array[] | undefined {
-    return this.#memory.views(...this.#block(index));
+  writeBlock(kind: RowKind, index: number, from: Uint8Array): void {
+    this.#checkBlock(kind, index, from);
+    this.#rows(kind).write(...this.#block(index), from);
+  }
+
+  blockMemory(kind: RowKind, index: number): readonly Uint8Array[] | undefined {
+    return this.#rows(kind).views(...this.#block(index));
+  }
+
+  neededFrom(kind: RowKind, length: number): number {
+    return kind === 'window' ? (this.#windowed?.neededFrom(length) ?? length) : 0;
   }
 
   readFixed(length: number): Uint8Array {
@@ -214,12 +260,14 @@ export class LayeredState implements SequenceState {
     }
     this.#admit(length);
     this.#folded?.restore(length, fixed);
+    this.#windowed?.restore(length);
     this.#length = length;
   }
 
   dispose(): void {
     const free = () => {
       this.#memory.dispose();
+      this.#windowed?.dispose();
       this.#folded?.dispose();
     };
     if (this.#pending === undefined) free();
@@ -236,8 +284,20 @@ export class LayeredState implements SequenceState {
     const end = Math.ceil(positions / admittedAtOnce) * admittedAtOnce;
     const most = Math.min(end, this.capacity);
     const once = this.#admitted === 0 ? (this.#folded?.stateBytes ?? 0) : 0;
-    this.#options.admit?.(this.#memory.bytesOf(this.#admitted, most) + once);
+    const rows = this.#memory.bytesOf(this.#admitted, most);
+    this.#options.admit?.(rows + this.#windowBytes(this.#admitted, most) + once);
     this.#admitted = most;
+  }
+
+  /** What the rows of windows take more when the text gets so long. */
+  #windowBytes(from: number, end: number): number {
+    const windowed = this.#windowed;
+    if (windowed === undefined) return 0;
+    return windowed.memory.bytesOf(windowed.keptPositions(from), windowed.keptPositions(end));
+  }
+
+  #rows(kind: RowKind): RowMemory {
+    return kind === 'window' && this.#windowed ? this.#windowed.memory : this.#memory;
   }
 
   #block(index: number): [from: number, end: number] {
@@ -245,20 +305,28 @@ export class LayeredState implements SequenceState {
     return [from, Math.min(from + blockLength, this.capacity)];
   }
 
-  #checkBlock(index: number, bytes: Uint8Array): void {
+  #checkBlock(kind: RowKind, index: number, bytes: Uint8Array): void {
     const sound = Number.isSafeInteger(index) && index >= 0 && index * blockLength < this.capacity;
-    if (sound && bytes.byteLength === this.blockBytes(index)) return;
+    if (sound && bytes.byteLength === this.blockBytes(kind, index)) return;
     throw new PacelineError('internal', `Block ${index} does not have ${bytes.byteLength} bytes`);
   }
 }
 
-/** For each layer the place of its rows among the layers that keep some. */
-function placesOf(layers: readonly LayerState[]): (number | undefined)[] {
-  const places: (number | undefined)[] = [];
-  let count = 0;
+/** Where a layer's rows are: in which memory, and which of its layers. */
+interface RowPlace {
+  readonly kind: RowKind;
+  readonly index: number;
+}
+
+/** For each layer the place of its rows among the layers that keep some of its kind. */
+function placesOf(layers: readonly LayerState[]): (RowPlace | undefined)[] {
+  const places: (RowPlace | undefined)[] = [];
+  const counts = { whole: 0, window: 0 };
   for (const state of layers) {
-    if (state.kind === 'rows') places.push(count++);
-    else if (state.kind === 'shared') places.push(places[state.layer]);
+    if (state.kind === 'rows') {
+      const kind = state.window === undefined ? 'whole' : 'window';
+      places.push({ kind, index: counts[kind]++ });
+    } else if (state.kind === 'shared') places.push(places[state.layer]);
     else if (state.kind === 'none' || state.kind === 'recurrent') places.push(undefined);
     else {
       const problem = `There is no memory yet for ${state.kind} state of layers`;

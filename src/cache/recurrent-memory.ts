@@ -19,6 +19,7 @@ import { loggedRows, type RecurrentShape, stateElements } from '../ggml/recurren
 import type { Tensor } from '../ggml/tensor.js';
 import { GgmlType } from '../ggml/types.js';
 import type { RecurrentTensors } from '../models/model.js';
+import { leastUseful } from './checkpoints.js';
 
 export interface RecurrentMemoryOptions {
   readonly backend: Backend;
@@ -138,7 +139,7 @@ export class RecurrentMemory implements Disposable {
       throw error;
     }
     const all = [...this.#checkpoints, { length, bytes: this.save(length) }];
-    if (all.length > mostCheckpoints) all.splice(leastUseful(all), 1);
+    if (all.length > mostCheckpoints) all.splice(leastUseful(all.map(({ length }) => length)), 1);
     this.#checkpoints = all;
   }
 
@@ -262,15 +263,4 @@ export class RecurrentMemory implements Disposable {
 /** Bytes of a state whose log has so many rows. */
 function usedBytes({ folded, inputs, tail }: RecurrentShape, logged: number): number {
   return 4 * (folded + (tail + logged) * inputs);
-}
-
-/** The checkpoint without which the gap that opens is smallest for how far it is back; not the last. */
-function leastUseful(checkpoints: readonly Checkpoint[]): number {
-  const lengths = checkpoints.map(({ length }) => length);
-  const end = lengths.at(-1) as number;
-  const gaps = lengths.slice(0, -1).map((_, at) => {
-    const before = lengths[at - 1] ?? 0;
-    return ((lengths[at + 1] as number) - before) / (end - before);
-  });
-  return gaps.indexOf(Math.min(...gaps));
 }

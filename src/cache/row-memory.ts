@@ -16,9 +16,10 @@ import {
 import type { Backend } from '../ggml/backend.js';
 import { type RowShape, rowsFit, storedPositions, storedRows } from '../ggml/cache-rows.js';
 import type { Tensor } from '../ggml/tensor.js';
-import { releaseMemory, tensorMemory } from '../ggml/tensor-memory.js';
+import { canRelease, releaseMemory, tensorMemory } from '../ggml/tensor-memory.js';
 import { type GgmlType, rowBytes, typeName } from '../ggml/types.js';
 import type { LayerTensors } from '../models/model.js';
+import type { Range } from './ranges.js';
 
 export interface RowMemoryOptions {
   readonly backend: Backend;
@@ -78,15 +79,19 @@ export class RowMemory implements Disposable {
   }
 
   /**
-   * Copies the rows of the first `length` positions from memory of the same layout, which nothing may
-   * write meanwhile.
+   * Copies the rows of these positions from memory of the same layout, which nothing may write
+   * meanwhile.
    */
-  async copyFrom(other: RowMemory, length: number): Promise<void> {
+  async copyFrom(other: RowMemory, ranges: readonly Range[]): Promise<void> {
     const { backend } = this.options;
-    const targets = this.#spans(0, length);
-    for (const [index, { tensor, bytes }] of other.#spans(0, length).entries()) {
-      const target = targets[index];
-      if (target !== undefined) await copyTensorBytes(backend, tensor, target.tensor, bytes);
+    for (const { from, end } of ranges) {
+      const targets = this.#spans(from, end);
+      for (const [index, { tensor, start, bytes }] of other.#spans(from, end).entries()) {
+        const target = targets[index];
+        if (target !== undefined) {
+          await copyTensorBytes(backend, tensor, target.tensor, bytes, start);
+        }
+      }
     }
   }
 
@@ -148,10 +153,18 @@ export class RowMemory implements Disposable {
     return views;
   }
 
-  /** Gives the memory of the positions from `length` on back to the system; what they held is lost. */
-  release(length: number): void {
-    for (const { tensor, start } of this.#spans(length, this.options.capacity)) {
-      releaseMemory(this.options.backend, tensor, start);
+  /** Whether `release` has an effect. */
+  get canRelease(): boolean {
+    return canRelease(this.options.backend);
+  }
+
+  /**
+   * Gives the memory of the positions [from, end) back to the system; what they held is lost.
+   * @param end where a block of rows begins, or the capacity.
+   */
+  release(from: number, end: number): void {
+    for (const { tensor, start, bytes } of this.#spans(from, end)) {
+      releaseMemory(this.options.backend, tensor, start, start + bytes);
     }
   }
 

@@ -8,6 +8,9 @@
  */
 import type { SequenceTensors } from '../models/model.js';
 
+/** Rows of every position, or those of layers with a window, which are given up behind it. */
+export type RowKind = 'whole' | 'window';
+
 export interface SequenceState extends SequenceTensors, Disposable {
   /** Tokens that the state has seen; the next one gets this position. */
   readonly length: number;
@@ -17,6 +20,8 @@ export interface SequenceState extends SequenceTensors, Disposable {
   readonly bytes: number;
   /** Whether every length up to the present one can be gone back to. */
   readonly canGoBack: boolean;
+  /** Whether a part of it does not grow, so that only the present length can become a checkpoint. */
+  readonly hasFixed: boolean;
   /**
    * Most rows of a pass of which `commit` may keep some and undo others; of a longer pass it keeps
    * all or none.
@@ -36,8 +41,12 @@ export interface SequenceState extends SequenceTensors, Disposable {
    * @throws {PacelineError} `internal` where `reachable` says another length.
    */
   truncate(length: number): void;
-  /** Makes the present length one that can be gone back to. Free where every length is. */
-  checkpoint(): void;
+  /**
+   * Makes a length one that can be gone back to, as long as memory allows it and others are not of more
+   * use. Free where every length is.
+   * @param length what `reachable` says yes to, and the present one where something does not grow.
+   */
+  checkpoint(length: number): void;
   /**
    * An independent copy. It is made away from the event loop: until `pending` of both has settled,
    * neither may take part in a pass or be read. @throws {PacelineError} `memory`.
@@ -56,24 +65,30 @@ export interface SequenceState extends SequenceTensors, Disposable {
   readonly fingerprint: string;
   /** Positions of a block, in which rows are saved: a multiple of 64. */
   readonly blockLength: number;
+  /** The kinds of rows of a block, which are saved each by themselves. */
+  readonly rowKinds: readonly RowKind[];
   /** Bytes of block `index`, which is shorter where the capacity ends. */
-  blockBytes(index: number): number;
+  blockBytes(kind: RowKind, index: number): number;
+  /** Whether the rows of the positions [from, end) are still there. */
+  holds(kind: RowKind, from: number, end: number): boolean;
   /** Copies a block, its positions beyond `length` included. */
-  readBlock(index: number, into: Uint8Array): void;
+  readBlock(kind: RowKind, index: number, into: Uint8Array): void;
   /** Takes a block back; its positions count once `resume` says so. */
-  writeBlock(index: number, from: Uint8Array): void;
+  writeBlock(kind: RowKind, index: number, from: Uint8Array): void;
   /**
    * The memory of a block, in the order of `readBlock`, to read files straight into; undefined where
    * it is not the host's. Valid while `hold` keeps the state.
    */
-  blockMemory(index: number): readonly Uint8Array[] | undefined;
+  blockMemory(kind: RowKind, index: number): readonly Uint8Array[] | undefined;
+  /** The first position whose rows have to be there for going on at `length`. */
+  neededFrom(kind: RowKind, length: number): number;
   /**
    * What does not grow, as it was at `length`, which is the present one or a checkpoint; empty for
    * rows. @throws {PacelineError} `internal` for another length.
    */
   readFixed(length: number): Uint8Array;
   /**
-   * Goes on at `length`, whose blocks have been written.
+   * Goes on at `length`, whose blocks are there from `neededFrom` on; all checkpoints are forgotten.
    * @throws {PacelineError} `broken-file` when `fixed` does not fit, `context-overflow`.
    */
   resume(length: number, fixed: Uint8Array): void;

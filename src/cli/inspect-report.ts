@@ -138,8 +138,8 @@ function inspectJson(
       context: need.contextLength,
       weight_bytes: need.weightBytes,
       kv_type: need.kvType,
-      cache_bytes: need.wholeCacheBytes,
-      windowed_cache_bytes: need.cacheBytes,
+      cache_bytes: need.cacheBytes,
+      whole_cache_bytes: need.wholeCacheBytes,
       draft_bytes: need.draftBytes,
       total_bytes: need.totalBytes,
     })),
@@ -269,7 +269,7 @@ async function printSummary(
     const rows = needs.map((need) => [
       String(need.contextLength),
       bytes(need.weightBytes),
-      bytes(need.wholeCacheBytes),
+      bytes(need.cacheBytes),
       ...(drafting ? [bytes(need.draftBytes)] : []),
       bytes(need.totalBytes),
     ]);

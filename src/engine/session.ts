@@ -13,6 +13,7 @@ import { RawJson } from '../template/raw-json.js';
 import { encodeChat } from '../tokenizer/chat.js';
 import { StreamingDetokenizer } from '../tokenizer/detokenizer.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
+import { messageEnds } from './boundaries.js';
 import { checkMessages } from './messages.js';
 import { type Checked, checkChatOptions, checkGenerateOptions } from './options.js';
 import type { Runtime } from './runtime.js';
@@ -235,6 +236,7 @@ export class Session implements Disposable {
       text: this.#text,
       cache: options.cache === false ? undefined : this.#runtime.cache,
       prompt,
+      messageEnds: messageEnds(prompt, (token) => tokenizer.isControl(token)),
       settings,
       finish,
       drafting,

@@ -4,10 +4,13 @@
  * its blocks are saved in the background. Nothing of it changes a text, and no failure of it ends one.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { SequenceState } from '../cache/state.js';
+import { union } from '../cache/ranges.js';
+import type { RowKind, SequenceState } from '../cache/state.js';
+import { partNames } from '../cache/store/block-file.js';
 import { type Entry, endOf, type Match } from '../cache/store/index.js';
 import type { PrefixStore, ReadTarget } from '../cache/store/store.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
+import type { Boundaries } from './boundaries.js';
 import { exactTokens, type KnownTokens } from './exact-tokens.js';
 import { commonPrefix, type Text } from './text.js';
 import { TextSaver } from './text-saver.js';
@@ -27,7 +30,7 @@ interface Source {
   /** Tokens that can be had. */
   readonly length: number;
   /** Brings them into the text; how many came. */
-  readonly bring: (from: number) => Promise<Brought>;
+  readonly bring: () => Promise<Brought>;
 }
 
 interface Brought {
@@ -70,12 +73,11 @@ export class TextCache {
       this.store.noteUse(undefined, { prompt: prompt.length, cached: 0, savedMs: 0 });
       return;
     }
-    // Rows are brought in blocks: those of the last, incomplete one again.
-    const from = Math.floor(had / state.blockLength) * state.blockLength;
     try {
-      const brought = await source.bring(from);
+      const brought = await source.bring();
       if (brought.length > 0) text.resume({ ...brought, tokens: wanted.slice(0, brought.length) });
-      else text.truncate(state.canGoBack ? from : 0);
+      // Rows are brought in blocks: those of the last, incomplete one may be others now.
+      else text.truncate(Math.floor(had / state.blockLength) * state.blockLength);
     } catch {
       text.truncate(0); // whatever came is not to be trusted
     }
@@ -98,11 +100,11 @@ export class TextCache {
   }
 
   /** Saves a text while it grows. */
-  follow(text: Text): TextSaver {
+  follow(text: Text, boundaries: Boundaries): TextSaver {
     const { store } = this;
     const { tokenizer } = this.#options;
     const describe = (tokens: readonly number[]): string => tokenizer.decode(tokens);
-    return new TextSaver({ store, text, describe, cache: this });
+    return new TextSaver({ store, text, boundaries, describe, cache: this });
   }
 
   /** Takes a saver whose text has ended and could not be saved yet. */
@@ -149,33 +151,59 @@ export class TextCache {
     }
     if (best === undefined) return nowhere;
     const { other, length } = best;
-    return { length, bring: (from) => copyLive(other, text, length, from) };
+    return { length, bring: () => copyLive(other, text, length) };
   }
 
-  /** What the store has of it: of a state that cannot go back only up to where one was saved. */
+  /** What the store has of it: where something does not grow only up to where it was saved. */
   #disk(text: Text, wanted: readonly number[], match: Match, signal: AbortSignal): Source {
     const { index } = this.store;
-    const [saved] = text.state.canGoBack ? [] : index.states(wanted, match, wanted.length);
-    const length = text.state.canGoBack ? match.length : saved === undefined ? 0 : endOf(saved);
-    const bring = async (from: number): Promise<Brought> => {
-      const reached = await this.#readRows(text.state, match, { from, length, signal });
-      const whole = reached === length;
-      if (!text.state.canGoBack && !whole) return { length: 0, fixed: noBytes, drafters: {} };
+    const { state } = text;
+    const usable = usableLength(state, match);
+    const saved = state.hasFixed
+      ? index
+          .states(wanted, match, usable)
+          .find((entry) => usableLength(state, match, endOf(entry)) === endOf(entry))
+      : undefined;
+    const length = !state.hasFixed ? usable : saved === undefined ? 0 : endOf(saved);
+    const bring = async (): Promise<Brought> => {
+      const reached = await this.#readRows(state, match, length, signal);
+      if (reached <= state.length || (state.hasFixed && reached < length)) return nothing;
       const useful = ({ header }: Entry): boolean =>
         header.parts.some(({ name }) => text.openDrafters.some((drafter) => drafter.name === name));
-      const state = saved ?? index.stateFrom(wanted, match, reached, useful);
-      const parts = state === undefined ? new Map() : await this.#readState(text, state);
+      const entry = saved ?? index.stateFrom(wanted, match, reached, useful);
+      const parts = entry === undefined ? new Map() : await this.#readState(text, entry);
       const { '': fixed = noBytes, ...drafters } = Object.fromEntries(parts);
-      const known = text.state.canGoBack || parts.has('');
-      return { length: known ? reached : 0, fixed: saved ? fixed : noBytes, drafters };
+      if (state.hasFixed && !parts.has('')) return nothing;
+      return { length: reached, fixed: saved ? fixed : noBytes, drafters };
     };
     return { length, bring };
   }
 
-  /** Reads the rows of [from, length); the position up to which they came. */
+  /** Reads the rows that a state needs for going on at `length`; the position for which they came. */
   async #readRows(
     state: SequenceState,
     { blocks }: Match,
+    length: number,
+    signal: AbortSignal,
+  ): Promise<number> {
+    let reached = length;
+    for (;;) {
+      const wanted = reached;
+      for (const kind of state.rowKinds) {
+        const from = firstMissing(state, kind, reached);
+        reached = await this.#readKind(state, kind, blocks, { from, length: reached, signal });
+        if (reached <= state.length) return state.length;
+      }
+      // A shorter text looks back on other rows.
+      if (reached === wanted) return reached;
+    }
+  }
+
+  /** Reads the rows of a kind of [from, length); the position up to which they came. */
+  async #readKind(
+    state: SequenceState,
+    kind: RowKind,
+    blocks: readonly Entry[],
     { from, length, signal }: { from: number; length: number; signal: AbortSignal },
   ): Promise<number> {
     let reached = from;
@@ -187,17 +215,19 @@ export class TextCache {
       const first = Math.max(start, from) / state.blockLength;
       const units: number[] = [];
       for (let unit = first; unit * state.blockLength < end; unit++) units.push(unit);
-      const partOf = (unit: number): number => unit - start / state.blockLength;
+      const origin = parts.findIndex(({ name }) => name === partNames[kind]);
+      const partOf = (unit: number): number => origin + unit - start / state.blockLength;
       // Where the context ends, blocks are shorter.
-      const fitting = units.filter((unit) => parts[partOf(unit)]?.bytes === state.blockBytes(unit));
-      const filled = await this.store.read(
-        entry,
-        fitting.map((unit) => rowTarget(state, unit, partOf(unit))),
-      );
+      const fitting = units.filter((unit) => {
+        const part = parts[partOf(unit)];
+        return part?.name === partNames[kind] && part.bytes === state.blockBytes(kind, unit);
+      });
+      const targets = fitting.map((unit) => rowTarget(state, kind, unit, partOf(unit)));
+      const filled = await this.store.read(entry, targets);
       reached = Math.min(end, (first + filled) * state.blockLength);
       if (filled < units.length) break;
     }
-    return reached;
+    return Math.max(reached, Math.min(from, length));
   }
 
   /** Reads what was saved for the drafters in use, and for the state itself. */
@@ -215,37 +245,62 @@ export class TextCache {
 }
 
 const noBytes = new Uint8Array();
-const nowhere: Source = {
-  length: 0,
-  bring: async () => ({ length: 0, fixed: noBytes, drafters: {} }),
-};
+const nothing: Brought = { length: 0, fixed: noBytes, drafters: {} };
+const nowhere: Source = { length: 0, bring: async () => nothing };
 
-function rowTarget(state: SequenceState, unit: number, part: number): ReadTarget {
-  const memory = state.blockMemory(unit);
+/** The most of a stored prefix, up to `longest`, for which rows of windows are there too. */
+function usableLength(state: SequenceState, match: Match, longest = match.length): number {
+  if (!state.rowKinds.includes('window')) return longest;
+  const stored = union(
+    match.blocks
+      .filter(({ header }) => header.parts.some(({ name }) => name === partNames.window))
+      .map((entry) => ({ from: entry.header.start, end: Math.min(endOf(entry), longest) })),
+  );
+  return stored.reduce(
+    (best, { from, end }) => (state.neededFrom('window', end) >= from ? end : best),
+    0,
+  );
+}
+
+/** The first position whose rows a state lacks for going on at `length`: the beginning of a block. */
+function firstMissing(state: SequenceState, kind: RowKind, length: number): number {
+  const needed = state.neededFrom(kind, length);
+  const has = state.holds(kind, needed, Math.min(state.length, length));
+  const from = has ? Math.max(needed, Math.min(state.length, length)) : needed;
+  return Math.floor(from / state.blockLength) * state.blockLength;
+}
+
+function rowTarget(state: SequenceState, kind: RowKind, unit: number, part: number): ReadTarget {
+  const memory = state.blockMemory(kind, unit);
   if (memory !== undefined) return { part, into: memory };
-  const bytes = new Uint8Array(state.blockBytes(unit));
-  return { part, into: [bytes], done: () => state.writeBlock(unit, bytes) };
+  const bytes = new Uint8Array(state.blockBytes(kind, unit));
+  return { part, into: [bytes], done: () => state.writeBlock(kind, unit, bytes) };
 }
 
 /** Copies rows of another text in memory, which may go on meanwhile but not back. */
-async function copyLive(from: Text, to: Text, length: number, start: number): Promise<Brought> {
-  const { blockLength } = to.state;
+async function copyLive(from: Text, to: Text, length: number): Promise<Brought> {
+  const { blockLength, hasFixed, rowKinds } = to.state;
   const { cuts } = from;
   const fixed = from.state.readFixed(length);
   const drafters = from.saveDrafters();
   let bytes = 0;
-  for (let unit = start / blockLength; unit * blockLength < length; unit++) {
-    if (from.cuts !== cuts || from.state.pending !== undefined) {
-      const reached = to.state.canGoBack ? Math.max(start, unit * blockLength) : 0;
-      return { length: reached, fixed, drafters: {} };
+  for (const kind of rowKinds) {
+    const first = firstMissing(to.state, kind, length);
+    for (let at = first; at < length; at += blockLength) {
+      const end = Math.min(at + blockLength, length);
+      const there = from.cuts === cuts && from.state.pending === undefined;
+      if (!there || !from.state.holds(kind, at, end)) {
+        const useful = kind === 'whole' && !hasFixed && rowKinds.length === 1 && at > first;
+        return useful ? { length: at, fixed, drafters: {} } : nothing;
+      }
+      const block = new Uint8Array(to.state.blockBytes(kind, at / blockLength));
+      from.state.readBlock(kind, at / blockLength, block);
+      to.state.writeBlock(kind, at / blockLength, block);
+      bytes += block.byteLength;
+      if (bytes < pieceBytes) continue;
+      bytes = 0;
+      await nextTurn();
     }
-    const block = new Uint8Array(to.state.blockBytes(unit));
-    from.state.readBlock(unit, block);
-    to.state.writeBlock(unit, block);
-    bytes += block.byteLength;
-    if (bytes < pieceBytes) continue;
-    bytes = 0;
-    await nextTurn();
   }
   return { length, fixed, drafters };
 }

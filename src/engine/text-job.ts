@@ -13,6 +13,7 @@ import type { FeatureRows } from '../decode/drafter.js';
 import type { Drafting, PassNeighbours } from '../decode/drafting.js';
 import type { SamplingSettings } from '../decode/settings.js';
 import type { Finish } from '../decode/stop.js';
+import { Boundaries } from './boundaries.js';
 import { EventQueue } from './event-queue.js';
 import type { Job, JobNeed, PassOutcome } from './job.js';
 import type { FeatureRequest, PassRequest, PassRows } from './pass-runner.js';
@@ -28,6 +29,8 @@ export interface TextJobOptions {
   readonly cache?: TextCache | undefined;
   /** Prompt tokens, at least one. */
   readonly prompt: readonly number[];
+  /** Where its messages end (`messageEnds`). */
+  readonly messageEnds?: readonly number[] | undefined;
   readonly settings: SamplingSettings;
   readonly constraint?: Constraint | undefined;
   /** Fresh; it decides when the text ends and which characters may be shown. */
@@ -65,6 +68,7 @@ export class TextJob implements Job {
   readonly #chooser: Chooser;
   readonly #record: TextRecord;
   readonly #events: EventQueue<StreamEvent>;
+  readonly #boundaries: Boundaries;
   readonly #ended: Promise<void>;
   #resolveEnded: () => void = () => {};
   #phase: 'prefill' | 'decode' | 'done' = 'prefill';
@@ -83,6 +87,7 @@ export class TextJob implements Job {
     const { text, prompt, settings, constraint, signal } = options;
     this.text = text;
     this.#options = options;
+    this.#boundaries = new Boundaries(prompt.length, options.messageEnds ?? [], checkpointEvery);
     this.priority = options.priority ?? 0;
     this.deadline = performance.now() + (options.firstTokenMs ?? Number.POSITIVE_INFINITY);
     this.#chooser = new Chooser({ settings, tokens: prompt, constraint });
@@ -161,7 +166,7 @@ export class TextJob implements Job {
       if (this.#phase === 'done') return;
       this.#record.restored();
       this.#begin();
-      this.#saver = cache.follow(text);
+      this.#saver = cache.follow(text, this.#boundaries);
     })();
     this.#restoring = restoring;
     text.state.hold(restoring);
@@ -226,7 +231,7 @@ export class TextJob implements Job {
     const { prompt, prefillChunk, text } = this.#options;
     const start = text.tokens.length;
     let end = Math.min(prompt.length, start + Math.min(room, prefillChunk));
-    if (!text.state.canGoBack) end = Math.min(end, nextCheckpoint(start, prompt.length));
+    if (text.state.hasFixed) end = Math.min(end, this.#boundaries.next(start));
     this.#rows = prompt.slice(start, end);
     return { tokens: this.#rows, outputs: 'last', features: this.#sliceFeatures(start, end) };
   }
@@ -250,8 +255,8 @@ export class TextJob implements Job {
     this.#observe(position, this.#rows, outcome);
     this.#reportPrefill();
     this.#saver?.committed(this.#rows.length, { prefill: true });
-    // Whoever asks again comes back to the prompt's last token.
-    if (text.tokens.length === prompt.length - (text.state.canGoBack ? 0 : 1)) {
+    const { hasFixed, length } = text.state;
+    if (hasFixed ? this.#boundaries.isEnd(length) : length === prompt.length) {
       this.#saver?.boundary();
     }
     if (text.tokens.length < prompt.length) return;
@@ -311,11 +316,11 @@ export class TextJob implements Job {
 
   /** State that cannot go back remembers where it may have to go. */
   #checkpoint(from: number): void {
-    const { prompt, text } = this.#options;
-    if (text.state.canGoBack) return;
-    const { length } = text.tokens;
-    const crossed = Math.floor(length / checkpointEvery) > Math.floor(from / checkpointEvery);
-    if (crossed || length === prompt.length - 1) text.state.checkpoint();
+    const { state } = this.text;
+    if (state.canGoBack) return;
+    const places = this.#boundaries.between(from, state.length);
+    if (!state.hasFixed) for (const at of places) state.checkpoint(at);
+    else if (places.length > 0) state.checkpoint(state.length);
   }
 
   /** Shows drafters the rows of a pass that belong to the text. */
@@ -362,13 +367,6 @@ export class TextJob implements Job {
     if (this.#restoring === undefined) this.#resolveEnded();
     else void this.#restoring.then(this.#resolveEnded, this.#resolveEnded);
   }
-}
-
-/** Where a slice of a prompt ends at the latest when its state cannot go back. */
-function nextCheckpoint(start: number, promptLength: number): number {
-  const next = (Math.floor(start / checkpointEvery) + 1) * checkpointEvery;
-  // Whoever asks for the same prompt again needs its last token's logits.
-  return start < promptLength - 1 ? Math.min(next, promptLength - 1) : promptLength;
 }
 
 /** Without the rows of wrong guesses, which stand at the end. */

@@ -4,9 +4,11 @@
  * are written in the background. When too much waits, the text is asked again later.
  */
 
+import { partNames } from '../cache/store/block-file.js';
 import { slice } from '../cache/store/index.js';
 import { blockName } from '../cache/store/names.js';
 import type { NewBlock, PrefixStore } from '../cache/store/store.js';
+import type { Boundaries } from './boundaries.js';
 import type { Text } from './text.js';
 
 /** Where what prefills take is measured, and where savers wait for room. */
@@ -18,6 +20,7 @@ export interface SaverHome {
 export interface TextSaverOptions {
   readonly store: PrefixStore;
   readonly text: Text;
+  readonly boundaries: Boundaries;
   readonly describe: (tokens: readonly number[]) => string;
   readonly cache: SaverHome;
 }
@@ -26,6 +29,8 @@ export interface TextSaverOptions {
 const shownTokens = 40;
 /** State that cannot go back is saved after so many blocks, besides where prompts and texts end. */
 const stateEvery = 4;
+/** So far before a prompt's end, texts may come back to every position (the question on a long text). */
+const exactTokens = 1024;
 /** Slices of fewer rows say little about what a token takes. */
 const leastMeasured = 32;
 
@@ -56,10 +61,10 @@ export class TextSaver {
     }
     this.#time = now;
     this.#saveBlocks();
-    const { text, store } = this.#options;
+    const { text } = this.#options;
     const { length } = text.tokens;
-    const every = stateEvery * store.blockTokens;
-    if (!text.state.canGoBack && Math.floor(length / every) > Math.floor((length - rows) / every)) {
+    const every = this.#snapshotEvery;
+    if (text.state.hasFixed && Math.floor(length / every) > Math.floor((length - rows) / every)) {
       this.boundary();
     }
   }
@@ -113,15 +118,40 @@ export class TextSaver {
     for (let unit = start / state.blockLength; unit * state.blockLength < end; unit++) {
       units.push(unit);
     }
+    const kinds = state.rowKinds.filter((kind) => kind === 'whole' || this.#windowOf(start, end));
+    const parts = kinds.flatMap((kind) => units.map((unit) => ({ kind, unit })));
     return {
       kind: 'rows',
       ...this.#place(start, end),
       costMs: cache.msPerToken * (end - start),
-      parts: units.map((unit) => ({ name: '', bytes: state.blockBytes(unit) })),
+      parts: parts.map(({ kind, unit }) => ({
+        name: partNames[kind],
+        bytes: state.blockBytes(kind, unit),
+      })),
       fill: (targets) => {
-        for (const [at, into] of targets.entries()) state.readBlock((units[0] ?? 0) + at, into);
+        for (const [at, { kind, unit }] of parts.entries()) {
+          state.readBlock(kind, unit, targets[at] as Uint8Array);
+        }
       },
     };
+  }
+
+  /** Whether rows of windows are there, and so near before a likely end that texts come back to them. */
+  #windowOf(start: number, end: number): boolean {
+    const { text, boundaries } = this.#options;
+    const { state } = text;
+    if (!state.holds('window', start, end)) return false;
+    const exactFrom = Math.max(0, boundaries.promptLength - exactTokens);
+    if (end > state.neededFrom('window', exactFrom)) return true;
+    for (let at = boundaries.next(start); at <= exactFrom; at = boundaries.next(at)) {
+      if (state.neededFrom('window', at) >= end) return false;
+      if (boundaries.isEnd(at) || at % this.#snapshotEvery === 0) return true;
+    }
+    return false;
+  }
+
+  get #snapshotEvery(): number {
+    return stateEvery * this.#options.store.blockTokens;
   }
 
   /** What does not grow, and what drafters have seen, as they are now. */
@@ -132,13 +162,13 @@ export class TextSaver {
     const start = Math.floor((length - 1) / store.blockTokens) * store.blockTokens;
     const place = this.#place(start, length);
     const states: [string, Uint8Array][] = Object.entries(text.saveDrafters());
-    if (!text.state.canGoBack) states.unshift(['', text.state.readFixed(length)]);
+    if (text.state.hasFixed) states.unshift(['', text.state.readFixed(length)]);
     if (states.length === 0) return true;
     return store.put({
       kind: 'state',
       ...place,
-      // State that cannot go back saves all that came before it.
-      costMs: text.state.canGoBack ? 0 : cache.msPerToken * Math.min(length, 4096),
+      // What does not grow saves all that came before it.
+      costMs: !text.state.hasFixed ? 0 : cache.msPerToken * Math.min(length, 4096),
       parts: states.map(([name, bytes]) => ({ name, bytes: bytes.byteLength })),
       fill: (targets) => {
         for (const [at, into] of targets.entries()) into.set(states[at]?.[1] ?? []);

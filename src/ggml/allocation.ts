@@ -94,8 +94,8 @@ export function writeTensor(
 const pieceBytes = 4 << 20;
 
 /**
- * Copies the first `count` bytes of a stored tensor to another one, through a small buffer and away
- * from the event loop. Nothing may write to these bytes of either meanwhile.
+ * Copies `count` bytes of a stored tensor, from `start` on, to the same place of another one, through a
+ * small buffer and away from the event loop. Nothing may write to these bytes of either meanwhile.
  * @throws {PacelineError} `graph` when they do not fit.
  */
 export async function copyTensorBytes(
@@ -103,8 +103,9 @@ export async function copyTensorBytes(
   from: Tensor,
   to: Tensor,
   count: number,
+  start = 0,
 ): Promise<void> {
-  if (count > from.bytes || count > to.bytes) {
+  if (start < 0 || start + count > Math.min(from.bytes, to.bytes)) {
     throw new PacelineError('graph', `${count} bytes of ${from} do not fit into ${to}`);
   }
   const { ggml_backend_tensor_get: get, ggml_backend_tensor_set: set } = backend.ggml.base;
@@ -116,7 +117,7 @@ export async function copyTensorBytes(
       [set, to],
     ] as const) {
       await new Promise<void>((resolve, reject) => {
-        transfer.async(tensor.address, part, at, part.length, (error) =>
+        transfer.async(tensor.address, part, start + at, part.length, (error) =>
           error ? reject(error) : resolve(),
         );
       });

@@ -31,15 +31,25 @@ export function tensorMemory(backend: Backend, tensor: Tensor): Uint8Array | und
 /** How each system is told that pages may go: `MADV_DONTNEED`, `MADV_FREE`. */
 const advice: Partial<Record<NodeJS.Platform, number>> = { linux: 4, darwin: 5 };
 
-/** Gives the whole pages of these bytes back to the system; their contents are lost. */
-export function releaseMemory(backend: Backend, tensor: Tensor, from: number): void {
+/** Whether this platform takes memory back, where it is the host's. */
+export const canGiveBack = advice[process.platform] !== undefined;
+
+/** Whether memory of this backend can be given back. */
+export function canRelease(backend: Backend): boolean {
+  return canGiveBack && backend.ggml.base.ggml_backend_buft_is_host(backend.bufferType);
+}
+
+/**
+ * Gives the whole pages of the bytes [from, end) back to the system; their contents are lost: they are
+ * what they were, or zero.
+ */
+export function releaseMemory(backend: Backend, tensor: Tensor, from: number, end: number): void {
   const kind = advice[process.platform];
-  const { base } = backend.ggml;
-  if (kind === undefined || !base.ggml_backend_buft_is_host(backend.bufferType)) return;
-  const address = base.ggml_get_data(tensor.address);
-  const start = Math.ceil((address + from) / pageBytes) * pageBytes;
-  const end = Math.floor((address + tensor.bytes) / pageBytes) * pageBytes;
-  if (address !== 0 && end > start) system()?.madvise(start, end - start, kind);
+  if (kind === undefined || !canRelease(backend)) return;
+  const address = backend.ggml.base.ggml_get_data(tensor.address);
+  const first = Math.ceil((address + from) / pageBytes) * pageBytes;
+  const last = Math.floor((address + end) / pageBytes) * pageBytes;
+  if (address !== 0 && last > first) system()?.madvise(first, last - first, kind);
 }
 
 const signatures = { madvise: ['int', ['ptr', 'size', 'int']] } as const;

@@ -6,6 +6,7 @@
 import { cacheBytes as bytesOfCaches, type RowShape } from '../ggml/cache-rows.js';
 import { deltaNetShape, recurrentBytes } from '../ggml/recurrent-shape.js';
 import { type GgmlType, GgmlType as Type } from '../ggml/types.js';
+import { keptPositions } from '../ggml/window-rows.js';
 import type { GgufMetadata } from './metadata.js';
 import { GgufValueType } from './types.js';
 
@@ -20,11 +21,11 @@ export interface HeaderLayer extends RowShape {
 export interface MemoryNeed {
   readonly contextLength: number;
   readonly weightBytes: number;
-  /** Keys and values when layers with a window keep only their window. */
+  /** What layers keep: those with a window only rows near the end and before a few checkpoints. */
   readonly cacheBytes: number;
-  /** Keys and values when every layer keeps every position, as where a cache must be truncatable. */
+  /** The same if every layer kept every position. */
   readonly wholeCacheBytes: number;
-  /** Weights and whole cache: what must fit. Buffers for computing come on top. */
+  /** Weights and cache: what must fit. Buffers for computing come on top. */
   readonly totalBytes: number;
 }
 
@@ -58,12 +59,12 @@ export function memoryNeed(
   let cacheBytes = 0;
   let wholeCacheBytes = 0;
   for (const layer of layers) {
-    const { window = contextLength, stateBytes = 0 } = layer;
+    const { window, stateBytes = 0 } = layer;
     const bytesOf = (positions: number) => bytesOfCaches(kvType, [layer], positions) + stateBytes;
-    cacheBytes += bytesOf(Math.min(window, contextLength));
+    cacheBytes += bytesOf(keptPositions(window, contextLength));
     wholeCacheBytes += bytesOf(contextLength);
   }
-  const totalBytes = weightBytes + wholeCacheBytes;
+  const totalBytes = weightBytes + cacheBytes;
   return { contextLength, weightBytes, cacheBytes, wholeCacheBytes, totalBytes };
 }
 

@@ -31,6 +31,25 @@ export function rowShapes(states: readonly LayerState[]): RowShape[] {
   return states.flatMap((state) => (state.kind === 'rows' ? [state] : []));
 }
 
+/** Rows of layers that look back on a window only. */
+export type WindowedShape = RowShape & { readonly window: number };
+
+/** The keys and values of layers that look back on everything, and of those that do not. */
+export function rowsByKind(states: readonly LayerState[]): {
+  readonly whole: readonly RowShape[];
+  readonly windowed: readonly WindowedShape[];
+} {
+  const whole: RowShape[] = [];
+  const windowed: WindowedShape[] = [];
+  for (const state of states) {
+    if (state.kind !== 'rows') continue;
+    const { window } = state;
+    if (window === undefined) whole.push(state);
+    else windowed.push({ ...state, window });
+  }
+  return { whole, windowed };
+}
+
 /** What layers keep that fold what they have seen. */
 export function recurrentShapes(states: readonly LayerState[]): RecurrentShape[] {
   return states.flatMap((state) => (state.kind === 'recurrent' ? [state] : []));

@@ -11,9 +11,10 @@ import { preferredLayouts } from '../ggml/layouts.js';
 import { recurrentBytes } from '../ggml/recurrent-shape.js';
 import { type GgmlType, GgmlType as Type } from '../ggml/types.js';
 import type { WeightLayout } from '../ggml/weight.js';
+import { keptPositions } from '../ggml/window-rows.js';
 import type { GgufMetadata } from '../gguf/metadata.js';
 import { isDraftOnly } from './draft-kind.js';
-import { type LayerState, recurrentShapes, rowShapes } from './layer-state.js';
+import { type LayerState, recurrentShapes, rowsByKind } from './layer-state.js';
 import { Metadata } from './metadata.js';
 import type { Blueprint, LanguageModel } from './model.js';
 import { architectureOf } from './registry.js';
@@ -53,6 +54,7 @@ export interface MemoryEstimate {
   readonly weights: number;
   /** What one sequence keeps over the whole context: KV cache, folded states. */
   readonly cache: number;
+  /** What the cache grows by with every position, once windows are full. */
   readonly cachePerToken: number;
   /** What the drafters take. */
   readonly drafters: number;
@@ -128,15 +130,20 @@ function estimate(declared: Declared, options: EstimateOptions): MemoryEstimate 
   const weights = loader.bytes(options.layouts ?? preferredLayouts());
   const cacheType = options.cacheType ?? Type.F16;
   const states = blueprint.layerStates();
-  const shapes = rowShapes(states);
-  const cachePerToken = positionBytes(cacheType, shapes);
+  const { whole, windowed } = rowsByKind(states);
+  const cachePerToken = positionBytes(cacheType, whole);
   const widest = loader.weights
     .filter(({ role }) => role === 'linear' || role === 'experts')
     .reduce((most, { shape }) => Math.max(most, shape[0] as number, shape[1] as number), 0);
   const rows = Math.min(assumedRows, contextLength);
   const compute = overhead + rows * 4 * (4 * widest);
   const folded = recurrentBytes(recurrentShapes(states));
-  const cache = cacheBytes(cacheType, shapes, contextLength) + folded;
+  const windows = windowed.reduce(
+    (sum, shape) =>
+      sum + cacheBytes(cacheType, [shape], keptPositions(shape.window, contextLength)),
+    0,
+  );
+  const cache = cacheBytes(cacheType, whole, contextLength) + windows + folded;
   const drafters = options.draftBytes ?? 0;
   const total = weights + cache + drafters + compute;
   return { weights, cache, cachePerToken, drafters, compute, total };
@@ -179,7 +186,7 @@ function checkMemory(
 ): void {
   if (needed.total <= available) return;
   const mebibytes = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
-  // What does not grow with the context, such as folded states.
+  // What does not grow with the context, such as windows and folded states.
   const fixed = Math.max(0, needed.cache - contextLength * needed.cachePerToken);
   const room = available - needed.weights - needed.drafters - needed.compute - fixed;
   const fits = Math.floor(room / needed.cachePerToken);
@@ -191,7 +198,7 @@ function checkMemory(
       `computing ${mebibytes(needed.compute)}), but only ${mebibytes(available)} are available`,
     {
       hint:
-        fits >= 256
+        fits >= 256 && fits < contextLength
           ? `A contextLength of ${fits} would fit.`
           : 'Close other programs, or use a smaller model or one with fewer bits per weight.',
       details: { ...needed, contextLength, available },

@@ -3,11 +3,12 @@
  * beginnings are forgotten on purpose. What the engine must do well with.
  */
 import { PacelineError } from '../../src/base/errors.js';
-import type { SequenceState } from '../../src/cache/state.js';
+import type { RowKind, SequenceState } from '../../src/cache/state.js';
 import type { LayerTensors } from '../../src/models/model.js';
 
 export class ForgetfulState implements SequenceState {
   readonly canGoBack = false;
+  readonly hasFixed = true;
   readonly mostProvisional = 7;
   readonly #rows: SequenceState;
   #checkpoints: number[] = [];
@@ -75,14 +76,23 @@ export class ForgetfulState implements SequenceState {
     return copy;
   }
 
-  blockBytes(index: number): number {
-    return this.#rows.blockBytes(index);
+  get rowKinds(): readonly RowKind[] {
+    return this.#rows.rowKinds;
   }
-  readBlock(index: number, into: Uint8Array): void {
-    this.#rows.readBlock(index, into);
+  blockBytes(kind: RowKind, index: number): number {
+    return this.#rows.blockBytes(kind, index);
   }
-  writeBlock(index: number, from: Uint8Array): void {
-    this.#rows.writeBlock(index, from);
+  holds(kind: RowKind, from: number, end: number): boolean {
+    return this.#rows.holds(kind, from, end);
+  }
+  neededFrom(kind: RowKind, length: number): number {
+    return this.#rows.neededFrom(kind, length);
+  }
+  readBlock(kind: RowKind, index: number, into: Uint8Array): void {
+    this.#rows.readBlock(kind, index, into);
+  }
+  writeBlock(kind: RowKind, index: number, from: Uint8Array): void {
+    this.#rows.writeBlock(kind, index, from);
   }
 
   readFixed(length: number): Uint8Array {
@@ -98,8 +108,8 @@ export class ForgetfulState implements SequenceState {
     this.#checkpoints = [];
   }
 
-  blockMemory(index: number): readonly Uint8Array[] | undefined {
-    return this.#rows.blockMemory(index);
+  blockMemory(kind: RowKind, index: number): readonly Uint8Array[] | undefined {
+    return this.#rows.blockMemory(kind, index);
   }
 
   get pending(): Promise<void> | undefined {

@@ -86,7 +86,13 @@ for (const { type, layout, rows } of cases) {
         using copy = create(length + 1);
         using restored = create();
         fill(original, length, 1);
-        await copy.copyFrom(original, length);
+        await copy.copyFrom(
+          original,
+          [
+            { from: 0, end: Math.min(64, length) },
+            { from: 64, end: length },
+          ].filter(({ from, end }) => from < end),
+        );
         for (const from of [0, 64, 128]) {
           const end = Math.min(length, from + 64);
           if (end <= from) continue;

@@ -4,7 +4,9 @@ import { it } from 'node:test';
 import type { SequenceState } from '../../src/cache/state.js';
 
 export interface StateSubject {
-  /** A fresh state with room for 200 positions. */
+  /** What lengths are multiplied with, so that more is lost than a state keeps anyway. Default: 1. */
+  readonly scale?: number;
+  /** A fresh state with room for 200 positions, times the scale. */
   readonly create: () => SequenceState;
   /** One for another model. */
   readonly createOther: () => SequenceState;
@@ -18,7 +20,8 @@ export interface StateSubject {
 }
 
 export function stateConformance(name: string, subject: StateSubject): void {
-  const { create, write, read } = subject;
+  const { create, write, read, scale = 1 } = subject;
+  const x = (length: number): number => length * scale;
   const pass = (state: SequenceState, tokens: readonly number[], kept = tokens.length): void => {
     state.begin(tokens.length);
     write(state, tokens);
@@ -46,18 +49,19 @@ export function stateConformance(name: string, subject: StateSubject): void {
   };
 
   check('is the same however its tokens came', () => {
-    const tokens = text(90);
+    const tokens = text(x(90));
     using state = create();
-    pass(state, tokens.slice(0, 40));
-    pass(state, tokens.slice(40, 41));
-    pass(state, tokens.slice(41));
+    pass(state, tokens.slice(0, x(40)));
+    pass(state, tokens.slice(x(40), x(40) + 1));
+    pass(state, tokens.slice(x(40) + 1));
     assertSame(state, tokens);
   });
 
   check('undoes the rows of a pass that do not belong to the text', async () => {
-    const tokens = text(20);
+    const tokens = text(x(20));
     using state = create();
-    pass(state, tokens);
+    pass(state, tokens.slice(0, x(10)));
+    pass(state, tokens.slice(x(10)));
     const drafts = text(Math.min(6, state.mostProvisional), 9);
     for (let kept = 0; kept <= drafts.length; kept++) {
       using fork = await forked(state);
@@ -67,36 +71,39 @@ export function stateConformance(name: string, subject: StateSubject): void {
       assertSame(fork, [...tokens, ...drafts.slice(0, kept), 3, 4]);
     }
     // A pass that failed, however long.
-    pass(state, text(70, 5), 0);
+    pass(state, text(x(70), 5), 0);
     assertSame(state, tokens);
   });
 
   check('refuses what does not fit, and counts that make no sense', () => {
     using state = create();
-    pass(state, text(190));
+    const { capacity } = state;
+    pass(state, text(capacity - 10));
     assert.throws(() => state.begin(11), { code: 'context-overflow' });
     state.begin(3);
     assert.throws(() => state.commit(4), { code: 'internal' });
     assert.throws(() => state.commit(-1), { code: 'internal' });
     state.commit(0);
     assert.throws(() => state.commit(0), { code: 'internal' });
-    assert.equal(state.length, 190);
+    assert.equal(state.length, capacity - 10);
   });
 
   check('goes back to where it says that it can', () => {
-    const tokens = text(150);
+    const tokens = text(x(150));
     using state = create();
-    pass(state, tokens.slice(0, 60));
-    state.checkpoint();
-    pass(state, tokens.slice(60, 100));
-    state.checkpoint();
-    pass(state, tokens.slice(100));
-    for (const length of [150, 149, 100, 80, 60, 13, 0]) {
+    pass(state, tokens.slice(0, x(60)));
+    state.checkpoint(x(60));
+    pass(state, tokens.slice(x(60), x(100)));
+    state.checkpoint(x(100));
+    pass(state, tokens.slice(x(100), x(149)));
+    pass(state, tokens.slice(x(149)));
+    for (const length of [x(150), x(150) - 1, x(100), x(80), x(60), 13, 0]) {
       const reached = state.reachable(length);
       assert.ok(reached <= length);
       if (length === 0 || length === state.length) assert.equal(reached, length);
       // A checkpoint is reached from everywhere behind it.
-      assert.ok(reached >= (length >= 100 ? 100 : length >= 60 ? 60 : 0), `${length}: ${reached}`);
+      const least = [x(100), x(60), 0].find((at) => at <= length) ?? 0;
+      assert.ok(reached >= least, `${length}: ${reached}`);
       if (state.canGoBack) assert.equal(reached, length);
       if (reached !== length) {
         assert.throws(() => state.truncate(length), { code: 'internal' });
@@ -110,20 +117,20 @@ export function stateConformance(name: string, subject: StateSubject): void {
   });
 
   check('forks into independent copies', async () => {
-    const tokens = text(70);
+    const tokens = text(x(70));
     using state = create();
-    pass(state, tokens.slice(0, 64));
-    state.checkpoint();
-    pass(state, tokens.slice(64));
+    pass(state, tokens.slice(0, x(64)));
+    state.checkpoint(x(64));
+    pass(state, tokens.slice(x(64)));
     using fork = await forked(state);
     assertSame(fork, tokens);
     state.truncate(0);
-    pass(state, text(30, 77));
+    pass(state, text(x(30), 77));
     assertSame(fork, tokens);
     pass(fork, [1]);
     assertSame(fork, [...tokens, 1]);
-    assertSame(state, text(30, 77));
-    assert.ok(fork.reachable(66) >= 64, 'checkpoints go with it');
+    assertSame(state, text(x(30), 77));
+    assert.ok(fork.reachable(x(66)) >= x(64), 'checkpoints go with it');
     // A fork of a fork that is still being made, and both freed before they are.
     const [second, third] = [fork.fork(), fork.fork()];
     using fourth = third.fork();
@@ -135,29 +142,40 @@ export function stateConformance(name: string, subject: StateSubject): void {
   });
 
   check('is saved in blocks and what does not grow, and goes on elsewhere', () => {
-    for (const length of [1, 64, 100, 200]) {
+    for (const length of [1, 64, x(100), x(200)]) {
       const tokens = text(length);
       using state = create();
       pass(state, tokens);
       using other = create();
-      pass(other, text(33, 5));
+      pass(other, text(x(33), 5));
       assert.equal(other.fingerprint, state.fingerprint);
       const blocks = Math.ceil(length / state.blockLength);
-      for (let index = 0; index < blocks; index++) {
-        const bytes = new Uint8Array(state.blockBytes(index));
-        state.readBlock(index, bytes);
-        other.writeBlock(index, bytes);
-        assert.throws(() => other.writeBlock(index, bytes.subarray(1)), { code: 'internal' });
+      for (const kind of state.rowKinds) {
+        const from = state.neededFrom(kind, length);
+        assert.ok(state.holds(kind, from, length));
+        assert.ok(!state.holds(kind, from, length + 1));
+        for (let index = from / state.blockLength; index < blocks; index++) {
+          const bytes = new Uint8Array(state.blockBytes(kind, index));
+          state.readBlock(kind, index, bytes);
+          other.writeBlock(kind, index, bytes);
+          const short = bytes.subarray(1);
+          assert.throws(() => other.writeBlock(kind, index, short), { code: 'internal' });
+        }
       }
       other.resume(length, state.readFixed(length));
       assertSame(other, tokens);
-      if (length === 200) continue;
+      if (length === x(200)) continue;
       pass(other, [7]);
       assertSame(other, [...tokens, 7]);
     }
     using state = create();
-    assert.throws(() => state.readBlock(99, new Uint8Array()), { code: 'internal' });
-    assert.throws(() => state.resume(500, state.readFixed(0)), { code: 'context-overflow' });
+    const { capacity, blockLength } = state;
+    const beyond = Math.ceil(capacity / blockLength);
+    for (const kind of state.rowKinds) {
+      assert.throws(() => state.readBlock(kind, beyond, new Uint8Array()), { code: 'internal' });
+    }
+    const none = state.readFixed(0);
+    assert.throws(() => state.resume(capacity + 1, none), { code: 'context-overflow' });
     assert.throws(() => state.resume(0, new Uint8Array(7)), { code: 'broken-file' });
   });
 

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { PacelineError } from '../../src/base/errors.js';
-import { LayeredState } from '../../src/cache/layered-state.js';
+import { LayeredState, type LayeredStateOptions } from '../../src/cache/layered-state.js';
+import type { Range } from '../../src/cache/ranges.js';
+import type { RowMemory } from '../../src/cache/row-memory.js';
 import type { SequenceState } from '../../src/cache/state.js';
 import { readTensorBytes, writeTensor } from '../../src/ggml/allocation.js';
 import { Backend } from '../../src/ggml/backend.js';
@@ -17,19 +19,40 @@ import { type StateSubject, stateConformance } from './state-conformance.js';
 const backend = new Backend({ threads: 1 });
 after(() => backend.dispose());
 
-const layers: readonly LayerState[] = [
+const window = 16;
+/** Of a text of so many times the usual length, a window keeps a part only. */
+const windowScale = 8;
+
+const layersOf = (window: number | undefined): readonly LayerState[] => [
   { kind: 'rows', heads: 1, keys: 64, values: 128 },
   { kind: 'none' },
-  { kind: 'rows', heads: 2, keys: 128, values: 128, window: 16 },
+  { kind: 'rows', heads: 2, keys: 128, values: 128, window },
   { kind: 'shared', layer: 0 },
 ];
+const layers = layersOf(undefined);
 
-function open(type: GgmlType, identity = 'weights'): LayeredState {
-  return new LayeredState({ backend, layers, capacity: 200, type, identity });
+interface Opening {
+  readonly layers?: readonly LayerState[];
+  readonly type?: GgmlType;
+  readonly capacity?: number;
+  readonly identity?: string;
+}
+
+function open({ type = GgmlType.F16, ...more }: Opening = {}): LayeredState {
+  const usual = { layers, capacity: 200, identity: 'weights' };
+  return new LayeredState({ backend, type, ...usual, ...more, onLost: spoil });
+}
+
+/** What is given back may keep its bytes for a while: here it does not. */
+function spoil(memory: RowMemory, { from, end }: Range): void {
+  memory.write(from, end, new Uint8Array(memory.bytesOf(from, end)).fill(0xa5));
 }
 
 /** Tensors and the places of their positions' bytes: in blocks, bytes of several positions mix. */
-function subject(type: GgmlType): StateSubject {
+function subject(type: GgmlType, windowed = false): StateSubject {
+  const scale = windowed ? windowScale : 1;
+  const layers = layersOf(windowed ? window : undefined);
+  const opening = { layers, type, capacity: 200 * scale };
   const tensors = (state: SequenceState): Tensor[] =>
     [0, 2].flatMap((layer) => {
       const { k, v } = state.layer(layer);
@@ -38,8 +61,9 @@ function subject(type: GgmlType): StateSubject {
   // In blocks of 64 positions a position's bytes may lie anywhere: here, as stripes.
   const block = storedPositions(type, 1);
   return {
-    create: () => open(type),
-    createOther: () => open(type, 'other weights'),
+    scale,
+    create: () => open(opening),
+    createOther: () => open({ ...opening, identity: 'other weights' }),
     write(state, tokens) {
       for (const [at, tensor] of tensors(state).entries()) {
         const row = tensor.strides[1];
@@ -59,10 +83,12 @@ function subject(type: GgmlType): StateSubject {
       }
     },
     read(state) {
-      const parts = tensors(state).map((tensor) => {
+      const parts = tensors(state).map((tensor, at) => {
         const row = tensor.strides[1];
         const bytes = new Uint8Array(storedPositions(type, state.length) * row);
         readTensorBytes(backend, tensor, bytes);
+        // Nor does anybody look at what lies before the window.
+        if (windowed && at >= 2) bytes.fill(0, 0, state.neededFrom('window', state.length) * row);
         // What lies past the length is garbage.
         if (block > 1) {
           for (let position = state.length; position < bytes.length / row; position++) {
@@ -81,13 +107,15 @@ function subject(type: GgmlType): StateSubject {
   };
 }
 
+const types = [GgmlType.F16, GgmlType.F32, GgmlType.Q8_0, GgmlType.I16];
+
 describe('state of rows', () => {
-  for (const type of [GgmlType.F16, GgmlType.F32, GgmlType.Q8_0, GgmlType.I16]) {
+  for (const type of types) {
     stateConformance(typeName(type), subject(type));
   }
 
   it('gives layers that share another one’s rows those rows', () => {
-    using state = open(GgmlType.F16);
+    using state = open();
     assert.equal(state.layer(3).k, state.layer(0).k);
     assert.throws(() => state.layer(1), { code: 'internal' });
     assert.throws(() => state.layer(4), { code: 'internal' });
@@ -97,8 +125,8 @@ describe('state of rows', () => {
     const rows: LayerState = { kind: 'rows', heads: 1, keys: 4096, values: 4096 };
     const options = { backend, capacity: 8192, type: GgmlType.F16, identity: '' };
     using state = new LayeredState({ ...options, layers: [rows] });
-    const block = new Uint8Array(state.blockBytes(0)).fill(7);
-    for (let index = 0; index < 128; index++) state.writeBlock(index, block);
+    const block = new Uint8Array(state.blockBytes('whole', 0)).fill(7);
+    for (let index = 0; index < 128; index++) state.writeBlock('whole', index, block);
     state.resume(8192, new Uint8Array());
     const before = process.memoryUsage.rss();
     state.truncate(1000);
@@ -114,11 +142,11 @@ describe('state of rows', () => {
     }
     const kept = new Uint8Array(block.length);
     for (let index = 0; index < 15; index++) {
-      state.readBlock(index, kept);
+      state.readBlock('whole', index, kept);
       assert.ok(Buffer.compare(kept, block) === 0, `block ${index}`);
     }
-    state.writeBlock(100, block);
-    state.readBlock(100, kept);
+    state.writeBlock('whole', 100, block);
+    state.readBlock('whole', 100, kept);
     assert.ok(Buffer.compare(kept, block) === 0, 'it can be used again');
   });
 
@@ -158,9 +186,95 @@ describe('state of rows', () => {
   });
 
   it('has a fingerprint that tells element types and layouts apart', () => {
-    using half = open(GgmlType.F16);
-    using float = open(GgmlType.F32);
+    using half = open();
+    using float = open({ type: GgmlType.F32 });
     assert.notEqual(half.fingerprint, float.fingerprint);
+  });
+});
+
+describe('state of rows that only a window looks at', () => {
+  for (const type of types) stateConformance(`windowed ${typeName(type)}`, subject(type, true));
+
+  const pass = (state: SequenceState, rows: number): void => {
+    state.begin(rows);
+    state.commit(rows);
+  };
+  const openLong = (capacity: number, more: Partial<LayeredStateOptions> = {}) => {
+    const rows = { kind: 'rows', heads: 1, keys: 2048, values: 2048 } as const;
+    const layers: LayerState[] = [
+      { ...rows, window: 256 },
+      { ...rows, window: 128 },
+    ];
+    const options = { backend, layers, capacity, type: GgmlType.F16, identity: '' };
+    return new LayeredState({ ...options, ...more });
+  };
+
+  it('takes memory for the window and what a text may go back to, however long it gets', () => {
+    const admitted: number[] = [];
+    using state = openLong(40_000, { admit: (bytes) => admitted.push(bytes) });
+    const positionBytes = 4 * 4096;
+    if (process.platform === 'linux' || process.platform === 'darwin') {
+      assert.ok(state.bytes <= 2500 * positionBytes, `${state.bytes}`);
+    }
+    const block = new Uint8Array(state.blockBytes('window', 0)).fill(7);
+    const before = process.memoryUsage.rss();
+    let most = 0;
+    for (let length = 0; length < 39_936; length += 512) {
+      state.begin(512);
+      for (let index = 0; index < 8; index++)
+        state.writeBlock('window', length / 64 + index, block);
+      state.commit(512);
+      if (length % 4096 === 0) state.checkpoint(state.length);
+      most = Math.max(most, process.memoryUsage.rss() - before);
+    }
+    const asked = admitted.reduce((sum, bytes) => sum + bytes, 0);
+    assert.ok(asked <= state.bytes, `${asked} of ${state.bytes}`);
+    // All rows take 624 MiB. Elsewhere the system may take its time.
+    if (process.platform === 'linux') assert.ok(most < 200 * 2 ** 20, `${most} bytes`);
+  });
+
+  it('goes back a little to anywhere, and far to checkpoints, of which it keeps a few', () => {
+    using state = openLong(20_000);
+    pass(state, 1000);
+    state.checkpoint(700);
+    for (let length = 1000; length < 6000; length += 50) {
+      pass(state, 50);
+      if (length % 500 === 0) state.checkpoint(state.length - 20);
+    }
+    for (let back = 0; back <= 256; back++) assert.equal(state.reachable(6000 - back), 6000 - back);
+    const kept = Array.from({ length: 5400 }, (_, at) => at).filter(
+      (at) => state.reachable(at) === at,
+    );
+    assert.ok(kept.length > 300 && kept.length < 1200, `${kept.length}`);
+    assert.ok(kept.some((at) => at > 500 && at < 4500));
+    const far = state.reachable(4800);
+    assert.ok(far > 0);
+    state.truncate(far);
+    assert.equal(state.length, far);
+    // What was lost stays lost.
+    assert.ok(!state.holds('window', 0, 100) && !state.holds('window', far, far + 1));
+    pass(state, 10);
+  });
+
+  it('keeps checkpoints of the past only where the rows before them are there', () => {
+    using state = openLong(20_000);
+    for (let length = 0; length < 5000; length += 500) pass(state, 500);
+    const bytes = state.reachable(2000);
+    state.checkpoint(2000);
+    assert.equal(state.reachable(2000), bytes);
+    assert.ok(bytes < 2000);
+  });
+
+  it('says which rows a text needs to go on', () => {
+    using state = openLong(20_000);
+    assert.equal(state.neededFrom('window', 100), 0);
+    assert.equal(state.neededFrom('window', 1000), 640);
+    assert.equal(state.neededFrom('whole', 1000), 0);
+    const fixed = new Uint8Array();
+    state.resume(1000, fixed);
+    assert.ok(state.holds('window', 640, 1000) && !state.holds('window', 639, 1000));
+    assert.equal(state.reachable(999), 999);
+    assert.equal(state.reachable(800), 0);
   });
 });
 
@@ -175,7 +289,6 @@ describe('state that cannot go back', () => {
 
 /** Sizes of a made-up layer that folds: two rows before a row matter, and all rows in the folded part. */
 const folding = { kind: 'recurrent', folded: 5, inputs: 3, tail: 2 } as const;
-const hybrid: readonly LayerState[] = [folding, ...layers, folding];
 const foldingLayers = [0, 5];
 
 /** A state as the kernels write it: the folded part, then rows before it, then rows after it. */
@@ -209,21 +322,29 @@ class Folded {
   }
 }
 
-function hybridSubject(): StateSubject {
-  const rows = subject(GgmlType.F16);
-  const open = (identity: string) =>
-    new LayeredState({ backend, layers: hybrid, capacity: 200, type: GgmlType.F16, identity });
+const hybridLayers = (windowed = false): readonly LayerState[] => [
+  folding,
+  ...layersOf(windowed ? window : undefined),
+  folding,
+];
+
+function hybridSubject(windowed = false): StateSubject {
+  const rows = subject(GgmlType.F16, windowed);
+  const layers = hybridLayers(windowed);
+  const opening = { layers, capacity: 200 * (rows.scale ?? 1) };
   // The row layers of the hybrid stand one place further.
   const rowsOf = (state: SequenceState): SequenceState =>
     new Proxy(state, {
       get(target, key) {
         if (key === 'layer') return (index: number) => target.layer(index + 1);
-        return Reflect.get(target, key, target);
+        const value: unknown = Reflect.get(target, key, target);
+        return typeof value === 'function' ? value.bind(target) : value;
       },
     });
   return {
-    create: () => open('weights'),
-    createOther: () => open('other weights'),
+    scale: rows.scale ?? 1,
+    create: () => open(opening),
+    createOther: () => open({ ...opening, identity: 'other weights' }),
     write(state, tokens) {
       rows.write(rowsOf(state), tokens);
       for (const layer of foldingLayers) {
@@ -257,6 +378,7 @@ function hybridSubject(): StateSubject {
 describe('state of rows and of what is folded', () => {
   const own = hybridSubject();
   stateConformance('hybrid', own);
+  stateConformance('hybrid with windows', hybridSubject(true));
 
   const pass = (state: SequenceState, rows: number, kept = rows): void => {
     state.begin(rows);
@@ -290,7 +412,7 @@ describe('state of rows and of what is folded', () => {
     const { bytes } = state;
     for (let length = 0; length < 200; length += 5) {
       pass(state, 5);
-      state.checkpoint();
+      state.checkpoint(state.length);
     }
     const kept = Array.from({ length: 201 }, (_, at) => at).filter(
       (at) => state.reachable(at) === at,
@@ -304,7 +426,8 @@ describe('state of rows and of what is folded', () => {
   });
 
   it('goes without checkpoints where there is no memory for them', () => {
-    const options = { backend, layers: hybrid, capacity: 200, type: GgmlType.F16, identity: '' };
+    const layers = hybridLayers();
+    const options = { backend, layers, capacity: 200, type: GgmlType.F16, identity: '' };
     let full = false;
     const admit = () => {
       if (full) throw new PacelineError('memory', 'no more');
@@ -312,7 +435,7 @@ describe('state of rows and of what is folded', () => {
     using state = new LayeredState({ ...options, admit });
     pass(state, 40);
     full = true;
-    state.checkpoint();
+    state.checkpoint(40);
     pass(state, 20);
     assert.equal(state.reachable(59), 0);
   });
