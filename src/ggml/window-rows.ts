@@ -20,9 +20,9 @@ export function windowStart(length: number, window: number): number {
   return Math.floor(Math.max(0, length - window + 1) / readFrom) * readFrom;
 }
 
-/** Most positions that checkpoints keep, besides those at the end of a text. */
+/** Most positions that checkpoints keep, besides those at the end of a text: two windows at least. */
 export function checkpointRows(window: number): number {
-  return 2 * (window + readFrom);
+  return Math.max(2 * (window + readFrom), 2048);
 }
 
 /** Most positions that are kept of a text, on this platform. */

@@ -214,7 +214,7 @@ describe('state of rows that only a window looks at', () => {
     using state = openLong(40_000, { admit: (bytes) => admitted.push(bytes) });
     const positionBytes = 4 * 4096;
     if (process.platform === 'linux' || process.platform === 'darwin') {
-      assert.ok(state.bytes <= 2500 * positionBytes, `${state.bytes}`);
+      assert.ok(state.bytes <= 3500 * positionBytes, `${state.bytes}`);
     }
     const block = new Uint8Array(state.blockBytes('window', 0)).fill(7);
     const before = process.memoryUsage.rss();
@@ -245,7 +245,7 @@ describe('state of rows that only a window looks at', () => {
     const kept = Array.from({ length: 5400 }, (_, at) => at).filter(
       (at) => state.reachable(at) === at,
     );
-    assert.ok(kept.length > 300 && kept.length < 1200, `${kept.length}`);
+    assert.ok(kept.length > 300 && kept.length < 2000, `${kept.length}`);
     assert.ok(kept.some((at) => at > 500 && at < 4500));
     const far = state.reachable(4800);
     assert.ok(far > 0);
