@@ -31,7 +31,7 @@ export interface ResolveOptions {
 }
 
 /** Drafters of kinds that this version has. */
-const usableKinds = ['mtp', 'dflash'];
+const usableKinds = ['mtp', 'assistant', 'dflash'];
 
 /**
  * The file that a name means, with the drafters that are remembered of it.

@@ -13,6 +13,7 @@
  * `observe` only keeps what it needs; whatever is expensive (injecting features into a draft
  * model's own cache) waits for the next `propose`, so that reading a prompt is not slowed down.
  */
+import type { SequenceTensors } from '../models/model.js';
 import type { Chooser } from './chooser.js';
 
 /** What a drafter wants to be shown of the target's passes. Nothing at all when it is empty. */
@@ -60,6 +61,11 @@ export interface DraftContext {
   readonly chooser: Chooser;
   /** At most so many guesses are of use. */
   readonly limit: number;
+  /**
+   * What the target keeps of t_0..t_{n-1}, for drafters that attend over it: they write nothing, and
+   * hold on to it no longer than they guess.
+   */
+  readonly state?: SequenceTensors | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

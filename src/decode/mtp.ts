@@ -22,8 +22,8 @@ import type {
   Observation,
   Proposal,
 } from './drafter.js';
+import { guessInTurn } from './guess-in-turn.js';
 import { RowDrafter } from './row-drafter.js';
-import { logprobsOf } from './sampler.js';
 
 export interface MtpOptions {
   readonly model: MtpModel;
@@ -33,9 +33,6 @@ export interface MtpOptions {
   /** Positions that the block looks back on. */
   readonly window?: number | undefined;
 }
-
-/** Guessing ends when all guesses together are less likely to be right than this. */
-const leastChance = 0.1;
 
 /** The source of the drafters of one model; owns the block's weights. */
 export function mtpSource(options: MtpOptions): DrafterSource & Disposable {
@@ -102,31 +99,21 @@ class MtpDrafter extends RowDrafter implements Drafter {
     if (most <= 0 || last !== this.length || this.rows.first >= last) return { tokens: [] };
     const first = this.#catchUp(tokens, last);
     this.makeRoom(last, last - first + 1 + mostDrafts);
-    const drafts: number[] = [];
-    const confidence: number[] = [];
-    const ahead = chooser.fork();
-    let chance = 1;
+    let proposal: Proposal;
     try {
       let state = await this.#run(this.#knownRows(tokens, first, last), first, signal);
-      for (;;) {
-        const position = ahead.length;
-        const token = ahead.guess(state.logits);
-        if (token === undefined) break;
-        const sure = Math.exp(logprobsOf(state.logits, token, 0).logprob);
-        drafts.push(token);
-        confidence.push(sure);
-        ahead.accept(token);
-        chance *= sure;
-        if (drafts.length >= most || chance < leastChance) break;
+      const next = async (token: number, position: number) => {
         state = await this.#run({ tokens: [token], hidden: state.next }, position, signal);
-      }
+        return state.logits;
+      };
+      proposal = await guessInTurn({ chooser, most, logits: state.logits, next });
     } finally {
       // Rows of guesses were made from the block's own rows: only those of true rows stay, also
       // when an abort comes between two guesses.
       this.cache.truncate(Math.min(this.cache.length, last + 1 - this.base));
     }
     this.#asked = { position: last, token: tokens[last] ?? -1 };
-    return { tokens: drafts, confidence };
+    return proposal;
   }
 
   /** The first position to run so that the cache has everything up to `last`, which runs again. */

@@ -9,6 +9,7 @@ import {
   dflashBlockSize,
   dflashTaps,
   hasUsableMtpBlock,
+  isAssistant,
   isDflash,
 } from '../models/draft-kind.js';
 
@@ -34,6 +35,7 @@ export function draftMemory(
   file: DraftHeader,
   { contextLength, window = usualWindow }: DraftMemoryOptions,
 ): DraftMemory | undefined {
+  if (isAssistant(file)) return assistantMemory(file);
   const dflash = isDflash(file);
   if (!dflash && !hasUsableMtpBlock(file)) return undefined;
   const key = (name: string) => `${file.optionalString('general.architecture')}.${name}`;
@@ -54,6 +56,14 @@ export function draftMemory(
     if (dflash || isOfBlock(file, name)) weightBytes += bytes;
   }
   return { name: dflash ? 'dflash' : 'mtp', weightBytes, stateBytes };
+}
+
+/** It keeps the last hidden row of a text, and attends over the target's own keys and values. */
+function assistantMemory(file: DraftHeader): DraftMemory {
+  let weightBytes = 0;
+  for (const { bytes } of file.tensors.values()) weightBytes += bytes;
+  const width = file.optionalInteger('gemma4-assistant.embedding_length_out') ?? 0;
+  return { name: 'mtp', weightBytes, stateBytes: 4 * width };
 }
 
 /** Whether a tensor belongs to a block that has `nextn` tensors. */

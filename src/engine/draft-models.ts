@@ -3,6 +3,7 @@
  * the model's own file; files that the caller names; and those that lie beside the embedded model.
  */
 import { PacelineError } from '../base/errors.js';
+import { assistantSource } from '../decode/assistant.js';
 import { dflashSource } from '../decode/dflash.js';
 import type { DrafterSource } from '../decode/drafter.js';
 import { mtpSource } from '../decode/mtp.js';
@@ -10,7 +11,8 @@ import { ngramSource } from '../decode/ngram.js';
 import type { Backend } from '../ggml/backend.js';
 import type { GgufFile } from '../gguf/reader.js';
 import { loadDflashModel } from '../models/dflash.js';
-import { hasMtpBlock, hasUsableMtpBlock, isDflash } from '../models/draft-kind.js';
+import { hasMtpBlock, hasUsableMtpBlock, isAssistant, isDflash } from '../models/draft-kind.js';
+import { loadAssistantModel } from '../models/gemma4-assistant.js';
 import type { LanguageModel } from '../models/model.js';
 import { loadMtpModel } from '../models/mtp.js';
 
@@ -40,25 +42,30 @@ export async function loadDrafters(
   const drafters: LoadedDrafter[] = [ngramSource()];
   try {
     if (hasUsableMtpBlock(gguf)) drafters.push(await loadMtp(gguf, options));
-    for (const draft of drafts) {
-      if (isDflash(draft)) {
-        drafters.push(await loadDflash(draft, options));
-        continue;
-      }
-      if (!hasMtpBlock(draft)) {
-        const [file] = draft.files;
-        throw new PacelineError('usage', `${file} holds no drafter`, {
-          hint: 'A draft model is a GGUF of architecture dflash, or one with nextn tensors.',
-          details: { file },
-        });
-      }
-      drafters.push(await loadMtp(draft, options));
-    }
+    for (const draft of drafts) drafters.push(await loadDraft(draft, options));
     return drafters;
   } catch (error) {
     for (const drafter of drafters) drafter[Symbol.dispose]?.();
     throw error;
   }
+}
+
+/** Loads the drafter of a file beside the model. */
+async function loadDraft(draft: GgufFile, options: DraftModelOptions): Promise<LoadedDrafter> {
+  if (isDflash(draft)) return loadDflash(draft, options);
+  if (isAssistant(draft)) return loadAssistant(draft, options);
+  if (hasMtpBlock(draft)) return loadMtp(draft, options);
+  const [file] = draft.files;
+  throw new PacelineError('usage', `${file} holds no drafter`, {
+    hint: 'A draft model is a GGUF of architecture dflash or gemma4-assistant, or one with nextn tensors.',
+    details: { file },
+  });
+}
+
+async function loadAssistant(file: GgufFile, options: DraftModelOptions): Promise<LoadedDrafter> {
+  const { target, backend, signal } = options;
+  const model = await loadAssistantModel(file, target, { backend, signal });
+  return assistantSource({ model, backend });
 }
 
 async function loadMtp(file: GgufFile, options: DraftModelOptions): Promise<LoadedDrafter> {

@@ -23,9 +23,9 @@ export function resolveModelPath(model: string): string {
   return resolve(model);
 }
 
-/** Draft files that lie beside a model by our own naming: `name-mtp.gguf`. */
+/** Draft files that lie beside a model by their naming: `name-mtp.gguf`. */
 export function companionsOf(path: string): string[] {
-  return ['mtp', 'dflash']
+  return ['mtp', 'assistant', 'dflash']
     .map((kind) => path.replace(/\.gguf$/, `-${kind}.gguf`))
     .filter(existsSync);
 }

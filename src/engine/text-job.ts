@@ -188,7 +188,7 @@ export class TextJob implements Job {
     const { state } = text;
     const room = state.capacity - this.#chooser.length;
     const limit = Math.min(room, finish.remaining - 1, state.mostProvisional - 1);
-    const context = { chooser: this.#chooser, limit, signal: this.signal };
+    const context = { chooser: this.#chooser, limit, state, signal: this.signal };
     const { tokens } = await drafting.next(context, { otherRows, otherTokens });
     this.#drafts = tokens;
     return tokens.length + 1;

@@ -9,7 +9,7 @@ import { dirname, resolve } from 'node:path';
 import { PacelineError } from '../base/errors.js';
 import type { OnProgress } from '../base/progress.js';
 import { readGguf } from '../gguf/reader.js';
-import { hasMtpBlock, isDflash, isDraftOnly } from '../models/draft-kind.js';
+import { hasMtpBlock, isAssistant, isDflash, isDraftOnly } from '../models/draft-kind.js';
 import { supportedArchitectures } from '../models/registry.js';
 import { headerOf } from './answer.js';
 import { CachedRepository, entriesOf, makeFolder } from './cache.js';
@@ -350,5 +350,5 @@ async function headerFacts(path: string): Promise<Pick<PulledModel, 'architectur
 /** Whether a file holds a drafter of a kind that this version has. */
 async function canDraft(path: string): Promise<boolean> {
   await using file = await readGguf(path);
-  return isDflash(file) || hasMtpBlock(file);
+  return isDflash(file) || isAssistant(file) || hasMtpBlock(file);
 }

@@ -12,6 +12,11 @@ export function isDflash(file: GgufMetadata): boolean {
   return file.metadata.get('general.architecture')?.value === 'dflash';
 }
 
+/** Whether the file is Gemma 4's drafter, which attends over the keys and values of its target. */
+export function isAssistant(file: GgufMetadata): boolean {
+  return file.metadata.get('general.architecture')?.value === 'gemma4-assistant';
+}
+
 /** Drafts of published models have 8 to 32 rows; every one costs memory in each sequence. */
 const mostBlock = 256;
 const mostTaps = 1024;
@@ -51,5 +56,6 @@ export function hasUsableMtpBlock(file: DraftHeader): boolean {
 
 /** Whether the file holds a drafter and no model that could generate by itself. */
 export function isDraftOnly(file: DraftHeader): boolean {
-  return isDflash(file) || (hasMtpBlock(file) && !file.tensors.has('blk.0.attn_norm.weight'));
+  if (isDflash(file) || isAssistant(file)) return true;
+  return hasMtpBlock(file) && !file.tensors.has('blk.0.attn_norm.weight');
 }

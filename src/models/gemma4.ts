@@ -18,14 +18,14 @@ import type { AttentionShape, Hyperparameters } from './model.js';
 import { type Rope, readRope } from './rope.js';
 import type { WeightLoader } from './weights.js';
 
-interface Gemma4 extends Hyperparameters {
+export interface Gemma4 extends Hyperparameters {
   /** Of the layers that see everything, and of those with a window. */
   readonly rope: Rope;
   readonly windowRope: Rope;
   /** How far back each layer sees; undefined: everything. */
   readonly windows: readonly (number | undefined)[];
-  /** The layer whose keys and values each layer reads: itself, but for the last ones. */
-  readonly sources: readonly number[];
+  /** For each layer the one whose keys and values it reads; undefined: it has its own. */
+  readonly lenders: readonly (number | undefined)[];
   readonly inner: readonly number[];
   readonly experts: number;
   readonly expertsUsed: number;
@@ -37,6 +37,23 @@ interface Gemma4 extends Hyperparameters {
 }
 
 function hyperparameters(m: Metadata, common: Hyperparameters): Gemma4 {
+  const { layerCount } = common;
+  const attention = readAttention(m, common);
+  const { experts: count, expertsUsed } = readExperts(m, false);
+  return {
+    ...attention,
+    lenders: readLenders(m, attention.windows),
+    inner: m.countPerLayer('feed_forward_length', layerCount),
+    experts: count,
+    expertsUsed,
+    expertInner: count > 0 ? m.countPerLayer('expert_feed_forward_length', layerCount) : [],
+    perLayerLength: m.count('embedding_length_per_layer_input', undefined, 0),
+    logitSoftcap: m.notNegative('final_logit_softcapping', 30),
+  };
+}
+
+/** Both kinds of layers: their heads, how far back they see, how they rotate. */
+function readAttention(m: Metadata, common: Hyperparameters) {
   const { layerCount } = common;
   const window = m.count('attention.sliding_window');
   const slides = m.flagPerLayer('attention.sliding_window_pattern', layerCount);
@@ -55,7 +72,6 @@ function hyperparameters(m: Metadata, common: Hyperparameters): Gemma4 {
   if (windowDimensions > windowHeads.keyLength || windowDimensions % 2 !== 0) {
     throw m.bad('rope.dimension_count_swa', `is ${windowDimensions}`);
   }
-  const { experts: count, expertsUsed } = readExperts(m, false);
   return {
     ...common,
     attention: common.attention.map((s, layer) => (slides[layer] ? { ...s, ...windowHeads } : s)),
@@ -67,25 +83,18 @@ function hyperparameters(m: Metadata, common: Hyperparameters): Gemma4 {
       scale: 1,
     },
     windows: slides.map((slide) => (slide ? window : undefined)),
-    sources: readSources(m, slides),
-    inner: m.countPerLayer('feed_forward_length', layerCount),
-    experts: count,
-    expertsUsed,
-    expertInner: count > 0 ? m.countPerLayer('expert_feed_forward_length', layerCount) : [],
-    perLayerLength: m.count('embedding_length_per_layer_input', undefined, 0),
-    logitSoftcap: m.notNegative('final_logit_softcapping', 30),
   };
 }
 
 /** The last two layers with rows of their own, one of each kind, lend them to all that follow. */
-function readSources(m: Metadata, slides: readonly boolean[]): readonly number[] {
+function readLenders(m: Metadata, windows: Gemma4['windows']): Gemma4['lenders'] {
   const key = 'attention.shared_kv_layers';
   const shared = m.count(key, 0, 0);
-  const own = slides.length - shared;
-  if (shared > 0 && (own < 2 || !slides[own - 2] || slides[own - 1])) {
+  const own = windows.length - shared;
+  if (shared > 0 && (own < 2 || !windows[own - 2] || windows[own - 1])) {
     throw m.bad(key, `is ${shared}, but the layers before have not one of each kind to share`);
   }
-  return slides.map((slide, layer) => (layer < own ? layer : own - (slide ? 2 : 1)));
+  return windows.map((window, layer) => (layer < own ? undefined : own - (window ? 2 : 1)));
 }
 
 /** What makes a token's own embedding for a layer, and what the layer does with it. */
@@ -131,7 +140,7 @@ function weights(w: WeightLoader, h: Gemma4, layer: number): Block {
   const at = `blk.${layer}`;
   const embedding = h.embeddingLength;
   const shape = h.attention[layer] as AttentionShape;
-  const own = h.sources[layer] === layer;
+  const own = h.lenders[layer] === undefined;
   const has = (name: string) => w.find(`${at}.${name}`) !== undefined;
   const norm = (name: string) => w.vector(`${at}.${name}.weight`, embedding);
   const full = h.windows[layer] === undefined;
@@ -197,7 +206,7 @@ function attention(stream: layers.Stream, h: Gemma4, b: Block, x: Tensor, layer:
   if (b.keys === undefined) {
     const q = layers.splitHeads(graph, layers.linear(graph, b.q, x), keyLength);
     const norm = { weight: b.qNorm, epsilon };
-    const input = { batch, layer, q, kvHeads, valueLength };
+    const input = { batch, layer: h.lenders[layer] as number, q, kvHeads, valueLength };
     return layers.linear(graph, b.output, attendStored(graph, input, { ...options, norm }));
   }
   const { k: kMatrix, kNorm } = b.keys;
@@ -283,8 +292,11 @@ export const gemma4: Decoder = decoder({
   embed: (graph, h, x) => graph.scale(x, Math.fround(Math.sqrt(h.embeddingLength))),
   logits: (graph, h, z) => layers.softcap(graph, z, h.logitSoftcap),
   layerState(h, layer) {
-    const source = h.sources[layer] as number;
-    if (source !== layer) return { kind: 'shared', layer: source };
+    const lender = h.lenders[layer];
+    if (lender !== undefined) return { kind: 'shared', layer: lender };
     return keptRows(h.attention[layer] as AttentionShape, h.windows[layer]);
   },
 });
+
+/** What the drafter of this family has in common with it. */
+export const gemma4Parts = { readAttention, weights, block } as const;

@@ -6,10 +6,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { dflashSource } from '../../src/decode/dflash.js';
 import { mtpSource } from '../../src/decode/mtp.js';
-import type { Graph } from '../../src/ggml/graph.js';
-import type { Tensor } from '../../src/ggml/tensor.js';
 import { readGguf } from '../../src/gguf/reader.js';
-import { type GgufContent, writeGguf } from '../../src/gguf/writer.js';
 import { loadModel } from '../../src/index.js';
 import { loadDflashModel } from '../../src/models/dflash.js';
 import { loadMtpModel } from '../../src/models/mtp.js';
@@ -21,8 +18,8 @@ import {
   randomModelWithMtp,
   randomMtp,
 } from '../support/random-drafters.js';
-import { temporaryFile } from '../support/tiny-model.js';
 import { forcedRun, type Round } from './forced-run.js';
+import { accept, check, checkWork, noting, prompt, written } from './neural-support.js';
 import {
   dflashLogits,
   mtpLogits,
@@ -40,54 +37,6 @@ const target = {
   architecture: 'qwen3',
   tied: false,
 } as const satisfies RandomModelOptions;
-const prompt = Array.from({ length: 11 }, (_, at) => 20 + ((at * 67) % 300));
-/** Right guesses by round: none, some, all, one, none, all, two, three. */
-const accept = [0, 2, 99, 1, 0, 99, 2, 3];
-
-/** Logits of the engine (weights F32, draft cache F16) may be off by so much of their range. */
-const tolerance = 1e-4;
-
-let files = 0;
-async function written(content: GgufContent): Promise<string> {
-  const path = temporaryFile(`neural-${files++}.gguf`);
-  await writeGguf(path, content);
-  return path;
-}
-
-/** Has every read of `tensor` noted. */
-function noting(graph: Graph, tensor: Tensor, logits: Float32Array[], rows: number): void {
-  const read = graph.read.bind(graph);
-  graph.read = (wanted, ...range) => {
-    const data = read(wanted, ...range);
-    const size = data.length / rows;
-    if (wanted === tensor) {
-      for (let row = 0; row < rows; row++) logits.push(data.slice(row * size, (row + 1) * size));
-    }
-    return data;
-  };
-}
-
-function check(
-  round: Round,
-  expected: readonly Float64Array[],
-  found: readonly Float32Array[],
-): void {
-  assert.ok(found.length >= round.guesses.length && expected.length >= round.guesses.length);
-  for (const [index, guess] of round.guesses.entries()) {
-    const [row, wanted] = [found[index] as Float32Array, expected[index] as Float64Array];
-    const finite = wanted.filter((value) => Number.isFinite(value));
-    const range = Math.max(...finite) - Math.min(...finite);
-    for (const [token, value] of wanted.entries()) {
-      if (!Number.isFinite(value)) continue;
-      const off = Math.abs(value - (row[token] ?? 0)) / range;
-      const where = `after ${round.tokens.length} tokens, guess ${index}, token ${token}`;
-      assert.ok(off < tolerance, `${where}: ${row[token]} instead of ${value}`);
-    }
-    // The guess is the reference's, or as good to within the tolerance.
-    const best = Math.max(...finite);
-    assert.ok((wanted[guess] ?? 0) >= best - 2 * tolerance * range, `guess ${index} is ${guess}`);
-  }
-}
 
 type Inputs = Pick<ReferenceInput, 'target' | 'draft' | 'window'> & {
   readonly shape?: ReferenceShape;
@@ -96,13 +45,6 @@ type Inputs = Pick<ReferenceInput, 'target' | 'draft' | 'window'> & {
 function inputOf(inputs: Inputs, round: Round): ReferenceInput {
   const rows = targetRows(inputs.target, inputs.shape ?? shape, round.tokens.slice(0, -1));
   return { shape, ...inputs, tokens: round.tokens, rows };
-}
-
-/** After the first round, no row is computed that is in the drafter's cache already. */
-function checkWork(counts: readonly number[], rounds: readonly Round[]): void {
-  const most = Math.max(...rounds.map(({ accepted }) => accepted)) + 2;
-  assert.ok(counts.length > 1);
-  for (const count of counts.slice(1)) assert.ok(count <= most, `${count} rows at once`);
 }
 
 describe('mtp against the reference', () => {

@@ -6,7 +6,7 @@
 import type { GgufContent } from '../../src/gguf/writer.js';
 import type { DraftShape, RandomDflashOptions } from '../support/random-drafters.js';
 
-type Row = Float64Array<ArrayBuffer>;
+export type Row = Float64Array<ArrayBuffer>;
 
 export interface ReferenceShape {
   readonly layers: number;
@@ -50,7 +50,7 @@ export class Tensors {
   }
 }
 
-function times(matrix: Row, x: Row): Row {
+export function times(matrix: Row, x: Row): Row {
   const out = new Float64Array(matrix.length / x.length);
   for (let o = 0; o < out.length; o++) {
     let sum = 0;
@@ -60,11 +60,11 @@ function times(matrix: Row, x: Row): Row {
   return out;
 }
 
-function plus(a: Row, b: Row): Row {
+export function plus(a: Row, b: Row): Row {
   return a.map((value, i) => value + (b[i] ?? 0));
 }
 
-function normed(x: Row, weight: Row): Row {
+export function normed(x: Row, weight: Row): Row {
   const mean = x.reduce((sum, value) => sum + value * value, 0) / x.length;
   return x.map((value, i) => (value / Math.sqrt(mean + epsilon)) * (weight[i] ?? 0));
 }
@@ -96,13 +96,13 @@ export function half(x: number): number {
   return (low + (up ? 1 : 0)) * step;
 }
 
-interface Cached {
+export interface Cached {
   readonly position: number;
   readonly k: Row;
   readonly v: Row;
 }
 
-class Block {
+export class Block {
   constructor(
     readonly tensors: Tensors,
     readonly at: string,

@@ -1,6 +1,6 @@
 /**
  * Small random draft models to go with `src/synthetic/random-model.ts`: multi-token prediction blocks, behind a
- * target or in a file of their own, and DFlash models. The same options give the same bytes.
+ * target or in a file of their own, Gemma 4's drafter, and DFlash models. The same options give the same bytes.
  */
 import { GgmlType } from '../../src/ggml/types.js';
 import { type GgufMetadataEntry, GgufValueType } from '../../src/gguf/types.js';
@@ -24,6 +24,12 @@ export interface RandomMtpOptions extends DraftShape {
   readonly ownHeadNorm?: boolean;
   readonly ownTable?: boolean;
   readonly ownHead?: boolean;
+}
+
+export interface RandomAssistantOptions extends DraftShape {
+  readonly layers: number;
+  /** Of the target's hidden rows; `embedding` is the drafter's own. */
+  readonly width: number;
 }
 
 export interface RandomDflashOptions extends DraftShape {
@@ -108,6 +114,30 @@ export function randomMtp(options: RandomMtpOptions): GgufContent {
   return {
     metadata,
     tensors: tensors.filter(({ name }) => name.startsWith(`blk.${options.layers}.`)),
+  };
+}
+
+/** Gemma 4's drafter: its heads, windows and tokens are the target's. */
+export function randomAssistant({ width, ...o }: RandomAssistantOptions): GgufContent {
+  const { embedding = usualWidth, seed = 1 } = o;
+  const form = { ...o.gemma4, perLayer: 0, shared: 0 };
+  const content = randomModel({ ...o, architecture: 'gemma4', gemma4: form, tied: true });
+  const metadata = new Map<string, GgufMetadataEntry>();
+  for (const [key, entry] of content.metadata) {
+    metadata.set(key.replace(/^gemma4\./, 'gemma4-assistant.'), entry);
+  }
+  metadata.set('general.architecture', text('gemma4-assistant'));
+  metadata.set('gemma4-assistant.embedding_length_out', u32(width));
+  metadata.set('gemma4-assistant.nextn_predict_layers', u32(o.layers));
+  metadata.set('gemma4-assistant.attention.shared_kv_layers', u32(o.layers));
+  const first = 11000 + seed * 10;
+  return {
+    metadata,
+    tensors: [
+      ...content.tensors.filter(({ name }) => !/attn_(k|v|k_norm)\.weight$/.test(name)),
+      matrix('nextn.pre_projection.weight', first, [2 * width, embedding], 1.4),
+      matrix('nextn.post_projection.weight', first + 1, [embedding, width], 1.2),
+    ],
   };
 }
 

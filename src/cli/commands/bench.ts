@@ -36,8 +36,8 @@ export function defineBench(program: Command): void {
     .option('--draft <kinds>', `drafters to compare: ${draftKinds.join(', ')}`, words(draftKinds))
     .option(
       '--draft-model <file>',
-      'with --draft: a GGUF with a drafter; may be repeated (default: NAME-mtp.gguf and ' +
-        'NAME-dflash.gguf beside the model)',
+      'with --draft: a GGUF with a drafter; may be repeated (default: NAME-mtp.gguf, ' +
+        'NAME-assistant.gguf and NAME-dflash.gguf beside the model)',
       collect,
     )
     .option(
