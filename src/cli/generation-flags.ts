@@ -133,7 +133,7 @@ export function addGenerationFlags(command: Command): Command {
     ),
     new Option(
       '--draft-model <file>',
-      'a GGUF with a drafter (DFlash or multi-token prediction); may be repeated',
+      'a GGUF with a drafter (DFlash, multi-token prediction, gemma4-assistant); may be repeated',
     ).argParser(collect),
     new Option('--draft-max <tokens>', 'most tokens drafted at once').argParser(integer(1, 64)),
     new Option(

@@ -5,6 +5,7 @@ import { PacelineError } from '../../src/base/errors.js';
 import { Chooser } from '../../src/decode/chooser.js';
 import type { Drafter, DrafterSource, Proposal } from '../../src/decode/drafter.js';
 import { resolveSampling } from '../../src/decode/settings.js';
+import type { SequenceTensors } from '../../src/models/model.js';
 import { decode, features, hashTarget } from './fake-target.js';
 import { Random } from './support.js';
 
@@ -13,12 +14,14 @@ export interface ConformanceOptions {
   readonly vocabularySize: number;
   readonly hiddenWidth?: number;
   readonly tapsWidth?: number;
+  /** The target's state, at least 100 positions, for drafters that attend over it. */
+  readonly state?: SequenceTensors;
   /** Rounds of random texts; fewer for drafters that compute. */
   readonly rounds?: number;
 }
 
 export function drafterConformance(name: string, options: ConformanceOptions): void {
-  const { source, vocabularySize } = options;
+  const { source, vocabularySize, state } = options;
   const rounds = options.rounds ?? 30;
   const settings = resolveSampling({ seed: 4, temperature: 0.7 });
   const open = (): Drafter => source.open();
@@ -48,7 +51,7 @@ export function drafterConformance(name: string, options: ConformanceOptions): v
     return drafter;
   };
   const ask = async (drafter: Drafter, tokens: number[], limit = 8): Promise<Proposal> =>
-    drafter.propose({ chooser: new Chooser({ settings, tokens }), limit });
+    drafter.propose({ chooser: new Chooser({ settings, tokens }), limit, state });
 
   check('guesses are tokens, at most as many as asked for', async () => {
     const random = new Random(1);
@@ -170,7 +173,7 @@ export function drafterConformance(name: string, options: ConformanceOptions): v
     await assert.rejects(
       async () => {
         const chooser = new Chooser({ settings, tokens });
-        return drafter.propose({ chooser, limit: 4, signal: AbortSignal.abort() });
+        return drafter.propose({ chooser, limit: 4, state, signal: AbortSignal.abort() });
       },
       (error) => PacelineError.is(error) && error.code === 'aborted',
     );
@@ -201,6 +204,7 @@ export function drafterConformance(name: string, options: ConformanceOptions): v
         maxTokens: 1 + random.below(60),
         endTokens: [1],
         stop: ['abc'],
+        state,
         ...(options.hiddenWidth === undefined ? {} : { hiddenWidth: options.hiddenWidth }),
         ...(options.tapsWidth === undefined ? {} : { tapsWidth: options.tapsWidth }),
       };

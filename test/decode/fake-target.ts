@@ -8,6 +8,7 @@ import { Chooser } from '../../src/decode/chooser.js';
 import type { Drafter, FeatureRows } from '../../src/decode/drafter.js';
 import type { SamplingSettings } from '../../src/decode/settings.js';
 import { Finish } from '../../src/decode/stop.js';
+import type { SequenceTensors } from '../../src/models/model.js';
 import { Random } from './support.js';
 
 export interface FakeTarget {
@@ -68,6 +69,8 @@ export interface DecodeOptions {
   /** Width of the rows that the drafter reads. */
   readonly hiddenWidth?: number;
   readonly tapsWidth?: number;
+  /** The target's state, for drafters that attend over it. */
+  readonly state?: SequenceTensors | undefined;
 }
 
 export interface Decoded {
@@ -112,7 +115,7 @@ export async function decode(options: DecodeOptions): Promise<Decoded> {
   for (;;) {
     const known = chooser.length;
     const limit = Math.min(options.limit ?? 16, finish.remaining - 1);
-    const proposal = await drafter?.propose({ chooser, limit });
+    const proposal = await drafter?.propose({ chooser, limit, state: options.state });
     const drafts = proposal?.tokens ?? [];
     const base = chooser.tokens.slice();
     const step = acceptDrafts({

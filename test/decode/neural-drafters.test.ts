@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it, test } from 'node:test';
 import { PacelineError } from '../../src/base/errors.js';
+import { assistantSource } from '../../src/decode/assistant.js';
 import { Chooser } from '../../src/decode/chooser.js';
 import { dflashSource } from '../../src/decode/dflash.js';
 import type { Drafter } from '../../src/decode/drafter.js';
@@ -15,9 +16,10 @@ import { memorySource } from '../../src/gguf/source.js';
 import { encodeGguf, type GgufContent, writeGguf } from '../../src/gguf/writer.js';
 import { loadModel } from '../../src/index.js';
 import { loadDflashModel } from '../../src/models/dflash.js';
+import { loadAssistantModel } from '../../src/models/gemma4-assistant.js';
 import { loadMtpModel } from '../../src/models/mtp.js';
-import { randomModel } from '../../src/synthetic/random-model.js';
-import { randomDflash, randomMtp } from '../support/random-drafters.js';
+import { type RandomModelOptions, randomModel } from '../../src/synthetic/random-model.js';
+import { randomAssistant, randomDflash, randomMtp } from '../support/random-drafters.js';
 import { temporaryFile } from '../support/tiny-model.js';
 import { drafterConformance } from './drafter-conformance.js';
 import { fakeFeatures } from './fake-target.js';
@@ -66,6 +68,42 @@ drafterConformance('small mtp', {
 });
 drafterConformance('small dflash', {
   ...{ ...rounds, source: dflashSource({ ...common, model: dflash }), tapsWidth: 128 },
+});
+
+// Gemma 4's drafter attends over rows of a target that has read some text.
+const gemma4 = {
+  ...{ ...shape, window: [9, 2], gemma4: { windowHeadDim: 16, perLayer: 0 } },
+} as const satisfies Partial<RandomModelOptions>;
+const gemma4Path = temporaryFile('gemma4.gguf');
+await writeGguf(gemma4Path, randomModel({ ...gemma4, architecture: 'gemma4' }));
+const lender = await loadModel(gemma4Path, { threads: 1, contextLength: 256 });
+const lent = lender.runtime.createText();
+const symbol = (_: unknown, at: number) => (at * 37 + 5) % shape.vocab;
+await lender.runtime.prefill(lent, Array.from({ length: 250 }, symbol));
+const assistant = await loadAssistantModel(
+  await openGguf(randomAssistant({ ...gemma4, embedding: 48, width: shape.embedding })),
+  ...([lender.runtime.model, { backend: lender.runtime.backend }] as const),
+);
+drafterConformance('gemma4-assistant', {
+  ...{ ...rounds, state: lent.state, hiddenWidth: shape.embedding },
+  source: assistantSource({ model: assistant, backend: lender.runtime.backend }),
+});
+
+test('gemma4-assistant guesses, keeps one row, and without the target’s rows says nothing', () => {
+  const source = assistantSource({ model: assistant, backend: lender.runtime.backend });
+  const drafter = source.open();
+  assert.equal(drafter.bytes, 4 * shape.embedding);
+  const tokens = [5, 6, 7, 8];
+  const hidden = fakeFeatures(tokens.slice(0, 3), 0, shape.embedding);
+  drafter.observe({ position: 0, tokens: tokens.slice(0, 3), hidden });
+  const settings = resolveSampling({ temperature: 0, seed: 1 });
+  const ask = (state?: typeof lent.state) =>
+    drafter.propose({ chooser: new Chooser({ settings, tokens }), limit: 4, state });
+  return Promise.all([ask(lent.state), ask()]).then(([some, none]) => {
+    assert.ok(some.tokens.length > 0);
+    assert.deepEqual(none.tokens, []);
+    drafter.dispose();
+  });
 });
 
 test('small mtp: an abort between two guesses leaves no trace', async () => {
@@ -172,6 +210,9 @@ describe('drafting with the default model', () => {
 after(async () => {
   mtp.dispose();
   dflash.dispose();
+  assistant.dispose();
+  lender.runtime.release(lent);
+  await lender.dispose();
   await small.dispose();
   await model.dispose();
 });

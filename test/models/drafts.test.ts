@@ -6,10 +6,13 @@ import { Backend } from '../../src/ggml/backend.js';
 import { GgmlType } from '../../src/ggml/types.js';
 import { type GgufMetadataEntry, GgufValueType } from '../../src/gguf/types.js';
 import { loadDflashModel } from '../../src/models/dflash.js';
+import { loadAssistantModel } from '../../src/models/gemma4-assistant.js';
+import { loadLanguageModel } from '../../src/models/load.js';
 import type { LanguageModel } from '../../src/models/model.js';
 import { loadMtpModel } from '../../src/models/mtp.js';
 import { f32, u32 } from '../../src/synthetic/entries.js';
-import { randomDflash, randomMtp } from '../support/random-drafters.js';
+import type { RandomModelOptions } from '../../src/synthetic/random-model.js';
+import { randomAssistant, randomDflash, randomMtp } from '../support/random-drafters.js';
 import { loader, open, refused } from './support.js';
 
 const backend = new Backend({ threads: 1 });
@@ -92,5 +95,70 @@ describe('draft models', () => {
       loadMtpModel(file, target, { backend }),
       refused('unsupported-architecture', /blk\.2\.attn_sinks/),
     );
+  });
+});
+
+describe('Gemma 4’s drafter', () => {
+  const sizes = {
+    ...{ layers: 3, embedding: 32, heads: 2, kvHeads: 1, headDim: 16, inner: 48, window: [8, 3] },
+    gemma4: { windowHeadDim: 8 },
+  } as const satisfies Partial<RandomModelOptions>;
+  let target: LanguageModel;
+  before(async () => {
+    target = await load({ architecture: 'gemma4', ...sizes });
+  });
+  after(() => target.dispose());
+
+  const drafter = (more: Partial<Parameters<typeof randomAssistant>[0]> = {}) =>
+    randomAssistant({ ...sizes, embedding: 24, width: 32, ...more });
+  const loading = async (content: ReturnType<typeof drafter>, of = target) =>
+    loadAssistantModel(await open(content), of, { backend });
+
+  it('loads as it is, and with a list of the tokens to rate', async () => {
+    (await loading(drafter())).dispose();
+    const content = drafter();
+    const list = {
+      ...{ name: 'masked_embd_ordering', type: GgmlType.I32, shape: [331] },
+      data: new Uint8Array(4 * 331),
+    };
+    (await loading({ ...content, tensors: [...content.tensors, list] })).dispose();
+  });
+
+  for (const [what, more] of [
+    ['rows of 40', { width: 40 }],
+    ['2 heads of 8', { kvHeads: 2 }],
+    ['1 heads of 32, where the target has rows of 16', { headDim: 32 }],
+    ['1 heads of 16, where the target has rows of 8', { gemma4: { windowHeadDim: 16 } }],
+  ] as const) {
+    it(`of another target is refused: ${what}`, async () => {
+      await assert.rejects(loading(drafter(more)), refused('wrong-shape', new RegExp(what)));
+    });
+  }
+
+  it('is refused for a target of another family, and for other vocabularies', async () => {
+    const other = await load({ ...sizes, architecture: 'qwen35', embedding: 32 });
+    await assert.rejects(loading(drafter(), other), refused('wrong-shape', /where the target has/));
+    other.dispose();
+    await assert.rejects(loading(drafter({ vocab: 340 })), refused('wrong-shape', /token_embd/));
+  });
+
+  it('with a window that shows nothing is refused', async () => {
+    await assert.rejects(
+      loading(drafter({ window: [1, 3] })),
+      refused('broken-file', /sliding_window is 1/),
+    );
+  });
+
+  it('is no model, and has the memory of its weights and one row', async () => {
+    const file = await open(drafter());
+    await assert.rejects(
+      loadLanguageModel(file, { backend }),
+      refused('unsupported-architecture', /drafter and no model/, /--draft-model/),
+    );
+    const memory = draftMemory(file, { contextLength: 4096 });
+    assert.equal(memory?.name, 'mtp');
+    assert.equal(memory?.stateBytes, 4 * 32);
+    const weights = [...file.tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+    assert.equal(memory?.weightBytes, weights);
   });
 });

@@ -121,7 +121,8 @@ export function randomMtp(options: RandomMtpOptions): GgufContent {
 export function randomAssistant({ width, ...o }: RandomAssistantOptions): GgufContent {
   const { embedding = usualWidth, seed = 1 } = o;
   const form = { ...o.gemma4, perLayer: 0, shared: 0 };
-  const content = randomModel({ ...o, architecture: 'gemma4', gemma4: form, tied: true });
+  const dense = { gemma4: form, experts: undefined, tied: true };
+  const content = randomModel({ ...o, ...dense, architecture: 'gemma4' });
   const metadata = new Map<string, GgufMetadataEntry>();
   for (const [key, entry] of content.metadata) {
     metadata.set(key.replace(/^gemma4\./, 'gemma4-assistant.'), entry);
