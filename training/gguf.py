@@ -1,4 +1,4 @@
-"""A small GGUF v3 writer and reader: metadata, F32 and Q8_0 tensors. Knows no model."""
+"""A small GGUF v3 writer and reader: metadata, F32 and Q8_0 tensors, and reading of F16, BF16 and I32. Knows no model."""
 from __future__ import annotations
 
 import os
@@ -9,8 +9,10 @@ import numpy as np
 
 ALIGN = 32
 TYPES = {'u32': 4, 'i32': 5, 'f32': 6, 'bool': 7, 'str': 8}
-FORMATS = {4: 'I', 5: 'i', 6: 'f', 7: '?', 10: 'Q', 11: 'q', 12: 'd'}
-F32, Q8_0 = 0, 8
+FORMATS = {0: 'B', 1: 'b', 2: 'H', 3: 'h', 4: 'I', 5: 'i', 6: 'f', 7: '?', 10: 'Q', 11: 'q', 12: 'd'}
+SIZES = {kind: struct.calcsize(form) for kind, form in FORMATS.items()}
+PLAIN = {0: '<f4', 1: '<f2', 26: '<i4', 30: '<u2'}
+F32, F16, Q8_0, I32, BF16 = 0, 1, 8, 26, 30
 Meta = dict[str, tuple[str, object]]
 
 
@@ -40,10 +42,14 @@ def quantise_q8_0(w: np.ndarray) -> np.ndarray:
     return out.reshape(w.shape[0], -1)
 
 
-def write(path: Path, meta: Meta, tensors: dict[str, np.ndarray], q8: bool = True) -> int:
+def write(path: Path, meta: Meta, tensors: dict[str, np.ndarray], q8: bool = True,
+          copied: dict[str, bytes] | None = None) -> int:
     """Write a file: 1-d arrays as F32, matrices as Q8_0 (F32 without q8). Meta values are (type, value), 'arr:<type>'
-    for lists. Returns the file's size."""
-    head = struct.pack('<4sIQQ', b'GGUF', 3, len(tensors), len(meta))
+    for lists; `copied` are entries of another file, from `entries`. Returns the file's size."""
+    copied = copied or {}
+    head = struct.pack('<4sIQQ', b'GGUF', 3, len(tensors), len(meta) + len(copied))
+    for key, entry in copied.items():
+        head += _string(key) + entry
     for key, (kind, value) in meta.items():
         head += _string(key)
         if kind.startswith('arr:'):
@@ -68,8 +74,36 @@ def write(path: Path, meta: Meta, tensors: dict[str, np.ndarray], q8: bool = Tru
     return path.stat().st_size
 
 
+def entries(path: Path, prefix: str) -> dict[str, bytes]:
+    """Metadata whose key begins with `prefix`, with type and value as they stand in the file."""
+    raw, found = path.read_bytes(), {}
+    count, at = struct.unpack_from('<Q', raw, 16)[0], 24
+
+    def skip(kind: int, at: int) -> int:
+        if kind == 8:
+            return at + 8 + struct.unpack_from('<Q', raw, at)[0]
+        if kind != 9:
+            return at + SIZES[kind]
+        item, n = struct.unpack_from('<IQ', raw, at)
+        at += 12
+        if item not in (8, 9):
+            return at + n * SIZES[item]
+        for _ in range(n):
+            at = skip(item, at)
+        return at
+
+    for _ in range(count):
+        begin = skip(8, at)
+        key = raw[at + 8:begin].decode()
+        end = skip(struct.unpack_from('<I', raw, begin)[0], begin + 4)
+        if key.startswith(prefix):
+            found[key] = raw[begin:end]
+        at = end
+    return found
+
+
 def read(path: Path) -> tuple[dict[str, object], dict[str, np.ndarray]]:
-    """Metadata and dequantised tensors (shape outermost first) of a file this module wrote."""
+    """Metadata and tensors (shape outermost first) of a file: F32, F16 and Q8_0 as floats, BF16 as its 16 bits, I32."""
     raw, at = path.read_bytes(), 0
 
     def take(fmt: str) -> tuple:
@@ -108,8 +142,10 @@ def read(path: Path) -> tuple[dict[str, object], dict[str, np.ndarray]]:
     base, out = at + (-at % ALIGN), {}
     for name, shape, kind, offset in infos:
         n = int(np.prod(shape))
-        if kind == F32:
-            out[name] = np.frombuffer(raw, '<f4', n, base + offset).reshape(shape)
+        if kind in PLAIN:
+            out[name] = np.frombuffer(raw, PLAIN[kind], n, base + offset).reshape(shape)
+        elif kind != Q8_0:
+            raise ValueError(f'{path}: {name} has type {kind}')
         else:
             blocks = np.frombuffer(raw, np.uint8, n // 32 * 34, base + offset).reshape(-1, 34)
             d = blocks[:, :2].copy().view(np.float16).astype(np.float32)

@@ -6,11 +6,9 @@
  * the same with every drafter; a difference is an error.
  */
 import { PacelineError } from '../base/errors.js';
-import { Drafting } from '../decode/drafting.js';
-import { resolveSampling } from '../decode/settings.js';
-import { Finish } from '../decode/stop.js';
 import type { Model } from '../engine/model.js';
 import type { DraftKind, Generation } from '../engine/types.js';
+import { continueText } from './continue-text.js';
 import type { BenchRow } from './report.js';
 import { median, spread } from './statistics.js';
 import type { BenchText } from './texts.js';
@@ -114,11 +112,14 @@ async function ownRun(
 ): Promise<TextRun> {
   const generations: Generation[] = [];
   for (const [index, prompt] of text.prompts.entries()) {
+    // Only the drafters in question see the prompt: the others' features cost time too.
     const generation = await continueText(model, prompt.tokens, {
-      kind,
+      sources: model.runtime.drafterSources.filter(({ name }) => kind === 'auto' || name === kind),
+      mode: kind,
       written: prompt.written,
       tokens: 1 + lengthOf(prompt, warming, count),
       temperature,
+      seed,
       signal,
     });
     signal?.throwIfAborted();
@@ -153,51 +154,6 @@ function distinctRuns(texts: readonly (readonly number[])[]): number {
     tokens.slice(3).map((_, at) => `${text}:${tokens.slice(at, at + 4).join()}`),
   );
   return all.length === 0 ? 1 : new Set(all).size / all.length;
-}
-
-/** Far above any logit, and above any noise that sampling adds. */
-const peak = 1e9;
-
-interface ContinueOptions {
-  readonly kind: DraftKind;
-  readonly written: readonly number[] | undefined;
-  readonly tokens: number;
-  readonly temperature: number;
-  readonly signal: AbortSignal | undefined;
-}
-
-/** One text, from a state and drafters that know nothing yet. */
-async function continueText(
-  { runtime }: Model,
-  prompt: readonly number[],
-  { kind, written, tokens, temperature, signal }: ContinueOptions,
-): Promise<Generation> {
-  // Only the drafters in question see the prompt: the others' features cost time too.
-  const sources = runtime.drafterSources.filter(({ name }) => kind === 'auto' || name === kind);
-  const text = runtime.createText({ drafterSources: sources });
-  try {
-    const job = runtime.generate({
-      text,
-      prompt,
-      settings: resolveSampling({ temperature, seed, topK: 0, topP: 1 }),
-      finish: new Finish({ endTokens: new Set(), maxTokens: tokens, stop: [], toText: () => '' }),
-      drafting: new Drafting({
-        drafters: text.drafters,
-        mode: kind,
-        experience: runtime.draftExperience,
-      }),
-      draftKind: kind,
-      prefillChunk: runtime.prefillChunk,
-      signal,
-      onRow(position, logits) {
-        const token = written?.[position - prompt.length];
-        if (token !== undefined) logits[token] = peak;
-      },
-    });
-    return await job.finish();
-  } finally {
-    runtime.release(text);
-  }
 }
 
 function compare(

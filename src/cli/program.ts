@@ -8,6 +8,7 @@ import { defineConnect } from './commands/connect.js';
 import { defineConvert } from './commands/convert.js';
 import { defineDetokenize } from './commands/detokenize.js';
 import { defineDevices } from './commands/devices.js';
+import { defineFeatures } from './commands/features.js';
 import { defineHelp } from './commands/help.js';
 import { defineImatrix } from './commands/imatrix.js';
 import { defineInspect } from './commands/inspect.js';
@@ -94,6 +95,7 @@ export function createProgram(): Command {
   defineQuantize(program);
   defineImatrix(program);
   definePerplexity(program);
+  defineFeatures(program);
   defineCompletion(program);
   defineHelp(program);
   defineStart(program);
