@@ -8,6 +8,7 @@ import { defineConnect } from './commands/connect.js';
 import { defineConvert } from './commands/convert.js';
 import { defineDetokenize } from './commands/detokenize.js';
 import { defineDevices } from './commands/devices.js';
+import { defineDraft } from './commands/draft.js';
 import { defineFeatures } from './commands/features.js';
 import { defineHelp } from './commands/help.js';
 import { defineImatrix } from './commands/imatrix.js';
@@ -96,6 +97,7 @@ export function createProgram(): Command {
   defineImatrix(program);
   definePerplexity(program);
   defineFeatures(program);
+  defineDraft(program);
   defineCompletion(program);
   defineHelp(program);
   defineStart(program);

@@ -43,6 +43,8 @@ test('every command has --help and --json', async () => {
       'quantize',
       'imatrix',
       'perplexity',
+      'features',
+      'draft',
       'completion',
     ],
   );
@@ -141,7 +143,7 @@ test('every command has examples, and each is a valid command line', async () =>
       const [name, ...args] = words.map((word) => word.replace(/^"|"$/g, ''));
       const parsed = fresh.commands.find((other) => other.name() === name);
       assert.equal(name, command.name());
-      parsed?.action(() => {});
+      for (const each of [parsed, ...(parsed?.commands ?? [])]) each?.action(() => {});
       await fresh.parseAsync([command.name(), ...args], { from: 'user' });
     }
   }

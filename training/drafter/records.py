@@ -11,7 +11,7 @@ from typing import Iterator
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.append(str(Path(__file__).resolve().parent.parent))
 import gguf  # noqa: E402
 
 HELD_OUT = 20  # of so many texts one is never trained on
