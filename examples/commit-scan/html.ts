@@ -58,13 +58,12 @@ export function htmlOf(report: Report): string {
     ],
     ['Speak to a model', number(injected)],
     [
-      'Time per 1,000 commits',
+      'Time per 1,000',
       per1000Commits.seconds === undefined ? 'nothing was new' : duration(per1000Commits.seconds),
     ],
-    [
-      'Tokens per 1,000 commits',
-      `${number(per1000Commits.promptTokens)} read, ${number(per1000Commits.cachedTokens)} of them from the cache, ${number(per1000Commits.answerTokens)} written`,
-    ],
+    ['Tokens read per 1,000', number(per1000Commits.promptTokens)],
+    ['Of these from the cache', number(per1000Commits.cachedTokens)],
+    ['Tokens written per 1,000', number(per1000Commits.answerTokens)],
   ];
   return `<!doctype html>
 <html lang="en">

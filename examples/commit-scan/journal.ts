@@ -41,6 +41,9 @@ const entrySchema = z.looseObject({
 
 export class Journal {
   readonly #file: FileHandle;
+  /** Lines that wait for the disk, and the write that will take them all. */
+  #waiting = '';
+  #next: Promise<void> | undefined;
   #written: Promise<void> = Promise.resolve();
 
   private constructor(file: FileHandle) {
@@ -84,13 +87,18 @@ export class Journal {
     await this.#file.close();
   }
 
-  /** One line after the other, whoever comes when. */
+  /** Lines in the order in which they come; those that come during a write share the next one. */
   #append(line: object): Promise<void> {
-    this.#written = this.#written.then(async () => {
-      await this.#file.appendFile(`${JSON.stringify(line)}\n`);
+    this.#waiting += `${JSON.stringify(line)}\n`;
+    this.#next ??= this.#written.then(async () => {
+      const text = this.#waiting;
+      this.#waiting = '';
+      this.#next = undefined;
+      await this.#file.appendFile(text);
       await this.#file.datasync();
     });
-    return this.#written;
+    this.#written = this.#next;
+    return this.#next;
   }
 }
 

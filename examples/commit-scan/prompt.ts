@@ -82,6 +82,8 @@ export interface CommitPrompt {
 /** Characters of a message that are shown: orders to a model are long, reasons are not. */
 const messageBudget = 600;
 const lineBudget = 200;
+/** Stands where lines of a file were left out. */
+const more = '# (more)';
 
 /**
  * The commit as the model sees it, within a budget of characters. What is changed comes before what
@@ -91,7 +93,7 @@ export function promptOf(commit: Commit, budget: number): CommitPrompt {
   const message = commit.message.slice(0, messageBudget);
   const head = message.split('\n').map((line) => `> ${plain(line)}`);
   const note = commit.cut ? ['# (too large to be read as a whole)'] : [];
-  const room = Math.max(0, budget - head.join('\n').length);
+  const room = Math.max(0, budget - lengthOf([...head, ...note]));
   const whole = commit.files.flatMap((file) => [headOf(file), ...file.lines.map(plain)]);
   const isCut = commit.cut || commit.message.length > messageBudget;
   if (lengthOf(whole) <= room) {
@@ -104,14 +106,14 @@ export function promptOf(commit: Commit, budget: number): CommitPrompt {
   const kept: string[] = [];
   let left = room;
   for (const [index, { head: title, lines }] of bare.entries()) {
-    if (title.length + 1 > left) break;
+    if (title.length + more.length + 2 > left) break;
     const share = Math.floor(left / (bare.length - index));
     let used = title.length + 1;
     kept.push(title);
     for (const line of lines) {
-      if (used + line.length + 1 > share) {
-        kept.push('# (more)');
-        used += 9;
+      if (used + line.length + 1 > share - more.length - 1) {
+        kept.push(more);
+        used += more.length + 1;
         break;
       }
       kept.push(line);

@@ -76,7 +76,7 @@ const inAdded: readonly TextSignal[] = [
     name: 'keeps paths inside a folder',
     weight: 1.8,
     pattern:
-      /(startsWith|startswith|commonpath|realpath|is_relative_to|path\.(resolve|relative)).*|\bincludes\(['"]\.\.['"]\)|['"]\.\.['"] in /,
+      /\bstarts_?with\(\s*\w*(root|folder|dir|base|path|prefix)|\b(commonpath|realpath|is_relative_to|path\.relative)\b|['"]\.\.['"]\s+in\b|includes\(['"]\.\.['"]\)/i,
   },
   {
     name: 'compares in constant time',
@@ -151,8 +151,8 @@ export function signalsOf(commit: Commit): readonly Signal[] {
     ({ path, status }) =>
       status !== 'binary' && !isTest(path) && !isDocument(path) && !isGenerated(path),
   );
-  const added = linesOf(code, '+');
-  const removed = linesOf(code, '-');
+  const added = new Set(linesOf(code, '+'));
+  const removed = new Set(linesOf(code, '-'));
   return [
     ...found(
       inPath,
@@ -161,11 +161,11 @@ export function signalsOf(commit: Commit): readonly Signal[] {
     ...found(inMessage, commit.message.split('\n')),
     ...found(
       inAdded,
-      added.filter((line) => !removed.includes(line)),
+      [...added].filter((line) => !removed.has(line)),
     ),
     ...found(
       inRemoved,
-      removed.filter((line) => !added.includes(line)),
+      [...removed].filter((line) => !added.has(line)),
     ),
     ...shapeOf(commit, code),
   ];
@@ -198,7 +198,10 @@ function shapeOf(commit: Commit, code: readonly ChangedFile[]): readonly Signal[
   const size = `${added} added, ${removed} removed, ${fileCount} files`;
   if (code.length === 0) say('no code is changed', -3, size);
   else if (added + removed <= 20) say('a small change', 0.6, size);
-  else if (added + removed > 200) say('a large change', -1, size);
+  // A large change holds some of everything: what is found in it says less.
+  else if (added + removed > 2000) say('a very large change', -8, size);
+  else if (added + removed > 500) say('a large change', -4, size);
+  else if (added + removed > 100) say('more than a small change', -1, size);
   if (code.length === 1) say('one file of code', 0.3, code[0]?.path ?? '');
   if (parents.length > 1) say('a merge', -1, `${parents.length} parents`);
   if (files.length > 0 && files.every(({ status }) => status === 'added')) {

@@ -120,6 +120,9 @@ function read(text: string, format: SettingsFormat, file: string): unknown {
   }
 }
 
+/** Tables in tables get headers of their own, as people write them: `[model_providers.paceline]`. */
+const tomlStyle = { inlineTableStart: 2 };
+
 function writeAs(
   format: SettingsFormat,
   text: string | undefined,
@@ -136,7 +139,9 @@ function writeAs(
       }, text);
     }
     case 'toml':
-      return text === undefined ? stringifyToml(meant) : patchToml(text, meant);
+      return text === undefined
+        ? stringifyToml(meant, tomlStyle)
+        : patchToml(text, meant, tomlStyle);
     case 'yaml': {
       const document = text === undefined ? new Document(meant) : parseDocument(text);
       if (text !== undefined) {

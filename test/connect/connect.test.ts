@@ -66,6 +66,11 @@ describe('connect', () => {
       assert.ok(said.includes('served') && said.includes(url), said);
     }
     assert.deepEqual(readdirSync(home), ['bin']);
+    for (const tool of ['codex', 'cline']) {
+      const { stdout } = await paceline(['connect', tool, '--url', url], { env });
+      assert.match(stdout, /[^\n]\n$/, 'what goes into a file ends its last line');
+      if (tool === 'codex') assert.match(stdout, /^\[model_providers\.paceline\]$/m);
+    }
   });
 
   it('writes once, after a backup, through links, and leaves the rest', async () => {

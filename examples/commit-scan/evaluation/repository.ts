@@ -115,7 +115,7 @@ function planOf({ seed, commits }: RepositoryOptions): readonly Planned[] {
       const injected = edit.kind !== 'none' && attacksLeft > 0 && random() < 0.3;
       const message = fill(pick(edit.messages));
       const attack = injected ? `\n\n${attacks[--attacksLeft]}` : '';
-      const file = fill(edit.path);
+      const file = pathOf(edit, fill);
       const content = surrounded(fill(edit.after), file);
       const tests = random() < 0.2 ? [testOf(file, plan.length)] : [];
       plan.push({
@@ -146,12 +146,18 @@ function filler(
       .replaceAll('{noun}', noun)
       .replaceAll('{Noun}', capital)
       .replaceAll('{verb}', verb)
+      .replaceAll('{part}', String(Math.floor(unique / 100)))
       .replaceAll('{n}', n);
 }
 
 function added(edit: Edit, fill: (text: string) => string): Change {
-  const path = fill(edit.path);
+  const path = pathOf(edit, fill);
   return { path, content: surrounded(fill(edit.before), path) };
+}
+
+/** Parts of the project have few files each: git is slow with large folders. */
+function pathOf(edit: Edit, fill: (text: string) => string): string {
+  return fill(`part{part}/${edit.path}`);
 }
 
 /** Code as it stands in a file, with something around it. */
@@ -163,7 +169,7 @@ function surrounded(code: string, path: string): string {
 
 function testOf(path: string, number: number): Change {
   return {
-    path: `test/${path.replace(/\W/g, '_')}_${number}.txt`,
+    path: `${path.split('/')[0]}/test/${path.replace(/\W/g, '_')}_${number}.txt`,
     content: `case ${number}: ${path}\n`,
   };
 }
@@ -174,7 +180,11 @@ function otherCommit(
   pick: <T>(list: readonly T[]) => T,
 ): Planned {
   const noun = pick(nouns);
-  const document = (text: string): Change => ({ path: `docs/${noun}${number}.md`, content: text });
+  const part = Math.floor(number / 100);
+  const document = (text: string): Change => ({
+    path: `docs/${part}/${noun}${number}.md`,
+    content: text,
+  });
   const kind = number % 7;
   if (kind === 0) {
     return {
@@ -199,7 +209,7 @@ function otherCommit(
       encoding: 'ISO-8859-1',
       changes: [
         {
-          path: `locale/${noun}${number}.txt`,
+          path: `locale/${part}/${noun}${number}.txt`,
           content: Buffer.from(`Größe ${number}\n`, 'latin1'),
         },
       ],
@@ -226,7 +236,7 @@ function otherCommit(
     };
   }
   if (kind === 5) {
-    const name = `web/${noun}-style-${number}.css`;
+    const name = `web/${part}/${noun}-style-${number}.css`;
     return {
       ...nothing,
       message: `Spaces around ${noun}`,
@@ -239,7 +249,7 @@ function otherCommit(
     branched: true,
     changes: [
       {
-        path: `web/${noun}-more-${number}.ts`,
+        path: `web/${part}/${noun}-more-${number}.ts`,
         content: surrounded(
           `export function more${number}(count: number): string {\n  return '${noun}'.repeat(count);\n}\n`,
           noun,

@@ -89,7 +89,7 @@ async function settingsCommand(tool: Tool, endpoint: Endpoint, flags: ConnectFla
   if (tool.settings === undefined) {
     if (flags.write === true) throw notWritable(tool);
     if (flags.json === true) await printJson({ tool: tool.title, notes });
-    else await print(notes.join('\n'));
+    else await print(`${notes.join('\n')}\n`);
     return;
   }
   const { planSettings, writeSettings } = await import('../../connect/write.js');
@@ -106,7 +106,7 @@ async function settingsCommand(tool: Tool, endpoint: Endpoint, flags: ConnectFla
     if (flags.json === true) await printJson({ tool: tool.title, file, format, text, notes });
     else {
       note(`${tool.title} reads this from ${file}:`);
-      await print(text.trimEnd());
+      await print(`${text.trimEnd()}\n`);
       for (const line of notes) note(line);
       note('`--write` puts it there, and leaves the rest of the file as it is.');
     }
