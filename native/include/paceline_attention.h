@@ -46,6 +46,7 @@ PL_STRUCT(pl_cache_slice, PL_CACHE_SLICE_FIELDS)
   F(softcap)      /* scores become cap * tanh(score / cap); 0: none */ \
   I(window)       /* sees position j iff own position - j < window; 0: no limit */ \
   I(causal)       /* 0: also sees the later rows of its own slice */ \
+  I(ahead)        /* of these, sees position j iff j - own position < ahead; 0: no limit */ \
   P(sinks)        /* f32 [heads], a logit each that has no value; or null */ \
   P(scratch)      /* pl_attention_scratch() bytes, 64-byte aligned, zeroed once; ops that never run
                      at the same time may share it */ \

@@ -46,7 +46,7 @@ struct Sequence {
   int past, count;
 };
 struct Case {
-  int heads, kv_heads, dim, v_dim, k_type, v_type, window, causal, rows = 0;
+  int heads, kv_heads, dim, v_dim, k_type, v_type, window, causal, ahead = 0, rows = 0;
   double scale, softcap;
   std::vector<float> q, k, v, sinks;
   std::vector<Sequence> sequences;
@@ -158,6 +158,7 @@ void attend(Case& c, std::vector<pl_cache_slice>& slices, int threads, bool room
   p.softcap = c.softcap;
   p.window = c.window;
   p.causal = c.causal;
+  p.ahead = c.ahead;
   p.sinks = c.sinks.empty() ? 0 : reinterpret_cast<uint64_t>(c.sinks.data());
   int64_t rows = 0, positions = 0;
   for (auto& s : slices) rows += s.count, positions = std::max(positions, s.past + s.count);
@@ -185,6 +186,7 @@ Case make(bool big) {
   if (c.dim % 64 == 0 && c.v_dim % 64 == 0 && below(2)) c.k_type = c.v_type = integers;
   c.window = below(2) ? 0 : 1 + below(700);
   c.causal = below(4) != 0;
+  c.ahead = c.causal || below(2) ? 0 : 1 + below(100);
   c.softcap = below(3) ? 0 : 1 + below(50);
   c.scale = (0.5 + below(100) / 50.0) / std::sqrt(static_cast<double>(c.dim));
   const int count = 1 + below(3);
@@ -232,7 +234,9 @@ double reference_error(const Case& c, const std::vector<float>& out, bool any = 
   for (const auto& s : c.sequences) {
     for (int r = 0; r < s.count; r += 1 + below(1 + s.count / 3)) {
       const int h = below(c.heads), kv = h / (c.heads / c.kv_heads), own = s.past + r;
-      const int high = c.causal ? own + 1 : s.past + s.count;
+      const int high = c.causal  ? own + 1
+                       : c.ahead ? std::min(own + c.ahead, s.past + s.count)
+                                 : s.past + s.count;
       const int low = c.window ? std::max(0, own - c.window + 1) : 0;
       std::vector<double> scores;
       double top = c.sinks.empty() ? -INFINITY : c.sinks[static_cast<size_t>(h)];

@@ -15,8 +15,9 @@ import { nativeKernels } from '../ggml/native/library.js';
 import type { WeightLayout } from '../ggml/weight.js';
 import { Workspace } from '../ggml/workspace.js';
 import { readGguf } from '../gguf/reader.js';
+import { requireLogits, requireText } from '../models/head.js';
 import { rowShapes } from '../models/layer-state.js';
-import { layerStatesOf, loadLanguageModel } from '../models/load.js';
+import { loadLanguageModel, textNeeds } from '../models/load.js';
 import type { LanguageModel } from '../models/model.js';
 import { createTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js';
 
@@ -60,7 +61,7 @@ export class Evaluator implements Disposable {
     const { contextLength, threads, layouts, onProgress, signal } = options;
     await using file = await readGguf(path, { signal });
     const tokenizer = createTokenizer(file);
-    const layers = layerStatesOf(file, contextLength);
+    const layers = textNeeds(file, contextLength).layerStates;
     const { kernels } = nativeKernels();
     const kvType = chooseKvType(options.kvType, rowShapes(layers), kernels?.path);
     const type = cacheType(kvType);
@@ -69,6 +70,7 @@ export class Evaluator implements Disposable {
     try {
       const load = { contextLength, cacheType: type, layouts, onProgress, signal };
       model = await loadLanguageModel(file, { backend, ...load });
+      requireText(model);
       // It never meets another state, so it needs no identity.
       const capacity = contextLength;
       const state = new LayeredState({ backend, layers, capacity, type, identity: '' });
@@ -129,14 +131,14 @@ export class Evaluator implements Disposable {
     const count = tokens.length;
     const positions = tokens.map((_, at) => past + at);
     const rows = Array.from({ length: outputs }, (_, at) => count - outputs + at);
-    const { logits } = this.model.forward(graph, {
+    const result = this.model.forward(graph, {
       tokens: graph.indices('tokens', tokens),
       positions: graph.indices('positions', positions),
       sequences: [{ state: this.state, start: 0, count, past }],
       outputs: graph.indices('outputs', rows),
       hiddenRows,
     });
-    graph.output(logits);
+    const logits = graph.output(requireLogits(result));
     this.state.begin(count);
     try {
       await graph.compute({ signal: this.signal });

@@ -5,6 +5,7 @@
  */
 import { PacelineError } from '../base/errors.js';
 import { show } from '../base/options.js';
+import { contextOverflow } from '../cache/overflow.js';
 import type { GgufFile } from '../gguf/reader.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { type Checked, checkEmbedOptions } from './options.js';
@@ -15,8 +16,11 @@ import type { Embeddings, EmbedOptions, Pooling } from './types.js';
 /** Values of `pooling_type` in GGUF, as llama.cpp numbers them. */
 const poolings: readonly (Pooling | 'none' | 'rank')[] = ['none', 'mean', 'cls', 'last', 'rank'];
 
-/** Rows of a pass: few, since texts that are generated meanwhile wait for it. */
-const passRows = 128;
+/**
+ * Rows of a pass: few, since texts that are generated meanwhile wait for it; all where rows see those
+ * after them.
+ */
+const causalRows = 128;
 
 /**
  * How a model's file wants hidden states pooled; undefined: it does not say.
@@ -65,7 +69,7 @@ export async function embed(
   const vectors: Float32Array[] = [];
   const total = inputs.reduce((sum, { length }) => sum + length, 0);
   let done = 0;
-  const text = runtime.createText({ drafterSources: [] });
+  const text = runtime.createInput();
   try {
     for (const tokens of inputs) {
       text.truncate(0);
@@ -106,6 +110,9 @@ async function pool(
   options: Checked<EmbedOptions> & { readonly pooling: Pooling },
 ): Promise<Float32Array> {
   const { pooling, signal } = options;
+  const { contextLength } = runtime;
+  if (tokens.length > contextLength) throw contextOverflow(tokens.length, contextLength);
+  const passRows = runtime.model.causal ? causalRows : tokens.length;
   let sum: Float64Array | undefined;
   for (let start = 0; start < tokens.length; start += passRows) {
     const part = tokens.slice(start, start + passRows);

@@ -9,7 +9,7 @@ import { nativeKernels } from '../ggml/native/library.js';
 import { type GgufFile, readGguf } from '../gguf/reader.js';
 import { recommendedSampling } from '../gguf/sampling.js';
 import { rowShapes } from '../models/layer-state.js';
-import { layerStatesOf, loadLanguageModel } from '../models/load.js';
+import { loadLanguageModel, textNeeds } from '../models/load.js';
 import { createChatTemplate } from '../tokenizer/chat.js';
 import { createTokenizer } from '../tokenizer/tokenizer.js';
 import { draftMemory } from './draft-memory.js';
@@ -49,7 +49,9 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
     const trained = gguf.optionalNumber(
       `${gguf.optionalString('general.architecture')}.context_length`,
     );
-    const contextLength = given.contextLength ?? Math.min(trained ?? usualContext, usualContext);
+    const wantedContext = given.contextLength ?? Math.min(trained ?? usualContext, usualContext);
+    const { layerStates, causal, positions } = textNeeds(gguf, wantedContext);
+    const contextLength = Math.min(wantedContext, positions ?? wantedContext);
     const { draftWindow: window } = given;
     const reproducible = given.reproducible !== undefined;
     const backend = new Backend({
@@ -62,8 +64,10 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
     const draftNeeds = [gguf, ...drafts]
       .map((file) => draftMemory(file, { contextLength, window }))
       .filter((need) => need !== undefined);
-    const layout = rowShapes(layerStatesOf(gguf, contextLength));
-    const kvType = chooseKvType(given.kvType, layout, nativeKernels().kernels?.path);
+    const layout = rowShapes(layerStates);
+    // An encoder's cache lives for one pass and is that of one layer: it need not be small.
+    const wantedType = given.kvType ?? (causal ? undefined : 'f32');
+    const kvType = chooseKvType(wantedType, layout, nativeKernels().kernels?.path);
     const cached = cacheType(kvType);
     const language = await loadLanguageModel(gguf, {
       backend,
@@ -131,7 +135,13 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       threads: backend.threads,
       kernels: kernelNames(backend),
       recommendedSampling: advice.settings,
-      warnings: [...language.warnings, ...advice.warnings],
+      warnings: [
+        ...language.warnings,
+        ...advice.warnings,
+        ...(contextLength < wantedContext
+          ? [`The model has ${contextLength} positions; texts cannot be longer.`]
+          : []),
+      ],
       hasChatTemplate: chatTemplate.origin === 'model',
       isBaseModel: gguf.optionalString('general.finetune') === 'base',
       loadMs: performance.now() - began,
@@ -147,7 +157,7 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
 
 /** Computes one token, which shows whether all of the model's operations may be computed. */
 async function probe(runtime: Runtime): Promise<void> {
-  const text = runtime.createText({ drafterSources: [] });
+  const text = runtime.createInput();
   try {
     await runtime.run(text, [0]);
   } catch (error) {

@@ -18,7 +18,7 @@ export interface PassRequest {
   /** At least one. */
   readonly tokens: readonly number[];
   /** Which tokens' logits are wanted. */
-  readonly outputs: 'last' | 'all';
+  readonly outputs: 'first' | 'last' | 'all';
   /** What drafters want to see of the pass besides. */
   readonly features?: FeatureRequest | undefined;
 }
@@ -36,7 +36,10 @@ export interface FeatureRequest {
 
 /** What a pass gives one request. */
 export interface PassRows {
-  /** One row of vocabulary-size floats for each output; the state's next pass overwrites them. */
+  /**
+   * One row of floats for each output, one float a token of the vocabulary or a class; the state's
+   * next pass overwrites them. Empty for models without a head.
+   */
   readonly logits: readonly Float32Array[];
   readonly hidden?: FeatureRows;
   readonly taps?: FeatureRows;
@@ -77,7 +80,8 @@ export class PassRunner {
       for (const [index, token] of own.entries()) {
         tokens.push(token);
         positions.push(state.length + index);
-        if (wanted === 'all' || index === own.length - 1) outputs.push(start + index);
+        const only = wanted === 'first' ? 0 : own.length - 1;
+        if (wanted === 'all' || index === only) outputs.push(start + index);
       }
       return { state, start, count: own.length, past: state.length };
     });
@@ -104,7 +108,7 @@ export class PassRunner {
     const results = requests.map((request, index) => {
       const slice = sequences[index] ?? { start: 0, count: 0 };
       const outputRows = request.outputs === 'all' ? slice.count : 1;
-      const read = this.#readLogits(request.state, graph, logits, row, outputRows);
+      const read = logits ? this.#readLogits(request.state, graph, logits, row, outputRows) : [];
       row += outputRows;
       return {
         logits: read,

@@ -30,8 +30,8 @@ export interface PassShape {
 
 export interface Pass {
   readonly graph: Graph;
-  /** [vocabulary, outputs]. */
-  readonly logits: Tensor;
+  /** [vocabulary or classes, outputs]; undefined for models without a head. */
+  readonly logits: Tensor | undefined;
   /** [embedding, rows asked for]. */
   readonly hidden: Tensor | undefined;
   readonly taps: readonly Tensor[];
@@ -137,7 +137,7 @@ export class PassBuilder {
       tokens,
       positions,
       slices,
-      logits: graph.output(result.logits),
+      logits: result.logits && graph.output(result.logits),
       hidden: hidden === 'none' ? undefined : graph.output(result.hidden),
       taps: result.taps.map((tap) => graph.output(tap)),
     };

@@ -11,6 +11,7 @@ import { hostMemory } from '../ggml/host.js';
 import type { GgmlType } from '../ggml/types.js';
 import type { GgufFile } from '../gguf/reader.js';
 import type { RecommendedSampling } from '../gguf/sampling.js';
+import { requireText } from '../models/head.js';
 import type { LanguageModel } from '../models/model.js';
 import type { ChatTemplate } from '../tokenizer/chat-template.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
@@ -71,6 +72,8 @@ export class Runtime {
   readonly chatTemplate: ChatTemplate;
   readonly sampling: RecommendedSampling;
   readonly prefillChunk: number;
+  /** Most tokens of a text. */
+  readonly contextLength: number;
   readonly constraints: Constraints;
   readonly scheduler: Scheduler;
   readonly runner: PassRunner;
@@ -94,6 +97,7 @@ export class Runtime {
     this.chatTemplate = options.chatTemplate;
     this.sampling = options.sampling;
     this.prefillChunk = options.prefillChunk;
+    this.contextLength = options.contextLength;
     this.drafterSources = options.drafters;
     this.runner = new PassRunner({ model, backend });
     this.scheduler = new Scheduler({
@@ -120,11 +124,17 @@ export class Runtime {
 
   /**
    * An empty text, with a state of its own and all drafters unless others are given.
-   * @throws {PacelineError} `memory`, `disposed`.
+   * @throws {PacelineError} `memory`, `disposed`; `platform` for a model that continues no texts.
    */
   createText(options: Partial<TextOptions> = {}): Text {
+    requireText(this.model);
     const { drafterSources = this.drafterSources } = options;
     return this.#adopt(new Text({ state: options.state ?? this.createState(), drafterSources }));
+  }
+
+  /** An empty text that is only read. @throws {PacelineError} `memory`, `disposed`. */
+  createInput(): Text {
+    return this.#adopt(new Text({ state: this.createState(), drafterSources: [] }));
   }
 
   /** A copy of a text. @throws {PacelineError} `memory`, `disposed`. */

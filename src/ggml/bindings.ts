@@ -125,6 +125,7 @@ export const baseSignatures = {
   ggml_geglu_split: ['ptr', ['ptr', 'ptr', 'ptr']],
   ggml_swiglu_oai: ['ptr', ['ptr', 'ptr', 'ptr', 'float', 'float']],
   ggml_add_id: ['ptr', ['ptr', 'ptr', 'ptr', 'ptr']],
+  ggml_norm: ['ptr', ['ptr', 'ptr', 'float']],
   ggml_rms_norm: ['ptr', ['ptr', 'ptr', 'float']],
   ggml_sum_rows: ['ptr', ['ptr', 'ptr']],
   ggml_argsort_top_k: ['ptr', ['ptr', 'ptr', 'int']],

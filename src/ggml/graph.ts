@@ -36,6 +36,8 @@ export interface AttentionOptions {
   readonly softcap?: number | undefined;
   /** F32 [heads]: a logit for each head that takes part in the softmax and has no value. */
   readonly sinks?: Tensor | undefined;
+  /** Most that a head multiplies the mask with (ALiBi, arXiv 2108.12409); 0 or undefined: 1 for all. */
+  readonly alibi?: number | undefined;
 }
 
 export interface CustomOperation {
@@ -139,6 +141,16 @@ export class Graph extends GraphViews {
     const result = this.mul(normed, weight);
     noteNorm(result, { x, weight, epsilon });
     return result;
+  }
+
+  /** (x - mean(x)) / sqrt(variance(x) + epsilon) * weight + bias over the first axis. */
+  layerNorm(x: Tensor, weight: Tensor, bias: Tensor | undefined, epsilon: number): Tensor {
+    this.checkRoom('norm');
+    requireType('norm', x, GgmlType.F32);
+    if (!x.rowContiguous) fail('norm', 'the rows have gaps', x);
+    const address = this.ggml.ggml_norm(this.context, x.address, epsilon);
+    const scaled = this.mul(this.made('norm', address, GgmlType.F32, x.shape, [x]), weight);
+    return bias === undefined ? scaled : this.add(scaled, bias);
   }
 
   add(a: Tensor, b: Tensor): Tensor {
@@ -403,7 +415,7 @@ export class Graph extends GraphViews {
       v.address,
       mask?.address ?? 0,
       options.scale,
-      0,
+      options.alibi ?? 0,
       options.softcap ?? 0,
     );
     const { sinks } = options;

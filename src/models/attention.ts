@@ -1,6 +1,7 @@
 /**
- * Causal attention over the sequences' states: normalises and rotates queries and keys, writes the
- * new keys and values, then lets every row look at what its own sequence has up to its own position.
+ * Attention over the sequences' states: normalises and rotates queries and keys, writes the new keys
+ * and values, then lets every row look at what its own sequence has up to its own position, and in
+ * encoders beyond.
  * The one place where it is decided which kernel does it.
  */
 import { PacelineError } from '../base/errors.js';
@@ -35,6 +36,13 @@ export interface AttendOptions {
   readonly scale: number;
   /** A row sees its own position and the `window - 1` before; undefined: all. */
   readonly window?: number | undefined;
+  /**
+   * A row also sees so many rows of its pass that come after it; Infinity: all. Default: none, as it
+   * must be where rows are kept for later passes.
+   */
+  readonly lookahead?: number | undefined;
+  /** Scores fall with the distance, by up to `alibi` / 2 to the 8 / heads (arXiv 2108.12409). */
+  readonly alibi?: number | undefined;
   /** Scores are squashed to c * tanh(s / c). */
   readonly softcap?: number | undefined;
   /** Position embedding of queries and keys; undefined: none. */
@@ -55,13 +63,14 @@ export function attend(graph: Graph, input: AttendInput, options: AttendOptions)
   const { batch, layer, q, k, v } = input;
   const slices = slicesOf(batch, layer);
   const { kernels } = nativeKernels();
-  const { rope, norms } = options;
+  const { rope, norms, lookahead = 0, alibi } = options;
   const factors = options.factors?.tensor;
   const sinks = options.sinks?.tensor;
-  if (kernels !== undefined) {
+  if (kernels !== undefined && alibi === undefined) {
     const tensors = norms && { q: norms.q.tensor, k: norms.k.tensor, epsilon: norms.epsilon };
     const rotation = { rope, factors, norms: tensors, positions: batch.positions };
-    const more = { ...options, sinks };
+    const sight = { causal: lookahead === 0, ahead: aheadOf(lookahead) };
+    const more = { ...options, ...sight, sinks };
     const native = rotatedAttention(kernels, graph, [q, k, v], rotation, slices, more);
     if (native !== undefined) return native;
   }
@@ -139,6 +148,11 @@ export function attendStored(
   return attendByGgml(graph, { ...input, q }, more);
 }
 
+/** The kernels count a row itself among those that it sees from its own place on. */
+function aheadOf(lookahead: number): number | undefined {
+  return Number.isFinite(lookahead) ? lookahead + 1 : undefined;
+}
+
 /** What the kernels are told of a layer's rows in each sequence of a batch. */
 function slicesOf(batch: ForwardBatch, layer: number) {
   return batch.sequences.map((sequence) => {
@@ -176,7 +190,7 @@ function rotated(
 function attendByGgml(
   graph: Graph,
   input: AttendStoredInput,
-  options: Pick<AttendOptions, 'scale' | 'window' | 'softcap'> & {
+  options: Pick<AttendOptions, 'scale' | 'window' | 'softcap' | 'lookahead' | 'alibi'> & {
     readonly sinks?: Tensor | undefined;
   },
 ): Tensor {
@@ -186,7 +200,7 @@ function attendByGgml(
   let result: Tensor | undefined;
   for (const slice of batch.sequences) {
     const cache = slice.state.layer(layer);
-    const mask = causalMask(graph, slice.count, slice.past, options.window);
+    const mask = maskOf(graph, slice, options);
     const rows = attendSequence(graph, { slice, cache, q, kvHeads, valueLength, mask }, options);
     const flat = graph.reshape(rows, [width, slice.count]);
     result = result === undefined ? flat : graph.concat(result, flat, 1);
@@ -269,12 +283,9 @@ export function attendBlock(graph: Graph, input: BlockInput, options: BlockOptio
   requireOwnFormat(cache);
   graph.onlyOnce();
   append(graph, slice, cache, k, v);
-  const { window = Number.POSITIVE_INFINITY, causal } = options;
-  const name = `block mask ${causal} ${count} ${past} ${window}`;
-  const mask =
-    causal || past + count > window
-      ? graph.shared(name, () => makeMask(graph, name, count, past, window, causal))
-      : undefined;
+  const { window, causal } = options;
+  const lookahead = causal ? 0 : Number.POSITIVE_INFINITY;
+  const mask = maskOf(graph, slice, { window, lookahead });
   const heads = { kvHeads: k.shape[1], valueLength: v.shape[0] };
   const rows = attendSequence(graph, { slice, cache, q, ...heads, mask }, options);
   return graph.reshape(rows, [v.shape[0] * q.shape[1], count]);
@@ -295,7 +306,9 @@ interface SequencePart {
 function attendSequence(
   graph: Graph,
   { slice, cache, q, kvHeads, valueLength, mask }: SequencePart,
-  options: Pick<AttendOptions, 'scale' | 'softcap'> & { readonly sinks?: Tensor | undefined },
+  options: Pick<AttendOptions, 'scale' | 'softcap' | 'alibi'> & {
+    readonly sinks?: Tensor | undefined;
+  },
 ): Tensor {
   const { start, count, past } = slice;
   const [keyLength, heads] = q.shape;
@@ -319,39 +332,48 @@ function attendSequence(
     heading(keys), // [key, seen, kvHeads]
     heading(exact), // [value, seen, kvHeads]
     mask,
-    { scale: options.scale, softcap: options.softcap, sinks: options.sinks },
+    options,
   );
 }
 
 const minusInfinity = 0xfc00; // as F16
 
-/** [past + count, count] F16: 0 where row i may look, minus infinity elsewhere. One a graph. */
-function causalMask(
+/** [past + count, count] F16: what is added to the scores of a slice's rows. One a graph. */
+function maskOf(
   graph: Graph,
-  count: number,
-  past: number,
-  window = Number.POSITIVE_INFINITY,
+  { count, past }: SequenceSlice,
+  options: Pick<AttendOptions, 'window' | 'lookahead' | 'alibi'>,
 ): Tensor | undefined {
+  const { window = Number.POSITIVE_INFINITY, lookahead = 0, alibi } = options;
   const seen = past + count;
-  if (count === 1 && seen <= window) return undefined;
-  const name = `mask ${count} ${past} ${window}`;
-  return graph.shared(name, () => makeMask(graph, name, count, past, window));
+  const seesAll = seen <= window && (count === 1 || lookahead >= count - 1);
+  if (seesAll && alibi === undefined) return undefined;
+  const name = `mask ${count} ${past} ${window} ${lookahead} ${alibi !== undefined}`;
+  const sight = { window, lookahead, distances: alibi !== undefined };
+  return graph.shared(name, () => makeMask(graph, name, count, past, sight));
 }
 
-function makeMask(
-  graph: Graph,
-  name: string,
-  count: number,
-  past: number,
-  window: number,
-  causal = true,
-): Tensor {
+interface Sight {
+  readonly window: number;
+  readonly lookahead: number;
+  /** Minus the distance in place of 0 where a row may look. */
+  readonly distances: boolean;
+}
+
+function makeMask(graph: Graph, name: string, count: number, past: number, sight: Sight): Tensor {
+  const { window, lookahead, distances } = sight;
   const seen = past + count;
-  const data = new Uint16Array(seen * count).fill(minusInfinity);
+  const shape = [seen, count];
+  const data = distances
+    ? new Float32Array(seen * count).fill(Number.NEGATIVE_INFINITY)
+    : new Uint16Array(seen * count).fill(minusInfinity);
   for (let row = 0; row < count; row++) {
-    const last = past + row;
-    const end = causal ? last + 1 : seen;
-    data.fill(0, row * seen + Math.max(0, last - window + 1), row * seen + end);
+    const own = past + row;
+    const end = Math.min(seen, own + lookahead + 1);
+    for (let at = Math.max(0, own - window + 1); at < end; at++) {
+      data[row * seen + at] = distances ? -Math.abs(own - at) : 0;
+    }
   }
-  return graph.input(name, GgmlType.F16, [seen, count], data);
+  if (data instanceof Uint16Array) return graph.input(name, GgmlType.F16, shape, data);
+  return graph.cast(graph.input(name, GgmlType.F32, shape, data), GgmlType.F16);
 }

@@ -4,6 +4,7 @@
  */
 import type { Graph } from '../ggml/graph.js';
 import type { Tensor } from '../ggml/tensor.js';
+import { classify, declareClassifier } from './classifier.js';
 import type { LayerState } from './layer-state.js';
 import { declareLinear, type Linear, linear, rmsNorm, Stream } from './layers.js';
 import { type Metadata, readHyperparameters } from './metadata.js';
@@ -31,6 +32,8 @@ export interface Architecture<H extends Hyperparameters, B> {
   logits?(graph: Graph, h: H, z: Tensor): Tensor;
   /** What a layer keeps of a sequence; default: `keptRows` of its attention. */
   layerState?(h: H, layer: number): LayerState;
+  /** Whether files may rank texts, with the probabilities of classes in place of the head. */
+  readonly ranks?: boolean;
   /** Whether the head may be missing and then is the embedding table; default: yes. */
   readonly tied?: boolean;
 }
@@ -41,13 +44,25 @@ export function decoder<H extends Hyperparameters, B>(a: Architecture<H, B>): De
     const rows = loader.find('token_embd.weight')?.shape[1] ?? 1;
     const h = a.hyperparameters(metadata, readHyperparameters(metadata, rows));
     const { embeddingLength, vocabSize, layerCount, epsilon } = h;
-    const tied = (a.tied ?? true) && loader.find('output.weight') === undefined;
+    const classifier = a.ranks && declareClassifier(metadata, loader, embeddingLength, true);
+    if (classifier) loader.skip('output.weight');
+    const tied = !classifier && (a.tied ?? true) && loader.find('output.weight') === undefined;
     const table = loader.table('token_embd.weight', [embeddingLength, vocabSize], tied);
     const blocks = h.attention.map((_, layer) => a.weights(loader, h, layer));
     const norm = loader.vector('output_norm.weight', embeddingLength);
-    const head: Linear = tied
-      ? { weight: table, scale: undefined, bias: undefined }
-      : declareLinear(loader, 'output', embeddingLength, vocabSize);
+    const head = declareHead();
+
+    /** Rows [embedding, outputs] behind the norm to logits. */
+    function declareHead(): (graph: Graph, x: Tensor) => Tensor {
+      if (classifier) return (graph, x) => classify(graph, classifier, x);
+      const matrix: Linear = tied
+        ? { weight: table, scale: undefined, bias: undefined }
+        : declareLinear(loader, 'output', embeddingLength, vocabSize);
+      return (graph, x) => {
+        const z = linear(graph, matrix, x); // [vocabulary, outputs]
+        return a.logits?.(graph, h, z) ?? z;
+      };
+    }
 
     function forward(graph: Graph, batch: ForwardBatch): ForwardResult {
       const rowsOfTokens = graph.rows(table, batch.tokens); // [embedding, T]
@@ -60,17 +75,17 @@ export function decoder<H extends Hyperparameters, B>(a: Architecture<H, B>): De
       // The norm of the outputs' rows goes into the head's own pass, whoever else wants hidden rows.
       const rows = stream.finish(x); // [embedding, outputs]
       const wanted = rmsNorm(graph, rows, norm, epsilon);
-      const z = linear(graph, head, wanted); // [vocabulary, outputs]
+      const logits = head(graph, wanted);
       const more = batch.hiddenRows !== undefined && batch.hiddenRows !== 'outputs';
       const hidden = more && rows !== x ? rmsNorm(graph, x, norm, epsilon) : wanted;
-      return { logits: a.logits?.(graph, h, z) ?? z, hidden, taps: stream.taps };
+      return { logits, hidden, taps: stream.taps };
     }
 
     function layerStates(): readonly LayerState[] {
       return h.attention.map((shape, layer) => a.layerState?.(h, layer) ?? keptRows(shape));
     }
 
-    return { hyperparameters: h, layerStates, forward };
+    return { hyperparameters: h, head: classifier ? 'classes' : 'tokens', layerStates, forward };
   };
 }
 

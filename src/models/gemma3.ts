@@ -27,6 +27,8 @@ export interface Gemma3 extends Hyperparameters {
   readonly logitSoftcap: number;
   /** Whether heads of queries and keys have norms. */
   readonly headNorms: boolean;
+  /** Whether rows see as far ahead as they see back. */
+  readonly bidirectional?: boolean;
 }
 
 function hyperparameters(m: Metadata, common: Hyperparameters): Gemma3 {
@@ -88,8 +90,9 @@ function attention(stream: layers.Stream, h: Gemma3, b: Block, x: Tensor, layer:
   const window = h.windows[layer];
   const rope = window === undefined ? h.rope : h.windowRope;
   const norms = b.headNorms && { ...b.headNorms, epsilon: h.epsilon };
+  const lookahead = h.bidirectional ? (window ?? Number.POSITIVE_INFINITY) - 1 : 0;
   const options = { scale: h.attentionScale, softcap: h.scoreSoftcap, window, rope, norms };
-  const seen = attend(graph, { batch, layer, q, k, v }, options);
+  const seen = attend(graph, { batch, layer, q, k, v }, { ...options, lookahead });
   return layers.linear(graph, b.output, seen);
 }
 
@@ -108,6 +111,7 @@ function block(stream: layers.Stream, h: Gemma3, b: Block, x: Tensor, layer: num
 
 /** The parts, for the relatives that differ in some of them. */
 export const gemmaParts = {
+  hyperparameters,
   weights,
   block,
   embed: (graph: Graph, h: Gemma3, x: Tensor) =>
@@ -117,4 +121,4 @@ export const gemmaParts = {
     keptRows(h.attention[layer] as AttentionShape, h.windows[layer]),
 };
 
-export const gemma3: Decoder = decoder({ ...gemmaParts, hyperparameters });
+export const gemma3: Decoder = decoder(gemmaParts);

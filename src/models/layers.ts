@@ -18,6 +18,22 @@ export function rmsNorm(graph: Graph, x: Tensor, weight: Weight, epsilon: number
   return native ?? graph.rmsNorm(x, weight.tensor, epsilon);
 }
 
+/** Weight and bias of a layer norm. */
+export interface LayerNorm {
+  readonly weight: Weight;
+  readonly bias: Weight;
+}
+
+/** `name` without `.weight`. */
+export function declareLayerNorm(w: WeightLoader, name: string, length: number): LayerNorm {
+  return { weight: w.vector(`${name}.weight`, length), bias: w.vector(`${name}.bias`, length) };
+}
+
+/** (x - mean(x)) / sqrt(variance(x) + epsilon) * weight + bias over the first axis of x. */
+export function layerNorm(graph: Graph, x: Tensor, norm: LayerNorm, epsilon: number): Tensor {
+  return graph.layerNorm(x, norm.weight.tensor, norm.bias.tensor, epsilon);
+}
+
 /** A matrix with what may come after it. */
 export interface Linear {
   readonly weight: Weight;

@@ -85,16 +85,13 @@ function declare(source: ModelSource, wanted: number | undefined): Declared {
   }
   const metadata = new Metadata(source);
   const build = architectureOf(metadata.architecture);
-  if (!metadata.flag('attention.causal', true)) {
-    throw new PacelineError(
-      'unsupported-architecture',
-      'The model looks ahead (attention.causal is false), so it cannot continue a text',
-      { hint: 'It was made for embeddings; take a model that generates text.' },
-    );
-  }
   const contextLength = wanted ?? Math.min(metadata.count('context_length'), defaultContext);
   const loader = new WeightLoader(source, contextLength);
   const blueprint = build(metadata, loader);
+  const { causal = true } = blueprint;
+  if (causal && !metadata.flag('attention.causal', true)) {
+    throw metadata.unsupported('attention.causal', 'attention in both directions');
+  }
   refuseUnread(metadata, source.tensors, loader);
   const warnings = ropeWarnings(metadata, loader);
   return { architecture: metadata.architecture, blueprint, loader, contextLength, warnings };
@@ -105,16 +102,21 @@ type EstimateOptions = Pick<
   'contextLength' | 'cacheType' | 'draftBytes' | 'layouts'
 >;
 
-/**
- * What a model keeps of a sequence, layer by layer, from its file alone: the type of the cache is
- * chosen by it before any weights are read.
- * @throws {PacelineError} as `loadLanguageModel`.
- */
-export function layerStatesOf(
-  source: ModelSource,
-  contextLength: number | undefined,
-): readonly LayerState[] {
-  return declare(source, contextLength).blueprint.layerStates();
+/** What a model's file says of its texts, before any weights are read. */
+export interface TextNeeds {
+  /** What a layer keeps of a sequence, by which the type of the cache is chosen. */
+  readonly layerStates: readonly LayerState[];
+  /** See `LanguageModel`. */
+  readonly causal: boolean;
+  /** Positions that there are; undefined: any number. */
+  readonly positions: number | undefined;
+}
+
+/** @throws {PacelineError} as `loadLanguageModel`. */
+export function textNeeds(source: ModelSource, contextLength: number | undefined): TextNeeds {
+  const { blueprint } = declare(source, contextLength);
+  const { causal = true, positions } = blueprint;
+  return { layerStates: blueprint.layerStates(), causal, positions };
 }
 
 /**
@@ -169,6 +171,8 @@ export async function loadLanguageModel(
     weights: loader.weights,
     weightBytes: allocations.reduce((sum, { bytes }) => sum + bytes, 0),
     readsFile: blueprint.readsFile ?? false,
+    head: blueprint.head ?? 'tokens',
+    causal: blueprint.causal ?? true,
     exact: allocations.every(({ storages }) => storages.every(({ exact }) => exact)),
     layerStates: blueprint.layerStates,
     forward: blueprint.forward,

@@ -128,6 +128,7 @@ export function readHyperparameters(
   m: Metadata,
   vocabSize: number,
   which: 'trunk' | 'with nextn' = 'trunk',
+  norms: 'rms' | 'layer' = 'rms',
 ): Hyperparameters {
   const embeddingLength = m.count('embedding_length');
   const layerCount = which === 'trunk' ? m.trunkLayers : m.count('block_count');
@@ -155,7 +156,11 @@ export function readHyperparameters(
     embeddingLength,
     layerCount,
     attention,
-    epsilon: m.positive('attention.layer_norm_rms_epsilon', undefined, 1),
+    epsilon: m.positive(
+      norms === 'rms' ? 'attention.layer_norm_rms_epsilon' : 'attention.layer_norm_epsilon',
+      undefined,
+      1,
+    ),
   };
 }
 

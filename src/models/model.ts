@@ -72,9 +72,12 @@ export interface KeptRows {
   readonly outputs: Tensor;
 }
 
+/** What logits are of: the next token, the classes of a text, or nothing, as there are none. */
+export type ModelHead = 'tokens' | 'classes' | 'none';
+
 export interface ForwardResult {
-  /** [vocabulary, outputs] F32. */
-  readonly logits: Tensor;
+  /** [vocabulary or classes, outputs] F32; undefined without a head. */
+  readonly logits: Tensor | undefined;
   /** [embedding, outputs or rows] F32, after the output norm. */
   readonly hidden: Tensor;
   /** One for each of the batch's taps: [embedding, rows]. */
@@ -102,7 +105,7 @@ export interface Hyperparameters {
   readonly layerCount: number;
   /** One entry a layer. */
   readonly attention: readonly AttentionShape[];
-  /** Epsilon of the RMS norms. */
+  /** Epsilon of the norms. */
   readonly epsilon: number;
 }
 
@@ -113,6 +116,9 @@ export interface LanguageModel {
   readonly weights: readonly Weight[];
   /** Bytes that the weights hold in memory. */
   readonly weightBytes: number;
+  readonly head: ModelHead;
+  /** False: rows see those after them, so that a text is computed in one pass. */
+  readonly causal: boolean;
   /** Whether no row's products depend on the rows that are computed with it. */
   readonly exact: boolean;
   /** What each layer keeps of a sequence. */
@@ -127,6 +133,12 @@ export interface Blueprint {
   /** Some weights are read from the file when they are needed: it stays open. Default: no. */
   readonly readsFile?: boolean;
   readonly hyperparameters: Hyperparameters;
+  /** Default: `tokens`. */
+  readonly head?: ModelHead;
+  /** Default: yes. */
+  readonly causal?: boolean;
+  /** Positions that there are, for models that look them up in a table; undefined: any number. */
+  readonly positions?: number;
   /** What each layer keeps of a sequence. */
   layerStates(): readonly LayerState[];
   forward(graph: Graph, batch: ForwardBatch): ForwardResult;

@@ -112,6 +112,7 @@ export const qwen3: Decoder = decoder({
   hyperparameters: (m, common) => hyperparameters(m, common),
   weights,
   block,
+  ranks: true,
 });
 
 /** The block of a multi-token prediction head. */

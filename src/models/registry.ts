@@ -1,8 +1,10 @@
 /** The architectures by the name that GGUF files give them. */
 import { PacelineError } from '../base/errors.js';
+import { bert } from './bert.js';
 import type { Decoder } from './decoder.js';
 import { deepseek2 } from './deepseek2.js';
 import { ernie45 } from './ernie4-5.js';
+import { gemmaEmbedding } from './gemma-embedding.js';
 import { gemma2 } from './gemma2.js';
 import { gemma3 } from './gemma3.js';
 import { gemma4 } from './gemma4.js';
@@ -22,7 +24,8 @@ import { qwen35 } from './qwen35.js';
 import { seedOss } from './seed-oss.js';
 import { smollm3 } from './smollm3.js';
 
-const architectures: ReadonlyMap<string, Decoder> = new Map([
+/** Those that continue texts. */
+const decoders: ReadonlyMap<string, Decoder> = new Map([
   ['deepseek2', deepseek2],
   ['ernie4_5', ernie45],
   ['gemma2', gemma2],
@@ -48,8 +51,25 @@ const architectures: ReadonlyMap<string, Decoder> = new Map([
   ['smollm3', smollm3],
 ]);
 
+/** Those that make vectors of texts, or rank them. */
+const encoders: ReadonlyMap<string, Decoder> = new Map([
+  ['bert', bert],
+  ['gemma-embedding', gemmaEmbedding],
+  ['jina-bert-v2', bert],
+  ['nomic-bert', bert],
+  ['nomic-bert-moe', bert],
+]);
+
+const architectures: ReadonlyMap<string, Decoder> = new Map([...decoders, ...encoders]);
+
 /** Names of the architectures that can be loaded. */
 export const supportedArchitectures: readonly string[] = [...architectures.keys()];
+
+/** Those of them that continue texts. */
+export const textArchitectures: readonly string[] = [...decoders.keys()];
+
+/** Those of them that make vectors of texts. */
+export const encoderArchitectures: readonly string[] = [...encoders.keys()];
 
 /** @throws {PacelineError} `unsupported-architecture`, with a list of the supported ones. */
 export function architectureOf(name: string): Decoder {

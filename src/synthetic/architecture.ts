@@ -6,6 +6,7 @@
  */
 import { PacelineError } from '../base/errors.js';
 import type { GgufMetadataEntry } from '../gguf/types.js';
+import { bertTensors, classTensors, encoderMetadata, isBert, sentenceTypes } from './encoders.js';
 import { bool, f32, text, u32 } from './entries.js';
 import { gemma4Metadata, gemma4Tensors } from './gemma4.js';
 import { latentMetadata, latentTensors } from './latent.js';
@@ -52,10 +53,12 @@ const plain: Traits = {
 };
 
 const known: ReadonlyMap<string, Traits> = new Map<string, Traits>([
+  ['bert', plain],
   ['deepseek2', { ...plain, mixture: true, sparse: true, latent: true }],
   ['ernie4_5', plain],
   ['gemma2', { ...plain, postNorms: true, tied: true }],
   ['gemma3', { ...plain, queryNorms: 'head', postNorms: true }],
+  ['gemma-embedding', { ...plain, queryNorms: 'head', postNorms: true, tied: true }],
   ['gemma4', { ...plain, queryNorms: 'head', postNorms: true }],
   ['glm4', { ...plain, queryBiases: true, postNorms: true, gateWithUp: true }],
   [
@@ -75,8 +78,11 @@ const known: ReadonlyMap<string, Traits> = new Map<string, Traits>([
   ['granite', plain],
   ['granitemoe', { ...plain, mixture: true }],
   ['hunyuan-dense', { ...plain, queryNorms: 'head' }],
+  ['jina-bert-v2', plain],
   ['llama', plain],
   ['mistral3', plain],
+  ['nomic-bert', plain],
+  ['nomic-bert-moe', { ...plain, mixture: true }],
   ['olmo2', { ...plain, queryNorms: 'whole', preNorms: false, postNorms: true, tied: false }],
   ['olmoe', { ...plain, queryNorms: 'whole', mixture: true, tied: false }],
   ['phi3', { ...plain, gateWithUp: true }],
@@ -114,6 +120,11 @@ export function traitsOf(architecture: string): Traits {
 export function* tensorsOf(shape: ModelShape): Generator<TensorPlan> {
   const traits = traitsOf(shape.architecture);
   const { embedding, vocab, headDim, tied } = shape;
+  yield* classTensors(shape);
+  if (isBert(shape)) {
+    yield* bertTensors(shape);
+    return;
+  }
   const { matrix, norm, divisors } = makers(0);
   // A tied table also is the head, which sets its scale; the branches then add little to it each, as
   // in trained models, or else rounding would be amplified from layer to layer.
@@ -121,6 +132,10 @@ export function* tensorsOf(shape: ModelShape): Generator<TensorPlan> {
   yield matrix('token_embd.weight', [embedding, vocab], tableGain, 'embedding');
   yield norm('output_norm.weight', [embedding]);
   if (!tied) yield matrix('output.weight', [embedding, vocab], 3, 'output');
+  if (shape.projected !== undefined) {
+    yield matrix('dense_2.weight', [embedding, shape.projected]);
+    yield matrix('dense_3.weight', [shape.projected, embedding]);
+  }
   const half = [headDim / 2];
   if (shape.ropeFactors === true) yield divisors('rope_freqs.weight', half, 1 / 8);
   if (shape.ropeFactors === 'long and short') {
@@ -272,12 +287,14 @@ export function metadataOf(
     own['attention.sliding_window'] = u32(o.window[0]);
     own['attention.sliding_window_pattern'] = u32(o.window[1]);
   }
+  Object.assign(own, encoderMetadata(o));
   if (o.architecture.startsWith('granite')) own.logit_scale = f32(1.5);
   Object.assign(own, further);
   const entries = new Map([
     ['general.architecture', text(o.architecture)],
     ['general.name', text(name)],
   ]);
+  if (isBert(o)) entries.set('tokenizer.ggml.token_type_count', u32(sentenceTypes));
   for (const [key, entry] of Object.entries(own)) entries.set(`${o.architecture}.${key}`, entry);
   for (const [key, entry] of Object.entries(vocabulary)) {
     entries.set(`tokenizer.ggml.${key}`, entry);

@@ -34,6 +34,12 @@ export interface ModelShape {
   readonly latent?: { readonly kv: number; readonly query: number; readonly rotated: number };
   /** What only Gemma 4 has. */
   readonly gemma4?: Gemma4Form;
+  /** What only encoders of BERT's kind have. */
+  readonly bert?: BertForm;
+  /** Projections behind EmbeddingGemma: the width between them. */
+  readonly projected?: number;
+  /** Classes of a model that ranks; `dense`: behind another projection of the same width. */
+  readonly classes?: { readonly count: number; readonly dense?: boolean };
   /** What only Qwen3.5 has. */
   readonly qwen35?: Qwen35Form;
   /** Of the layers, blocks at the end that predict further tokens (Qwen3.5). */
@@ -52,6 +58,16 @@ export interface Qwen35Form {
   readonly rotated: number;
   /** Width of the expert for every row. */
   readonly sharedInner?: number;
+}
+
+/** The forms of BERT's kind. */
+export interface BertForm {
+  /** Every so many layers one with experts, beginning with the second. */
+  readonly expertsEvery?: number;
+  /** Jina's: norms of all queries and all keys, and one more behind the attention. */
+  readonly moreNorms?: boolean;
+  /** Jina's: the gate is part of `ffn_up` (true), a matrix of its own (false), or missing. */
+  readonly gateWithUp?: boolean;
 }
 
 /** The forms of Gemma 4; all may be combined. */

@@ -8,6 +8,7 @@ import { GgmlType, isQuantized, tensorBytes, typeTraits } from '../ggml/types.js
 import type { GgufMetadataEntry } from '../gguf/types.js';
 import type { GgufContent } from '../gguf/writer.js';
 import { metadataOf, tensorsOf, traitsOf } from './architecture.js';
+import { isBert } from './encoders.js';
 import type { ModelShape, Qwen35Form, TensorPlan } from './plan.js';
 import { sentencePieceVocabulary } from './vocabularies.js';
 
@@ -60,13 +61,14 @@ function shapeFor(o: RandomModelOptions): ModelShape {
   const { tied, mixture, queryNorms } = traitsOf(o.architecture);
   const heads = o.heads ?? 4;
   const hybrid = o.architecture === 'qwen35' || o.architecture === 'qwen35moe';
+  const bert = isBert(o);
   return {
     ...(hybrid ? { qwen35: usualQwen35 } : {}),
     layers: 3,
     embedding: 256,
     inner: 512,
-    headDim: 64,
-    kvHeads: queryNorms === 'whole' ? heads : 2,
+    headDim: bert ? (o.embedding ?? 256) / heads : 64,
+    kvHeads: queryNorms === 'whole' || bert ? heads : 2,
     vocab: 331,
     context: 512,
     ropeBase: 10000,

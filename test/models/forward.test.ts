@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { LayeredState } from '../../src/cache/layered-state.js';
 import { Backend } from '../../src/ggml/backend.js';
+import type { Tensor } from '../../src/ggml/tensor.js';
 import { GgmlType } from '../../src/ggml/types.js';
 import { Workspace } from '../../src/ggml/workspace.js';
 import { readGgufFrom } from '../../src/gguf/reader.js';
@@ -13,7 +14,7 @@ import { memorySource } from '../../src/gguf/source.js';
 import { encodeGguf } from '../../src/gguf/writer.js';
 import { loadLanguageModel } from '../../src/models/load.js';
 import type { LanguageModel } from '../../src/models/model.js';
-import { supportedArchitectures } from '../../src/models/registry.js';
+import { textArchitectures } from '../../src/models/registry.js';
 import { randomModel } from '../../src/synthetic/random-model.js';
 import { worstDifference } from '../oracle/runner.js';
 
@@ -59,7 +60,11 @@ async function pass(
   const positions = sequences.flatMap(({ past, count }) =>
     Array.from({ length: count }, (_, at) => past + at),
   );
-  const result = model.forward(graph, {
+  const {
+    logits,
+    hidden,
+    taps: tapped,
+  } = model.forward(graph, {
     tokens: graph.indices(
       'tokens',
       parts.flatMap((part) => part.tokens),
@@ -69,7 +74,8 @@ async function pass(
     outputs: wanted === undefined ? undefined : graph.indices('outputs', wanted),
     ...(taps === undefined ? {} : { taps }),
   });
-  for (const tensor of [result.logits, result.hidden, ...result.taps]) graph.output(tensor);
+  assert.ok(logits);
+  for (const tensor of [logits, hidden, ...tapped]) graph.output(tensor);
   await graph.compute();
   for (const {
     state,
@@ -78,7 +84,7 @@ async function pass(
     state.begin(length);
     state.commit(length);
   }
-  const rowsOf = (tensor: typeof result.logits) => {
+  const rowsOf = (tensor: Tensor) => {
     const all = graph.read(tensor);
     const width = tensor.shape[0];
     return Array.from({ length: tensor.shape[1] }, (_, at) =>
@@ -86,13 +92,13 @@ async function pass(
     );
   };
   return {
-    logits: rowsOf(result.logits),
-    hidden: rowsOf(result.hidden),
-    taps: result.taps.map(rowsOf),
+    logits: rowsOf(logits),
+    hidden: rowsOf(hidden),
+    taps: tapped.map(rowsOf),
   };
 }
 
-for (const architecture of supportedArchitectures) {
+for (const architecture of textArchitectures) {
   describe(architecture, async () => {
     const model = await open(architecture);
     const workspace = new Workspace(backend);

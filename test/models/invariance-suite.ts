@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { nativeKernels } from '../../src/ggml/native/library.js';
 import { GgmlType, typeName } from '../../src/ggml/types.js';
-import { supportedArchitectures } from '../../src/models/registry.js';
+import { textArchitectures } from '../../src/models/registry.js';
 import type { RandomModelOptions } from '../../src/synthetic/random-model.js';
 import { Runner, withRandomModel } from '../oracle/runner.js';
 
@@ -67,7 +67,7 @@ export function describeInvariance(cases: readonly InvarianceCase[], length: num
       assert.ok(nativeKernels().kernels, 'the native kernels are built (npm run setup)');
     });
 
-    for (const architecture of supportedArchitectures) {
+    for (const architecture of textArchitectures) {
       for (const { type, cacheType } of cases) {
         // Rows that several heads share have no integer form, and asking for it is refused.
         if (cacheType === GgmlType.I16 && forms[architecture]?.latent !== undefined) continue;

@@ -1,4 +1,5 @@
 /** One sequence of one of our models, as the oracle's counterpart, and the measure between them. */
+import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -58,6 +59,7 @@ export class Runner implements Disposable {
       sequences: [{ state, start: 0, count: tokens.length, past }],
       outputs: undefined,
     });
+    assert.ok(logits);
     graph.output(logits);
     state.begin(tokens.length);
     await graph.compute();

@@ -9,7 +9,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { GgmlType, isQuantized, typeName } from '../../src/ggml/types.js';
-import { supportedArchitectures } from '../../src/models/registry.js';
+import { textArchitectures } from '../../src/models/registry.js';
 import { traitsOf } from '../../src/synthetic/architecture.js';
 import {
   type RandomModelOptions,
@@ -106,13 +106,13 @@ export interface OracleTests {
 export const nativeOnly: readonly string[] = ['qwen35', 'qwen35moe'];
 
 /** All others. */
-export const withoutKernels: readonly string[] = supportedArchitectures.filter(
+export const withoutKernels: readonly string[] = textArchitectures.filter(
   (name) => !nativeOnly.includes(name),
 );
 
 /** Declares the tests of all architectures in these types, and of F32 variants. */
 export function describeOracle(tests: OracleTests): void {
-  const { types, extent: name, own = false, architectures = supportedArchitectures } = tests;
+  const { types, extent: name, own = false, architectures = textArchitectures } = tests;
   const extent = name === 'whole' ? whole : short;
   for (const architecture of architectures) {
     describe(architecture, () => {
@@ -196,7 +196,7 @@ function describeContinuation(architecture: string): void {
  */
 export function describePerturbations(): void {
   describe('a tensor that differs a little moves the logits', () => {
-    for (const architecture of supportedArchitectures) {
+    for (const architecture of textArchitectures) {
       it(architecture, async () => {
         const options = sizesFor(architecture, F32);
         const logitsWith = (changed: string | undefined) => {

@@ -66,7 +66,7 @@ Tile tile_at(const pl_attention& p, const Shape& s, const pl_cache_slice& slice,
   t.tokens = static_cast<int>(left < s.tile_tokens ? left : s.tile_tokens);
   t.position = slice.past + t.token;
   t.end = p.causal ? 0 : slice.past + slice.count;
-  const int64_t high = t.end > 0 ? t.end : t.position + t.tokens;
+  const int64_t high = seen_end(t.end, t.position + t.tokens - 1, p.ahead);
   const int64_t low = p.window > 0 && t.position - p.window + 1 > 0 ? t.position - p.window + 1 : 0;
   t.first_chunk = low / kChunk;
   t.chunks = (high + kChunk - 1) / kChunk - t.first_chunk;
@@ -116,6 +116,7 @@ Unit unit_of(const pl_attention& p, const Shape& s, const Tile& t, int64_t kv_he
   u.position = t.position;
   u.end = t.end;
   u.window = p.window;
+  u.ahead = p.ahead;
   u.dim = s.dim;
   u.v_dim = s.v_dim;
   u.v_pad = s.v_pad;

@@ -35,8 +35,9 @@ struct Unit {
   int tokens;        // tokens in this tile
   int group;         // query heads of a KV head
   int64_t position;  // of the first token
-  int64_t end;       // non-causal: every row sees [low, end); causal: 0
+  int64_t end;       // non-causal: where the slice ends; causal: 0
   int64_t window;    // 0: none
+  int64_t ahead;     // non-causal: positions from the row's own on that it sees; 0: up to the end
   int64_t first_chunk, end_chunk;  // the chunks that will be run, in order
   int dim, v_dim, v_pad;
   float scale, softcap;
@@ -45,6 +46,12 @@ struct Unit {
 // State of a row's softmax: v_pad floats of weighted values, 16 lanes of the sum, the maximum.
 inline int state_floats(int v_pad) { return v_pad + 32; }
 constexpr float kEmpty = -1e30f;  // maximum of a row that has seen nothing; exact zero when merged
+
+// Where the positions end that a row at `own` sees.
+inline int64_t seen_end(int64_t end, int64_t own, int64_t ahead) {
+  if (end == 0) return own + 1;
+  return ahead > 0 && own + ahead < end ? own + ahead : end;
+}
 
 struct Ops {
   // Puts the unit's queries into `work`, where every chunk() of the unit finds them.

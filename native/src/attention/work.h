@@ -17,7 +17,7 @@ struct Span {
 inline Span visible(const Unit& u, int token) {
   const int64_t own = u.position + token;
   const int64_t low = u.window > 0 && own - u.window + 1 > 0 ? own - u.window + 1 : 0;
-  return {low, u.end > 0 ? u.end : own + 1};
+  return {low, seen_end(u.end, own, u.ahead)};
 }
 // The part of a span in the `size` positions from b on, counted from b.
 inline Range within(const Span& s, int64_t b, int size) {

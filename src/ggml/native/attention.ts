@@ -42,6 +42,8 @@ export interface CachedAttentionOptions {
   readonly softcap?: number | undefined;
   /** False: rows also see the later rows of their own slice. Default: true. */
   readonly causal?: boolean;
+  /** Of these, the `ahead - 1` that come next; undefined: all. */
+  readonly ahead?: number | undefined;
   /** F32 [heads]: a logit for each head that takes part in the softmax and has no value. */
   readonly sinks?: Tensor | undefined;
 }
@@ -220,7 +222,7 @@ function attendCached(
   options: CachedAttentionOptions,
 ): Tensor {
   const { kernels, graph, parameters, shape } = plan;
-  const { scale, softcap = 0, window = 0, causal = true, sinks } = options;
+  const { scale, softcap = 0, window = 0, causal = true, ahead = 0, sinks } = options;
   const result = nativeOperation(kernels, graph, {
     name: 'attention',
     type: GgmlType.F32,
@@ -241,6 +243,7 @@ function attendCached(
     softcap,
     window,
     causal: causal ? 1 : 0,
+    ahead,
     ...(sinks === undefined ? {} : { sinks }),
     scratch: plan.scratch.address,
     scratch_bytes: plan.scratch.bytes,
