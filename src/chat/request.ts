@@ -4,7 +4,7 @@
  * prompts are written.
  */
 
-import type { ChatMessage, GenerateOptions } from '../engine/types.js';
+import type { ChatMessage, GenerateOptions, Ranking } from '../engine/types.js';
 import { refuseField } from './refusals.js';
 
 export type JsonSchema = Readonly<Record<string, unknown>>;
@@ -83,6 +83,24 @@ export interface EmbedResult {
   readonly vectors: readonly Float32Array[];
   readonly tokens: number;
   readonly milliseconds: number;
+}
+
+/** Documents that a query is to rank. */
+export interface RankRequest {
+  readonly model: string;
+  readonly query: string;
+  readonly documents: readonly string[];
+}
+
+export interface RankResult extends Ranking {
+  readonly milliseconds: number;
+}
+
+/** How a request is run whose texts are only read. */
+export interface ReadingOptions {
+  readonly signal: AbortSignal;
+  /** Whose it is, so that clients take turns. */
+  readonly client?: string;
 }
 
 /** How many slots a request takes. */

@@ -65,7 +65,7 @@ export async function embed(
   }
   const { tokenizer } = runtime;
   const inputs = texts.map((text) => tokensOf(tokenizer, text));
-  const kind = options.pooling ?? pooling ?? 'last';
+  const kind = options.pooling ?? pooling ?? (runtime.model.causal ? 'last' : 'mean');
   const vectors: Float32Array[] = [];
   const total = inputs.reduce((sum, { length }) => sum + length, 0);
   let done = 0;

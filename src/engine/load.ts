@@ -27,6 +27,8 @@ import type { LoadOptions } from './types.js';
 const usualContext = 8192;
 const usualChunk = 512;
 
+const purposes = { tokens: 'text', classes: 'ranking', none: 'embeddings' } as const;
+
 /**
  * Loads a model for generation.
  * @param model a path to a GGUF file (any part of a split one), or `default`.
@@ -99,6 +101,7 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       chatTemplate,
       sampling: advice.settings,
       contextLength,
+      rankTemplate: gguf.optionalString('tokenizer.chat_template.rerank'),
       prefillChunk,
       kvType: cached,
       identity: await modelIdentity(gguf, { backend, contextLength }),
@@ -142,6 +145,7 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
           ? [`The model has ${contextLength} positions; texts cannot be longer.`]
           : []),
       ],
+      purpose: purposes[language.head],
       hasChatTemplate: chatTemplate.origin === 'model',
       isBaseModel: gguf.optionalString('general.finetune') === 'base',
       loadMs: performance.now() - began,

@@ -5,6 +5,7 @@
 import type { RawJson } from '../template/raw-json.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { embed } from './embed.js';
+import { rank } from './rank.js';
 import type { Runtime } from './runtime.js';
 import { finished, type Prompt, Session } from './session.js';
 import type {
@@ -15,6 +16,8 @@ import type {
   GenerateOptions,
   Generation,
   ModelInfo,
+  Ranking,
+  RankOptions,
   StreamEvent,
 } from './types.js';
 
@@ -79,6 +82,16 @@ export class Model implements AsyncDisposable {
    */
   embed(texts: readonly Prompt[], options: EmbedOptions = {}): Promise<Embeddings> {
     return embed(this.#runtime, this.info.pooling, texts, options);
+  }
+
+  /**
+   * Documents by how well they answer the query, with a model that was made for it. No text is cut;
+   * names of control tokens in texts are plain text.
+   * @throws {PacelineError} `usage`, `context-overflow`, `aborted`, `memory`, `disposed`; `platform`
+   *   for a model that cannot rank.
+   */
+  rank(query: string, documents: readonly string[], options: RankOptions = {}): Promise<Ranking> {
+    return rank(this.#runtime, query, documents, options);
   }
 
   /**

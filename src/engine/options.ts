@@ -18,6 +18,7 @@ import type {
   GenerateOptions,
   LoadOptions,
   OnProgress,
+  RankOptions,
 } from './types.js';
 
 /** Which drafters can be asked for. */
@@ -92,6 +93,8 @@ export const embedSchema = z.strictObject({
   signal: abortSignal,
 });
 
+export const rankSchema = embedSchema.pick({ onProgress: true, signal: true });
+
 const record = z.record(z.string(), z.unknown());
 
 export const chatSchema = generateSchema.extend({
@@ -124,6 +127,11 @@ export function checkChatOptions(given: unknown): Checked<ChatOptions> {
 /** @throws {PacelineError} `usage`. */
 export function checkEmbedOptions(given: unknown): Checked<EmbedOptions> {
   return checkOptions(embedSchema, given, 'embed') as Checked<EmbedOptions>;
+}
+
+/** @throws {PacelineError} `usage`. */
+export function checkRankOptions(given: unknown): Checked<RankOptions> {
+  return checkOptions(rankSchema, given, 'rank') as Checked<RankOptions>;
 }
 
 /** @throws {PacelineError} `usage` unless it is a string that is not empty. */

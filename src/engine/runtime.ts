@@ -40,6 +40,8 @@ export interface RuntimeOptions {
   /** What the model's file recommends. */
   readonly sampling: RecommendedSampling;
   readonly contextLength: number;
+  /** The file's words around `{query}` and `{document}`, where it ranks texts and has some. */
+  readonly rankTemplate?: string | undefined;
   readonly prefillChunk: number;
   readonly kvType: GgmlType;
   readonly mostRunning?: number | undefined;
@@ -74,6 +76,7 @@ export class Runtime {
   readonly prefillChunk: number;
   /** Most tokens of a text. */
   readonly contextLength: number;
+  readonly rankTemplate: string | undefined;
   readonly constraints: Constraints;
   readonly scheduler: Scheduler;
   readonly runner: PassRunner;
@@ -98,6 +101,7 @@ export class Runtime {
     this.sampling = options.sampling;
     this.prefillChunk = options.prefillChunk;
     this.contextLength = options.contextLength;
+    this.rankTemplate = options.rankTemplate;
     this.drafterSources = options.drafters;
     this.runner = new PassRunner({ model, backend });
     this.scheduler = new Scheduler({

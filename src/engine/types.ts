@@ -262,6 +262,28 @@ export interface Embeddings {
   readonly pooling: Pooling;
 }
 
+export interface RankOptions {
+  /** Ends the work with the error `aborted`; default: none. */
+  readonly signal?: AbortSignalLike | undefined;
+  /** Called after each document; default: nobody is told. */
+  readonly onProgress?: OnProgress | undefined;
+}
+
+/** How well a document answers a query. */
+export interface RankedDocument {
+  /** Its place among the documents that were given. */
+  readonly index: number;
+  /** The model's own number, more is better: a logit, or a probability where the model makes one. */
+  readonly score: number;
+}
+
+export interface Ranking {
+  /** All documents, the best first. */
+  readonly results: readonly RankedDocument[];
+  /** Tokens of all documents, each with the query. */
+  readonly tokens: number;
+}
+
 /** Settings that a model's file may recommend. */
 export type SamplingSetting =
   | 'temperature'
@@ -304,6 +326,8 @@ export interface ModelInfo {
   readonly recommendedSampling: Readonly<Partial<Record<SamplingSetting, number>>>;
   /** What is unusual about the model as it is loaded, in sentences. */
   readonly warnings: readonly string[];
+  /** What it does with texts: continues them, ranks them, or makes vectors of them alone. */
+  readonly purpose: 'text' | 'ranking' | 'embeddings';
   readonly hasChatTemplate: boolean;
   /** Whether the file says that the model continues text (`general.finetune` is `base`). */
   readonly isBaseModel: boolean;

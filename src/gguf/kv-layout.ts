@@ -40,6 +40,11 @@ const usualPeriods: Readonly<Record<string, number>> = {
   'gpt-oss': 2,
 };
 
+/** Their rows see those after them, so that a text is one pass. */
+const encoders: ReadonlySet<string> = new Set([
+  ...['bert', 'nomic-bert', 'nomic-bert-moe', 'jina-bert-v2', 'gemma-embedding'],
+]);
+
 /** Every so many layers one with full attention, where the file leaves it out. */
 const usualIntervals: Readonly<Record<string, number>> = { qwen35: 4, qwen35moe: 4, qwen3next: 4 };
 
@@ -116,12 +121,15 @@ export function cacheLayers(
     const row = { heads: 1, keys: keyLength, values: 0, valuesInKeys: valueLength };
     return Array.from({ length: trunk }, () => row);
   }
+  // The layers of an encoder take turns with the rows of the first.
+  const encodes = encoders.has(architecture ?? '');
   return Array.from({ length: trunk }, (_, layer): HeaderLayer => {
+    if (encodes && layer > 0) return { heads: 0, keys: 0, values: 0 };
     if (linear?.[layer]) return { heads: 0, keys: 0, values: 0, stateBytes };
     // The last layers of some models read an earlier layer's cache and keep none.
     if (layer >= trunk - shared) return { heads: 0, keys: 0, values: 0 };
     const heads = kvHeads[layer] ?? 0;
-    if (window > 0 && slides?.[layer]) {
+    if (window > 0 && slides?.[layer] && !encodes) {
       return { heads, keys: heads * windowKeyLength, values: heads * windowValueLength, window };
     }
     return { heads, keys: heads * keyLength, values: heads * valueLength };

@@ -9,7 +9,7 @@ export function requireText({ head }: Pick<LanguageModel, 'head'>): void {
   const makes = head === 'classes' ? 'ranks texts' : 'makes vectors of texts';
   throw new PacelineError('platform', `The model ${makes}, and cannot continue one`, {
     hint: `Use it for ${head === 'classes' ? 'ranking' : 'embeddings'}; take another model to generate text.`,
-    details: { head },
+    details: { head, param: 'model' },
   });
 }
 

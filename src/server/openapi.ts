@@ -18,7 +18,7 @@ const posts: readonly (readonly [path: string, summary: string, schema: z.ZodTyp
   ['/v1/completions', 'OpenAI: continue a text', completionSchema],
   ['/v1/responses', 'OpenAI: make a response', responseSchema],
   ['/v1/embeddings', 'OpenAI: embeddings', embeddingSchema],
-  ['/v1/rerank', 'Refused by name: no model here ranks texts', rerankSchema],
+  ['/v1/rerank', 'Documents ranked by a query, as Jina and Cohere have it', rerankSchema],
   ['/v1/messages', 'Anthropic: answer a conversation', messagesSchema],
   ['/v1/messages/count_tokens', 'Anthropic: count the tokens of a prompt', countSchema],
   ['/api/chat', 'Ollama: answer a conversation', ollamaChatSchema],

@@ -6,7 +6,14 @@
  */
 import { PacelineError } from '../base/errors.js';
 import type { GgufMetadataEntry } from '../gguf/types.js';
-import { bertTensors, classTensors, encoderMetadata, isBert, sentenceTypes } from './encoders.js';
+import {
+  bertTensors,
+  classTensors,
+  encoderMetadata,
+  isBert,
+  rankTemplate,
+  sentenceTypes,
+} from './encoders.js';
 import { bool, f32, text, u32 } from './entries.js';
 import { gemma4Metadata, gemma4Tensors } from './gemma4.js';
 import { latentMetadata, latentTensors } from './latent.js';
@@ -299,5 +306,8 @@ export function metadataOf(
   for (const [key, entry] of Object.entries(vocabulary)) {
     entries.set(`tokenizer.ggml.${key}`, entry);
   }
+  // What stands between query and document.
+  if (o.classes && isBert(o)) entries.set('tokenizer.ggml.add_eos_token', bool(true));
+  else if (o.classes) entries.set('tokenizer.chat_template.rerank', text(rankTemplate));
   return entries;
 }

@@ -8,16 +8,20 @@ export function isBert({ architecture }: Pick<ModelShape, 'architecture'>): bool
   return /(^|-)bert(-|$)/.test(architecture);
 }
 
+/** Query and document, as decoders that rank are shown them. */
+export const rankTemplate = '<s>query: {query} document: {document}</s>';
+
 /** Types of sentences, of which the first is used. */
 export const sentenceTypes = 2;
 
 /** All tensors of one of BERT's kind but its classifier. */
 export function* bertTensors(o: ModelShape): Generator<TensorPlan> {
-  const { matrix } = makers(0);
+  const { matrix, router: table } = makers(0);
   yield matrix('token_embd.weight', [o.embedding, o.vocab], Math.sqrt(o.embedding), 'embedding');
-  yield matrix('token_types.weight', [o.embedding, sentenceTypes], Math.sqrt(o.embedding) / 2);
+  // Files keep these in F32.
+  yield table('token_types.weight', [o.embedding, sentenceTypes], Math.sqrt(o.embedding) / 2);
   if (o.architecture === 'bert') {
-    yield matrix('position_embd.weight', [o.embedding, o.context], Math.sqrt(o.embedding) / 2);
+    yield table('position_embd.weight', [o.embedding, o.context], Math.sqrt(o.embedding) / 2);
   }
   yield* layerNorm('token_embd_norm', o.embedding, 0);
   for (let layer = 0; layer < o.layers; layer++) {

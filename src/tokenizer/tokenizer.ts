@@ -147,6 +147,30 @@ export class Tokenizer {
   }
 
   /**
+   * The tokens of two texts that belong together, with what the vocabulary has to tell them apart.
+   * Names of control tokens are text. @throws {PacelineError} `platform` when it has nothing.
+   */
+  encodePair(first: string, second: string): number[] {
+    const { kind, addEos, addSeparator, special } = this.vocabulary;
+    const ends = this.ends();
+    const between = [
+      ...(addEos && kind !== 'wordpiece' ? [special.eos] : []),
+      ...(addSeparator ? [special.separator ?? special.eos] : []),
+    ].filter((id) => id !== undefined);
+    if (between.length === 0) {
+      throw new PacelineError('platform', 'The vocabulary has nothing to put between two texts', {
+        hint: 'Take a conversion of the model that has a template for ranking.',
+      });
+    }
+    const tokens = ends.first === undefined ? [] : [ends.first];
+    this.appendText(tokens, first, false);
+    tokens.push(...between);
+    this.appendText(tokens, second, false);
+    if (ends.last !== undefined) tokens.push(ends.last);
+    return tokens;
+  }
+
+  /**
    * The tokens of a raw prompt: texts of control tokens become those tokens, and where the text
    * itself begins with BOS, or ends with EOS, no second one is added. `warnings` says so.
    */

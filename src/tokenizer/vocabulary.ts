@@ -80,6 +80,8 @@ export interface Vocabulary {
   readonly specialIds: readonly number[];
   readonly addBos: boolean;
   readonly addEos: boolean;
+  /** Whether the separator stands between two texts. */
+  readonly addSeparator: boolean;
   readonly addSpacePrefix: boolean;
   readonly cleanSpaces: boolean;
   /** Spaces are U+2581 in tokens. */
@@ -135,6 +137,7 @@ export function readVocabulary(metadata: TokenizerMetadata): Vocabulary {
     merges: merges ?? [],
     addBos: addBos || (preTokenizer?.gemma ?? false),
     addEos: add('add_eos_token', kind === 'unigram'),
+    addSeparator: add('add_sep_token', bert),
     addSpacePrefix: add('add_space_prefix', spm),
     cleanSpaces: preTokenizer?.cleanSpaces ?? bert,
     escapeSpaces: kind !== 'byte-bpe' && model !== 'whitespace',

@@ -23,6 +23,7 @@ const info: ModelInfo = {
   vocabularySize: 1,
   embeddingLength: 1,
   pooling: undefined,
+  purpose: 'text',
   trainedContextLength: 1,
   contextLength: 1,
   weightBytes: 1,

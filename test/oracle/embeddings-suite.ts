@@ -6,10 +6,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { loadModel } from '../../src/engine/load.js';
-import type { Model } from '../../src/engine/model.js';
+import { pairTokens } from '../../src/engine/rank.js';
 import { GgmlType, isQuantized, typeName } from '../../src/ggml/types.js';
 import { u32 } from '../../src/synthetic/entries.js';
-import type { RandomModelOptions } from '../../src/synthetic/random-model.js';
+import {
+  type RandomModelOptions,
+  type RandomTensor,
+  randomModel,
+} from '../../src/synthetic/random-model.js';
 import { Oracle } from './libllama.js';
 import { differences, withRandomModel } from './runner.js';
 
@@ -45,64 +49,128 @@ const shapes: Readonly<Record<string, Sizes & { readonly ranks?: boolean }>> = {
 };
 
 const tokenAt = (at: number) => (at * 97 + (at >> 3) * 31 + 11) % 320;
-const texts = [1, 2, 7, 40, 150].map((length, which) =>
+const texts = [1, 2, 40, 150].map((length, which) =>
   Array.from({ length }, (_, at) => tokenAt(at + 50 * which)),
 );
+const loading = { threads: 1, contextLength: 256, kvType: 'f32' } as const;
 
-/** The worst difference over all texts. `theirs`: as many floats as a vector or a score has. */
-async function worst(
-  path: string,
-  ours: (model: Model) => Promise<readonly Float32Array[]>,
-  width: number,
-): Promise<number> {
-  await using model = await loadModel(path, { threads: 1, contextLength: 256, kvType: 'f32' });
-  const found = await ours(model);
-  const expected = texts.map((tokens) => {
-    using oracle = new Oracle(path, { embeddings: true, cacheType: GgmlType.F32 });
-    return oracle.embed(tokens, width);
-  });
-  return Math.max(...differences(found, expected));
+/** What libllama has for a text: its vector, or its score as the first of `width` numbers. */
+function oracle(path: string, tokens: readonly number[], width: number): Float32Array {
+  using theirs = new Oracle(path, { embeddings: true, cacheType: GgmlType.F32 });
+  return theirs.embed(tokens, width);
 }
 
-/** The vectors with their length back, which `embed` makes 1. */
-async function vectors(model: Model, expected: readonly number[]): Promise<Float32Array[]> {
-  const { vectors } = await model.embed(texts);
-  return vectors.map((vector, at) => vector.map((value) => value * (expected[at] as number)));
+/** Vectors of length 1, as `embed` gives them. */
+function unit(vector: Float32Array): Float32Array {
+  const length = Math.hypot(...vector);
+  return vector.map((value) => value / length);
 }
 
-/** Declares the tests in these types. */
-export function describeEmbeddings(types: readonly GgmlType[]): void {
+function limitOf(type: GgmlType): number {
+  return isQuantized(type) ? 2e-2 : 1e-3;
+}
+
+export interface EmbeddingTests {
+  readonly types: readonly GgmlType[];
+  /** `each`: every pooling in every form; `usual`: the mean, and the others where it differs. */
+  readonly poolings: 'each' | 'usual';
+}
+
+/** Declares the tests. */
+export function describeEmbeddings({ types, poolings: which }: EmbeddingTests): void {
   for (const [name, { ranks, ...sizes }] of Object.entries(shapes)) {
     describe(name, () => {
       for (const type of types) {
+        const options = { seed: type + 3, ...sizes, type };
         for (const [pooling, value] of Object.entries(poolings)) {
+          if (which === 'usual' && pooling !== 'mean' && !ranks) continue;
           it(`gives the vectors of libllama in ${typeName(type)}, pooled by ${pooling}`, async (t) => {
-            const options = { seed: type + 3, ...sizes, type };
             const metadata = { ...sizes.metadata, pooling_type: u32(value) };
             await withRandomModel({ ...options, metadata }, async (path) => {
-              await using model = await loadModel(path, {
-                threads: 1,
-                contextLength: 256,
-                kvType: 'f32',
-              });
+              await using model = await loadModel(path, loading);
               assert.equal(model.info.pooling, pooling);
+              const { vectors } = await model.embed(texts);
               const width = model.info.embeddingLength;
-              const expected = texts.map((tokens) => {
-                using oracle = new Oracle(path, { embeddings: true, cacheType: GgmlType.F32 });
-                return oracle.embed(tokens, width);
-              });
-              const found = await vectors(
-                model,
-                expected.map((vector) => Math.hypot(...vector)),
-              );
-              const worst = Math.max(...differences(found, expected));
+              const expected = texts.map((tokens) => unit(oracle(path, tokens, width)));
+              const worst = Math.max(...differences(vectors, expected));
               t.diagnostic(`worst difference ${worst.toExponential(1)} of the range`);
-              const limit = isQuantized(type) ? 2e-2 : 1e-3;
-              assert.ok(worst < limit, `${worst} of the range, allowed are ${limit}`);
+              assert.ok(worst < limitOf(type), `${worst} of the range`);
             });
           });
         }
+        if (ranks) describeRanks(options);
       }
     });
   }
+}
+
+/** One class, or two behind a projection: the scores of pairs of texts. */
+function describeRanks(options: RandomModelOptions & { readonly type: GgmlType }): void {
+  // libllama has no second projection in Qwen3.
+  const heads =
+    options.architecture === 'bert' ? [{ count: 1 }, { count: 3, dense: true }] : [{ count: 2 }];
+  for (const classes of heads) {
+    it(`ranks as libllama with ${classes.count} classes in ${typeName(options.type)}`, async (t) => {
+      await withRandomModel({ ...options, classes }, async (path) => {
+        await using model = await loadModel(path, loading);
+        assert.equal(model.info.purpose, 'ranking');
+        const documents = ['a', 'b c d', 'the rivers of europe', 'x '.repeat(50), ''];
+        const { results, tokens } = await model.rank('what is it', documents);
+        const { tokenizer, rankTemplate } = model.runtime;
+        const pairs = documents.map((text) =>
+          pairTokens(tokenizer, rankTemplate, 'what is it', text),
+        );
+        assert.equal(
+          tokens,
+          pairs.reduce((sum, { length }) => sum + length, 0),
+        );
+        const expected = pairs.map((pair) => oracle(path, pair, classes.count)[0] as number);
+        const order = documents.map((_, at) => at);
+        order.sort((a, b) => (expected[b] as number) - (expected[a] as number));
+        assert.deepEqual(
+          results.map(({ index }) => index),
+          order,
+        );
+        const range = Math.max(...expected) - Math.min(...expected);
+        const worst = Math.max(
+          ...results.map(
+            ({ index, score }) => Math.abs(score - (expected[index] as number)) / range,
+          ),
+        );
+        t.diagnostic(`worst difference ${worst.toExponential(1)} of the range`);
+        assert.ok(worst < limitOf(options.type), `${worst} of the range`);
+      });
+    });
+  }
+}
+
+/** Declares that a change of any tensor moves the vectors: nothing is left out of the comparison. */
+export function describeVectorPerturbations(): void {
+  describe('a tensor that differs a little moves the vectors', () => {
+    for (const [name, { ranks: _, ...sizes }] of Object.entries(shapes)) {
+      it(name, async () => {
+        const vectorWith = (changed: string | undefined) => {
+          const change = (tensor: RandomTensor) =>
+            tensor.name === changed
+              ? { ...tensor, values: tensor.values.map((v, at) => v * (at % 2 ? 1.1 : 0.9)) }
+              : tensor;
+          return withRandomModel({ seed: 3, ...sizes, change }, async (path) => {
+            await using model = await loadModel(path, loading);
+            return (await model.embed(texts.slice(2, 3), { pooling: 'mean' })).vectors;
+          });
+        };
+        const expected = await vectorWith(undefined);
+        const names: string[] = [];
+        randomModel({ ...sizes, change: (tensor) => void names.push(tensor.name) });
+        for (const tensor of names.filter((tensor) => !/^blk\.[^1]/.test(tensor))) {
+          if (tensor === 'output.weight') continue; // computes logits, which nobody asks for
+          const moved = Math.max(...differences(await vectorWith(tensor), expected));
+          assert.ok(
+            moved > 1e-3,
+            `10% in ${tensor} moved the vector by ${moved} of the range only`,
+          );
+        }
+      });
+    }
+  });
 }

@@ -1,4 +1,4 @@
 import { GgmlType } from '../../src/ggml/types.js';
 import { describeEmbeddings } from './embeddings-suite.js';
 
-describeEmbeddings([GgmlType.F32]);
+describeEmbeddings({ types: [GgmlType.F32], poolings: 'usual' });

@@ -3,7 +3,13 @@
  * that it usually lives in a process of its own is not its business.
  */
 import { encodePrompt } from '../../chat/prompt.js';
-import type { EmbedRequest, EmbedResult, TextRequest } from '../../chat/request.js';
+import type {
+  EmbedRequest,
+  EmbedResult,
+  RankRequest,
+  RankResult,
+  TextRequest,
+} from '../../chat/request.js';
 import { type RunOptions, runText } from '../../chat/run.js';
 import type { DraftKind } from '../../engine/types.js';
 import type { EngineConfig, EngineStatus } from './messages.js';
@@ -58,6 +64,19 @@ export class EngineHost {
         const began = performance.now();
         const { vectors, tokens } = await model.embed(texts, { dimensions, signal });
         return { vectors, tokens, milliseconds: performance.now() - began };
+      },
+      signal,
+    );
+  }
+
+  /** Documents, the best first. @throws as `Model.rank`; `model-not-found`, `busy`. */
+  rank({ model: id, query, documents }: RankRequest, signal: AbortSignal): Promise<RankResult> {
+    return this.#models.use(
+      id,
+      async ({ model }) => {
+        const began = performance.now();
+        const ranking = await model.rank(query, documents, { signal });
+        return { ...ranking, milliseconds: performance.now() - began };
       },
       signal,
     );

@@ -85,6 +85,11 @@ function receive(message: ToEngine): void {
       void answer(message.id, (engine) => engine.embed(message.request, signal));
       break;
     }
+    case 'rank': {
+      const signal = abortable(message.id);
+      void answer(message.id, (engine) => engine.rank(message.request, signal));
+      break;
+    }
     case 'count':
       void answer(message.id, (engine) => engine.count(message.request));
       break;

@@ -5,7 +5,7 @@
  */
 
 import type { TextEvent } from '../../chat/events.js';
-import type { EmbedRequest, TextRequest } from '../../chat/request.js';
+import type { EmbedRequest, RankRequest, TextRequest } from '../../chat/request.js';
 import type { DraftKind } from '../../engine/types.js';
 import type { FailureData } from '../internal/failure.js';
 import type { ModelPoolOptions, ModelState } from './models.js';
@@ -27,6 +27,7 @@ export type ToEngine =
   | { readonly type: 'run'; readonly id: number; readonly request: TextRequest }
   | { readonly type: 'count'; readonly id: number; readonly request: TextRequest }
   | { readonly type: 'embed'; readonly id: number; readonly request: EmbedRequest }
+  | { readonly type: 'rank'; readonly id: number; readonly request: RankRequest }
   | { readonly type: 'status'; readonly id: number }
   | { readonly type: 'unload'; readonly id: number; readonly model: string }
   | { readonly type: 'cancel'; readonly id: number }

@@ -6,7 +6,14 @@ import { randomUUID } from 'node:crypto';
 import { type Context, Hono } from 'hono';
 import { PacelineError } from '../../base/errors.js';
 import { refuseField } from '../../chat/refusals.js';
-import type { EmbedRequest, EmbedResult, TextRequest } from '../../chat/request.js';
+import type {
+  EmbedRequest,
+  EmbedResult,
+  RankRequest,
+  RankResult,
+  ReadingOptions,
+  TextRequest,
+} from '../../chat/request.js';
 import type { Catalog } from '../catalog.js';
 import {
   anthropicErrorAnswer,
@@ -33,7 +40,7 @@ import { openaiErrorAnswer } from '../dialects/openai/common.js';
 import { completionExchange } from '../dialects/openai/completions.js';
 import { type EmbedExchange, embeddingExchange } from '../dialects/openai/embeddings.js';
 import { openaiModel, openaiModelList } from '../dialects/openai/models.js';
-import { refuseRerank } from '../dialects/openai/rerank.js';
+import { rerankExchange } from '../dialects/openai/rerank.js';
 import { ResponseStore } from '../dialects/openai/response-store.js';
 import { responseExchange } from '../dialects/openai/responses.js';
 import { retryAfter, toFailure } from '../internal/failure.js';
@@ -48,10 +55,8 @@ import { observeText } from './observe.js';
 /** What the routes need of the engine. */
 export interface ServedEngine extends TextSource {
   count(request: TextRequest, signal: AbortSignal): Promise<number>;
-  embed(
-    request: EmbedRequest,
-    options: { readonly signal: AbortSignal; readonly client?: string },
-  ): Promise<EmbedResult>;
+  embed(request: EmbedRequest, options: ReadingOptions): Promise<EmbedResult>;
+  rank(request: RankRequest, options: ReadingOptions): Promise<RankResult>;
   unload(model: string): Promise<void>;
   /** Asks for what the catalog shows to be up to date. */
   refresh(): Promise<unknown>;
@@ -161,7 +166,13 @@ export function createApp(options: AppOptions): Hono<{ Variables: Variables }> {
   vectors('/v1/embeddings', embeddingExchange);
   vectors('/api/embed', ollamaEmbed);
   vectors('/api/embeddings', ollamaEmbed);
-  app.post('/v1/rerank', async (c) => refuseRerank(await body(c)));
+
+  app.post('/v1/rerank', async (c) => {
+    const { request, body: write } = rerankExchange(await body(c));
+    const model = catalog().get(request.model).id;
+    const options = { signal: c.get('gone').signal, client: clientOf(c) };
+    return c.json(write(await engine.rank({ ...request, model }, options)));
+  });
 
   app.get('/v1/models', (c) => c.json(openaiModelList(catalog().list())));
   app.get('/v1/models/:model{.+}', (c) => c.json(openaiModel(catalog().get(c.req.param('model')))));

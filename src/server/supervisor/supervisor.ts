@@ -11,6 +11,9 @@ import { isContent, type TextEvent } from '../../chat/events.js';
 import {
   type EmbedRequest,
   type EmbedResult,
+  type RankRequest,
+  type RankResult,
+  type ReadingOptions,
   slotsOf,
   type TextRequest,
 } from '../../chat/request.js';
@@ -35,6 +38,11 @@ export interface EngineOptions {
   /** Told of what an operator wants to know. */
   readonly onNotice?: (level: 'info' | 'warn' | 'error', text: string) => void;
 }
+
+/** What is asked of texts that are only read. */
+type Reading =
+  | { readonly type: 'embed'; readonly request: EmbedRequest }
+  | { readonly type: 'rank'; readonly request: RankRequest };
 
 const firstPauseMs = 100;
 /** After a start that failed, and after one that did not: who served is to be back soon. */
@@ -168,19 +176,26 @@ export class EngineSupervisor {
   }
 
   /** Vectors of texts; a process that dies is asked again. @throws as `EngineHost.embed`, `run` */
-  async embed(
-    request: EmbedRequest,
-    { signal, client = '' }: { readonly signal: AbortSignal; readonly client?: string },
-  ): Promise<EmbedResult> {
+  embed(request: EmbedRequest, options: ReadingOptions): Promise<EmbedResult> {
+    return this.#read<EmbedResult>({ type: 'embed', request }, options);
+  }
+
+  /** Documents, the best first, in the same way. @throws as `EngineHost.rank`, `run` */
+  rank(request: RankRequest, options: ReadingOptions): Promise<RankResult> {
+    return this.#read<RankResult>({ type: 'rank', request }, options);
+  }
+
+  async #read<T>(message: Reading, { signal, client = '' }: ReadingOptions): Promise<T> {
     this.#refuseUnlessUp();
-    const release = await this.#admission.enter({ model: request.model, slots: 1, client }, signal);
+    const { model } = message.request;
+    const release = await this.#admission.enter({ model, slots: 1, client }, signal);
     let job: Job | undefined;
     try {
       for (let attempt = 1; ; attempt++) {
         await this.#ready(signal);
-        job = this.#ask({ type: 'embed', request });
+        job = this.#ask(message);
         try {
-          return (await job.value(signal)) as EmbedResult;
+          return (await job.value(signal)) as T;
         } catch (error) {
           if (error !== died || attempt === mostAttempts) throw error;
         }

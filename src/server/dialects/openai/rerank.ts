@@ -1,21 +1,45 @@
-/** `POST /v1/rerank`: checked like any request, and refused by name: no architecture here ranks. */
+/** `POST /v1/rerank`, as Jina, Cohere and llama-server have it: bodies to texts, scores to the API's shape. */
 import { z } from 'zod';
-import { PacelineError } from '../../../base/errors.js';
-import { checkBody } from '../dialect.js';
+import type { RankRequest, RankResult } from '../../../chat/request.js';
+import { checkBody, ignored } from '../dialect.js';
+
+/** Most documents of a request, as for embeddings. */
+const mostDocuments = 2048;
 
 export const rerankSchema = z.strictObject({
   model: z.string().min(1),
   query: z.string(),
-  documents: z.array(z.string()).min(1).max(2048),
+  documents: z
+    .array(z.union([z.string(), z.strictObject({ text: z.string() })]))
+    .min(1)
+    .max(mostDocuments),
   top_n: z.int().min(1).optional(),
   return_documents: z.boolean().optional(),
+  user: ignored,
 });
 
-/** @throws {PacelineError} always: `usage` for a wrong body, otherwise `platform` (501). */
-export function refuseRerank(given: unknown): never {
-  const { model } = checkBody(rerankSchema, given);
-  throw new PacelineError('platform', `The model ${model} can't rank texts`, {
-    hint: 'Compare the vectors of /v1/embeddings instead.',
-    details: { param: 'model' },
-  });
+export interface RerankExchange {
+  readonly request: RankRequest;
+  body(result: RankResult): unknown;
+}
+
+/** @throws {PacelineError} `usage` naming the field that is wrong. */
+export function rerankExchange(given: unknown): RerankExchange {
+  const { model, query, documents, top_n, return_documents } = checkBody(rerankSchema, given);
+  const texts = documents.map((document) =>
+    typeof document === 'string' ? document : document.text,
+  );
+  return {
+    request: { model, query, documents: texts },
+    body: ({ results, tokens }) => ({
+      model,
+      object: 'list',
+      usage: { prompt_tokens: tokens, total_tokens: tokens },
+      results: results.slice(0, top_n).map(({ index, score }) => ({
+        index,
+        relevance_score: score,
+        ...(return_documents ? { document: { text: texts[index] } } : {}),
+      })),
+    }),
+  };
 }
