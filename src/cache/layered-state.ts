@@ -66,6 +66,8 @@ export class LayeredState implements SequenceState {
   #admitted = 0;
   #fingerprint: string | undefined;
   #pending: Promise<void> | undefined;
+  /** Why this copy has not the rows that it should have. */
+  #spoiled: unknown;
 
   /**
    * @throws {PacelineError} `memory`; `usage` when rows don't fit the type;
@@ -140,6 +142,7 @@ export class LayeredState implements SequenceState {
     if (this.#length + rows > this.capacity) {
       throw contextOverflow(this.#length + rows, this.capacity);
     }
+    this.#checkWhole();
     this.#windowed?.begin(this.#length);
     this.#admit(this.#length + rows);
     this.#folded?.begin();
@@ -185,18 +188,32 @@ export class LayeredState implements SequenceState {
   }
 
   fork(): LayeredState {
+    this.#checkWhole();
     const copy = new LayeredState(this.#options);
-    copy.#admit(this.#length);
+    const length = this.#length;
+    try {
+      copy.#admit(length);
+    } catch (error) {
+      copy.dispose();
+      throw error;
+    }
     const copyFolded = this.#folded && copy.#folded?.copy(this.#folded);
     const copyWindowed = this.#windowed && copy.#windowed?.copy(this.#windowed);
-    const all = [{ from: 0, end: this.#length }];
+    const all = [{ from: 0, end: length }];
     const ready = (this.#pending ?? Promise.resolve()).then(async () => {
       await copy.#memory.copyFrom(this.#memory, all);
       await copyWindowed?.();
       await copyFolded?.();
     });
-    copy.#length = this.#length;
-    for (const state of [this, copy]) state.hold(ready);
+    copy.#length = length;
+    copy.hold(
+      ready.catch((error: unknown) => {
+        copy.#spoiled = error;
+        throw error;
+      }),
+    );
+    // What was only read is as it was, however the copy fared.
+    this.hold(ready.catch(() => {}));
     return copy;
   }
 
@@ -276,6 +293,11 @@ export class LayeredState implements SequenceState {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  /** Nothing is computed from rows that are not there. @throws what kept them from being copied. */
+  #checkWhole(): void {
+    if (this.#spoiled !== undefined) throw this.#spoiled;
   }
 
   /** Asks for the memory of positions that were never written. */

@@ -9,7 +9,6 @@
 import { throwIfAborted } from '../base/errors.js';
 import type { Backend } from '../ggml/backend.js';
 import { GgmlType } from '../ggml/types.js';
-import { Workspace } from '../ggml/workspace.js';
 import type { DflashModel } from '../models/dflash.js';
 import { usualWindow } from './draft-window.js';
 import type { DraftContext, Drafter, DrafterSource, Observation, Proposal } from './drafter.js';
@@ -42,7 +41,6 @@ class DflashDrafter extends RowDrafter implements Drafter {
   readonly needs;
   readonly maxDrafts: number;
   readonly #options: DflashOptions;
-  readonly #workspace: Workspace;
 
   constructor(options: DflashOptions) {
     const { backend, model, contextLength, window = usualWindow } = options;
@@ -57,7 +55,6 @@ class DflashDrafter extends RowDrafter implements Drafter {
     this.#options = options;
     this.needs = { taps: model.targetLayers, window };
     this.maxDrafts = model.blockSize - 1;
-    this.#workspace = new Workspace(backend);
   }
 
   observe(observation: Observation): void {
@@ -94,7 +91,7 @@ class DflashDrafter extends RowDrafter implements Drafter {
     const missing = this.#missing(last);
     const block = model.blockSize;
     this.makeRoom(last, missing + block);
-    const graph = this.#workspace.begin();
+    const graph = this.workspace.begin();
     const past = this.cache.length;
     const { width } = this.rows;
     if (missing > 0) {
@@ -144,14 +141,7 @@ class DflashDrafter extends RowDrafter implements Drafter {
   }
 
   fork(): DflashDrafter {
-    const copy = new DflashDrafter(this.#options);
-    copy.restore(this.snapshot());
-    return copy;
-  }
-
-  override dispose(): void {
-    this.#workspace.dispose();
-    super.dispose();
+    return this.copied(new DflashDrafter(this.#options));
   }
 }
 

@@ -67,7 +67,6 @@ class MtpDrafter extends RowDrafter implements Drafter {
   readonly #options: MtpOptions;
   /** The pass over a single row is made once and computed again. */
   #single: BlockPass | undefined;
-  readonly #once: Workspace;
   /** The token of the newest row, which the text has not confirmed when the row is made. */
   #asked = { position: -1, token: -1 };
 
@@ -83,7 +82,6 @@ class MtpDrafter extends RowDrafter implements Drafter {
     });
     this.needs = needsOf(options);
     this.#options = options;
-    this.#once = new Workspace(backend);
   }
 
   observe(observation: Observation): void {
@@ -158,8 +156,7 @@ class MtpDrafter extends RowDrafter implements Drafter {
     const positions = Int32Array.from({ length: count }, (_, at) => position + at);
     let pass = count === 1 ? this.#single : undefined;
     if (pass === undefined) {
-      const workspace = count === 1 ? new Workspace(this.#options.backend) : this.#once;
-      pass = this.#build(workspace, count);
+      pass = count === 1 ? this.#buildSingle() : this.#build(this.workspace, count);
       if (count === 1) this.#single = pass;
     }
     const { graph } = pass;
@@ -177,6 +174,17 @@ class MtpDrafter extends RowDrafter implements Drafter {
     const result = { logits: graph.read(pass.logits), next: graph.read(pass.next) };
     if (pass === this.#single && !graph.repeatable) this.#dropSingle();
     return result;
+  }
+
+  /** The pass of one row, which is repeated, in memory of its own. */
+  #buildSingle(): BlockPass {
+    const workspace = new Workspace(this.#options.backend);
+    try {
+      return this.#build(workspace, 1);
+    } catch (error) {
+      workspace.dispose();
+      throw error;
+    }
   }
 
   #build(workspace: Workspace, count: number): BlockPass {
@@ -209,14 +217,11 @@ class MtpDrafter extends RowDrafter implements Drafter {
   }
 
   fork(): MtpDrafter {
-    const copy = new MtpDrafter(this.#options);
-    copy.restore(this.snapshot());
-    return copy;
+    return this.copied(new MtpDrafter(this.#options));
   }
 
   override dispose(): void {
     this.#dropSingle();
-    this.#once.dispose();
     super.dispose();
   }
 }

@@ -9,6 +9,7 @@
  */
 import { RollingRows } from '../cache/rolling-rows.js';
 import type { Backend } from '../ggml/backend.js';
+import { Workspace } from '../ggml/workspace.js';
 import {
   type DraftRows,
   draftCacheLength,
@@ -23,6 +24,8 @@ export interface RowDrafterOptions extends DraftRows {
 
 export abstract class RowDrafter extends HiddenRowDrafter {
   protected readonly cache: RollingRows;
+  /** For graphs that are computed once. */
+  protected readonly workspace: Workspace;
   /** Position of the cache's first row. */
   protected base = 0;
   protected readonly window: number;
@@ -32,7 +35,13 @@ export abstract class RowDrafter extends HiddenRowDrafter {
     super(width, hiddenRowCount(options));
     this.window = window;
     const capacity = draftCacheLength(options);
-    this.cache = new RollingRows({ backend, layout, capacity, type: draftCacheType });
+    this.workspace = new Workspace(backend);
+    try {
+      this.cache = new RollingRows({ backend, layout, capacity, type: draftCacheType });
+    } catch (error) {
+      this.workspace.dispose();
+      throw error;
+    }
   }
 
   override get bytes(): number {
@@ -67,7 +76,19 @@ export abstract class RowDrafter extends HiddenRowDrafter {
     this.cache.truncate(0);
   }
 
+  /** Makes a fresh drafter of the same kind a copy of this one, or disposes of it. */
+  protected copied<Kind extends RowDrafter>(copy: Kind): Kind {
+    try {
+      copy.restore(this.snapshot());
+      return copy;
+    } catch (error) {
+      copy.dispose();
+      throw error;
+    }
+  }
+
   dispose(): void {
+    this.workspace.dispose();
     this.cache.dispose();
   }
 }

@@ -45,7 +45,7 @@ export class Text implements Disposable {
 
   /** The drafters, which follow the text from their first use on. @throws {PacelineError} `memory`. */
   get drafters(): readonly Drafter[] {
-    this.#drafters ??= openAll(this.#sources);
+    this.#drafters ??= allOrNone(this.#sources, (source) => source.open());
     return this.#drafters;
   }
 
@@ -104,9 +104,14 @@ export class Text implements Disposable {
   /** An independent copy. @throws {PacelineError} `memory`. */
   fork(): Text {
     const state = this.state.fork();
-    const copy = new Text({ state, drafterSources: this.#sources }, this.#tokens);
-    copy.#drafters = this.#drafters?.map((drafter) => drafter.fork());
-    return copy;
+    try {
+      const copy = new Text({ state, drafterSources: this.#sources }, this.#tokens);
+      copy.#drafters = this.#drafters && allOrNone(this.#drafters, (drafter) => drafter.fork());
+      return copy;
+    } catch (error) {
+      state.dispose();
+      throw error;
+    }
   }
 
   /** What the drafters that read the model's rows have observed, as bytes. */
@@ -153,14 +158,14 @@ function restoreDrafter(drafter: Drafter, bytes: Uint8Array): void {
   }
 }
 
-/** Opens all or none. */
-function openAll(sources: readonly DrafterSource[]): readonly Drafter[] {
-  const opened: Drafter[] = [];
+/** A drafter of each, or none at all. */
+function allOrNone<From>(from: readonly From[], make: (one: From) => Drafter): readonly Drafter[] {
+  const made: Drafter[] = [];
   try {
-    for (const source of sources) opened.push(source.open());
-    return opened;
+    for (const one of from) made.push(make(one));
+    return made;
   } catch (error) {
-    for (const drafter of opened) drafter.dispose();
+    for (const drafter of made) drafter.dispose();
     throw error;
   }
 }
