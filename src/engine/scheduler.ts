@@ -18,7 +18,10 @@ export interface SchedulerOptions {
   readonly costs: PassCosts;
   /** Jobs that take turns, but for those that rest; the others wait. Default: 64. */
   readonly mostRunning?: number | undefined;
-  /** Jobs that may wait; one more is refused. Default: 1024. */
+  /**
+   * Jobs that may wait. One more is refused, unless one that waits has a lower priority: then that one
+   * is, and of several the one that came last. Default: 1024.
+   */
   readonly mostWaiting?: number | undefined;
 }
 
@@ -57,21 +60,33 @@ export class Scheduler {
   }
 
   /**
-   * Runs a job until it is done; what comes of it the job tells.
-   * @throws {PacelineError} `disposed`; `busy` when too many wait.
+   * Runs a job until it is done; what comes of it the job tells. A job that had to make room for one
+   * of a higher priority fails with `busy`.
+   * @throws {PacelineError} `disposed`; `busy` when too many wait that are as urgent.
    */
   submit(job: Job): void {
     if (this.#closed) throw new PacelineError('disposed', 'The model has been disposed of');
-    if (this.#waiting.length >= this.#mostWaiting + this.#free()) {
-      throw new PacelineError('busy', `${this.#waiting.length} texts are waiting already`, {
-        hint: 'Try again later, or generate fewer texts at once.',
-        details: this.load,
-      });
-    }
+    if (this.#waiting.length >= this.#mostWaiting + this.#free()) this.#makeRoom(job.priority);
     const behind = this.#waiting.findIndex(({ priority }) => priority < job.priority);
     this.#waiting.splice(behind < 0 ? this.#waiting.length : behind, 0, job);
     job.signal.addEventListener('abort', this.#wake, { once: true });
     this.#wake();
+  }
+
+  /** Refuses the last of the jobs that wait, if that is less urgent. @throws {PacelineError} `busy`. */
+  #makeRoom(priority: number): void {
+    const busy = (problem: string) =>
+      new PacelineError('busy', problem, {
+        hint: 'Try again later, or generate fewer texts at once.',
+        details: this.load,
+      });
+    const last = this.#waiting.at(-1);
+    if (last === undefined || last.priority >= priority) {
+      throw busy(`${this.#waiting.length} texts are waiting already`);
+    }
+    last.fail(busy('A text with a higher priority took the place of this one in the full queue'));
+    last.signal.removeEventListener('abort', this.#wake);
+    this.#waiting.pop();
   }
 
   /** Refuses new jobs, ends those that are there, and waits until nothing computes any more. */

@@ -138,7 +138,10 @@ export interface GenerateOptions {
   readonly draftMax?: number | undefined;
   /** False: neither looks for the prompt among what was kept nor keeps it; see `LoadOptions.cache`. */
   readonly cache?: boolean | undefined;
-  /** Texts with more are served first where not all can be at once; default 0. */
+  /**
+   * Texts with more are served first where not all can be at once, and take the place of one with less
+   * where the queue is full, which then fails with `busy`; default 0.
+   */
   readonly priority?: number | undefined;
   /** Ends the text, with what there is and the reason `abort`; default: none. */
   readonly signal?: AbortSignalLike | undefined;

@@ -1,6 +1,7 @@
 /** Whose rows share a pass, who waits for whom, and that none of it shows in a text. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { PacelineError } from '../../src/base/errors.js';
 import type { PassRequest } from '../../src/engine/pass-runner.js';
 import type {
   DraftKind,
@@ -173,6 +174,37 @@ describe('the scheduler', () => {
     const [running, ...waited] = await Promise.all([first, ...others]);
     assert.deepEqual(order, ['first', 'urgent', 'second', 'third']);
     assert.ok(waited.every(({ queueMs }) => queueMs > running.queueMs));
+  });
+
+  it('refuses the last of the least urgent when the queue is full of them', async () => {
+    await using small = await loadModel('default', {
+      ...{ threads: 1, contextLength: 256, maxRunning: 1, maxWaiting: 3 },
+    });
+    const order: string[] = [];
+    const run = async (name: string, priority: number) => {
+      try {
+        await small.generate(prompts[5] ?? '', { maxTokens: 3, temperature: 0, priority });
+        order.push(name);
+      } catch (error) {
+        assert.ok(PacelineError.is(error) && error.code === 'busy' && error.hint, String(error));
+        order.push(`${name} is refused`);
+      }
+    };
+    const first = run('first', 9);
+    await new Promise((resolve) => setImmediate(resolve));
+    const others = [run('low', -1), run('usual', 0), run('later', 0)];
+    await new Promise((resolve) => setImmediate(resolve));
+    // As urgent as the least is not more urgent; then each takes the place of the least urgent left.
+    const late = [run('as low', -1), run('urgent', 5), run('urgent too', 5), run('calm', 0)];
+    await Promise.all([first, ...others, ...late]);
+    assert.deepEqual(order.slice(0, 4).sort(), [
+      'as low is refused',
+      'calm is refused',
+      'later is refused',
+      'low is refused',
+    ]);
+    assert.deepEqual(order.slice(4), ['first', 'urgent', 'urgent too', 'usual']);
+    assert.deepEqual(small.runtime.scheduler.load, { running: 0, waiting: 0 });
   });
 
   it('frees the memory of streams that were begun and dropped', async () => {
