@@ -18,15 +18,29 @@ export interface Limits {
 }
 
 /**
- * Measured: a chat of 1,000 messages with 100 tools takes at most 2.9 million steps with six of the
- * longest templates that the tests have; using all of them takes a second or less.
+ * What a rendering may use whatever it is given: some tenths of a second at most, since nothing else
+ * happens meanwhile. Measured with a hundred ways of using all of it up.
  */
-export const defaultLimits: Limits = {
-  steps: 10_000_000,
-  memory: 2 ** 27,
-  output: 2 ** 25,
-  depth: 200,
-};
+const always: Limits = { steps: 300_000, memory: 2 ** 23, output: 2 ** 25, depth: 200 };
+
+/** No rendering may use more. */
+const most: Limits = { steps: 10_000_000, memory: 2 ** 27, output: 2 ** 25, depth: 200 };
+
+/** What a rendering may use besides for each value that it is given, and for each 64 characters. */
+const each = { steps: 300, memory: 4096 };
+
+/**
+ * What a rendering may use that is given so many values, and characters in units of 64. Real templates
+ * need 30 steps a value for a chat of 100 messages with 10 tools, and as some of them look through all
+ * messages again for each, up to 265 for 1,000 messages with 100 tools.
+ */
+export function limitsFor(given: number): Limits {
+  return {
+    ...most,
+    steps: Math.min(most.steps, Math.ceil(always.steps + each.steps * given)),
+    memory: Math.min(most.memory, Math.ceil(always.memory + each.memory * given)),
+  };
+}
 
 /** Elements of one list. */
 const MAX_ITEMS = 2 ** 22;
@@ -38,7 +52,7 @@ class Meter {
   constructor(readonly limits: Limits) {}
 }
 
-let meter = new Meter(defaultLimits);
+let meter = new Meter(most);
 
 /** Runs with a fresh count. */
 export function withBudget<T>(limits: Limits, run: () => T): T {

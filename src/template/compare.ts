@@ -21,7 +21,7 @@ export function equals(left: Value, right: Value): boolean {
     return other !== undefined && equalNumbers(number, other);
   }
   const text = textOf(left);
-  if (text !== undefined) return text === textOf(right);
+  if (text !== undefined) return equalTexts(text, textOf(right));
   if (left === null || right === null) return left === right;
   if (left instanceof Undefined) return right instanceof Undefined;
   if (Array.isArray(left)) return Array.isArray(right) && equalItems(left, right);
@@ -38,8 +38,16 @@ function equalNumbers(left: Numeric, right: Numeric): boolean {
   return left <= right && left >= right;
 }
 
+function equalTexts(left: string, right: string | undefined): boolean {
+  if (left.length !== right?.length) return false;
+  spend(left.length / 64);
+  return left === right;
+}
+
 function equalItems(left: readonly Value[], right: readonly Value[]): boolean {
   if (left.length !== right.length) return false;
+  // Also for those that are themselves, which are not asked.
+  spend(left.length / 8);
   return deeper(() => left.every((item, index) => same(item, right[index] as Value)));
 }
 
@@ -48,6 +56,7 @@ const same = (left: Value, right: Value) => left === right || equals(left, right
 
 function equalDicts(left: Dict, right: Dict): boolean {
   if (left.size !== right.size) return false;
+  spend(left.size);
   return deeper(() => {
     for (const [key, value] of left.pairs()) {
       const other = right.get(key);
@@ -85,6 +94,7 @@ export function lessThan(left: Value, right: Value, operator = '<'): boolean {
 function lessItems(left: readonly Value[], right: readonly Value[], operator: string): boolean {
   return deeper(() => {
     const length = Math.min(left.length, right.length);
+    spend(length / 8);
     for (let index = 0; index < length; index++) {
       const [a, b] = [left[index] as Value, right[index] as Value];
       if (!same(a, b)) return lessThan(a, b, operator);

@@ -5,7 +5,7 @@
  * and column. Knows nothing of chats.
  */
 import { PacelineError } from '../base/errors.js';
-import { defaultLimits, type Limits, withBudget } from './budget.js';
+import { type Limits, limitsFor, withBudget } from './budget.js';
 import { compileTemplate, type Program } from './compile-statement.js';
 import { BudgetFault, Fault, SyntaxFault } from './faults.js';
 import { addSequenceFilters } from './filters/sequence-filters.js';
@@ -17,7 +17,7 @@ import { parseTemplate } from './parser.js';
 import { fillRegistry } from './registry.js';
 import { Context, type Runtime } from './runtime.js';
 import { addTests } from './tests.js';
-import type { Value } from './values.js';
+import { Dict, type Value } from './values.js';
 
 export type { Limits } from './budget.js';
 export { mapTexts, toValue } from './convert.js';
@@ -34,12 +34,12 @@ fillRegistry(({ filters, tests }) => {
 export interface RenderSettings {
   /** What `strftime_now` formats. Default: the present. */
   readonly now?: Date;
-  /** What the rendering may use. */
+  /** What the rendering may use. Default: the more, the more it is given (`limitsFor`). */
   readonly limits?: Partial<Limits>;
 }
 
 /** Characters of a template; the longest known has some twenty thousand. */
-const MAX_SOURCE = 2 ** 20;
+const MAX_SOURCE = 2 ** 17;
 
 export class Template {
   private readonly text: string;
@@ -65,7 +65,8 @@ export class Template {
    */
   render(variables: Iterable<readonly [string, Value]>, settings: RenderSettings = {}): string {
     const { now = new Date(), limits } = settings;
-    const context = new Context(new Map([...globalNames(now), ...variables]));
+    const given = new Map(variables);
+    const context = new Context(new Map([...globalNames(now), ...given]));
     const blocks = new Map<string, (context: Context) => string>();
     const runtime: Runtime = { context, autoescape: false, at: 0, blocks };
     for (const [name, run] of this.program.blocks) {
@@ -80,7 +81,8 @@ export class Template {
       });
     }
     try {
-      return withBudget({ ...defaultLimits, ...limits }, () => this.program.main(runtime));
+      const allowed = { ...limitsFor(sizeOf(given.values())), ...limits };
+      return withBudget(allowed, () => this.program.main(runtime));
     } catch (error) {
       throw this.failure(error, runtime.at, 'render');
     }
@@ -114,6 +116,19 @@ export class Template {
       cause: error,
     });
   }
+}
+
+/** How much a caller gave: values, those inside others too, and characters in units of 64. */
+function sizeOf(values: Iterable<Value>): number {
+  let size = 0;
+  const open = [...values];
+  for (let value = open.pop(); value !== undefined; value = open.pop()) {
+    size++;
+    if (typeof value === 'string') size += value.length / 64;
+    else if (Array.isArray(value)) for (const item of value) open.push(item);
+    else if (value instanceof Dict) for (const [key, item] of value.pairs()) open.push(key, item);
+  }
+  return size;
 }
 
 function messageOf(error: unknown): string {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { PacelineError } from '../../src/base/errors.js';
+import { limitsFor } from '../../src/template/budget.js';
 import { rawJson, Template, toValue, type Value } from '../../src/template/template.js';
 import { templateFixture } from '../support/templates.js';
 import { randomNumbers } from '../tokenizer/random-text.js';
@@ -64,11 +65,42 @@ describe('the budget', () => {
     `{{ x${'|upper'.repeat(50_000)} }}`,
     `{{ 1${' if 1 else 1'.repeat(50_000)} }}`,
     `${'{% if 1 %}'.repeat(5000)}${'{% endif %}'.repeat(5000)}`,
-    'x'.repeat(2 ** 20 + 1),
+    'x'.repeat(2 ** 17 + 1),
   ];
   for (const source of deep) {
     test(`parsing ${source.slice(0, 30)}`, () => assert.equal(refusal(source).code, 'broken-file'));
   }
+
+  test('is small, and grows with what a template is given, up to an end', () => {
+    const endless = `{% for a in ${big} %}{% for b in ${big} %}{% endfor %}{% endfor %}`;
+    assert.match(refusal(endless, {}).message, /more than 300000 steps/);
+    const messages = toValue([{ role: 'user', content: 'x'.repeat(6400) }], 'messages');
+    // The list, the message, two names, two texts, and what they are long.
+    assert.throws(
+      () => new Template(endless).render([['messages', messages]]),
+      /more than 331\d{3} steps/,
+    );
+    assert.deepEqual(limitsFor(1e9), {
+      ...{ steps: 10_000_000, memory: 2 ** 27 },
+      ...{ output: 2 ** 25, depth: 200 },
+    });
+  });
+
+  test('counts what costs time without many expressions', () => {
+    const list = '{% set s = range(1000)|list %}';
+    const thousand = (body: string) =>
+      `{% for i in range(1000) %}{% set x = ${body} %}{% endfor %}`;
+    const costly = {
+      'items that are themselves': `${list}${thousand('s == s|list')}`,
+      'an order of lists': `${list}{% set t = s|list %}${thousand('s < t')}`,
+      'words that get capitals': `{% set s = 'ab ' * 1000 %}${thousand('s|title')}`,
+      addresses: `{% set s = 'http://a.b ' * 100 %}${thousand('s|urlize')}`,
+      'percent signs': `{% set s = 'é/' * 1000 %}${thousand('s|urlencode')}`,
+    };
+    for (const [name, source] of Object.entries(costly)) {
+      assert.match(refusal(source, { limits: { steps: 60_000 } }).message, /steps/, name);
+    }
+  });
 
   test('says what was too much, and where', () => {
     const error = refusal(

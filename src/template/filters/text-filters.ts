@@ -119,6 +119,7 @@ const wordStarts = new RegExp(`([-${SPACE}({[<]+)`);
 
 function titleFilter(text: string): string {
   spendText(text.length);
+  spend(text.length / 4);
   return text
     .split(wordStarts)
     .map((part) => {
@@ -218,6 +219,7 @@ function cutOut(text: string, open: string, close: string): string {
 function quoteUrl(value: Value, forQuery: boolean): string {
   const text = toText(value);
   spendText(text.length * 3);
+  spend(text.length);
   const bytes = new TextEncoder().encode(text);
   let result = '';
   for (const byte of bytes) {
@@ -243,6 +245,7 @@ function xmlAttributes(value: Value, autospace: boolean): string {
   if (!(value instanceof Dict)) throw typeFault('xmlattr needs a mapping');
   const items: string[] = [];
   for (const [key, item] of value.pairs()) {
+    spend(8);
     if (item === null || item instanceof Undefined) continue;
     if (/[ \t\n\r\f\v/>=]/.test(requireText(key))) {
       throw new Fault('ValueError', `Invalid character in attribute name: ${quote(toText(key))}`);

@@ -48,7 +48,7 @@ export function urlize(text: string, options: UrlizeOptions): string {
 
 function linked(part: string, attributes: string, options: UrlizeOptions): string {
   // The patterns look back at most once from each @ of a word.
-  spend(1 + (part.length * part.split('@').length) / 8);
+  spend(8 + part.length * part.split('@').length);
   const head = /^(?:[(<]|&lt;)+/.exec(part)?.[0] ?? '';
   let middle = part.slice(head.length);
   let tail = /(?:[)>.,\n]|&gt;)+$/.exec(middle)?.[0] ?? '';
