@@ -86,7 +86,20 @@ export class TextSaver {
     // A text that went back has a saver of its own.
     if (text.cuts !== this.#cuts || text.state.pending !== undefined || !store.saves) return true;
     if (!this.#saveBlocks()) return false;
-    return !this.#ended || (this.#saveRest() && this.#saveState());
+    return !this.#ended || (this.#saveWindow() && this.#saveRest() && this.#saveState());
+  }
+
+  /** The window before the end, of which whole blocks may have been saved without. */
+  #saveWindow(): boolean {
+    const { store, text } = this.#options;
+    const { state } = text;
+    if (!state.rowKinds.includes('window')) return true;
+    const size = store.blockTokens;
+    const first = Math.floor(state.neededFrom('window', state.length) / size) * size;
+    for (let start = first; start + size <= state.length; start += size) {
+      if (!store.put(this.#rows(start, start + size))) return false;
+    }
+    return true;
   }
 
   #saveBlocks(): boolean {
@@ -141,6 +154,7 @@ export class TextSaver {
     const { text, boundaries } = this.#options;
     const { state } = text;
     if (!state.holds('window', start, end)) return false;
+    if (this.#ended) return true;
     const exactFrom = Math.max(0, boundaries.promptLength - exactTokens);
     if (end > state.neededFrom('window', exactFrom)) return true;
     for (let at = boundaries.next(start); at <= exactFrom; at = boundaries.next(at)) {

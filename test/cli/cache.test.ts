@@ -1,18 +1,20 @@
 /** The cache on the disk as scripts meet it: found by the next run, tended by `cache`. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { writeGguf } from '../../src/gguf/writer.js';
+import { randomModel } from '../../src/synthetic/random-model.js';
 import { type CliResult, jsonOf, paceline } from '../support/cli.js';
 import { temporaryFile, tinyModel } from '../support/tiny-model.js';
 
 const prompt = 'a text that is long enough to be worth keeping '.repeat(8);
 
 /** Runs with a store of this test's own. */
-function withStore(name: string) {
+function withStore(name: string, model: () => Promise<string> = tinyModel) {
   const folder = temporaryFile(name);
   const env = { PACELINE_CACHE: folder };
   const run = async (text: string, ...flags: string[]): Promise<CliResult> => {
     const settings = ['-n', '8', '--temp', '0', '--threads', '1', '--json', ...flags];
-    return paceline(['run', await tinyModel(), text, ...settings], { env });
+    return paceline(['run', await model(), text, ...settings], { env });
   };
   const cache = (...args: string[]): Promise<CliResult> => paceline(['cache', ...args], { env });
   return { folder, run, cache };
@@ -92,3 +94,28 @@ test('PACELINE_CACHE=off keeps nothing, and --cache-dir names a folder all the s
   const { cached_tokens: cached, prompt_tokens: all } = await off('--cache-dir', folder);
   assert.equal(cached, Number(all) - 1);
 });
+
+for (const options of [
+  { architecture: 'gemma3', layers: 3, window: [16, 3] },
+  { architecture: 'qwen35', layers: 4, tied: false },
+] as const) {
+  test(`run finds a long prompt again of a model of ${options.architecture}`, async () => {
+    const model = temporaryFile(`cli-${options.architecture}.gguf`);
+    await writeGguf(model, randomModel({ ...options, context: 2048 }));
+    const { run } = withStore(`cli-store-${options.architecture}`, async () => model);
+    const long = 'several windows of text '.repeat(20);
+    const text = `${long}</s>${long}`;
+    const runs = [await run(text, '--no-cache'), await run(text), await run(text)].map(jsonOf);
+    const [plain, first, second] = runs;
+    assert.ok(Number(plain?.prompt_tokens) > 512, String(plain?.prompt_tokens));
+    assert.deepEqual([first?.tokens, second?.tokens], [plain?.tokens, plain?.tokens]);
+    assert.equal(first?.cached_tokens, 0);
+    assert.equal(second?.cached_tokens, Number(second?.prompt_tokens) - 1);
+    // Another second message: only that is computed.
+    const edited = `${long}</s>another one`;
+    const [third, expected] = [await run(edited), await run(edited, '--no-cache')].map(jsonOf);
+    assert.deepEqual(third?.tokens, expected?.tokens);
+    const computed = Number(third?.prompt_tokens) - Number(third?.cached_tokens);
+    assert.ok(computed <= 20, `${computed} tokens were computed`);
+  });
+}

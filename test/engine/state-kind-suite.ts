@@ -4,13 +4,15 @@
  * through, and what is computed again is what its kind cannot bring back.
  */
 import assert from 'node:assert/strict';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { LayeredState } from '../../src/cache/layered-state.js';
 import type { Range } from '../../src/cache/ranges.js';
 import type { RowMemory } from '../../src/cache/row-memory.js';
 import type { GenerateOptions, LoadOptions } from '../../src/engine/types.js';
 import { writeGguf } from '../../src/gguf/writer.js';
-import { type Generation, loadModel, type Model, Session } from '../../src/index.js';
+import { type Generation, loadModel, type Model, type Progress, Session } from '../../src/index.js';
 import type { LayerState } from '../../src/models/layer-state.js';
 import { type RandomModelOptions, randomModel } from '../../src/synthetic/random-model.js';
 import { temporaryFile } from '../support/tiny-model.js';
@@ -183,6 +185,40 @@ export function stateKindSuite(name: string, { kvType, ...target }: StateKind): 
       using other = open(third);
       const further = [...conversation, ...first.tokens, ...message(50, 31)];
       assert.ok((await check(other, further)).computed <= 51);
+    });
+
+    it('keep what an aborted prompt has computed, and use nothing that is damaged', async () => {
+      const folder = temporaryFile(`kinds-broken-${name}`);
+      const warnings: string[] = [];
+      const cache = { folder, onWarning: (warning: string) => warnings.push(warning) };
+      const prompt = message(2600, 40);
+      {
+        await using first = await load({ cache });
+        using own = open(first);
+        const stop = new AbortController();
+        const onProgress = ({ done }: Progress) => {
+          if (done >= 1500) stop.abort();
+        };
+        await own.generate(prompt, { ...options, signal: stop.signal, onProgress });
+        assert.ok(own.tokens.length >= 1500 && own.tokens.length < prompt.length);
+        using other = open(first);
+        assert.ok((await check(other, prompt)).computed <= prompt.length - 1500, 'from memory');
+      }
+      const [key = ''] = await readdir(join(folder, 'v1'));
+      const files = await readdir(join(folder, 'v1', key));
+      for (const file of files.filter((found) => /\.(rows|state)$/.test(found))) {
+        const path = join(folder, 'v1', key, file);
+        const bytes = await readFile(path);
+        const at = bytes.length - 700;
+        bytes[at] = (bytes[at] as number) ^ 4;
+        await writeFile(path, bytes);
+      }
+      await using second = await load({ cache });
+      using own = open(second);
+      await check(own, prompt);
+      assert.ok(warnings.some((warning) => warning.includes('set aside')));
+      await check(own, conversation);
+      await check(own, prompt);
     });
   });
 }
