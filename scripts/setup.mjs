@@ -1,5 +1,5 @@
 /**
- * Makes a fresh clone ready: dependencies, JavaScript, native kernels. Every step first looks
+ * Makes a fresh clone ready: dependencies, JavaScript, the page, native kernels. Every step first looks
  * whether it is needed, so that a second call does nothing. Plain JavaScript without dependencies.
  * Usage: node scripts/setup.mjs
  */
@@ -7,6 +7,7 @@ import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { installDependencies } from './lib/dependencies.mjs';
 import { buildNative } from './lib/native.mjs';
+import { buildPage } from './lib/page.mjs';
 import { say } from './lib/say.mjs';
 import { buildTypeScript } from './lib/typescript.mjs';
 
@@ -28,8 +29,9 @@ export async function setup({ paths = 'all' } = {}) {
   checkNode();
   const installed = await installDependencies();
   const compiled = await buildTypeScript();
+  const page = await buildPage();
   const native = await buildNative({ which: paths });
-  return installed || compiled || native;
+  return installed || compiled || page || native;
 }
 
 /** Runs the set-up for a script; ends the process with 1 when a step fails. */

@@ -4,6 +4,7 @@
  * A stream that fails throws a `PacelineError` instead.
  */
 import type { DraftStatistics, Timings } from '../engine/types.js';
+import type { TokenOrigin } from './origins.js';
 
 /** The log-probability of one token, with the alternatives that were asked for. */
 export interface TokenProbability {
@@ -30,7 +31,7 @@ export interface ChoiceEnd {
   /** What could not be honoured as a whole, in sentences; missing when everything could. */
   readonly warnings?: readonly string[];
   readonly timings: Timings;
-  readonly draft: Pick<DraftStatistics, 'kind' | 'steps' | 'drafted' | 'accepted' | 'byDrafter'>;
+  readonly draft: DraftStatistics;
 }
 
 export interface PrefixMiss {
@@ -50,6 +51,10 @@ export type TextEvent =
       readonly promptTokens: number;
       /** Prompt tokens that need not be computed. */
       readonly cachedTokens: number;
+      /** How many of these were in the slot's memory; the others were read from the disk. */
+      readonly inMemory?: number;
+      /** The last words of the prefix that need not be computed, where details were asked for. */
+      readonly prefixEnd?: string;
       /** Where the prompt first differs from what the nearest slot had computed. */
       readonly missed?: PrefixMiss;
     }
@@ -59,8 +64,15 @@ export type TextEvent =
       readonly choice: number;
       readonly text: string;
       readonly logprobs?: readonly TokenProbability[];
+      /** The tokens of the text, where details were asked for. */
+      readonly origins?: readonly TokenOrigin[];
     }
-  | { readonly type: 'reasoning'; readonly choice: number; readonly text: string }
+  | {
+      readonly type: 'reasoning';
+      readonly choice: number;
+      readonly text: string;
+      readonly origins?: readonly TokenOrigin[];
+    }
   | {
       readonly type: 'tool-start';
       readonly choice: number;

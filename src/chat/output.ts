@@ -23,6 +23,8 @@ export interface OutputOptions {
   readonly format: ToolFormatName | undefined;
   readonly tools: readonly ToolDefinition[];
   readonly emit: (event: TextEvent) => void;
+  /** Hears the text that became certain by each token, before anything of it is shown. */
+  readonly onToken?: ((text: string) => void) | undefined;
 }
 
 export class OutputReader {
@@ -59,7 +61,9 @@ export class OutputReader {
   push(tokens: readonly number[]): void {
     for (const token of tokens) {
       const thinks = !this.answers;
-      const { text, stop } = this.#stops.push(this.#textOf(token));
+      const said = this.#textOf(token);
+      this.#options.onToken?.(said);
+      const { text, stop } = this.#stops.push(said);
       this.#show(text);
       if (stop !== undefined) this.stopText = stop;
       if (thinks && !this.answers) this.reasoningTokens += 1;

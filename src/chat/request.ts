@@ -68,6 +68,8 @@ export interface TextRequest {
   readonly tools?: ToolUse;
   /** Tokens of thought before the answer has to begin; undefined: as many as the model likes. */
   readonly reasoningBudget?: number;
+  /** Whether events tell where their tokens came from. */
+  readonly details?: boolean;
   /** Whose requests these are, as agents say it: prefers the slot that served them before. */
   readonly affinity?: string;
 }

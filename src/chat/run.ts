@@ -6,7 +6,14 @@
 import { PacelineError } from '../base/errors.js';
 import { randomSeed } from '../decode/settings.js';
 import type { Model } from '../engine/model.js';
-import type { GenerateOptions, Generation, LikelyToken, TokenLogprob } from '../engine/types.js';
+import type {
+  GenerateOptions,
+  Generation,
+  LikelyToken,
+  StreamEvent,
+  TokenLogprob,
+} from '../engine/types.js';
+import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import {
   activeTools,
   type Enforcement,
@@ -15,6 +22,7 @@ import {
   toolFormatOf,
 } from './constraint.js';
 import type { ChoiceEnd, PrefixMiss, TextEvent, TokenProbability } from './events.js';
+import { OriginTracker } from './origins.js';
 import { OutputReader } from './output.js';
 import { encodePrompt } from './prompt.js';
 import { opensReasoning, reasoningMarks } from './reasoning.js';
@@ -58,6 +66,8 @@ class RequestRun {
   readonly #options: RunOptions;
   #started = false;
   #missed: PrefixMiss | undefined;
+  /** Tokens of the prompt that the slot had. */
+  #inMemory = 0;
 
   constructor(runner: TextRunner, request: TextRequest, options: RunOptions) {
     this.#runner = runner;
@@ -81,6 +91,7 @@ class RequestRun {
     const together = AbortSignal.any([signal, group.signal]);
     try {
       const { missed } = first;
+      this.#inMemory = first.cached;
       this.#missed = missed && describeMiss(model, prompt, missed);
       if (count > 1) {
         // The prompt is computed once, and its cache copied.
@@ -125,6 +136,9 @@ class RequestRun {
     /** Where the answer begins among the tokens that were said. */
     let answer = thought === undefined ? 0 : undefined;
     const format = enforced?.toolFormat ?? this.#channels();
+    const origins = this.#request.details === true ? new OriginTracker() : undefined;
+    /** Of the token that is being read. */
+    let source: ReturnType<typeof sourceOf> = {};
     const reader = new OutputReader({
       tokenizer,
       choice,
@@ -132,10 +146,16 @@ class RequestRun {
       thought: format === 'harmony' ? undefined : thought,
       format,
       tools: activeTools(this.#request)?.definitions ?? [],
+      onToken: origins && ((text) => origins.push(text, source)),
       emit: (event) => {
         recorder.add(event);
+        if (event.type !== 'text' && event.type !== 'reasoning') return emit(event);
         const logprobs = event.type === 'text' ? unsent.splice(0) : [];
-        emit(event.type === 'text' && logprobs.length > 0 ? { ...event, logprobs } : event);
+        emit({
+          ...event,
+          ...(logprobs.length > 0 ? { logprobs } : {}),
+          ...(origins === undefined ? {} : { origins: origins.take(event.text) }),
+        });
       },
     });
     let budget = thought && this.#reasoningBudget(prompt.length, enforced !== undefined);
@@ -149,10 +169,11 @@ class RequestRun {
         limit: Math.min(maxTokens - said.length, room ?? Number.POSITIVE_INFINITY),
         seed: seed + choice,
         ...(demands === undefined ? {} : { demands }),
-        onTokens: (tokens, logprobs) => {
-          for (const [index, token] of tokens.entries()) {
+        onTokens: (step) => {
+          for (const [index, token] of step.tokens.entries()) {
             said.push(token);
-            const logprob = logprobs?.[index];
+            const logprob = step.logprobs?.[index];
+            if (origins !== undefined) source = sourceOf(step, index, tokenizer);
             if (logprob !== undefined) unsent.push(probability(logprob));
             reader.push([token]);
             // Thought is no content, and has no place for them.
@@ -206,7 +227,7 @@ class RequestRun {
       ...(choice === 0
         ? {
             onProgress: ({ done, total = 0 }) => {
-              this.#start(prompt.length, prompt.length - total);
+              this.#start(prompt, prompt.length - total);
               emit({ type: 'progress', done, total });
             },
           }
@@ -214,17 +235,26 @@ class RequestRun {
     };
     for await (const event of slot.session.stream(prompt, options)) {
       if (event.type === 'end') return event.generation;
-      onTokens?.(event.tokens, event.logprobs);
+      onTokens?.(event);
     }
     throw new PacelineError('internal', 'A stream ended without a result');
   }
 
   /** What the slot and the disk had of the prompt is known when its prefill begins. */
-  #start(promptTokens: number, cachedTokens: number): void {
+  #start(prompt: readonly number[], cachedTokens: number): void {
     if (this.#started) return;
     this.#started = true;
-    const missed = this.#missed === undefined ? {} : { missed: this.#missed };
-    this.#options.emit({ type: 'start', promptTokens, cachedTokens, ...missed });
+    const { model } = this.#runner;
+    this.#options.emit({
+      type: 'start',
+      promptTokens: prompt.length,
+      cachedTokens,
+      inMemory: Math.min(this.#inMemory, cachedTokens),
+      ...(this.#missed === undefined ? {} : { missed: this.#missed }),
+      ...(this.#request.details === true
+        ? { prefixEnd: endOfPrefix(model, prompt, cachedTokens) }
+        : {}),
+    });
   }
 
   /**
@@ -272,15 +302,23 @@ function demanded(enforced: Enforcement, mayThink: boolean, said: number): Deman
   return { constraint, reasoning: mayThink ? reasoning : undefined, constrainedTokens: said };
 }
 
+type TextStep = Extract<StreamEvent, { type: 'text' }>;
+
 interface SegmentOptions {
   /** Most tokens; Infinity: as many as the model likes. */
   readonly limit: number;
   readonly seed?: number;
   readonly demands?: Demands;
-  readonly onTokens?: (
-    tokens: readonly number[],
-    logprobs: readonly TokenLogprob[] | undefined,
-  ) => void;
+  readonly onTokens?: (step: TextStep) => void;
+}
+
+/** Which drafter had guessed a token of a step, or what it had guessed in its place. */
+function sourceOf({ drafted, proposal }: TextStep, index: number, tokenizer: Tokenizer) {
+  if (proposal === undefined) return {};
+  const { drafter, tokens } = proposal;
+  if (drafted[index] === true) return { drafter };
+  const guess = tokens[index];
+  return guess === undefined ? {} : { wrong: { drafter, text: tokenizer.tokenText(guess) } };
 }
 
 function endOf(
@@ -290,7 +328,6 @@ function endOf(
   reader: OutputReader,
 ): ChoiceEnd {
   const { finishReason, draft, seed, timings, warnings } = generation;
-  const { kind, steps, drafted, accepted, byDrafter } = draft;
   const { stopText, completeCalls, reasoningTokens } = reader;
   const ended = completeCalls > 0 ? 'tool-calls' : stopText === undefined ? 'stop' : 'stop-text';
   return {
@@ -303,7 +340,7 @@ function endOf(
     seed,
     ...(warnings === undefined ? {} : { warnings }),
     timings,
-    draft: { kind, steps, drafted, accepted, byDrafter },
+    draft,
   };
 }
 
@@ -339,6 +376,15 @@ function joined(parts: readonly Generation[]): Generation {
       },
     };
   }, first);
+}
+
+/** Tokens of a prefix that are told. */
+const shownPrefix = 12;
+
+/** The last words of a prefix, for people. */
+function endOfPrefix({ tokenizer }: Model, prompt: readonly number[], length: number): string {
+  const tokens = prompt.slice(Math.max(0, length - shownPrefix), length);
+  return tokenizer.decode(tokens, { unparseSpecial: true });
 }
 
 /** The first differing bytes, for people. */

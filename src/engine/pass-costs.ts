@@ -31,6 +31,11 @@ export class PassCosts {
     return Math.min(ms, this.decode.estimate(decodeRows, 0.1) ?? share);
   }
 
+  /** Milliseconds of one row of a slice; undefined while nothing is known. */
+  get sliceRowMs(): number | undefined {
+    return this.#sliceRowMs;
+  }
+
   /** Takes one measurement. */
   record(decodeRows: number, sliceRows: number, ms: number): void {
     if (sliceRows === 0) {

@@ -19,6 +19,7 @@ import { Constraints } from './constraints.js';
 import type { LoadedDrafter } from './draft-models.js';
 import type { PassOutcome } from './job.js';
 import { PassCosts } from './pass-costs.js';
+import { PassLog } from './pass-log.js';
 import { PassRunner } from './pass-runner.js';
 import { RowsJob, type RowsOptions } from './rows-job.js';
 import { Scheduler } from './scheduler.js';
@@ -80,6 +81,8 @@ export class Runtime {
   readonly constraints: Constraints;
   readonly scheduler: Scheduler;
   readonly runner: PassRunner;
+  /** What the scheduler has run lately. */
+  readonly passLog = new PassLog();
   /** What can draft for this model. */
   readonly drafterSources: readonly LoadedDrafter[];
   /** What drafting costs and gains, learnt by all sessions together. */
@@ -109,6 +112,7 @@ export class Runtime {
       costs: new PassCosts(this.draftExperience.passes),
       mostRunning,
       mostWaiting,
+      passes: this.passLog,
     });
   }
 

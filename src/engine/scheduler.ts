@@ -10,6 +10,7 @@
 import { PacelineError } from '../base/errors.js';
 import type { Job } from './job.js';
 import type { PassCosts } from './pass-costs.js';
+import type { PassLog } from './pass-log.js';
 import type { PassRequest, PassRunner } from './pass-runner.js';
 import { shareRoom } from './slices.js';
 
@@ -23,6 +24,8 @@ export interface SchedulerOptions {
    * is, and of several the one that came last. Default: 1024.
    */
   readonly mostWaiting?: number | undefined;
+  /** Sees every pass, after its jobs have settled. */
+  readonly passes?: PassLog | undefined;
 }
 
 /** Slices beside which others wait have so many rows together at most. */
@@ -39,6 +42,7 @@ export class Scheduler {
   readonly #costs: PassCosts;
   readonly #mostRunning: number;
   readonly #mostWaiting: number;
+  readonly #passes: PassLog | undefined;
   #running: Job[] = [];
   /** By priority, then by age. */
   #waiting: Job[] = [];
@@ -52,11 +56,20 @@ export class Scheduler {
     this.#costs = options.costs;
     this.#mostRunning = options.mostRunning ?? 64;
     this.#mostWaiting = options.mostWaiting ?? 1024;
+    this.#passes = options.passes;
   }
 
   /** Jobs that take turns, and jobs that wait for one of them to end. */
   get load(): { readonly running: number; readonly waiting: number } {
     return { running: this.#running.length, waiting: this.#waiting.length };
+  }
+
+  /** What passes cost: by rows of texts that decode, and for one row of a prompt; in milliseconds. */
+  get costs(): {
+    readonly passMs: Readonly<Record<string, number>>;
+    readonly promptRowMs: number | undefined;
+  } {
+    return { passMs: this.#costs.decode.toJSON(), promptRowMs: this.#costs.sliceRowMs };
   }
 
   /**
@@ -203,6 +216,7 @@ export class Scheduler {
     const sliceRows = rowsOf(parts) - decodeRows;
     try {
       const requests = parts.map(({ request }) => request);
+      const before = parts.map(({ job }) => job.text.tokens.length);
       const { results, ms } = await this.#runner.run(requests, stop.signal);
       const passMs = this.#costs.decodeMs(decodeRows, sliceRows, ms);
       for (const [index, { job, request, decodes }] of parts.entries()) {
@@ -211,6 +225,15 @@ export class Scheduler {
         this.#guard(job, () => rows && job.settle({ ...rows, passMs, otherRows }));
       }
       this.#costs.record(decodeRows, sliceRows, ms);
+      this.#passes?.record(
+        ms,
+        parts.map(({ job, request, decodes }, index) => ({
+          text: job.text,
+          kind: decodes ? 'decode' : 'prefill',
+          rows: request.tokens.length,
+          kept: Math.max(0, job.text.tokens.length - (before[index] ?? 0)),
+        })),
+      );
     } catch (error) {
       for (const { job } of parts) {
         job.text.commit([]);

@@ -10,7 +10,7 @@ import type { Constraint } from '../constraint/constraint.js';
 import { acceptDrafts } from '../decode/accept.js';
 import { Chooser } from '../decode/chooser.js';
 import type { FeatureRows } from '../decode/drafter.js';
-import type { Drafting, PassNeighbours } from '../decode/drafting.js';
+import type { Draft, Drafting, PassNeighbours } from '../decode/drafting.js';
 import type { SamplingSettings } from '../decode/settings.js';
 import type { Finish } from '../decode/stop.js';
 import { Boundaries } from './boundaries.js';
@@ -80,7 +80,7 @@ export class TextJob implements Job {
   #saver: TextSaver | undefined;
   /** The tokens of the pass under way. */
   #rows: readonly number[] = [];
-  #drafts: readonly number[] = [];
+  #draft: Draft = { tokens: [], drafter: undefined };
 
   /** Every error of the options is thrown here, before anything runs. */
   constructor(options: TextJobOptions) {
@@ -189,14 +189,13 @@ export class TextJob implements Job {
     const room = state.capacity - this.#chooser.length;
     const limit = Math.min(room, finish.remaining - 1, state.mostProvisional - 1);
     const context = { chooser: this.#chooser, limit, state, signal: this.signal };
-    const { tokens } = await drafting.next(context, { otherRows, otherTokens });
-    this.#drafts = tokens;
-    return tokens.length + 1;
+    this.#draft = await drafting.next(context, { otherRows, otherTokens });
+    return this.#draft.tokens.length + 1;
   }
 
   take(room: number): Omit<PassRequest, 'state'> {
     if (this.#phase === 'prefill') return this.#takeSlice(room);
-    this.#rows = [this.#chooser.last, ...this.#drafts];
+    this.#rows = [this.#chooser.last, ...this.#draft.tokens];
     const { features } = this.#features();
     const rows = this.#rows.length;
     return {
@@ -270,7 +269,7 @@ export class TextJob implements Job {
     const position = text.tokens.length;
     let accepted: ReturnType<typeof acceptDrafts>;
     try {
-      accepted = this.#choose(this.#drafts, outcome);
+      accepted = this.#choose(this.#draft.tokens, outcome);
     } catch (error) {
       text.commit(this.#rows.slice(0, 1));
       throw error;
@@ -283,7 +282,7 @@ export class TextJob implements Job {
     this.#observe(position, stay, outcome);
     drafting.settle(accepted, outcome.passMs, { otherRows: outcome.otherRows });
     this.#saver?.committed(stay.length, { prefill: false });
-    this.#say(accepted);
+    this.#say(accepted, this.#draft);
   }
 
   #accept(drafts: readonly number[], outcome: PassRows): void {
@@ -307,8 +306,8 @@ export class TextJob implements Job {
     });
   }
 
-  #say({ tokens, finish }: ReturnType<typeof acceptDrafts>): void {
-    this.#events.push(this.#record.add(tokens));
+  #say({ tokens, finish }: ReturnType<typeof acceptDrafts>, draft?: Draft): void {
+    this.#events.push(this.#record.add(tokens, draft));
     if (finish !== undefined) this.#end(finish);
     else if (this.#chooser.length > this.text.state.capacity) this.#end('length');
     else this.#phase = 'decode';

@@ -1,6 +1,9 @@
 /** Collects what a text has said and how long it took, for the result at its end. */
 import type { ChosenToken } from '../decode/accept.js';
+import type { Draft } from '../decode/drafting.js';
 import type { Generation, LikelyToken, StreamEvent, TokenLogprob } from './types.js';
+
+type TextStep = Extract<StreamEvent, { type: 'text' }>;
 
 /** The text and bytes of a token. */
 export type Spell = (token: number) => Pick<LikelyToken, 'text' | 'bytes'>;
@@ -37,7 +40,7 @@ export class TextRecord {
   }
 
   /** Adds chosen tokens, or text without a token, and returns their event. */
-  add(step: readonly (ChosenToken | { readonly text: string })[]): StreamEvent {
+  add(step: readonly (ChosenToken | { readonly text: string })[], draft?: Draft): StreamEvent {
     const kept = step.filter((part): part is ChosenToken => 'token' in part && part.keep);
     const text = step.map((part) => part.text).join('');
     this.#text += text;
@@ -53,6 +56,7 @@ export class TextRecord {
       text,
       tokens: kept.map(({ token }) => token),
       drafted: kept.map(({ drafted }) => drafted),
+      ...proposalOf(draft),
       ...(logprobs === undefined ? {} : { logprobs }),
     };
   }
@@ -92,6 +96,11 @@ export class TextRecord {
       },
     };
   }
+}
+
+function proposalOf(draft: Draft | undefined): Pick<TextStep, 'proposal'> {
+  if (draft?.drafter === undefined || draft.tokens.length === 0) return {};
+  return { proposal: { drafter: draft.drafter, tokens: draft.tokens } };
 }
 
 function perSecond(count: number, milliseconds: number): number {

@@ -222,6 +222,8 @@ export type StreamEvent =
       readonly tokens: readonly number[];
       /** For each token, whether a drafter had proposed it. */
       readonly drafted: readonly boolean[];
+      /** What a drafter had proposed for this step, right or wrong; missing where nothing was. */
+      readonly proposal?: { readonly drafter: string; readonly tokens: readonly number[] };
       /** For each token, where logprobs were asked for. */
       readonly logprobs?: readonly TokenLogprob[];
     }

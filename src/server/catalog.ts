@@ -29,6 +29,10 @@ export interface ModelFacts {
   readonly trainedContextLength: number | undefined;
   readonly licence: string;
   readonly template: string;
+  /** Whether the file says that the model continues text. */
+  readonly isBaseModel: boolean;
+  /** Bytes of weights of experts; 0 for models without. */
+  readonly expertBytes: number;
   readonly capabilities: readonly string[];
   /** Numbers and short texts of the header. */
   readonly metadata: Readonly<Record<string, unknown>>;
@@ -42,6 +46,11 @@ export interface CatalogEntry extends ModelFacts {
   readonly contextLength: number | undefined;
   readonly expiresAt: number | undefined;
   readonly slots: NonNullable<ModelState['slots']>;
+  /** While it is loaded. */
+  readonly info: ModelState['info'];
+  readonly memory: ModelState['memory'];
+  /** While it is loading. */
+  readonly progress: ModelState['progress'];
 }
 
 export class Catalog {
@@ -85,6 +94,9 @@ function withState(facts: ModelFacts, state: ModelState | undefined): CatalogEnt
     contextLength: state?.info?.contextLength,
     expiresAt: state?.expiresAt,
     slots: state?.slots ?? [],
+    info: state?.info,
+    memory: state?.memory,
+    progress: state?.progress,
   };
 }
 
@@ -131,6 +143,8 @@ async function readFacts({ id, source }: ModelSpec): Promise<ModelFacts> {
   const template = file.optionalString('tokenizer.chat_template') ?? '';
   const metadata = shortMetadata(file);
   const tensors = [...file.tensors.values()].map(({ name, type, shape }) => [name, type, shape]);
+  let expertBytes = 0;
+  for (const [name, { bytes }] of file.tensors) if (/_exps\./.test(name)) expertBytes += bytes;
   const digest = createHash('sha256')
     .update(JSON.stringify([metadata, tensors, summary.fileBytes]))
     .digest('hex');
@@ -145,6 +159,9 @@ async function readFacts({ id, source }: ModelSpec): Promise<ModelFacts> {
     trainedContextLength: summary.contextLength,
     licence: summary.license ?? '',
     template,
+    // The embedded model's file does not say it of itself.
+    isBaseModel: source === 'default' || file.optionalString('general.finetune') === 'base',
+    expertBytes,
     capabilities: ['completion', ...(reasoningMarks(template) ? ['thinking'] : [])],
     metadata,
   };

@@ -12,6 +12,7 @@ import { completionSchema } from './dialects/openai/completions.js';
 import { embeddingSchema } from './dialects/openai/embeddings.js';
 import { rerankSchema } from './dialects/openai/rerank.js';
 import { responseSchema } from './dialects/openai/responses-schema.js';
+import { modelSchema, verifySchema } from './dialects/paceline/schema.js';
 
 const posts: readonly (readonly [path: string, summary: string, schema: z.ZodType])[] = [
   ['/v1/chat/completions', 'OpenAI: answer a conversation', chatSchema],
@@ -25,6 +26,9 @@ const posts: readonly (readonly [path: string, summary: string, schema: z.ZodTyp
   ['/api/generate', 'Ollama: answer or continue a text', ollamaGenerateSchema],
   ['/api/embed', 'Ollama: embeddings', ollamaEmbedSchema],
   ['/api/show', 'Ollama: what a model is', ollamaShowSchema],
+  ['/paceline/v1/verify', 'One text plainly and with drafts, compared to the byte', verifySchema],
+  ['/paceline/v1/models/load', 'Load a model', modelSchema],
+  ['/paceline/v1/models/unload', 'Unload a model that nobody uses', modelSchema],
 ];
 
 const others: readonly (readonly [method: string, path: string, summary: string])[] = [
@@ -36,6 +40,10 @@ const others: readonly (readonly [method: string, path: string, summary: string]
   ['get', '/api/tags', 'Ollama: the models of this server'],
   ['get', '/api/ps', 'Ollama: the models in memory'],
   ['get', '/api/version', 'Ollama: the version of this server'],
+  ['get', '/paceline/v1/status', 'The server, its models, and what they hold in memory'],
+  ['get', '/paceline/v1/activity', 'The last passes of a model: `model`, `since` a number'],
+  ['get', '/paceline/v1/library', 'The models on the disk of this machine'],
+  ['get', '/', 'The page, for browsers'],
   ['get', '/health', '200 when ready, 503 while loading'],
   ['get', '/metrics', 'Metrics for Prometheus'],
   ['get', '/openapi.json', 'This description'],

@@ -6,12 +6,14 @@
 import { PacelineError } from '../base/errors.js';
 import { packageVersion } from '../base/package-version.js';
 import type { DraftKind, LoadOptions } from '../engine/types.js';
+import type { ListedModel } from '../hub/list.js';
 import { modelSpecs, readCatalog, type ServedModel } from './catalog.js';
 import { createApp, type Health } from './http/app.js';
 import { Guard, isLoopback, loopbackNames } from './http/guard.js';
 import { type Listening, listen } from './http/listen.js';
 import { createLog, type Log, type LogOptions } from './http/log.js';
 import { Metrics } from './http/metrics.js';
+import { readPageFiles } from './http/page-files.js';
 import { EngineSupervisor } from './supervisor/supervisor.js';
 
 export interface ServeOptions {
@@ -49,6 +51,8 @@ export interface ServeOptions {
   readonly keepAliveMs?: number;
   readonly log?: LogOptions['format'] | Log;
   readonly logPrompts?: boolean;
+  /** The models on this machine's disk, for the page; default: none are shown. */
+  readonly library?: () => Promise<readonly ListedModel[]>;
   /** The program of the engine's process, for tests. */
   readonly engineProgram?: string;
 }
@@ -108,6 +112,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     memoryBytes: engine.status.memoryBytes,
     modelsLoaded: engine.status.models.filter(({ state }) => state === 'ready').length,
   }));
+  const page = await readPageFiles();
   const app = createApp({
     engine,
     catalog: () => catalog,
@@ -125,6 +130,8 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     metrics,
     health,
     version: packageVersion(),
+    page,
+    library: options.library ?? (async () => []),
     bodyLimit: options.bodyLimit ?? 32 * 2 ** 20,
     keepAliveMs: options.keepAliveMs ?? 10_000,
   });

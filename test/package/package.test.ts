@@ -69,6 +69,7 @@ test('the tarball holds what runs, and nothing else', () => {
     'dist/src/index.js',
     'dist/src/index.d.ts',
     'dist/src/cli/main.js',
+    'dist/web/index.html',
     'models/default/paceline-default.gguf',
     'models/default/paceline-default-mtp.gguf',
     'models/default/paceline-default-dflash.gguf',
@@ -79,7 +80,7 @@ test('the tarball holds what runs, and nothing else', () => {
     assert.ok(paths.includes(path), path);
   }
   const expected =
-    /^(package\.json|[A-Z]+(\.md)?|(dist\/src|src|docs|examples|models|native\/prebuilt|bench\/texts)\/|(bench|native)\/README\.md)/;
+    /^(package\.json|[A-Z]+(\.md)?|(dist\/src|dist\/web|src|docs|examples|models|native\/prebuilt|bench\/texts)\/|(bench|native)\/README\.md)/;
   assert.deepEqual(
     paths.filter((path) => !expected.test(path)),
     [],

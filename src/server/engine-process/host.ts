@@ -3,6 +3,7 @@
  * that it usually lives in a process of its own is not its business.
  */
 import { encodePrompt } from '../../chat/prompt.js';
+import { contextOverflow } from '../../chat/refusals.js';
 import type {
   EmbedRequest,
   EmbedResult,
@@ -12,14 +13,16 @@ import type {
 } from '../../chat/request.js';
 import { type RunOptions, runText } from '../../chat/run.js';
 import type { DraftKind } from '../../engine/types.js';
+import { type ProofOptions, proveText } from '../../engine/verify/prove.js';
 import type { EngineConfig, EngineStatus } from './messages.js';
+import type { ModelActivity } from './model-report.js';
 import { ModelPool, type ModelPoolOptions } from './models.js';
 
 export class EngineHost {
   readonly #models: ModelPool;
   readonly #draft: DraftKind | undefined;
 
-  constructor(options: EngineConfig & Pick<ModelPoolOptions, 'onChange' | 'onProgress'>) {
+  constructor(options: EngineConfig & Pick<ModelPoolOptions, 'onChange'>) {
     this.#models = new ModelPool(options);
     this.#draft = options.draft;
   }
@@ -54,6 +57,40 @@ export class EngineHost {
       request.model,
       async ({ model, replay }) => encodePrompt(model, request, replay).length,
     );
+  }
+
+  /**
+   * Generates a text plainly and with drafts, and tells both and whether they are the same.
+   * @throws as `run`
+   */
+  prove(
+    request: TextRequest,
+    { signal, onEvent }: Pick<ProofOptions, 'onEvent'> & { readonly signal: AbortSignal },
+  ): Promise<void> {
+    return this.#models.use(
+      request.model,
+      async ({ model, replay }) => {
+        const prompt = encodePrompt(model, request, replay);
+        const { contextLength } = model.info;
+        const room = contextLength - prompt.length;
+        if (room < 1) throw contextOverflow(prompt.length, contextLength);
+        const { settings } = request;
+        const maxTokens = Math.min(settings.maxTokens ?? room, room);
+        const { draft = this.#draft } = settings;
+        await proveText(model, { prompt, settings, maxTokens, draft, signal, onEvent });
+      },
+      signal,
+    );
+  }
+
+  /** What a model has computed after the pass of this number; nothing while it is not loaded. */
+  activity(model: string, since: number): ModelActivity | undefined {
+    return this.#models.activity(model, since);
+  }
+
+  /** Loads a model that is not in memory. @throws as `loadModel`; `model-not-found`, `busy` */
+  load(model: string): Promise<void> {
+    return this.#models.use(model, async () => {});
   }
 
   /** Vectors of texts. @throws as `Model.embed`; `model-not-found`, `busy`. */

@@ -2,6 +2,8 @@
  * The program of the engine's process: takes messages from its supervisor and answers them until it
  * is told to stop or the supervisor is gone. Signals of the terminal are the supervisor's business.
  */
+import type { TextEvent } from '../../chat/events.js';
+import type { ProofEvent } from '../../engine/verify/prove.js';
 import type { EngineHost } from './host.js';
 import type { FromEngine, Report, ToEngine } from './messages.js';
 
@@ -74,12 +76,20 @@ function receive(message: ToEngine): void {
       void start(message);
       break;
     case 'run': {
-      const emit = (event: Extract<Report, { event: unknown }>['event']): void =>
-        report({ id: message.id, event });
+      const emit = (event: TextEvent): void => report({ id: message.id, event });
       const signal = abortable(message.id);
       void answer(message.id, (engine) => engine.run(message.request, { signal, emit }));
       break;
     }
+    case 'prove': {
+      const onEvent = (event: ProofEvent): void => report({ id: message.id, event });
+      const signal = abortable(message.id);
+      void answer(message.id, (engine) => engine.prove(message.request, { signal, onEvent }));
+      break;
+    }
+    case 'activity':
+      void answer(message.id, async (engine) => engine.activity(message.model, message.since));
+      break;
     case 'embed': {
       const signal = abortable(message.id);
       void answer(message.id, (engine) => engine.embed(message.request, signal));
@@ -95,6 +105,9 @@ function receive(message: ToEngine): void {
       break;
     case 'status':
       void answer(message.id, async (engine) => engine.status);
+      break;
+    case 'load':
+      void answer(message.id, (engine) => engine.load(message.model));
       break;
     case 'unload':
       void answer(message.id, (engine) => engine.unload(message.model));

@@ -7,6 +7,7 @@
 import type { TextEvent } from '../../chat/events.js';
 import type { EmbedRequest, RankRequest, TextRequest } from '../../chat/request.js';
 import type { DraftKind } from '../../engine/types.js';
+import type { ProofEvent } from '../../engine/verify/prove.js';
 import type { FailureData } from '../internal/failure.js';
 import type { ModelPoolOptions, ModelState } from './models.js';
 
@@ -16,7 +17,7 @@ export interface EngineStatus {
   readonly memoryBytes: number;
 }
 
-export type EngineConfig = Omit<ModelPoolOptions, 'onChange' | 'onProgress'> & {
+export type EngineConfig = Omit<ModelPoolOptions, 'onChange'> & {
   /** Which drafter may propose tokens where a request does not say. */
   readonly draft?: DraftKind;
 };
@@ -26,16 +27,27 @@ export type ToEngine =
   | { readonly type: 'start'; readonly config: EngineConfig }
   | { readonly type: 'run'; readonly id: number; readonly request: TextRequest }
   | { readonly type: 'count'; readonly id: number; readonly request: TextRequest }
+  | { readonly type: 'prove'; readonly id: number; readonly request: TextRequest }
+  | {
+      readonly type: 'activity';
+      readonly id: number;
+      readonly model: string;
+      readonly since: number;
+    }
   | { readonly type: 'embed'; readonly id: number; readonly request: EmbedRequest }
   | { readonly type: 'rank'; readonly id: number; readonly request: RankRequest }
   | { readonly type: 'status'; readonly id: number }
+  | { readonly type: 'load'; readonly id: number; readonly model: string }
   | { readonly type: 'unload'; readonly id: number; readonly model: string }
   | { readonly type: 'cancel'; readonly id: number }
   | { readonly type: 'stop' };
 
+/** What a request is told on its way: of a text, or of a proof. */
+export type EngineEvent = TextEvent | ProofEvent;
+
 /** One thing that happened to a request. */
 export type Report =
-  | { readonly id: number; readonly event: TextEvent }
+  | { readonly id: number; readonly event: EngineEvent }
   | { readonly id: number; readonly done: true; readonly value?: unknown }
   | { readonly id: number; readonly failure: FailureData };
 

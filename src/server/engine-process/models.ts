@@ -11,6 +11,12 @@ import { loadModel } from '../../engine/load.js';
 import { resolveModelPath } from '../../engine/model-path.js';
 import type { LoadOptions, ModelInfo } from '../../engine/types.js';
 import { readGguf } from '../../gguf/reader.js';
+import {
+  type ModelActivity,
+  type ModelMemory,
+  modelActivity,
+  modelMemory,
+} from './model-report.js';
 
 export interface ModelSpec {
   /** What requests call it. */
@@ -37,6 +43,10 @@ export interface ModelState {
     readonly busy: boolean;
     readonly tokens: number;
   }[];
+  /** What it holds in memory. */
+  readonly memory?: ModelMemory;
+  /** While it is loading: bytes that have been read, of so many. */
+  readonly progress?: { readonly done: number; readonly total: number };
   /** When it will be unloaded if nobody uses it, in milliseconds since 1970. */
   readonly expiresAt?: number;
 }
@@ -54,7 +64,6 @@ export interface ModelPoolOptions {
   readonly unloadAfterMs: number;
   /** Called when a model has changed its state. */
   readonly onChange?: () => void;
-  readonly onProgress?: (model: string, done: number, total: number) => void;
 }
 
 /** The longest context that is planned when nobody asked for one: agents need 32k. */
@@ -69,6 +78,7 @@ export interface LoadedModel extends TextRunner {
 interface Entry {
   readonly spec: ModelSpec;
   loading: Promise<LoadedModel> | undefined;
+  progress: ModelState['progress'];
   loaded: LoadedModel | undefined;
   users: number;
   lastUsed: number;
@@ -87,7 +97,15 @@ export class ModelPool {
     this.#entries = new Map(
       options.models.map((spec) => [
         spec.id,
-        { spec, loading: undefined, loaded: undefined, users: 0, lastUsed: 0, timer: undefined },
+        {
+          spec,
+          loading: undefined,
+          progress: undefined,
+          loaded: undefined,
+          users: 0,
+          lastUsed: 0,
+          timer: undefined,
+        },
       ]),
     );
   }
@@ -126,10 +144,11 @@ export class ModelPool {
   }
 
   get states(): readonly ModelState[] {
-    return [...this.#entries.values()].map(({ spec, loaded, loading, users, lastUsed }) => {
+    return [...this.#entries.values()].map((entry) => {
+      const { spec, loaded, loading, progress, users, lastUsed } = entry;
       const state = loaded ? 'ready' : loading ? 'loading' : 'unloaded';
       const base = { id: spec.id, pinned: spec.pinned === true, state, users } as const;
-      if (loaded === undefined) return base;
+      if (loaded === undefined) return progress === undefined ? base : { ...base, progress };
       const { unloadAfterMs } = this.#options;
       const expires = spec.pinned || unloadAfterMs === 0 ? undefined : lastUsed + unloadAfterMs;
       const { info } = loaded.model;
@@ -138,9 +157,16 @@ export class ModelPool {
         info,
         template: loaded.model.runtime.chatTemplate.source(false),
         slots: loaded.slots.states,
+        memory: modelMemory(loaded.model),
         ...(expires === undefined ? {} : { expiresAt: expires }),
       };
     });
+  }
+
+  /** What a loaded model has computed after the pass of this number. */
+  activity(id: string, since: number): ModelActivity | undefined {
+    const loaded = this.#entries.get(id)?.loaded;
+    return loaded && modelActivity(loaded.model, since);
   }
 
   /** Unloads a model by request. @throws {PacelineError} `busy` while it is used */
@@ -173,6 +199,7 @@ export class ModelPool {
     this.#options.onChange?.();
     const settled = (): void => {
       entry.loading = undefined;
+      entry.progress = undefined;
       this.#options.onChange?.();
     };
     loading.then(settled, settled);
@@ -195,7 +222,7 @@ export class ModelPool {
   /** Loads, unloading idle models and shortening a context that nobody asked for as memory demands. */
   async #loadNow(entry: Entry): Promise<LoadedModel> {
     const { load, slots } = this.#options;
-    const { id, source, draftModels = load.draftModels } = entry.spec;
+    const { source, draftModels = load.draftModels } = entry.spec;
     let contextLength = load.contextLength ?? (await plannedContext(source));
     for (;;) {
       try {
@@ -203,7 +230,7 @@ export class ModelPool {
           ...load,
           ...(draftModels === undefined ? {} : { draftModels }),
           contextLength,
-          onProgress: ({ done, total }) => this.#options.onProgress?.(id, done, total ?? 0),
+          onProgress: ({ done, total = 0 }) => this.#progressed(entry, done, total),
         });
         const pool = new SlotPool({ limit: slots, create: () => model.createSession() });
         return { spec: entry.spec, model, slots: pool, replay: new ReplayMemory() };
@@ -214,6 +241,15 @@ export class ModelPool {
         contextLength = Math.max(leastContext, Math.floor(contextLength / 2));
       }
     }
+  }
+
+  /** Tells of every hundredth that is done. */
+  #progressed(entry: Entry, done: number, total: number): void {
+    const step = Math.max(1, total / 100);
+    const told = entry.progress?.done ?? Number.NEGATIVE_INFINITY;
+    if (done >= told && done < told + step && done !== total) return;
+    entry.progress = { done, total };
+    this.#options.onChange?.();
   }
 
   /** Unloads the model that has been idle for longest. False when none is idle. */

@@ -14,6 +14,7 @@ import type {
   ReadingOptions,
   TextRequest,
 } from '../../chat/request.js';
+import type { ListedModel } from '../../hub/list.js';
 import type { Catalog } from '../catalog.js';
 import {
   anthropicErrorAnswer,
@@ -51,15 +52,15 @@ import type { Guard } from './guard.js';
 import type { Log } from './log.js';
 import type { Metrics } from './metrics.js';
 import { observeText } from './observe.js';
+import { addPacelineRoutes, type WatchedEngine } from './paceline-routes.js';
+import type { PageFiles } from './page-files.js';
+import type { AppVariables } from './variables.js';
 
 /** What the routes need of the engine. */
-export interface ServedEngine extends TextSource {
+export interface ServedEngine extends TextSource, WatchedEngine {
   count(request: TextRequest, signal: AbortSignal): Promise<number>;
   embed(request: EmbedRequest, options: ReadingOptions): Promise<EmbedResult>;
   rank(request: RankRequest, options: ReadingOptions): Promise<RankResult>;
-  unload(model: string): Promise<void>;
-  /** Asks for what the catalog shows to be up to date. */
-  refresh(): Promise<unknown>;
 }
 
 export interface Health {
@@ -77,22 +78,21 @@ export interface AppOptions {
   readonly metrics: Metrics;
   readonly health: () => Health;
   readonly version: string;
+  /** The page at `/`. */
+  readonly page: PageFiles;
+  /** The models on this machine's disk. */
+  readonly library: () => Promise<readonly ListedModel[]>;
   readonly bodyLimit: number;
   readonly keepAliveMs: number;
 }
 
-interface Variables {
-  id: string;
-  gone: AbortController;
-}
-
-type AppContext = Context<{ Variables: Variables }>;
+type AppContext = Context<AppVariables>;
 
 /** The server as a function from requests to responses. */
-export function createApp(options: AppOptions): Hono<{ Variables: Variables }> {
+export function createApp(options: AppOptions): Hono<AppVariables> {
   const { engine, guard, log, metrics } = options;
   const store = new ResponseStore();
-  const app = new Hono<{ Variables: Variables }>({ strict: false });
+  const app = new Hono<AppVariables>({ strict: false });
   const catalog = options.catalog;
   const description = openapi(options.version);
 
@@ -225,7 +225,16 @@ export function createApp(options: AppOptions): Hono<{ Variables: Variables }> {
   });
   app.get('/api/version', (c) => c.json({ version: options.version }));
 
-  app.get('/', (c) => c.text('Paceline is running'));
+  addPacelineRoutes(app, {
+    engine,
+    catalog,
+    page: options.page,
+    library: options.library,
+    version: options.version,
+    body,
+    client: clientOf,
+    dialectContext,
+  });
   app.get('/health', (c) => {
     const { status, details } = options.health();
     const up = status === 'ready' || status === 'degraded';
@@ -294,7 +303,7 @@ function dialectContext(c: AppContext): DialectContext {
 /** The path as a label: bounded in number, whatever clients ask for. */
 function routeOf(path: string): string {
   const known =
-    /^\/(v1\/(chat\/completions|completions|responses|messages(\/count_tokens)?|embeddings|rerank|models)|api\/(chat|generate|embed|embeddings|tags|show|ps|version)|health|metrics|openapi\.json)/;
+    /^\/(v1\/(chat\/completions|completions|responses|messages(\/count_tokens)?|embeddings|rerank|models)|api\/(chat|generate|embed|embeddings|tags|show|ps|version)|paceline\/v1\/(status|activity|library|verify|models\/(load|unload))|page|health|metrics|openapi\.json)/;
   return known.exec(path)?.[0] ?? 'other';
 }
 

@@ -20,8 +20,10 @@ export interface GuardedRequest {
   header(name: string): string | undefined;
 }
 
-/** Asked by load balancers and monitors that have no key. */
-const open = new Set(['/', '/health']);
+/** Asked by load balancers and monitors that have no key, and the page's files, which hold nothing. */
+function isOpen(path: string): boolean {
+  return path === '/' || path === '/health' || path.startsWith('/page/');
+}
 
 export class Guard {
   readonly #options: GuardOptions;
@@ -36,7 +38,7 @@ export class Guard {
   check(request: GuardedRequest): void {
     this.#checkHost(request.header('host'));
     this.#checkOrigin(request);
-    if (this.#keys.length === 0 || open.has(request.path) || request.method === 'OPTIONS') return;
+    if (this.#keys.length === 0 || isOpen(request.path) || request.method === 'OPTIONS') return;
     const bearer = /^Bearer +(.+)$/i.exec(request.header('authorization') ?? '')?.[1];
     const key = bearer ?? request.header('x-api-key');
     if (key === undefined || !this.#isKey(key.trim())) {

@@ -1,14 +1,13 @@
 /** One request that the engine's process works on: its reports in, batches of events out. */
 import { PacelineError } from '../../base/errors.js';
-import type { TextEvent } from '../../chat/events.js';
-import type { Report } from '../engine-process/messages.js';
+import type { EngineEvent, Report } from '../engine-process/messages.js';
 import { fromFailureData } from '../internal/failure.js';
 
 export class Job {
   /** Settles when the engine has let go of the request, however it ended. */
   readonly settled: Promise<void>;
   #settle: () => void = () => {};
-  #events: TextEvent[] = [];
+  #events: EngineEvent[] = [];
   #end: { readonly value?: unknown; readonly error?: PacelineError } | undefined;
   #wake: (() => void) | undefined;
 
@@ -53,7 +52,7 @@ export class Job {
    * waits for it is bounded by the context of the model.
    * @throws {PacelineError} `aborted` at once when the signal fires; what the engine failed with.
    */
-  async *batches(signal?: AbortSignal): AsyncGenerator<readonly TextEvent[], void> {
+  async *batches(signal?: AbortSignal): AsyncGenerator<readonly EngineEvent[], void> {
     const wake = (): void => this.#wake?.();
     signal?.addEventListener('abort', wake);
     try {

@@ -17,12 +17,14 @@ import {
   slotsOf,
   type TextRequest,
 } from '../../chat/request.js';
+import type { ProofEvent } from '../../engine/verify/prove.js';
 import type {
   EngineConfig,
   EngineStatus,
   FromEngine,
   ToEngine,
 } from '../engine-process/messages.js';
+import type { ModelActivity } from '../engine-process/model-report.js';
 import { fromFailureData } from '../internal/failure.js';
 import { Job } from './job.js';
 
@@ -152,7 +154,8 @@ export class EngineSupervisor {
         await this.#ready(signal);
         job = this.#ask({ type: 'run', request });
         try {
-          for await (const batch of job.batches(signal)) {
+          for await (const events of job.batches(signal)) {
+            const batch = events as readonly TextEvent[];
             const fresh = started ? batch.filter(({ type }) => type !== 'start') : batch;
             started ||= batch.some(({ type }) => type === 'start');
             told ||= batch.some(isContent);
@@ -203,6 +206,41 @@ export class EngineSupervisor {
     } finally {
       this.#letGo(job, release);
     }
+  }
+
+  /**
+   * Generates a text plainly and with drafts and yields what happens.
+   * @throws as `EngineHost.prove`, `run`
+   */
+  async *prove(
+    request: TextRequest,
+    { signal, client = '' }: { readonly signal: AbortSignal; readonly client?: string },
+  ): AsyncGenerator<readonly ProofEvent[], void> {
+    this.#refuseUnlessUp();
+    const release = await this.#admission.enter({ model: request.model, slots: 1, client }, signal);
+    let job: Job | undefined;
+    try {
+      await this.#ready(signal);
+      job = this.#ask({ type: 'prove', request });
+      yield* job.batches(signal) as AsyncGenerator<readonly ProofEvent[], void>;
+    } finally {
+      this.#letGo(job, release);
+    }
+  }
+
+  /** What a model has computed after the pass of this number; undefined while it is not loaded. */
+  async activity(model: string, since: number): Promise<ModelActivity | undefined> {
+    if (this.#state !== 'ready') return undefined;
+    return (await this.#ask({ type: 'activity', model, since }).value()) as
+      | ModelActivity
+      | undefined;
+  }
+
+  /** Loads a model into memory. @throws as `EngineHost.load` */
+  async load(model: string, signal: AbortSignal): Promise<void> {
+    this.#refuseUnlessUp();
+    await this.#ready(signal);
+    await this.#ask({ type: 'load', model }).value(signal);
   }
 
   /** Gives slots back when the engine has let go of a request, which it is told where it works. */

@@ -2,7 +2,13 @@
 import { z } from 'zod';
 import { ignored, refused } from '../dialect.js';
 import { extensions, objectSchema, stopSchema } from '../schemas.js';
-import { effortSchema, functionSchema, logitBiasSchema, responseFormatSchema } from './common.js';
+import {
+  detailsSchema,
+  effortSchema,
+  functionSchema,
+  logitBiasSchema,
+  responseFormatSchema,
+} from './common.js';
 
 /** Parts that are no text are refused by name in the mapping. */
 const content = z.union([z.string(), z.array(z.looseObject({ type: z.string() }))]);
@@ -81,6 +87,7 @@ export const chatSchema = z.strictObject({
     .optional()
     .describe('Extension: further variables of the chat template.'),
   prompt_cache_key: z.string().optional().describe('Prefers the slot that served this key last.'),
+  details: detailsSchema,
   ...extensions,
   user: ignored,
   metadata: ignored,

@@ -17,6 +17,7 @@ import { type ChatBody, type ChatMessageBody, chatSchema } from './chat-schema.j
 import {
   affinityOf,
   checkStreamOptions,
+  detailsOf,
   extensionsOf,
   finishReason,
   logprobContent,
@@ -78,6 +79,7 @@ function chatRequest(body: ChatBody, context: DialectContext): TextRequest {
     ...(format === undefined ? {} : { format }),
     ...(tools === undefined ? {} : { tools }),
     ...(body.reasoning_budget === undefined ? {} : { reasoningBudget: body.reasoning_budget }),
+    ...(body.details === true ? { details: true } : {}),
     ...(affinity === undefined ? {} : { affinity }),
   };
 }
@@ -200,9 +202,10 @@ class ChatEncoder implements StreamEncoder {
       case 'start':
         this.#start = event;
         return Array.from({ length: this.#body.n ?? 1 }, (_, choice) =>
-          this.#chunk(choice, { role: 'assistant', content: '', refusal: null }),
+          this.#chunk(choice, { role: 'assistant', content: '', refusal: null }, {}, event),
         ).join('');
       case 'progress':
+        return this.#body.details === true ? this.#chunk(0, {}, {}, event) : '';
       case 'tool-end':
         return '';
       case 'text': {
@@ -212,10 +215,15 @@ class ChatEncoder implements StreamEncoder {
           content: logprobContent(event.logprobs, alternatives),
           refusal: null,
         };
-        return this.#chunk(event.choice, { content: event.text }, logprobs ? { logprobs } : {});
+        return this.#chunk(
+          event.choice,
+          { content: event.text },
+          logprobs ? { logprobs } : {},
+          event,
+        );
       }
       case 'reasoning':
-        return this.#chunk(event.choice, { reasoning_content: event.text });
+        return this.#chunk(event.choice, { reasoning_content: event.text }, {}, event);
       case 'tool-start': {
         const { index, id, name } = event;
         const call = { index, id, type: 'function', function: { name, arguments: '' } };
@@ -231,14 +239,15 @@ class ChatEncoder implements StreamEncoder {
     }
   }
 
-  #chunk(index: number, delta: unknown, more: object = {}, end?: ChoiceEnd): string {
+  #chunk(index: number, delta: unknown, more: object = {}, event?: TextEvent): string {
     return sse({
       ...this.#head,
       object: 'chat.completion.chunk',
       system_fingerprint: null,
       choices: [{ index, delta, logprobs: null, finish_reason: null, ...more }],
       ...(this.#withUsage ? { usage: null } : {}),
-      ...(end === undefined ? {} : { ...extensionsOf(end) }),
+      ...(event?.type === 'end' ? extensionsOf(event) : {}),
+      ...(event !== undefined && this.#body.details === true ? detailsOf(event) : {}),
     });
   }
 

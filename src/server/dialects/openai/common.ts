@@ -1,9 +1,10 @@
 /** What the OpenAI endpoints share: errors, usage, timings, tools, and the shape of log-probabilities. */
 import { z } from 'zod';
 import type { ErrorCode, PacelineError } from '../../../base/errors.js';
-import type { ChoiceEnd, StartEvent, TokenProbability } from '../../../chat/events.js';
+import type { ChoiceEnd, StartEvent, TextEvent, TokenProbability } from '../../../chat/events.js';
 import { refuseField } from '../../../chat/refusals.js';
 import type { OutputFormat } from '../../../chat/request.js';
+import type { DraftReport } from '../../../decode/draft-report.js';
 import type { ErrorAnswer } from '../dialect.js';
 import { objectSchema, toolName } from '../schemas.js';
 
@@ -92,6 +93,50 @@ function timingsOf({ timings, draft, seed }: ChoiceEnd) {
   };
 }
 
+/** What a chunk tells of its text where `details` are asked for. */
+export function detailsOf(event: TextEvent): { readonly details?: unknown } {
+  switch (event.type) {
+    case 'start':
+      return {
+        details: {
+          prompt_tokens: event.promptTokens,
+          cached_tokens: event.cachedTokens,
+          cached_in_memory: event.inMemory ?? event.cachedTokens,
+          prefix_end: event.prefixEnd ?? '',
+        },
+      };
+    case 'progress':
+      return { details: { prefill: { done: event.done, total: event.total } } };
+    case 'text':
+    case 'reasoning':
+      return { details: { tokens: event.origins ?? [] } };
+    case 'end': {
+      const { controller, failed } = event.draft;
+      return {
+        details: {
+          tokens: event.tokens,
+          restore_ms: event.timings.restoreMs,
+          ...(controller === undefined ? {} : { controller: controllerOf(controller) }),
+          ...(failed === undefined ? {} : { failed }),
+        },
+      };
+    }
+    default:
+      return {};
+  }
+}
+
+function controllerOf(report: DraftReport) {
+  return {
+    pass_ms: report.passMs,
+    plain_steps: report.plainSteps,
+    refused_steps: report.refusedSteps,
+    balance: report.balance,
+    drafters: report.drafters.map(({ draftMs, ...drafter }) => ({ ...drafter, draft_ms: draftMs })),
+    changes: report.changes,
+  };
+}
+
 export function finishReason({ reason }: ChoiceEnd): 'stop' | 'length' | 'tool_calls' {
   if (reason === 'tool-calls') return 'tool_calls';
   return reason === 'length' ? 'length' : 'stop';
@@ -107,6 +152,13 @@ export function logprobContent(entries: readonly TokenProbability[], alternative
       .map((other) => ({ token: other.text, bytes: other.bytes, logprob: other.logprob })),
   }));
 }
+
+export const detailsSchema = z
+  .boolean()
+  .optional()
+  .describe(
+    'Extension: chunks of a stream tell their tokens, who guessed them, and what the cache had.',
+  );
 
 export const logitBiasSchema = z
   .record(z.string().regex(/^\d{1,9}$/, 'keys are token ids'), z.number().min(-100).max(100))

@@ -18,6 +18,8 @@ import { extensions, samplingOf, settingsOf, stopList, stopSchema } from '../sch
 import {
   affinityOf,
   checkStreamOptions,
+  detailsOf,
+  detailsSchema,
   extensionsOf,
   logitBiasSchema,
   logprobSetting,
@@ -52,6 +54,7 @@ export const completionSchema = z.strictObject({
   stream_options: z.looseObject({ include_usage: z.boolean().optional() }).optional(),
   response_format: responseFormatSchema.optional().describe('Extension.'),
   prompt_cache_key: z.string().optional(),
+  details: detailsSchema,
   ...extensions,
   user: ignored,
   suffix: refused('filling a gap in a text is not supported'),
@@ -109,6 +112,7 @@ function completionRequest(body: CompletionBody, context: DialectContext): TextR
     }),
     ...(body.n === undefined ? {} : { choices: body.n }),
     ...(format === undefined ? {} : { format }),
+    ...(body.details === true ? { details: true } : {}),
     ...(affinity === undefined ? {} : { affinity }),
   };
 }
@@ -175,23 +179,33 @@ class CompletionEncoder implements StreamEncoder {
     if (event.type === 'start') {
       this.#start = event;
       const text = echoed(this.#body);
-      if (text === '') return '';
+      const details = this.#details(event);
+      if (text === '' && details === undefined) return '';
       return Array.from({ length: this.#body.n ?? 1 }, (_, choice) =>
-        this.#chunk(choice, text),
+        this.#chunk(choice, text, {}, details),
       ).join('');
+    }
+    if (event.type === 'progress') {
+      const details = this.#details(event);
+      return details === undefined ? '' : this.#chunk(0, '', {}, details);
     }
     if (event.type === 'text') {
       const { logprobs: count } = this.#body;
       if (event.logprobs === undefined || count === undefined) {
-        return event.text === '' ? '' : this.#chunk(event.choice, event.text);
+        if (event.text === '') return '';
+        return this.#chunk(event.choice, event.text, {}, this.#details(event));
       }
       const logprobs = logprobLists(event.logprobs, count, 0);
-      return this.#chunk(event.choice, event.text, { logprobs });
+      return this.#chunk(event.choice, event.text, { logprobs }, this.#details(event));
     }
     if (event.type !== 'end') return '';
     this.#ends.push(event);
     const more = { finish_reason: reasonOf(event) };
-    return this.#chunk(event.choice, '', more, { ...extensionsOf(event) });
+    return this.#chunk(event.choice, '', more, { ...extensionsOf(event), ...this.#details(event) });
+  }
+
+  #details(event: TextEvent): object | undefined {
+    return this.#body.details === true ? detailsOf(event) : undefined;
   }
 
   #chunk(index: number, text: string, more: object = {}, top: object = {}): string {

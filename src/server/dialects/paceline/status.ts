@@ -1,0 +1,103 @@
+/** `GET /paceline/v1/status`, `.../activity` and `.../library`: what only this server can tell. */
+import { hostMemory } from '../../../ggml/host.js';
+import type { ListedModel } from '../../../hub/list.js';
+import type { CatalogEntry } from '../../catalog.js';
+import type { ModelActivity } from '../../engine-process/model-report.js';
+
+export interface StatusFacts {
+  readonly version: string;
+  readonly engine: string;
+  readonly restarts: number;
+  readonly waiting: number;
+  /** Resident memory of the engine's process. */
+  readonly memoryBytes: number;
+  readonly models: readonly CatalogEntry[];
+}
+
+/** The server and its models, with what each holds in memory. */
+export function statusBody(facts: StatusFacts) {
+  const { total, available } = hostMemory();
+  return {
+    version: facts.version,
+    engine: facts.engine,
+    restarts: facts.restarts,
+    waiting: facts.waiting,
+    memory: { total, available, engine: facts.memoryBytes },
+    models: facts.models.map(modelBody),
+  };
+}
+
+function modelBody(entry: CatalogEntry) {
+  const { info, memory } = entry;
+  return {
+    id: entry.id,
+    name: entry.metadata['general.name'] ?? entry.id,
+    architecture: entry.architecture,
+    parameters: entry.parameters,
+    quantization: entry.quantization,
+    bytes: entry.bytes,
+    expert_bytes: entry.expertBytes,
+    state: entry.state,
+    pinned: entry.pinned,
+    users: entry.users,
+    progress: entry.progress ?? null,
+    has_chat_template: entry.template !== '',
+    is_base_model: entry.isBaseModel,
+    thinks: entry.capabilities.includes('thinking'),
+    context_length: entry.contextLength ?? null,
+    trained_context_length: entry.trainedContextLength ?? null,
+    expires_at: entry.expiresAt ?? null,
+    slots: entry.slots,
+    drafters: info?.drafters.map(({ name }) => name) ?? [],
+    kernels: info?.kernels ?? null,
+    threads: info?.threads ?? null,
+    exact: info?.exact ?? null,
+    kv_type: info?.kvType ?? null,
+    sampling: info?.recommendedSampling ?? {},
+    load_ms: info?.loadMs ?? null,
+    memory:
+      memory === undefined
+        ? null
+        : {
+            weight_bytes: memory.weightBytes,
+            drafters: memory.drafters.map(({ name, weightBytes }) => ({
+              name,
+              weight_bytes: weightBytes,
+            })),
+            texts: memory.texts,
+            full_text_bytes: memory.fullTextBytes,
+          },
+  };
+}
+
+/** Passes of a model since the last that is known, and what passes cost. */
+export function activityBody(activity: ModelActivity | undefined) {
+  const { passes = [], passMs = {}, promptRowMs } = activity ?? {};
+  return {
+    now: Date.now(),
+    passes: passes.map(({ number, endedAt, ms, parts }) => ({
+      number,
+      ended_at: endedAt,
+      ms,
+      parts,
+    })),
+    pass_ms: passMs,
+    prompt_row_ms: promptRowMs ?? null,
+  };
+}
+
+/** Models on this machine's disk. */
+export function libraryBody(listed: readonly ListedModel[]) {
+  return {
+    models: listed
+      .filter(({ drafter }) => drafter === undefined)
+      .map(({ name, aliases, bytes, quant, summary, problem }) => ({
+        name: aliases[0] ?? name,
+        bytes,
+        quantization: quant ?? null,
+        architecture: summary?.architecture ?? null,
+        parameters: summary?.parameters ?? null,
+        problem: problem ?? null,
+      })),
+  };
+}

@@ -1,0 +1,2 @@
+/** Styles are bundled, and have no value. */
+declare module '*.css';
