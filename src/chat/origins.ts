@@ -10,6 +10,8 @@ export interface TokenOrigin {
   readonly length: number;
   /** The drafter that had guessed it; missing: the model alone chose it. */
   readonly drafter?: string;
+  /** On the first token of a pass: how many tokens had been guessed for it. */
+  readonly guesses?: number;
   /** The guess that was wrong in its place. */
   readonly wrong?: WrongGuess;
 }

@@ -316,9 +316,11 @@ interface SegmentOptions {
 function sourceOf({ drafted, proposal }: TextStep, index: number, tokenizer: Tokenizer) {
   if (proposal === undefined) return {};
   const { drafter, tokens } = proposal;
-  if (drafted[index] === true) return { drafter };
+  const guesses = index === 0 ? { guesses: tokens.length } : {};
+  if (drafted[index] === true) return { drafter, ...guesses };
   const guess = tokens[index];
-  return guess === undefined ? {} : { wrong: { drafter, text: tokenizer.tokenText(guess) } };
+  if (guess === undefined) return guesses;
+  return { wrong: { drafter, text: tokenizer.tokenText(guess) }, ...guesses };
 }
 
 function endOf(

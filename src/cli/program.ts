@@ -3,6 +3,7 @@ import { Command, type CommanderError } from 'commander';
 import { packageVersion } from '../base/package-version.js';
 import { defineBench } from './commands/bench.js';
 import { defineCache } from './commands/cache.js';
+import { defineChat } from './commands/chat.js';
 import { defineCompletion } from './commands/completion.js';
 import { defineConnect } from './commands/connect.js';
 import { defineConvert } from './commands/convert.js';
@@ -79,6 +80,7 @@ export function createProgram(): Command {
     );
   defineRun(program);
   defineServe(program);
+  defineChat(program);
   definePs(program);
   defineConnect(program);
   definePull(program);

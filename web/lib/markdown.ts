@@ -15,6 +15,8 @@ export interface Block {
 export class GrowingMarkdown {
   #text = '';
   #blocks: readonly Block[] = [];
+  /** The blocks are the text, cut: not so where the parser has changed it, as with CRLF. */
+  #faithful = true;
 
   get blocks(): readonly Block[] {
     return this.#blocks;
@@ -23,29 +25,34 @@ export class GrowingMarkdown {
   /** Takes the whole text, usually the last one with something behind it. */
   update(text: string): readonly Block[] {
     if (text === this.#text) return this.#blocks;
-    const grown = text.startsWith(this.#text);
+    const grown = this.#faithful && text.startsWith(this.#text);
     this.#text = text;
     const settled = grown ? this.#blocks.slice(0, -1) : [];
     const last = settled.at(-1);
     const from = last === undefined ? 0 : last.start + last.raw.length;
-    this.#blocks = [...settled, ...blocksOf(text, from)];
+    const { blocks, faithful } = blocksOf(text, from);
+    this.#faithful = faithful;
+    this.#blocks = [...settled, ...blocks];
     return this.#blocks;
   }
 }
 
 /** The blocks of a text from a position on, white space between them belonging to the one before. */
-function blocksOf(text: string, from: number): readonly Block[] {
+function blocksOf(text: string, from: number) {
   const blocks: { start: number; raw: string; token: Token }[] = [];
   let start = from;
-  // The parser makes spaces of tabs only where they mean something; `raw` stays true to the text.
-  for (const token of lexer(text.slice(from))) {
-    const { raw } = token;
+  let faithful = true;
+  const tokens = lexer(text.slice(from));
+  for (const [index, token] of tokens.entries()) {
+    // The parser ends a last line that has no end.
+    const raw = index === tokens.length - 1 ? text.slice(start) : token.raw;
+    faithful &&= text.startsWith(raw, start);
     const before = blocks.at(-1);
     if (token.type === 'space' && before !== undefined) before.raw += raw;
     else blocks.push({ start, raw, token });
     start += raw.length;
   }
-  return blocks;
+  return { blocks, faithful };
 }
 
 /** Whether a code block has its end, so that no more of it can come. */

@@ -11,6 +11,8 @@ export interface Run {
   readonly drafter?: string;
   /** What a drafter had guessed in its place. */
   readonly wrong?: { readonly drafter: string; readonly text: string };
+  /** On the first token of a pass: how many tokens had been guessed for it. */
+  readonly guesses?: number;
   /** Typed by a person, and no token. */
   readonly typed?: true;
 }

@@ -56,9 +56,9 @@ export interface TurnReport {
   readonly decodeMs?: number;
   readonly tokens?: number;
   readonly tokensPerSecond?: number;
-  /** Milliseconds of one prompt token and of a pass without drafts, as measured by the server. */
+  /** Milliseconds of one prompt token, and of passes by their rows, as measured by the server. */
   readonly promptTokenMs?: number;
-  readonly plainPassMs?: number;
+  readonly passMs?: Readonly<Record<string, number>>;
   readonly steps?: number;
   readonly drafted?: number;
   readonly accepted?: number;
@@ -177,7 +177,10 @@ export function withTurn(
 
 /** The first words of a text. */
 export function titleOf(text: string): string {
-  const line = text.trim().replace(/\s+/g, ' ');
+  const line = text
+    .trim()
+    .replace(/^[#>*\-\s`]+/, '')
+    .replace(/\s+/g, ' ');
   if (line.length <= 60) return line;
   return `${line.slice(0, 59).replace(/\s+\S*$/, '')}…`;
 }

@@ -155,10 +155,9 @@ async function costs(live: LiveAnswer): Promise<void> {
       live.report.model,
       Number.MAX_SAFE_INTEGER,
     );
-    const plain = passes['1'];
     live.report = {
       ...live.report,
-      ...(plain === undefined ? {} : { plainPassMs: plain }),
+      passMs: passes,
       ...(row === null ? {} : { promptTokenMs: row }),
     };
   } catch {

@@ -3,6 +3,7 @@
  * however many came meanwhile.
  */
 import { signal } from '@preact/signals';
+import { draftGain } from '../lib/estimate.js';
 import { RunList } from '../lib/runs.js';
 import type { ToolCall, TurnReport } from '../lib/tree.js';
 import { type Chunk, type ChunkDetails, RateMeter } from '../lib/wire.js';
@@ -21,12 +22,21 @@ export class LiveAnswer {
   tokens = 0;
   /** Tokens that a drafter had guessed. */
   guessed = 0;
+  /** Guesses, right and wrong. */
+  drafted = 0;
   finished = false;
   readonly #meter = new RateMeter();
   #scheduled = false;
 
   constructor(model: string) {
     this.report = { model };
+  }
+
+  /** How many times as fast it comes as without drafts. */
+  get gain(): number | undefined {
+    const { tokens, guessed, drafted, report } = this;
+    // Every pass gives one token that nobody had guessed.
+    return draftGain({ tokens, steps: tokens - guessed, drafted, passMs: report.passMs ?? {} });
   }
 
   /** Tokens a second, over the last moment. */
@@ -71,6 +81,7 @@ export class LiveAnswer {
     if (typeof tokens !== 'object') return;
     for (const run of tokens) {
       if (run.drafter !== undefined) this.guessed += 1;
+      this.drafted += run.guesses ?? 0;
       if (isText) this.runs.push(run);
     }
     this.tokens += tokens.length;

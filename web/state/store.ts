@@ -46,6 +46,9 @@ export const watchedTurn = computed<Turn | undefined>(() => {
   return answers.find(({ id }) => id === chosenTurn.value) ?? answers.at(-1);
 });
 
+/** The model that the address asks for. */
+const wantedModel = new URLSearchParams(location.search).get('model') ?? undefined;
+
 let database: Database | undefined;
 
 effect(() => {
@@ -72,7 +75,8 @@ export async function start(): Promise<void> {
     else void reload(id);
   });
   summaries.value = (await database?.summaries()) ?? [];
-  const wanted = location.hash.slice(1) || summaries.value[0]?.id;
+  const last = wantedModel === undefined ? summaries.value[0]?.id : undefined;
+  const wanted = location.hash.slice(1) || last;
   if (wanted === undefined || !(await open(wanted))) fresh();
   addEventListener('hashchange', () => {
     const id = location.hash.slice(1);
@@ -131,7 +135,7 @@ function withoutStale(conversation: Conversation): Conversation {
 
 /** A new conversation, which is kept from its first word on. */
 export function fresh(kind?: Conversation['kind']): void {
-  const { model: name, settings = {} } = current.value ?? {};
+  const { model: name = wantedModel, settings = {} } = current.value ?? {};
   const now = Date.now();
   const known = model.value;
   current.value = {

@@ -4,6 +4,7 @@ import { percent, rate, seconds } from '../lib/numbers.js';
 import { countRuns } from '../lib/runs.js';
 import type { ControllerReport } from '../lib/tree.js';
 import { colours } from '../state/store.js';
+import { gainOf } from './numbers.js';
 import { Nothing } from './panel-parts.js';
 import { watched } from './report.js';
 
@@ -62,7 +63,7 @@ function Legend() {
 function Numbers({ seen }: { readonly seen: NonNullable<ReturnType<typeof watched>> }) {
   const { report, runs, live } = seen;
   const speed = live?.rate ?? report.tokensPerSecond;
-  const plain = report.plainPassMs ?? report.controller?.pass_ms['1'];
+  const gain = live?.gain ?? gainOf(report);
   const counts = countRuns(runs);
   const { controller, steps } = report;
   return (
@@ -72,17 +73,10 @@ function Numbers({ seen }: { readonly seen: NonNullable<ReturnType<typeof watche
         <div class="tiles">
           <Tile value={speed === undefined ? '–' : rate(speed)} label="tokens/s" strong />
           <Tile
-            value={plain === undefined ? '–' : rate(1000 / plain)}
+            value={speed === undefined || gain === undefined ? '–' : rate(speed / gain)}
             label="without drafts (estimate)"
           />
-          <Tile
-            value={
-              speed === undefined || plain === undefined
-                ? '–'
-                : `${((speed * plain) / 1000).toFixed(1)}×`
-            }
-            label="as fast"
-          />
+          <Tile value={gain === undefined ? '–' : `${gain.toFixed(2)}×`} label="as fast" />
           <Tile
             value={steps === undefined || steps === 0 ? '–' : (counts.tokens / steps).toFixed(2)}
             label="tokens a pass"

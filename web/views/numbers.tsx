@@ -1,12 +1,13 @@
 /** Numbers under an answer: how fast it is, against what it would be without drafts. */
+import { draftGain, draftTime } from '../lib/estimate.js';
 import { rate, seconds } from '../lib/numbers.js';
-import type { Turn } from '../lib/tree.js';
+import type { Turn, TurnReport } from '../lib/tree.js';
 import type { LiveAnswer } from '../state/live.js';
 
 /** While it comes. */
 export function LiveNumbers({ live }: { readonly live: LiveAnswer }) {
   live.frame.value;
-  const { rate: speed, tokens, guessed, report } = live;
+  const { rate: speed, tokens, guessed, gain } = live;
   return (
     <div class="actions numbers" aria-hidden="true">
       {speed === undefined ? null : (
@@ -14,7 +15,7 @@ export function LiveNumbers({ live }: { readonly live: LiveAnswer }) {
           <b class="number">{rate(speed)}</b> tokens/s
         </span>
       )}
-      <Against speed={speed} plainPassMs={report.plainPassMs} />
+      <Against speed={speed} gain={gain} />
       {tokens > 0 && (
         <span>
           {tokens} tokens, {guessed} guessed
@@ -24,19 +25,25 @@ export function LiveNumbers({ live }: { readonly live: LiveAnswer }) {
   );
 }
 
-/** The speed as a multiple of that without drafts. */
-export function Against({
-  speed,
-  plainPassMs,
-}: {
+/** How fast a finished text came, as a multiple of without drafts. */
+export function gainOf(report: TurnReport): number | undefined {
+  const { tokens = 0, steps = 0, drafted = 0, controller } = report;
+  const passMs = controller?.pass_ms ?? report.passMs ?? {};
+  const draftMs = controller && draftTime(controller.drafters);
+  return draftGain({ tokens, steps, drafted, passMs, draftMs });
+}
+
+interface AgainstProps {
   readonly speed: number | undefined;
-  readonly plainPassMs: number | undefined;
-}) {
-  if (speed === undefined || plainPassMs === undefined || plainPassMs <= 0) return null;
-  const plain = 1000 / plainPassMs;
+  readonly gain: number | undefined;
+}
+
+/** The speed as a multiple of that without drafts. */
+export function Against({ speed, gain }: AgainstProps) {
+  if (speed === undefined || gain === undefined) return null;
   return (
-    <span title="Estimated from the passes without guesses that the server has measured">
-      {rate(plain)} without drafts, {(speed / plain).toFixed(1)}×
+    <span title="Estimated from what passes with and without guesses cost here">
+      {rate(speed / gain)} without drafts, {gain.toFixed(1)}×
     </span>
   );
 }

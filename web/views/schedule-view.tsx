@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { getActivity } from '../data/api.js';
 import { type Pass, passTotals, waterfall } from '../lib/waterfall.js';
-import { lives, model } from '../state/store.js';
+import { lives, model, theme } from '../state/store.js';
 import { Fact, Nothing } from './panel-parts.js';
 
 const windowMs = 8000;
@@ -13,6 +13,8 @@ const idleMs = 1000;
 export function ScheduleView() {
   const id = model.value?.id;
   const passes = usePasses(id);
+  // The canvas has no style of its own: it is painted again.
+  theme.value;
   const canvas = useRef<HTMLCanvasElement>(null);
   const last = passes.at(-1)?.endedAt ?? 0;
   const drawn = waterfall(passes, { now: last, windowMs });
@@ -37,7 +39,7 @@ export function ScheduleView() {
             role="img"
             aria-label={`${drawn.lanes.length} texts in ${totals.passes} passes, ${totals.shared} of them shared`}
           />
-          <ul class="keys">
+          <ul class="keys single">
             <li>
               <span class="key fill-prefill" aria-hidden="true" /> slice of a prompt
             </li>

@@ -12,7 +12,7 @@ import type { LiveAnswer } from '../state/live.js';
 import { colours, lives, model, update } from '../state/store.js';
 import { Icon } from './icons.js';
 import { MarkedText } from './marked-text.js';
-import { Against, LiveNumbers } from './numbers.js';
+import { Against, gainOf, LiveNumbers } from './numbers.js';
 
 export function TextEditor({ conversation }: { readonly conversation: Conversation }) {
   const live = lives.value.get(conversation.id);
@@ -68,14 +68,15 @@ export function TextEditor({ conversation }: { readonly conversation: Conversati
 }
 
 function LastNumbers({ conversation }: { readonly conversation: Conversation }) {
-  const { tokensPerSecond, tokens, plainPassMs } = conversation.draft.report ?? {};
-  if (tokensPerSecond === undefined || tokens === undefined) return null;
+  const { report } = conversation.draft;
+  const { tokensPerSecond, tokens } = report ?? {};
+  if (report === undefined || tokensPerSecond === undefined || tokens === undefined) return null;
   return (
     <div class="numbers">
       <span>
         <b class="number">{rate(tokensPerSecond)}</b> tokens/s
       </span>
-      <Against speed={tokensPerSecond} plainPassMs={plainPassMs} />
+      <Against speed={tokensPerSecond} gain={gainOf(report)} />
       <span>{tokens} tokens</span>
     </div>
   );

@@ -4,6 +4,7 @@ import { Option } from 'commander';
 import { PacelineError } from '../../base/errors.js';
 import { draftKinds } from '../../engine/options.js';
 import type { DraftKind } from '../../engine/types.js';
+import type { ListedModel } from '../../hub/list.js';
 import type { ServedModel } from '../../server/catalog.js';
 import type { RunningServer, ServeOptions } from '../../server/serve.js';
 import { addCacheFlags, type CacheFlags, cacheOptions } from '../cache-flags.js';
@@ -33,6 +34,7 @@ interface ServeFlags extends LoadFlags, CacheFlags {
   readonly logFormat: 'text' | 'json' | 'none';
   readonly logPrompts?: boolean;
   readonly json?: boolean;
+  readonly demo?: boolean;
 }
 
 /** Declares the command. */
@@ -46,11 +48,12 @@ export function defineServe(program: Command): void {
     .description(
       'Serves models over HTTP in three dialects: OpenAI (/v1/chat/completions, /v1/completions, ' +
         '/v1/responses, /v1/models), Anthropic (/v1/messages) and Ollama (/api/chat, ' +
-        '/api/generate, ...). The first model is loaded at the start, others when they are asked ' +
+        '/api/generate, ...), and shows a page to browsers. The first model is loaded at the start, others when they are asked ' +
         'for. /health answers 200 when ready and 503 while loading; SIGTERM and Ctrl-C let running ' +
         'answers finish.',
     )
     .argument('[models...]', `each ${modelArgument} (default: \`default\`)`)
+    .option('--demo', 'open the page in a browser when ready')
     .option('--host <address>', 'where to listen; other than loopback needs a key', '127.0.0.1')
     .option('--port <number>', '0: any free one', integer(0, 65_535), 11_711)
     .option('--socket <path>', 'a UNIX socket instead of host and port')
@@ -136,7 +139,8 @@ export function defineServe(program: Command): void {
   command.action((models: readonly string[], flags: ServeFlags) => serveCommand(models, flags));
   addExamples(
     command,
-    ['serve default', 'the embedded model, on http://127.0.0.1:11711'],
+    ['serve default', 'the embedded model, and its page, on http://127.0.0.1:11711'],
+    ['serve --demo', 'the same, with the page opened in a browser'],
     ['serve model.gguf other.gguf --slots 8', 'two models, the second when it is asked for'],
     ['serve default --host 0.0.0.0 --api-key-file keys.txt', 'for other machines, with a key'],
   );
@@ -161,6 +165,7 @@ async function serveCommand(models: readonly string[], flags: ServeFlags): Promi
     keepAliveMs: flags.keepAlive * 1000,
     log: flags.logFormat,
     logPrompts: flags.logPrompts === true,
+    library: modelsOnDisk,
   };
   const { serve } = await import('../../server/serve.js');
   const server = await serve(options);
@@ -171,7 +176,7 @@ async function serveCommand(models: readonly string[], flags: ServeFlags): Promi
     await server.close(0);
     throw error;
   }
-  await announce(server, flags.json === true);
+  await announce(server, flags);
   await stopped;
 }
 
@@ -194,18 +199,32 @@ async function servedModels(
   );
 }
 
-/** Where to find it and what to type first. */
-async function announce(server: RunningServer, json: boolean): Promise<void> {
+/** The models that `ls` lists, for the page. */
+async function modelsOnDisk(): Promise<readonly ListedModel[]> {
+  const [{ listModels }, { hubEnvironment }, { readSettings }] = await Promise.all([
+    import('../../hub/list.js'),
+    import('../../hub/environment.js'),
+    import('../../hub/settings.js'),
+  ]);
+  return listModels({ environment: hubEnvironment(), settings: await readSettings() });
+}
+
+/** Where to find it and what to type first; the page comes last. */
+async function announce(server: RunningServer, { json, demo }: ServeFlags): Promise<void> {
   const { address, port } = server;
   const models = server.engine.status.models.map(({ id }) => id);
-  if (json) {
+  if (json === true) {
     await printJson({ address, port, models, pid: process.pid });
-    return;
+  } else {
+    note(`Serving ${models.join(', ')} on ${address}`);
+    if (port === undefined) return;
+    const body = `{"model": "${models[0]}", "messages": [{"role": "user", "content": "Hello"}]}`;
+    note(`Try: curl ${address}/v1/chat/completions -d '${body}'`);
+    note(`Page: ${address}/`);
   }
-  note(`Serving ${models.join(', ')} on ${address}`);
-  if (port === undefined) return;
-  const body = `{"model": "${models[0]}", "messages": [{"role": "user", "content": "Hello"}]}`;
-  note(`Try: curl ${address}/v1/chat/completions -d '${body}'`);
+  if (demo !== true || port === undefined) return;
+  const { openBrowser } = await import('../open-browser.js');
+  await openBrowser(`${address}/`);
 }
 
 /** Resolves when a signal has ended the server; a second signal ends it at once. */

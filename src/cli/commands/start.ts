@@ -39,6 +39,7 @@ function nextSteps(): string {
     [`${command} run model.gguf "Why is the sky blue?"`, 'a model of yours'],
     [`${command} devices`, 'what computes here'],
     [`${command} --help`, 'everything else'],
+    [`${command} serve --demo`, 'chat on a page: http://127.0.0.1:11711/'],
   ] as const;
   const width = Math.max(...tries.map(([words]) => words.length));
   const lines = tries.map(([words, what]) => `  ${words.padEnd(width)}  ${dim(what)}`);
