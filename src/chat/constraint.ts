@@ -7,7 +7,6 @@ import type { ConstraintSpec, ReasoningSection, ToolFormatName } from '../constr
 import { detectToolFormat } from '../constraint/tool-calls/formats.js';
 import type { Model } from '../engine/model.js';
 import type { ReasoningMarks } from './reasoning.js';
-import { refuseField } from './refusals.js';
 import type { TextRequest, ToolUse } from './request.js';
 
 export interface Enforcement {
@@ -53,12 +52,11 @@ export async function enforcement(
   if (constraint === undefined) return undefined;
   // Harmony's channels are a part of its calls.
   const reasoning = toolFormat === 'harmony' ? undefined : reasoningOf(thought);
-  const param = tools === undefined ? 'response_format' : 'tools';
   try {
     // Refused here, before anything was said; the engine then finds it compiled.
     await model.runtime.constraints.compile(constraint, { reasoning, signal });
   } catch (error) {
-    throw named(error, param);
+    throw named(error, tools !== undefined);
   }
   return { constraint, reasoning, toolFormat };
 }
@@ -75,13 +73,6 @@ function specOf(
   toolFormat: ToolFormatName | undefined,
 ): ConstraintSpec | undefined {
   if (tools !== undefined && toolFormat !== undefined) {
-    if (format !== undefined) {
-      throw refuseField(
-        'response_format',
-        "A text can't be held to a format while tools may be called",
-        'Leave out one of them, or set the tool choice to none.',
-      );
-    }
     const { choice } = tools;
     return {
       type: 'tools',
@@ -93,15 +84,18 @@ function specOf(
       })),
       choice: choice.type === 'named' ? { name: choice.name } : choice.type,
       parallel: tools.parallel,
+      ...(format === undefined ? {} : { answer: format }),
     };
   }
   return format;
 }
 
 /** Errors of the compiler point into the schema; the field of the request comes before. */
-function named(error: unknown, param: string): unknown {
+function named(error: unknown, withTools: boolean): unknown {
   if (!PacelineError.is(error) || error.code !== 'usage') return error;
   const { message, hint, details } = error;
+  const ofTools = withTools && /^\/(tools|choice)\b/.test(String(details.pointer));
+  const param = ofTools ? 'tools' : 'response_format';
   return new PacelineError('usage', `${param}: ${message}`, {
     ...(hint === undefined ? {} : { hint }),
     details: { ...details, param },

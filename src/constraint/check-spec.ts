@@ -15,6 +15,8 @@ const bool = field(z.boolean(), 'true or false');
 const whiteSpace = oneOf(['bounded', 'none']);
 const layout = { whiteSpace, schemaOrder: bool };
 
+const answerKinds = ['json-schema', 'json', 'regex', 'grammar', 'choice'] as const;
+
 const tool = z.strictObject({
   name: z.string(),
   parameters: z.unknown().optional(),
@@ -43,6 +45,7 @@ const kinds = {
       'auto, none, required or { name }',
     ),
     parallel: bool,
+    answer: z.looseObject({ type: z.enum(answerKinds) }).optional(),
     whiteSpace,
   }),
 } satisfies Record<ConstraintSpec['type'], z.ZodObject>;
@@ -66,6 +69,7 @@ export function checkSpec(given: unknown): {
   }
   const { type: _, ...fields } = given as ConstraintSpec;
   checkOptions(kinds[known], fields, `The constraint ${known}`);
+  if ('answer' in fields && fields.answer !== undefined) checkSpec(fields.answer);
   const text = asJson({ type: known, ...fields });
   return { spec: JSON.parse(text) as ConstraintSpec, text };
 }

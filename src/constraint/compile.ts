@@ -104,8 +104,15 @@ function languageOf(
       const texts = spec.choices.map((text) => new TextEncoder().encode(text));
       return language.oneOf(new KeyList(texts));
     }
-    case 'tools':
-      return toolLanguage(spec, language, marks, warnings);
+    case 'tools': {
+      const { answer } = spec;
+      return toolLanguage(spec, {
+        language,
+        marks,
+        warnings,
+        answer: answer && languageOf(answer, language, marks, warnings),
+      });
+    }
   }
 }
 

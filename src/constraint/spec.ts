@@ -10,8 +10,8 @@ interface JsonLayout {
   readonly schemaOrder?: boolean;
 }
 
-/** What a text has to be. */
-export type ConstraintSpec =
+/** What a text without calls of tools has to be. */
+export type TextSpec =
   | ({
       readonly type: 'json-schema';
       readonly schema: unknown;
@@ -25,8 +25,10 @@ export type ConstraintSpec =
   /** GBNF, or EBNF with `::=`. */
   | { readonly type: 'grammar'; readonly grammar: string }
   /** One of several texts. */
-  | { readonly type: 'choice'; readonly choices: readonly string[] }
-  | ({ readonly type: 'tools' } & ToolsSpec);
+  | { readonly type: 'choice'; readonly choices: readonly string[] };
+
+/** What a text has to be. */
+export type ConstraintSpec = TextSpec | ({ readonly type: 'tools' } & ToolsSpec);
 
 /** How models write tool calls. */
 export const toolFormatNames = [
@@ -62,6 +64,8 @@ export interface ToolsSpec {
   readonly choice?: ToolChoice;
   /** Whether there may be several calls in one answer. Default true, where the format has them. */
   readonly parallel?: boolean;
+  /** What an answer that calls no tool has to be. Default: any text, also before calls. */
+  readonly answer?: TextSpec;
   /** White space in JSON. Default `bounded`. */
   readonly whiteSpace?: WhiteSpace;
 }

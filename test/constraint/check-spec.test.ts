@@ -22,6 +22,11 @@ describe('a description of a constraint', () => {
     ['no format of tool calls', { type: 'tools', tools: [] }, /Option format .*hermes/],
     ['tools that are none', { type: 'tools', format: 'hermes', tools: [5] }, /Option tools /],
     ['a wrong choice', { type: 'tools', format: 'hermes', tools: [], choice: 'x' }, /auto, none/],
+    [
+      'a wrong answer beside tools',
+      { type: 'tools', format: 'hermes', tools: [], answer: { type: 'regex', pattern: 5 } },
+      /Option pattern .*not 5/,
+    ],
     ['no schema', { type: 'json-schema' }, /Option schema /],
     ['a mistyped field', { type: 'regex', pattern: 'a', patern: 'b' }, /patern.*pattern/],
     ['a schema that contains itself', { type: 'json-schema', schema: cyclic }, /no JSON.*circular/],

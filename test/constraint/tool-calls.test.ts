@@ -160,6 +160,31 @@ describe('tool-call formats', () => {
       assert.ok(complete > 2, `only ${complete} texts ended`);
     });
 
+    test(`${format}: an answer without calls keeps to its schema`, () => {
+      const [vocabulary] = vocabularies as [Vocabulary];
+      const answer = {
+        type: 'json-schema',
+        schema: {
+          type: 'object',
+          properties: { city: { type: 'string', maxLength: 40 } },
+          required: ['city'],
+          additionalProperties: false,
+        },
+      } as const;
+      const compiled = compileFor(vocabulary, { type: 'tools', format, tools, answer });
+      const channel = format === 'harmony' ? '<|channel|>final<|message|>' : '';
+      const allows = (text: string) => accepts(compiled, vocabulary, channel + text);
+      assert.ok(allows('{"city": "Oslo"}'));
+      assert.ok(!allows('{"city": 5}'));
+      assert.ok(!allows('Let me see.'));
+      if (format === 'hermes') assert.ok(!allows('{"city": "<tool_call>"}'));
+      const called = examples[format].replace(/^Let me see\.\s*/, '');
+      assert.ok(accepts(compiled, vocabulary, called));
+      const none = compileFor(vocabulary, { type: 'tools', format, tools, choice: 'none', answer });
+      assert.ok(accepts(none, vocabulary, `${channel}{"city": "Oslo"}`));
+      assert.ok(!accepts(none, vocabulary, called));
+    });
+
     test(`${format}: choices`, () => {
       const [vocabulary] = vocabularies as [Vocabulary];
       const text = examples[format];

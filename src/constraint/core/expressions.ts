@@ -466,6 +466,8 @@ export class Expressions {
       for (let index = this.sections.length - 1; index >= 0; index--) {
         for (let twice = 0; twice < 2; twice++) changed = this.settleSection(index) || changed;
       }
+      // Expressions outside of a rule that was measured late have not heard of it yet.
+      if (!changed) changed = this.settleAll();
     }
     for (let changed = true; changed; ) {
       changed = false;
@@ -480,21 +482,29 @@ export class Expressions {
     this.settled = true;
   }
 
+  /** Measures everything once more, parts before wholes. True: a rule turned out to be less deep. */
+  private settleAll(): boolean {
+    for (let id = 0; id < this.count; id++) this.measure(id);
+    return this.rules.filter((rule) => this.settleRule(rule)).length > 0;
+  }
+
+  private settleRule(rule: Rule): boolean {
+    const least = rule.body === -1 ? (rule.least?.() ?? 0) : (this.need[rule.body] as number);
+    if (Math.min(NEVER, least) >= rule.need) return false;
+    rule.need = least;
+    return true;
+  }
+
   /** Measures what came into being with one rule's body, and the rules there. */
   private settleSection(index: number): boolean {
     const { nodes, rules, defined } = this.sections[index] as Section;
     const before = index === 0 ? { nodes: 0, rules: 0 } : (this.sections[index - 1] as Section);
     for (let id = before.nodes; id < nodes; id++) this.measure(id);
     let changed = false;
-    const update = (rule: Rule) => {
-      const least = rule.body === -1 ? (rule.least?.() ?? 0) : (this.need[rule.body] as number);
-      if (Math.min(NEVER, least) >= rule.need) return;
-      rule.need = least;
-      changed = true;
-    };
-    for (let rule = before.rules; rule < rules; rule++) update(this.rules[rule] as Rule);
-    if (defined >= 0) update(this.rules[defined] as Rule);
-    return changed;
+    for (let rule = before.rules; rule < rules; rule++) {
+      changed = this.settleRule(this.rules[rule] as Rule) || changed;
+    }
+    return defined >= 0 ? this.settleRule(this.rules[defined] as Rule) || changed : changed;
   }
 
   /** Whether the empty text is in the language. */

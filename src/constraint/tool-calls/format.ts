@@ -32,6 +32,15 @@ export interface ElementNotation {
   readonly beforeJson: number;
 }
 
+/** What a whole text may be made of. */
+export interface WholeText {
+  readonly writer: CallWriter;
+  readonly tools: readonly Tool[];
+  readonly choice: 'free' | 'auto' | 'required';
+  /** The language of an answer without calls; undefined: any text. */
+  readonly answer: number | undefined;
+}
+
 export interface ToolFormat {
   readonly name: ToolFormatName;
   /** Whether the source of a chat template uses the format. */
@@ -41,12 +50,7 @@ export interface ToolFormat {
   /** What follows the opening mark, up to the end of the last call. */
   calls(writer: CallWriter, tools: readonly Tool[], parallel: boolean): number;
   /** The whole text, where it is more than free text and calls. */
-  text?(
-    writer: CallWriter,
-    tools: readonly Tool[],
-    choice: 'free' | 'auto' | 'required',
-    parallel: boolean,
-  ): number;
+  text?(options: WholeText): number;
   /** Reads a whole text. */
   read(reader: TextReader, events: CallEvents, tools: readonly Tool[]): Reading<void>;
 }

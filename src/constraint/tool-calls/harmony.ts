@@ -61,13 +61,13 @@ export const harmony: ToolFormat = {
       ),
     );
   },
-  text(writer, tools, choice) {
+  text({ writer, tools, choice, answer }) {
     const { language, marks } = writer;
     const final = language.concat(
       marks.mark(CHANNEL),
       language.literal('final'),
       marks.mark(MESSAGE),
-      messageText(writer, true),
+      answer ?? messageText(writer, true),
     );
     const call = language.concat(marks.mark(CHANNEL), this.calls(writer, tools, false));
     if (choice === 'free') return afterPreamble(writer, [final], false);

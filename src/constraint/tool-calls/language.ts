@@ -31,25 +31,38 @@ import { toolFormat } from './formats.js';
 /** White space before a call that has to come. */
 const BEFORE = 2;
 
+export interface ToolLanguageOptions {
+  readonly language: Language;
+  readonly marks: Marks;
+  /** Takes what is not enforced. */
+  readonly warnings: ConstraintWarning[];
+  /** The language of an answer without calls; undefined: any text, also before calls. */
+  readonly answer: number | undefined;
+}
+
 /** The language of an answer. @throws {PacelineError} `usage`, with a JSON pointer */
-export function toolLanguage(
-  spec: ToolsSpec,
-  language: Language,
-  marks: Marks,
-  warnings: ConstraintWarning[],
-): number {
+export function toolLanguage(spec: ToolsSpec, options: ToolLanguageOptions): number {
+  const { language, marks, answer } = options;
   const format = toolFormat(spec.format);
   const { choice = 'auto', parallel = true } = spec;
   const tools = chosenTools(spec.tools, choice);
-  const writer = new Writer(spec, language, marks, warnings);
+  const writer = new Writer(spec, options);
   const kind = tools.length === 0 ? 'free' : choice === 'auto' ? 'auto' : 'required';
-  if (format.text) return format.text(writer, tools, kind, parallel);
+  if (format.text) return format.text({ writer, tools, choice: kind, answer });
   const calls = kind === 'free' ? NOTHING : format.calls(writer, tools, parallel);
-  if (kind !== 'required') {
+  if (kind !== 'required' && answer === undefined) {
     return marks.free({ endOk: true, marks: [{ text: format.opening, after: calls }] });
   }
+  if (kind === 'free') return answer ?? NOTHING;
+  // A reader takes the mark for a call wherever it stands, also in a string.
+  const said = language.both([answer ?? NOTHING, withoutText(language, format.opening)]);
   const space = language.set(ByteSet.of([0x0a, 0x0a], [0x20, 0x20]));
-  return language.concat(language.repeat(space, 0, BEFORE), marks.mark(format.opening), calls);
+  const called = language.concat(
+    language.repeat(space, 0, BEFORE),
+    marks.mark(format.opening),
+    calls,
+  );
+  return kind === 'required' ? called : language.either([called, said]);
 }
 
 function chosenTools(tools: readonly Tool[], choice: ToolChoice): readonly Tool[] {
@@ -77,17 +90,21 @@ function chosenTools(tools: readonly Tool[], choice: ToolChoice): readonly Tool[
 }
 
 class Writer implements CallWriter {
+  readonly language: Language;
+  readonly marks: Marks;
   readonly space: number;
+  private readonly warnings: ConstraintWarning[];
   private readonly json: Notation;
   private readonly plain: Spelling;
   private gemma: Notation | undefined;
 
   constructor(
     private readonly spec: ToolsSpec,
-    readonly language: Language,
-    readonly marks: Marks,
-    private readonly warnings: ConstraintWarning[],
+    { language, marks, warnings }: ToolLanguageOptions,
   ) {
+    this.language = language;
+    this.marks = marks;
+    this.warnings = warnings;
     const kind = spec.whiteSpace ?? 'bounded';
     this.space = whiteSpace(language, kind);
     this.json = jsonNotation(language, kind);

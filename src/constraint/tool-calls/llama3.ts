@@ -17,7 +17,7 @@ export const llama3: ToolFormat = {
   opening: TAG,
   calls: (writer, tools) =>
     writer.language.either(tools.map((tool) => jsonCall(writer, tool, 'parameters'))),
-  text(writer, tools, choice) {
+  text({ writer, tools, choice, answer }) {
     const { language, marks } = writer;
     const call =
       choice === 'free'
@@ -38,7 +38,8 @@ export const llama3: ToolFormat = {
       everything,
     );
     const tagged = language.concat(space, text(TAG), everything);
-    return language.either([call, language.not(language.either([begun, tagged]))]);
+    const free = language.not(language.either([begun, tagged]));
+    return language.either([call, answer === undefined ? free : language.both([answer, free])]);
   },
   *read(reader: TextReader, events: CallEvents): Reading<void> {
     reader.mark();

@@ -221,6 +221,44 @@ describe('tools and structured output', () => {
     assert.ok(types.has('response.function_call_arguments.done'));
   });
 
+  it('holds an answer to its format beside tools that may be called', async () => {
+    const told = new Set<string>();
+    for (let seed = 1; seed <= 4; seed++) {
+      const { choices } = await openai.chat.completions.create({
+        model: 'default',
+        messages,
+        max_tokens: 300,
+        temperature: 1,
+        seed,
+        tools: [read],
+        parallel_tool_calls: false,
+        response_format: {
+          type: 'json_schema',
+          json_schema: { name: 'answer', schema: parameters, strict: true },
+        },
+      });
+      const { content, tool_calls: calls = [] } = choices[0]?.message ?? {};
+      for (const call of calls) parse((call.type === 'function' && call.function.arguments) || '');
+      if (calls.length === 0) parse(content ?? '');
+      told.add(calls.length === 0 ? 'text' : 'call');
+    }
+    assert.ok(told.size > 0);
+    const broken = openai.chat.completions.create({
+      model: 'default',
+      messages,
+      tools: [read],
+      response_format: {
+        type: 'json_schema',
+        json_schema: { name: 'answer', schema: { type: 'object', unheardOf: 1 }, strict: true },
+      },
+    });
+    await assert.rejects(broken, (error) => {
+      assert.ok(error instanceof OpenAI.BadRequestError);
+      assert.equal(error.param, 'response_format');
+      return true;
+    });
+  });
+
   it('writes what a regular expression, a grammar or a list allows', async () => {
     const ask = async (format: object): Promise<string> => {
       const { choices } = await openai.chat.completions.create({
