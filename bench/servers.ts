@@ -5,6 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
+import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -46,8 +47,9 @@ export async function startPaceline(options: ServerOptions): Promise<BenchServer
       throw new Error(`paceline serve ended with ${code}`);
     }),
   ]);
-  const { address, models } = JSON.parse(first) as { address: string; models: string[] };
-  const model = models[0] ?? '';
+  const { address, models } = JSON.parse(first) as { address?: string; models?: string[] };
+  const model = models?.[0];
+  if (address === undefined || model === undefined) throw new Error(first);
   return { name: 'paceline', url: address, model, pid: child.pid ?? 0, stop: () => end(child) };
 }
 
@@ -129,53 +131,64 @@ export async function stream(
   body: object,
   { abortAfter = Number.POSITIVE_INFINITY, signal }: StreamOptions = {},
 ): Promise<Streamed> {
-  const abort = new AbortController();
-  const both = signal === undefined ? abort.signal : AbortSignal.any([abort.signal, signal]);
   const began = performance.now();
   const times: number[] = [];
   let [tokens, promptTokens, status] = [0, 0, 0];
   let decodeMs: number | undefined;
   let finished = false;
-  const say = { stream: true, stream_options: { include_usage: true } };
-  try {
-    const response = await fetch(server.url + path, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ model: server.model, ...body, ...say }),
-      signal: both,
-    });
-    ({ status } = response);
-    if (!response.ok || response.body === null) throw new Error(await response.text());
-    let rest = '';
-    const decoder = new TextDecoder();
-    for await (const chunk of response.body) {
-      const lines = (rest + decoder.decode(chunk as Uint8Array, { stream: true })).split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines) {
-        if (!line.startsWith('data: {')) continue;
-        const { choices = [], usage, timings, error } = JSON.parse(line.slice(6)) as StreamLine;
-        if (error !== undefined) throw new Error(error.message ?? 'an error without a message');
-        const [choice] = choices;
-        finished ||= choice?.finish_reason != null;
-        if (choice?.text || choice?.delta?.content || choice?.delta?.tool_calls) {
-          times.push(performance.now() - began);
-        }
-        if (usage != null) {
-          tokens = usage.completion_tokens;
-          promptTokens = usage.prompt_tokens;
-        }
-        decodeMs = timings?.decode_ms ?? decodeMs;
-      }
-      if (times.length >= abortAfter) abort.abort();
+  let givenUp = signal?.aborted === true;
+  const take = (line: string): void => {
+    if (!line.startsWith('data: {')) return;
+    const { choices = [], usage, timings, error } = JSON.parse(line.slice(6)) as StreamLine;
+    if (error !== undefined) throw new Error(error.message ?? '');
+    const [choice] = choices;
+    finished ||= choice?.finish_reason != null;
+    if (choice?.text || choice?.delta?.content || choice?.delta?.tool_calls) {
+      times.push(performance.now() - began);
     }
+    tokens = usage?.completion_tokens ?? tokens;
+    promptTokens = usage?.prompt_tokens ?? promptTokens;
+    decodeMs = timings?.decode_ms ?? decodeMs;
+  };
+  const request = httpRequest(server.url + path, {
+    method: 'POST',
+    agent,
+    headers: { 'content-type': 'application/json' },
+  });
+  const giveUp = (): void => {
+    givenUp = true;
+    request.destroy();
+  };
+  signal?.addEventListener('abort', giveUp, { once: true });
+  try {
+    const say = { stream: true, stream_options: { include_usage: true } };
+    request.end(JSON.stringify({ model: server.model, ...body, ...say }));
+    const [response] = (await once(request, 'response')) as [IncomingMessage];
+    status = response.statusCode ?? 0;
+    let rest = '';
+    for await (const chunk of response.setEncoding('utf8')) {
+      rest += String(chunk);
+      if (status !== 200) continue;
+      const lines = rest.split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) take(line);
+      if (times.length >= abortAfter) giveUp();
+    }
+    if (status !== 200) throw new Error(rest);
     if (!finished) throw new Error('The stream ended without an end');
     return { status, times, tokens, promptTokens, decodeMs, end: 'whole' };
   } catch (error) {
+    request.destroy();
     const given = { status, times, tokens: times.length, promptTokens, decodeMs };
-    if (both.aborted) return { ...given, end: 'aborted' };
+    if (givenUp) return { ...given, end: 'aborted' };
     return { ...given, end: 'failed', message: String((error as Error).message) };
+  } finally {
+    signal?.removeEventListener('abort', giveUp);
   }
 }
+
+/** Connections are kept, as clients do. */
+const agent = new Agent({ keepAlive: true, maxSockets: 1024 });
 
 export interface StreamOptions {
   readonly abortAfter?: number;
