@@ -285,7 +285,7 @@ async function branches() {
   const one = bytesOf(folder);
   const tailBytes = await branch(1);
   const all = bytesOf(folder);
-  // Rows are stored by 64 positions: a tail takes more than its tokens.
+  // In a cache of i16 up to 16 positions share bytes: a tail takes more than its tokens.
   const branchBytes = (all - one) / Math.max(1, count - 1);
   return {
     ...{ prefix: prefix.length, count, tail, one, all, tailBytes, branchBytes },

@@ -41,7 +41,7 @@ const blockLength = 64;
 /** Positions that memory is asked for at a time. */
 const admittedAtOnce = 256;
 /** Counts changes of how bytes lie in blocks. */
-const layoutVersion = 2;
+const layoutVersion = 3;
 
 export class LayeredState implements SequenceState {
   readonly blockLength = blockLength;
@@ -236,26 +236,26 @@ export class LayeredState implements SequenceState {
     for (const kind of this.rowKinds) this.#rows(kind).release(this.#length, this.capacity);
   }
 
-  blockBytes(kind: RowKind, index: number): number {
-    return this.#rows(kind).bytesOf(...this.#block(index));
+  blockBytes(kind: RowKind, index: number, rows?: number): number {
+    return this.#rows(kind).savedBytes(...this.#block(index, rows));
   }
 
   holds(kind: RowKind, from: number, end: number): boolean {
     return end <= this.#length && (kind === 'whole' || this.#windowed?.holds(from, end) === true);
   }
 
-  readBlock(kind: RowKind, index: number, into: Uint8Array): void {
-    this.#checkBlock(kind, index, into);
-    this.#rows(kind).read(...this.#block(index), into);
+  readBlock(kind: RowKind, index: number, into: Uint8Array, rows?: number): void {
+    this.#checkBlock(kind, index, into, rows);
+    this.#rows(kind).read(...this.#block(index, rows), into);
   }
 
-  writeBlock(kind: RowKind, index: number, from: Uint8Array): void {
-    this.#checkBlock(kind, index, from);
-    this.#rows(kind).write(...this.#block(index), from);
+  writeBlock(kind: RowKind, index: number, from: Uint8Array, rows?: number): void {
+    this.#checkBlock(kind, index, from, rows);
+    this.#rows(kind).write(...this.#block(index, rows), from);
   }
 
-  blockMemory(kind: RowKind, index: number): readonly Uint8Array[] | undefined {
-    return this.#rows(kind).views(...this.#block(index));
+  blockMemory(kind: RowKind, index: number, rows?: number): readonly Uint8Array[] | undefined {
+    return this.#rows(kind).views(...this.#block(index, rows));
   }
 
   neededFrom(kind: RowKind, length: number): number {
@@ -322,14 +322,14 @@ export class LayeredState implements SequenceState {
     return kind === 'window' && this.#windowed ? this.#windowed.memory : this.#memory;
   }
 
-  #block(index: number): [from: number, end: number] {
+  #block(index: number, rows: number = blockLength): [from: number, end: number] {
     const from = index * blockLength;
-    return [from, Math.min(from + blockLength, this.capacity)];
+    return [from, Math.min(from + Math.min(rows, blockLength), this.capacity)];
   }
 
-  #checkBlock(kind: RowKind, index: number, bytes: Uint8Array): void {
+  #checkBlock(kind: RowKind, index: number, bytes: Uint8Array, rows?: number): void {
     const sound = Number.isSafeInteger(index) && index >= 0 && index * blockLength < this.capacity;
-    if (sound && bytes.byteLength === this.blockBytes(kind, index)) return;
+    if (sound && bytes.byteLength === this.blockBytes(kind, index, rows)) return;
     throw new PacelineError('internal', `Block ${index} does not have ${bytes.byteLength} bytes`);
   }
 }

@@ -14,7 +14,13 @@ import {
   writeTensor,
 } from '../ggml/allocation.js';
 import type { Backend } from '../ggml/backend.js';
-import { type RowShape, rowsFit, storedPositions, storedRows } from '../ggml/cache-rows.js';
+import {
+  integerSpans,
+  type RowShape,
+  rowsFit,
+  storedPositions,
+  storedRows,
+} from '../ggml/cache-rows.js';
 import type { Tensor } from '../ggml/tensor.js';
 import { canRelease, releaseMemory, tensorMemory } from '../ggml/tensor-memory.js';
 import { type GgmlType, rowBytes, typeName } from '../ggml/types.js';
@@ -114,10 +120,18 @@ export class RowMemory implements Disposable {
     return this.#spans(from, end).reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
-  /** Copies the rows of the positions [from, end), layer after layer: `bytesOf` of them. */
+  /** Bytes that `read` copies of the positions [from, end). */
+  savedBytes(from: number, end: number): number {
+    return this.#savedSpans(from, end).reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  /**
+   * Copies the rows of the positions [from, end), layer after layer.
+   * @param from where a block of rows begins.
+   */
   read(from: number, end: number, into: Uint8Array): void {
     let at = 0;
-    for (const { tensor, start, bytes } of this.#spans(from, end)) {
+    for (const { tensor, start, bytes } of this.#savedSpans(from, end)) {
       readTensorBytes(this.options.backend, tensor, into.subarray(at, at + bytes), start);
       at += bytes;
     }
@@ -126,7 +140,7 @@ export class RowMemory implements Disposable {
   /** Takes back what `read` copied. */
   write(from: number, end: number, bytes: Uint8Array): void {
     let at = 0;
-    for (const { tensor, start, bytes: count } of this.#spans(from, end)) {
+    for (const { tensor, start, bytes: count } of this.#savedSpans(from, end)) {
       writeTensor(this.options.backend, tensor, bytes.subarray(at, at + count), start);
       at += count;
     }
@@ -136,7 +150,7 @@ export class RowMemory implements Disposable {
   views(from: number, end: number): readonly Uint8Array[] | undefined {
     this.#views ??= this.#map();
     const views: Uint8Array[] = [];
-    for (const { tensor, start, bytes } of this.#spans(from, end)) {
+    for (const { tensor, start, bytes } of this.#savedSpans(from, end)) {
       const view = this.#views.get(tensor);
       if (view === undefined) return undefined;
       views.push(view.subarray(start, start + bytes));
@@ -187,6 +201,24 @@ export class RowMemory implements Disposable {
         const row = rowBytes(tensor.type, tensor.shape[0]);
         return { tensor, start: first * row, bytes: Math.max(0, last - first) * row };
       });
+  }
+
+  /** The same without what a last, incomplete block has of other positions. */
+  #savedSpans(from: number, end: number): Span[] {
+    const { type, layout } = this.options;
+    const whole = end - (end % storedPositions(type, 1));
+    const spans = this.#spans(from, whole);
+    if (whole === end) return spans;
+    const rest = layout.flatMap((shape, layer) =>
+      (['keys', 'values'] as const).flatMap((which) => {
+        const { k, v } = this.#layers[layer] as LayerTensors;
+        const tensor = which === 'keys' ? k : v;
+        const first = whole * rowBytes(tensor.type, tensor.shape[0]);
+        const parts = integerSpans(shape, which, end - whole);
+        return parts.map(({ start, bytes }) => ({ tensor, start: first + start, bytes }));
+      }),
+    );
+    return [...spans.filter(({ bytes }) => bytes > 0), ...rest];
   }
 }
 

@@ -67,19 +67,22 @@ export interface SequenceState extends SequenceTensors, Disposable {
   readonly blockLength: number;
   /** The kinds of rows of a block, which are saved each by themselves. */
   readonly rowKinds: readonly RowKind[];
-  /** Bytes of block `index`, which is shorter where the capacity ends. */
-  blockBytes(kind: RowKind, index: number): number;
+  /**
+   * Bytes of the first `rows` positions of block `index`, all of them unless given; a block is shorter
+   * where the capacity ends.
+   */
+  blockBytes(kind: RowKind, index: number, rows?: number): number;
   /** Whether the rows of the positions [from, end) are still there. */
   holds(kind: RowKind, from: number, end: number): boolean;
-  /** Copies a block, its positions beyond `length` included. */
-  readBlock(kind: RowKind, index: number, into: Uint8Array): void;
-  /** Takes a block back; its positions count once `resume` says so. */
-  writeBlock(kind: RowKind, index: number, from: Uint8Array): void;
+  /** Copies so much of a block. */
+  readBlock(kind: RowKind, index: number, into: Uint8Array, rows?: number): void;
+  /** Takes it back; its positions count once `resume` says so. */
+  writeBlock(kind: RowKind, index: number, from: Uint8Array, rows?: number): void;
   /**
-   * The memory of a block, in the order of `readBlock`, to read files straight into; undefined where
+   * The memory of that, in the order of `readBlock`, to read files straight into; undefined where
    * it is not the host's. Valid while `hold` keeps the state.
    */
-  blockMemory(kind: RowKind, index: number): readonly Uint8Array[] | undefined;
+  blockMemory(kind: RowKind, index: number, rows?: number): readonly Uint8Array[] | undefined;
   /** The first position whose rows have to be there for going on at `length`. */
   neededFrom(kind: RowKind, length: number): number;
   /**

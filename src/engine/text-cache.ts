@@ -217,12 +217,17 @@ export class TextCache {
       for (let unit = first; unit * state.blockLength < end; unit++) units.push(unit);
       const origin = parts.findIndex(({ name }) => name === partNames[kind]);
       const partOf = (unit: number): number => origin + unit - start / state.blockLength;
+      const rowsOf = (unit: number): number => endOf(entry) - unit * state.blockLength;
       // Where the context ends, blocks are shorter.
       const fitting = units.filter((unit) => {
         const part = parts[partOf(unit)];
-        return part?.name === partNames[kind] && part.bytes === state.blockBytes(kind, unit);
+        const bytes = state.blockBytes(kind, unit, rowsOf(unit));
+        return part?.name === partNames[kind] && part.bytes === bytes;
       });
-      const targets = fitting.map((unit) => rowTarget(state, kind, unit, partOf(unit)));
+      const targets = fitting.map((unit) => ({
+        part: partOf(unit),
+        ...rowTarget(state, kind, unit, rowsOf(unit)),
+      }));
       const filled = await this.store.read(entry, targets);
       reached = Math.min(end, (first + filled) * state.blockLength);
       if (filled < units.length) break;
@@ -270,11 +275,17 @@ function firstMissing(state: SequenceState, kind: RowKind, length: number): numb
   return Math.floor(from / state.blockLength) * state.blockLength;
 }
 
-function rowTarget(state: SequenceState, kind: RowKind, unit: number, part: number): ReadTarget {
-  const memory = state.blockMemory(kind, unit);
-  if (memory !== undefined) return { part, into: memory };
-  const bytes = new Uint8Array(state.blockBytes(kind, unit));
-  return { part, into: [bytes], done: () => state.writeBlock(kind, unit, bytes) };
+/** Where the first rows of a block go. */
+function rowTarget(
+  state: SequenceState,
+  kind: RowKind,
+  unit: number,
+  rows: number,
+): Omit<ReadTarget, 'part'> {
+  const memory = state.blockMemory(kind, unit, rows);
+  if (memory !== undefined) return { into: memory };
+  const bytes = new Uint8Array(state.blockBytes(kind, unit, rows));
+  return { into: [bytes], done: () => state.writeBlock(kind, unit, bytes, rows) };
 }
 
 /** Copies rows of another text in memory, which may go on meanwhile but not back. */

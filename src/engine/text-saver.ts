@@ -132,18 +132,20 @@ export class TextSaver {
       units.push(unit);
     }
     const kinds = state.rowKinds.filter((kind) => kind === 'whole' || this.#windowOf(start, end));
-    const parts = kinds.flatMap((kind) => units.map((unit) => ({ kind, unit })));
+    const parts = kinds.flatMap((kind) =>
+      units.map((unit) => ({ kind, unit, rows: end - unit * state.blockLength })),
+    );
     return {
       kind: 'rows',
       ...this.#place(start, end),
       costMs: cache.msPerToken * (end - start),
-      parts: parts.map(({ kind, unit }) => ({
+      parts: parts.map(({ kind, unit, rows }) => ({
         name: partNames[kind],
-        bytes: state.blockBytes(kind, unit),
+        bytes: state.blockBytes(kind, unit, rows),
       })),
       fill: (targets) => {
-        for (const [at, { kind, unit }] of parts.entries()) {
-          state.readBlock(kind, unit, targets[at] as Uint8Array);
+        for (const [at, { kind, unit, rows }] of parts.entries()) {
+          state.readBlock(kind, unit, targets[at] as Uint8Array, rows);
         }
       },
     };

@@ -71,6 +71,46 @@ export function storedPositions(type: GgmlType, count: number): number {
   return Math.ceil(count / block) * block;
 }
 
+/** Bytes that lie together. */
+export interface ByteSpan {
+  readonly start: number;
+  readonly bytes: number;
+}
+
+/** Columns of a tile of integers, bytes of one of its rows of four numbers, and of its upper half. */
+const tileColumns = 16;
+const tileRow = 64;
+const halfTile = 1024;
+
+/**
+ * Where the first `count` positions of a block of 16-bit integers lie, fewer than it has: keys in tiles
+ * of 16 positions, behind them the scales of all; values in tiles whose upper and lower halves go through
+ * the positions by fours.
+ */
+export function integerSpans(
+  { heads, keys, values }: RowShape,
+  which: 'keys' | 'values',
+  count: number,
+): ByteSpan[] {
+  const width = (which === 'keys' ? keys : values) / Math.max(1, heads);
+  const numbers = integerBlock * 2 * width;
+  const scales = which === 'keys' ? integerBlock * scaleBytes : 0;
+  return Array.from({ length: heads }, (_, head): ByteSpan[] => {
+    const start = head * (numbers + scales);
+    if (which === 'keys') {
+      const used = Math.ceil(count / tileColumns) * tileColumns * 2 * width;
+      return [
+        { start, bytes: used },
+        { start: start + numbers, bytes: scales },
+      ];
+    }
+    return Array.from({ length: numbers / halfTile }, (_, half) => ({
+      start: start + half * halfTile,
+      bytes: Math.ceil(count / 4) * tileRow,
+    }));
+  }).flat();
+}
+
 /**
  * Bytes of one position in all layers.
  * @throws {RangeError} where rows do not fit the type (`rowsFit`).

@@ -79,8 +79,8 @@ export class ForgetfulState implements SequenceState {
   get rowKinds(): readonly RowKind[] {
     return this.#rows.rowKinds;
   }
-  blockBytes(kind: RowKind, index: number): number {
-    return this.#rows.blockBytes(kind, index);
+  blockBytes(kind: RowKind, index: number, rows?: number): number {
+    return this.#rows.blockBytes(kind, index, rows);
   }
   holds(kind: RowKind, from: number, end: number): boolean {
     return this.#rows.holds(kind, from, end);
@@ -88,11 +88,11 @@ export class ForgetfulState implements SequenceState {
   neededFrom(kind: RowKind, length: number): number {
     return this.#rows.neededFrom(kind, length);
   }
-  readBlock(kind: RowKind, index: number, into: Uint8Array): void {
-    this.#rows.readBlock(kind, index, into);
+  readBlock(kind: RowKind, index: number, into: Uint8Array, rows?: number): void {
+    this.#rows.readBlock(kind, index, into, rows);
   }
-  writeBlock(kind: RowKind, index: number, from: Uint8Array): void {
-    this.#rows.writeBlock(kind, index, from);
+  writeBlock(kind: RowKind, index: number, from: Uint8Array, rows?: number): void {
+    this.#rows.writeBlock(kind, index, from, rows);
   }
 
   readFixed(length: number): Uint8Array {
@@ -108,8 +108,8 @@ export class ForgetfulState implements SequenceState {
     this.#checkpoints = [];
   }
 
-  blockMemory(kind: RowKind, index: number): readonly Uint8Array[] | undefined {
-    return this.#rows.blockMemory(kind, index);
+  blockMemory(kind: RowKind, index: number, rows?: number): readonly Uint8Array[] | undefined {
+    return this.#rows.blockMemory(kind, index, rows);
   }
 
   get pending(): Promise<void> | undefined {

@@ -27,10 +27,10 @@ export function stateConformance(name: string, subject: StateSubject): void {
     write(state, tokens);
     state.commit(kept);
   };
-  /** A state that has seen exactly these tokens, one by one. */
+  /** A state that has seen exactly these tokens, a few at a time. */
   const shown = (tokens: readonly number[]): SequenceState => {
     const state = create();
-    for (const token of tokens) pass(state, [token]);
+    for (let at = 0; at < tokens.length; at += scale) pass(state, tokens.slice(at, at + scale));
     return state;
   };
   const text = (length: number, salt = 0): number[] =>
@@ -155,11 +155,13 @@ export function stateConformance(name: string, subject: StateSubject): void {
         assert.ok(state.holds(kind, from, length));
         assert.ok(!state.holds(kind, from, length + 1));
         for (let index = from / state.blockLength; index < blocks; index++) {
-          const bytes = new Uint8Array(state.blockBytes(kind, index));
-          state.readBlock(kind, index, bytes);
-          other.writeBlock(kind, index, bytes);
+          const rows = length - index * state.blockLength;
+          const bytes = new Uint8Array(state.blockBytes(kind, index, rows));
+          assert.ok(bytes.length <= state.blockBytes(kind, index));
+          state.readBlock(kind, index, bytes, rows);
+          other.writeBlock(kind, index, bytes, rows);
           const short = bytes.subarray(1);
-          assert.throws(() => other.writeBlock(kind, index, short), { code: 'internal' });
+          assert.throws(() => other.writeBlock(kind, index, short, rows), { code: 'internal' });
         }
       }
       other.resume(length, state.readFixed(length));

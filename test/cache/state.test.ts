@@ -11,7 +11,7 @@ import { Backend } from '../../src/ggml/backend.js';
 import { storedPositions } from '../../src/ggml/cache-rows.js';
 import { loggedRows } from '../../src/ggml/recurrent-shape.js';
 import type { Tensor } from '../../src/ggml/tensor.js';
-import { GgmlType, typeName } from '../../src/ggml/types.js';
+import { GgmlType, rowBytes, typeName } from '../../src/ggml/types.js';
 import type { LayerState } from '../../src/models/layer-state.js';
 import { ForgetfulState } from './forgetful-state.js';
 import { type StateSubject, stateConformance } from './state-conformance.js';
@@ -58,53 +58,95 @@ function subject(type: GgmlType, windowed = false): StateSubject {
       const { k, v } = state.layer(layer);
       return [k, v];
     });
-  // In blocks of 64 positions a position's bytes may lie anywhere: here, as stripes.
   const block = storedPositions(type, 1);
+  const places = shapes.map(({ heads, width, which }) =>
+    Array.from({ length: block }, (_, at) => placesOf(which, { heads, width, type, at })),
+  );
+  /** Fills the bytes of positions [from, end) of a tensor. */
+  const fill = (
+    [at, tensor]: readonly [number, Tensor],
+    [from, end]: readonly [number, number],
+    value: (position: number) => number,
+  ): void => {
+    const bytes = tensor.strides[1] * block;
+    for (let first = from - (from % block); first < end; first += block) {
+      const whole = new Uint8Array(bytes);
+      readTensorBytes(backend, tensor, whole, (first / block) * bytes);
+      for (let own = Math.max(first, from); own < Math.min(first + block, end); own++) {
+        for (const place of places[at]?.[own % block] ?? []) whole[place] = value(own);
+      }
+      writeTensor(backend, tensor, whole, (first / block) * bytes);
+    }
+  };
   return {
     scale,
     create: () => open(opening),
     createOther: () => open({ ...opening, identity: 'other weights' }),
     write(state, tokens) {
+      const { length } = state;
       for (const [at, tensor] of tensors(state).entries()) {
-        const row = tensor.strides[1];
-        for (const [index, token] of tokens.entries()) {
-          const position = state.length + index;
-          const first = Math.floor(position / block) * block * row;
-          if (block === 1) {
-            writeTensor(backend, tensor, new Uint8Array(row).fill(token + at), first);
-            continue;
-          }
-          for (let stripe = 0; stripe < row; stripe += 64) {
-            const place = first + stripe * block + (position % block) * Math.min(64, row - stripe);
-            const bytes = new Uint8Array(Math.min(64, row - stripe)).fill(token + at);
-            writeTensor(backend, tensor, bytes, place);
-          }
-        }
+        const range = [length, length + tokens.length] as const;
+        fill([at, tensor], range, (position) => (tokens[position - length] ?? 0) + at);
       }
     },
     read(state) {
       const parts = tensors(state).map((tensor, at) => {
+        const { length } = state;
         const row = tensor.strides[1];
-        const bytes = new Uint8Array(storedPositions(type, state.length) * row);
+        // What lies past the length is garbage.
+        fill([at, tensor], [length, storedPositions(type, length)], () => 0);
+        const bytes = new Uint8Array(storedPositions(type, length) * row);
         readTensorBytes(backend, tensor, bytes);
         // Nor does anybody look at what lies before the window.
-        if (windowed && at >= 2) bytes.fill(0, 0, state.neededFrom('window', state.length) * row);
-        // What lies past the length is garbage.
-        if (block > 1) {
-          for (let position = state.length; position < bytes.length / row; position++) {
-            const first = Math.floor(position / block) * block * row;
-            for (let stripe = 0; stripe < row; stripe += 64) {
-              const size = Math.min(64, row - stripe);
-              const place = first + stripe * block + (position % block) * size;
-              bytes.fill(0, place, place + size);
-            }
-          }
-        }
+        if (windowed && at >= 2) bytes.fill(0, 0, state.neededFrom('window', length) * row);
         return bytes;
       });
       return Buffer.concat(parts);
     },
   };
+}
+
+/** The tensors of the layers above. */
+const shapes = [
+  { heads: 1, width: 64, which: 'keys' },
+  { heads: 1, width: 128, which: 'values' },
+  { heads: 2, width: 64, which: 'keys' },
+  { heads: 2, width: 64, which: 'values' },
+] as const;
+
+/** Where the bytes of the position `at` of a block lie (native/src/attention/block.h). */
+function placesOf(
+  which: 'keys' | 'values',
+  o: {
+    readonly heads: number;
+    readonly width: number;
+    readonly type: GgmlType;
+    readonly at: number;
+  },
+): number[] {
+  const { heads, width, type, at } = o;
+  if (type !== GgmlType.I16) {
+    return Array.from({ length: rowBytes(type, heads * width) }, (_, place) => place);
+  }
+  const places: number[] = [];
+  const numbers = 128 * width;
+  for (let head = 0; head < heads; head++) {
+    const start = head * (numbers + (which === 'keys' ? 512 : 0));
+    for (let d = 0; d < width; d++) {
+      const [tile, column, depth] =
+        which === 'keys'
+          ? [Math.floor(at / 16) * (width / 64) + Math.floor(d / 64), at % 16, d % 64]
+          : [Math.floor(d / 16), d % 16, at];
+      const upper = start + tile * 2048 + Math.floor(depth / 4) * 64 + column * 4 + (depth % 4);
+      places.push(upper, upper + 1024);
+    }
+    if (which === 'values') continue;
+    for (let byte = 0; byte < 4; byte++) {
+      const scale = start + numbers + 4 * at + byte;
+      places.push(scale, scale + 256);
+    }
+  }
+  return places;
 }
 
 const types = [GgmlType.F16, GgmlType.F32, GgmlType.Q8_0, GgmlType.I16];
