@@ -48,6 +48,25 @@ PL_STRUCT(pl_recurrent_slice, PL_RECURRENT_SLICE_FIELDS)
 PL_STRUCT(pl_delta_net, PL_DELTA_NET_FIELDS)
 PL_API void pl_op_delta_net(void*, int ith, int nth, void* params);
 
+// Short gated convolution (LFM2, arXiv 2511.23404). For every channel and row, with the inputs u = in x:
+//   out = gate (sum over taps j of conv[j] u[row - kernel + 1 + j])
+// `mix` has in, gate and x of all channels, one behind the other. There is no folded part; a row of the log is u. Of up to
+// PL_LOGGED_ROWS rows `to` has them in its log, behind the tail; of more it has the tail behind all of them.
+// A row's bytes depend on the rows before it alone, however they were split into calls.
+#define PL_SHORT_CONV_FIELDS(P, I, F, S) \
+  P(mix)          /* f32 [3 * channels, rows] */ \
+  I(mix_stride)   /* bytes between batch rows */ \
+  P(conv)         /* f32 [kernel, channels]: the last weight is that of the row itself */ \
+  I(kernel)       /* 1 to 8 */ \
+  I(channels) \
+  P(out)          /* f32 [channels, rows] */ \
+  I(out_stride)   /* bytes between batch rows */ \
+  P(slices)       /* pl_recurrent_slice [slice_count] */ \
+  I(slice_count)
+PL_STRUCT(pl_short_conv, PL_SHORT_CONV_FIELDS)
+PL_API void pl_op_short_conv(void*, int ith, int nth, void* params);
+
 #define PL_RECURRENT_STRUCTS(X)                   \
   X(pl_recurrent_slice, PL_RECURRENT_SLICE_FIELDS) \
-  X(pl_delta_net, PL_DELTA_NET_FIELDS)
+  X(pl_delta_net, PL_DELTA_NET_FIELDS)           \
+  X(pl_short_conv, PL_SHORT_CONV_FIELDS)

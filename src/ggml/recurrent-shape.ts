@@ -56,3 +56,12 @@ export function deltaNetShape(sizes: DeltaNetSizes): RecurrentShape {
 export function deltaNetChannels({ keyHeads, valueHeads, headLength }: DeltaNetSizes): number {
   return headLength * (2 * keyHeads + valueHeads);
 }
+
+/** What a short convolution keeps: its inputs alone. */
+export function shortConvolutionShape(sizes: {
+  /** Rows that it covers. */
+  readonly kernel: number;
+  readonly channels: number;
+}): RecurrentShape {
+  return { folded: 0, inputs: sizes.channels, tail: sizes.kernel - 1 };
+}

@@ -4,7 +4,7 @@
  * `inspect` and for questions before loading; what a loaded model really holds is the cache's word.
  */
 import { cacheBytes as bytesOfCaches, type RowShape } from '../ggml/cache-rows.js';
-import { deltaNetShape, recurrentBytes } from '../ggml/recurrent-shape.js';
+import { deltaNetShape, recurrentBytes, shortConvolutionShape } from '../ggml/recurrent-shape.js';
 import { type GgmlType, GgmlType as Type } from '../ggml/types.js';
 import { keptPositions } from '../ggml/window-rows.js';
 import type { GgufMetadata } from './metadata.js';
@@ -121,10 +121,15 @@ export function cacheLayers(
     const row = { heads: 1, keys: keyLength, values: 0, valuesInKeys: valueLength };
     return Array.from({ length: trunk }, () => row);
   }
+  const kernel = integer('shortconv.l_cache');
   // The layers of an encoder take turns with the rows of the first.
   const encodes = encoders.has(architecture ?? '');
   return Array.from({ length: trunk }, (_, layer): HeaderLayer => {
     if (encodes && layer > 0) return { heads: 0, keys: 0, values: 0 };
+    if (kernel !== undefined && kvHeads[layer] === 0) {
+      const shape = shortConvolutionShape({ kernel, channels: embedding });
+      return { heads: 0, keys: 0, values: 0, stateBytes: recurrentBytes([shape]) };
+    }
     if (linear?.[layer]) return { heads: 0, keys: 0, values: 0, stateBytes };
     // The last layers of some models read an earlier layer's cache and keep none.
     if (layer >= trunk - shared) return { heads: 0, keys: 0, values: 0 };

@@ -32,7 +32,7 @@ interface Bert extends Hyperparameters {
 }
 
 function hyperparameters(m: Metadata, vocabSize: number): Bert {
-  const common = readHyperparameters(m, vocabSize, 'trunk', 'layer');
+  const common = readHyperparameters(m, vocabSize, { norms: 'layer' });
   const rotates = m.architecture.startsWith('nomic');
   const jina = m.architecture === 'jina-bert-v2';
   const every = m.architecture === 'nomic-bert-moe' ? m.count('moe_every_n_layers', 0, 0) : 0;

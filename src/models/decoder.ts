@@ -34,6 +34,10 @@ export interface Architecture<H extends Hyperparameters, B> {
   layerState?(h: H, layer: number): LayerState;
   /** Whether files may rank texts, with the probabilities of classes in place of the head. */
   readonly ranks?: boolean;
+  /** Whether some layers have no attention, and then no heads of keys. Default: no. */
+  readonly mixed?: boolean;
+  /** Name of the norm behind the last layer; default: `output_norm`. */
+  readonly outputNorm?: string;
   /** Whether the head may be missing and then is the embedding table; default: yes. */
   readonly tied?: boolean;
 }
@@ -42,14 +46,17 @@ export function decoder<H extends Hyperparameters, B>(a: Architecture<H, B>): De
   return (metadata, loader) => {
     // The table may have more rows than the tokenizer has tokens (padding): its shape counts.
     const rows = loader.find('token_embd.weight')?.shape[1] ?? 1;
-    const h = a.hyperparameters(metadata, readHyperparameters(metadata, rows));
+    const h = a.hyperparameters(
+      metadata,
+      readHyperparameters(metadata, rows, { leastKvHeads: a.mixed ? 0 : 1 }),
+    );
     const { embeddingLength, vocabSize, layerCount, epsilon } = h;
     const classifier = a.ranks && declareClassifier(metadata, loader, embeddingLength, true);
     if (classifier) loader.skip('output.weight');
     const tied = !classifier && (a.tied ?? true) && loader.find('output.weight') === undefined;
     const table = loader.table('token_embd.weight', [embeddingLength, vocabSize], tied);
     const blocks = h.attention.map((_, layer) => a.weights(loader, h, layer));
-    const norm = loader.vector('output_norm.weight', embeddingLength);
+    const norm = loader.vector(`${a.outputNorm ?? 'output_norm'}.weight`, embeddingLength);
     const head = declareHead();
 
     /** Rows [embedding, outputs] behind the norm to logits. */

@@ -3,7 +3,6 @@
  * seen is a matrix a head that every row decays and corrects, behind a short causal convolution. The
  * one place where it is decided which kernel does it: there is one, our own.
  */
-import { PacelineError } from '../base/errors.js';
 import type { Graph } from '../ggml/graph.js';
 import {
   type DeltaNetInput,
@@ -11,11 +10,11 @@ import {
   mostConvolution,
   mostHeadLength,
 } from '../ggml/native/delta-net.js';
-import { type NativeKernels, nativeKernels } from '../ggml/native/library.js';
 import type { DeltaNetSizes } from '../ggml/recurrent-shape.js';
 import type { Tensor } from '../ggml/tensor.js';
+import { foldedSlices, requireRecurrentKernels } from './folded-state.js';
 import type { Metadata } from './metadata.js';
-import type { ForwardBatch, RecurrentTensors, SequenceTensors } from './model.js';
+import type { ForwardBatch } from './model.js';
 
 /**
  * The sizes that a file says its layers of linear attention have.
@@ -24,7 +23,7 @@ import type { ForwardBatch, RecurrentTensors, SequenceTensors } from './model.js
  *   rows.
  */
 export function readDeltaNet(m: Metadata): DeltaNetSizes {
-  requireKernels();
+  requireRecurrentKernels();
   const sizes = {
     keyHeads: m.count('ssm.group_count'),
     valueHeads: m.count('ssm.time_step_rank'),
@@ -45,14 +44,6 @@ export function readDeltaNet(m: Metadata): DeltaNetSizes {
   return sizes;
 }
 
-function requireKernels(): NativeKernels {
-  const { kernels, reason } = nativeKernels();
-  if (kernels !== undefined) return kernels;
-  throw new PacelineError('platform', `Linear attention needs the native kernels: ${reason}`, {
-    hint: 'Build them (npm run setup), or take a model without linear attention.',
-  });
-}
-
 /** [head * valueHeads, T]; see `DeltaNetInput` for the shapes of the input. */
 export function deltaRule(
   graph: Graph,
@@ -61,25 +52,5 @@ export function deltaRule(
   input: DeltaNetInput,
   options: DeltaNetSizes & { readonly epsilon: number },
 ): Tensor {
-  const slices = batch.sequences.map((sequence) => ({
-    start: sequence.start,
-    count: sequence.count,
-    // Whoever computes the graph again may have put another sequence here.
-    get from() {
-      return foldedState(sequence.state, layer).from;
-    },
-    get to() {
-      return foldedState(sequence.state, layer).to;
-    },
-    get logged() {
-      return foldedState(sequence.state, layer).logged;
-    },
-  }));
-  return deltaNet(requireKernels(), graph, input, slices, options);
-}
-
-function foldedState(state: SequenceTensors, layer: number): RecurrentTensors {
-  const found = state.recurrent?.(layer);
-  if (found !== undefined) return found;
-  throw new PacelineError('internal', `A state has nothing folded for layer ${layer}`);
+  return deltaNet(requireRecurrentKernels(), graph, input, foldedSlices(batch, layer), options);
 }

@@ -101,7 +101,7 @@ function hyperparameters(m: Metadata, target: LanguageModel): Gemma4 {
   if (width !== embeddingLength) {
     throw misfit(`makes rows of ${width}, the target has rows of ${embeddingLength}`);
   }
-  const common = readHyperparameters(m, vocabSize, 'with nextn');
+  const common = readHyperparameters(m, vocabSize, { nextn: true });
   const attention = gemma4Parts.readAttention(m, common);
   const states = target.layerStates();
   const [windowed, full] = [layerCount - 2, layerCount - 1] as const;

@@ -65,11 +65,16 @@ export class Metadata {
   }
 
   /** One count for each layer: the file has one number for all, or a list. */
-  countPerLayer(key: string, layers: number, fallback?: readonly number[]): readonly number[] {
+  countPerLayer(
+    key: string,
+    layers: number,
+    fallback?: readonly number[],
+    least = 1,
+  ): readonly number[] {
     if (fallback !== undefined && !this.has(key)) return fallback;
     const blocks = Math.max(layers, this.count('block_count', layers));
     const list = this.#file.scalarOrArray(this.#full(key), blocks).slice(0, layers);
-    if (list.every((entry) => Number.isInteger(entry) && entry >= 1 && entry < 2 ** 31))
+    if (list.every((entry) => Number.isInteger(entry) && entry >= least && entry < 2 ** 31))
       return list;
     throw this.bad(key, `holds [${list.join(', ')}], expected counts`);
   }
@@ -120,6 +125,15 @@ export class Metadata {
   }
 }
 
+export interface HyperparameterReading {
+  /** Whether multi-token prediction blocks count as layers. Default: no. */
+  readonly nextn?: boolean;
+  /** Kind of the norms, by which their epsilon is named. Default: `rms`. */
+  readonly norms?: 'rms' | 'layer';
+  /** 0: some layers have no attention. Default: 1. */
+  readonly leastKvHeads?: 0 | 1;
+}
+
 /**
  * What all architectures read alike.
  * @throws {PacelineError} `broken-file` when the numbers cannot belong together.
@@ -127,15 +141,20 @@ export class Metadata {
 export function readHyperparameters(
   m: Metadata,
   vocabSize: number,
-  which: 'trunk' | 'with nextn' = 'trunk',
-  norms: 'rms' | 'layer' = 'rms',
+  reading: HyperparameterReading = {},
 ): Hyperparameters {
+  const { nextn = false, norms = 'rms', leastKvHeads = 1 } = reading;
   const embeddingLength = m.count('embedding_length');
-  const layerCount = which === 'trunk' ? m.trunkLayers : m.count('block_count');
+  const layerCount = nextn ? m.count('block_count') : m.trunkLayers;
   if (layerCount > mostLayers)
     throw m.bad('block_count', `is ${layerCount}, at most ${mostLayers}`);
   const headCounts = m.countPerLayer('attention.head_count', layerCount);
-  const kvHeadCounts = m.countPerLayer('attention.head_count_kv', layerCount, headCounts);
+  const kvHeadCounts = m.countPerLayer(
+    'attention.head_count_kv',
+    layerCount,
+    headCounts,
+    leastKvHeads,
+  );
   const heads = headCounts[0] as number;
   const whole = m.has('attention.key_length') && m.has('attention.value_length');
   if (!whole && embeddingLength % heads !== 0) {
@@ -146,7 +165,7 @@ export function readHyperparameters(
   const valueLength = m.count('attention.value_length', embeddingLength / heads);
   const attention = headCounts.map((heads, layer) => {
     const kvHeads = kvHeadCounts[layer] as number;
-    if (heads % kvHeads === 0) return { heads, kvHeads, keyLength, valueLength };
+    if (kvHeads === 0 || heads % kvHeads === 0) return { heads, kvHeads, keyLength, valueLength };
     const problem = `is ${kvHeads}, which does not divide the ${heads} heads of layer ${layer}`;
     throw m.bad('attention.head_count_kv', problem);
   });

@@ -75,7 +75,7 @@ export async function loadMtpModel(
     );
   }
   const { embeddingLength, vocabSize, contextLength } = target.hyperparameters;
-  const common = readHyperparameters(metadata, vocabSize, 'with nextn');
+  const common = readHyperparameters(metadata, vocabSize, { nextn: true });
   const layer = common.layerCount - metadata.count('nextn_predict_layers');
   if (common.embeddingLength !== embeddingLength) {
     throw new PacelineError(

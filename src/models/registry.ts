@@ -13,6 +13,7 @@ import { glm4moe } from './glm4moe.js';
 import { gptOss } from './gpt-oss.js';
 import { granite } from './granite.js';
 import { hunyuanDense } from './hunyuan-dense.js';
+import { lfm2 } from './lfm2.js';
 import { llama } from './llama.js';
 import { mistral3 } from './mistral3.js';
 import { olmo2 } from './olmo2.js';
@@ -37,6 +38,8 @@ const decoders: ReadonlyMap<string, Decoder> = new Map([
   ['granite', granite],
   ['granitemoe', granite],
   ['hunyuan-dense', hunyuanDense],
+  ['lfm2', lfm2],
+  ['lfm2moe', lfm2],
   ['llama', llama],
   ['mistral3', mistral3],
   ['olmo2', olmo2],

@@ -17,6 +17,7 @@ import {
 import { bool, f32, text, u32 } from './entries.js';
 import { gemma4Metadata, gemma4Tensors } from './gemma4.js';
 import { latentMetadata, latentTensors } from './latent.js';
+import { convolutionMetadata, convolutionTensors, isConvolution } from './lfm2.js';
 import { type ModelShape, makers, type TensorPlan } from './plan.js';
 import { qwen35Metadata, qwen35Tensors } from './qwen35.js';
 
@@ -86,6 +87,8 @@ const known: ReadonlyMap<string, Traits> = new Map<string, Traits>([
   ['granitemoe', { ...plain, mixture: true }],
   ['hunyuan-dense', { ...plain, queryNorms: 'head' }],
   ['jina-bert-v2', plain],
+  ['lfm2', { ...plain, queryNorms: 'head' }],
+  ['lfm2moe', { ...plain, queryNorms: 'head', mixture: true, sparse: true }],
   ['llama', plain],
   ['mistral3', plain],
   ['nomic-bert', plain],
@@ -137,7 +140,8 @@ export function* tensorsOf(shape: ModelShape): Generator<TensorPlan> {
   // in trained models, or else rounding would be amplified from layer to layer.
   const tableGain = tied ? 3 : Math.sqrt(embedding) / 2;
   yield matrix('token_embd.weight', [embedding, vocab], tableGain, 'embedding');
-  yield norm('output_norm.weight', [embedding]);
+  const lfm2 = shape.architecture.startsWith('lfm2');
+  yield norm(lfm2 ? 'token_embd_norm.weight' : 'output_norm.weight', [embedding]);
   if (!tied) yield matrix('output.weight', [embedding, vocab], 3, 'output');
   if (shape.projected !== undefined) {
     yield matrix('dense_2.weight', [embedding, shape.projected]);
@@ -161,7 +165,8 @@ export function* tensorsOf(shape: ModelShape): Generator<TensorPlan> {
     return;
   }
   for (let layer = 0; layer < shape.layers; layer++) {
-    if (traits.latent) yield* latentTensors(shape, layer, branch);
+    if (isConvolution(shape, layer)) yield* convolutionTensors(shape, layer, branch);
+    else if (traits.latent) yield* latentTensors(shape, layer, branch);
     else yield* attentionTensors(shape, traits, layer, branch);
     yield* networkTensors(shape, traits, layer, branch);
   }
@@ -233,13 +238,18 @@ function* networkTensors(o: ModelShape, traits: Traits, layer: number, branch: n
       yield bias(`${at}.ffn_down_exps.bias`, [embedding, experts], branch);
     }
     if (traits.sparse) yield bias(`${at}.exp_probs_b.bias`, [experts]);
-    const shared = inner * (o.sharedExperts ?? (traits.sparse ? 1 : 0));
+    const shared = inner * sharedExperts(o);
     if (shared > 0) {
       yield matrix(`${at}.ffn_gate_shexp.weight`, [embedding, shared], 1.5);
       yield matrix(`${at}.ffn_up_shexp.weight`, [embedding, shared]);
       yield matrix(`${at}.ffn_down_shexp.weight`, [shared, embedding], branch, 'down');
     }
   }
+}
+
+/** Experts that every row goes through. */
+function sharedExperts({ architecture, sharedExperts: given }: ModelShape): number {
+  return given ?? (traitsOf(architecture).sparse && architecture !== 'lfm2moe' ? 1 : 0);
 }
 
 /** Layers before the first with experts. */
@@ -279,9 +289,9 @@ export function metadataOf(
     }
     if (sparse) {
       own.leading_dense_block_count = u32(leadingDense(o));
-      own.expert_shared_count = u32(o.sharedExperts ?? 1);
+      own.expert_shared_count = u32(sharedExperts(o));
       own.expert_weights_norm = bool(true);
-      own.expert_weights_scale = f32(1.5);
+      if (o.architecture !== 'lfm2moe') own.expert_weights_scale = f32(1.5);
     } else if (o.sharedExperts !== undefined) {
       own.expert_shared_feed_forward_length = u32(o.inner * o.sharedExperts);
     }
@@ -294,7 +304,7 @@ export function metadataOf(
     own['attention.sliding_window'] = u32(o.window[0]);
     own['attention.sliding_window_pattern'] = u32(o.window[1]);
   }
-  Object.assign(own, encoderMetadata(o));
+  Object.assign(own, encoderMetadata(o), convolutionMetadata(o));
   if (o.architecture.startsWith('granite')) own.logit_scale = f32(1.5);
   Object.assign(own, further);
   const entries = new Map([

@@ -14,6 +14,10 @@ export const rankTemplate = '<s>query: {query} document: {document}</s>';
 /** Types of sentences, of which the first is used. */
 export const sentenceTypes = 2;
 
+/** What attention and network add is smaller than the stream, as in trained models, or else rounding
+ * would be amplified from layer to layer. */
+const branch = 0.4;
+
 /** All tensors of one of BERT's kind but its classifier. */
 export function* bertTensors(o: ModelShape): Generator<TensorPlan> {
   const { matrix, router: table } = makers(0);
@@ -58,7 +62,7 @@ function* attention(o: ModelShape, layer: number): Generator<TensorPlan> {
     yield* layerNorm(`${at}.attn_k_norm`, width, layer);
     yield* layerNorm(`${at}.attn_norm_2`, o.embedding, layer);
   }
-  yield matrix(`${at}.attn_output.weight`, [width, o.embedding]);
+  yield matrix(`${at}.attn_output.weight`, [width, o.embedding], branch);
   if (biases) yield bias(`${at}.attn_output.bias`, [o.embedding]);
   yield* layerNorm(`${at}.attn_output_norm`, o.embedding, layer);
 }
@@ -72,7 +76,7 @@ function* network(o: ModelShape, layer: number): Generator<TensorPlan> {
     const [experts] = o.experts;
     yield router(`${at}.ffn_gate_inp.weight`, [embedding, experts], 2);
     yield matrix(`${at}.ffn_up_exps.weight`, [embedding, inner, experts], 1.5);
-    yield matrix(`${at}.ffn_down_exps.weight`, [inner, embedding, experts], 1, 'down');
+    yield matrix(`${at}.ffn_down_exps.weight`, [inner, embedding, experts], branch, 'down');
     return;
   }
   const jina = o.architecture === 'jina-bert-v2';
@@ -81,7 +85,7 @@ function* network(o: ModelShape, layer: number): Generator<TensorPlan> {
   }
   const together = jina && gateWithUp === true;
   yield matrix(`${at}.ffn_up.weight`, [embedding, together ? 2 * inner : inner], 1.5);
-  yield matrix(`${at}.ffn_down.weight`, [inner, embedding], 1, 'down');
+  yield matrix(`${at}.ffn_down.weight`, [inner, embedding], branch, 'down');
   if (o.architecture === 'bert' || (jina && gateWithUp === undefined)) {
     yield bias(`${at}.ffn_up.bias`, [inner]);
   }

@@ -40,6 +40,8 @@ export interface ModelShape {
   readonly projected?: number;
   /** Classes of a model that ranks; `dense`: behind another projection of the same width. */
   readonly classes?: { readonly count: number; readonly dense?: boolean };
+  /** Rows that LFM2's convolutions cover; every so many layers one with attention. */
+  readonly convolutions?: { readonly kernel: number; readonly interval: number };
   /** What only Qwen3.5 has. */
   readonly qwen35?: Qwen35Form;
   /** Of the layers, blocks at the end that predict further tokens (Qwen3.5). */

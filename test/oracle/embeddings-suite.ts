@@ -125,20 +125,22 @@ function describeRanks(options: RandomModelOptions & { readonly type: GgmlType }
           pairs.reduce((sum, { length }) => sum + length, 0),
         );
         const expected = pairs.map((pair) => oracle(path, pair, classes.count)[0] as number);
-        const order = documents.map((_, at) => at);
-        order.sort((a, b) => (expected[b] as number) - (expected[a] as number));
-        assert.deepEqual(
-          results.map(({ index }) => index),
-          order,
-        );
-        const range = Math.max(...expected) - Math.min(...expected);
+        const range = Math.max(...expected.map(Math.abs));
         const worst = Math.max(
           ...results.map(
             ({ index, score }) => Math.abs(score - (expected[index] as number)) / range,
           ),
         );
-        t.diagnostic(`worst difference ${worst.toExponential(1)} of the range`);
-        assert.ok(worst < limitOf(options.type), `${worst} of the range`);
+        if (!isQuantized(options.type)) {
+          const order = documents.map((_, at) => at);
+          order.sort((a, b) => (expected[b] as number) - (expected[a] as number));
+          assert.deepEqual(
+            results.map(({ index }) => index),
+            order,
+          );
+        }
+        t.diagnostic(`worst difference ${worst.toExponential(1)} of the largest`);
+        assert.ok(worst < limitOf(options.type), `${worst} of the largest`);
       });
     });
   }
@@ -164,6 +166,8 @@ export function describeVectorPerturbations(): void {
         randomModel({ ...sizes, change: (tensor) => void names.push(tensor.name) });
         for (const tensor of names.filter((tensor) => !/^blk\.[^1]/.test(tensor))) {
           if (tensor === 'output.weight') continue; // computes logits, which nobody asks for
+          // They add the same to all scores of a row.
+          if (/attn_k(_norm)?\.bias$/.test(tensor)) continue;
           const moved = Math.max(...differences(await vectorWith(tensor), expected));
           assert.ok(
             moved > 1e-3,

@@ -134,6 +134,21 @@ export const shapes: Readonly<Record<string, readonly Sizes[]>> = {
       latent: { kv: 256, query: 256, rotated: 64 },
     },
   ],
+  lfm2: [
+    { embedding: 110, heads: 5, kvHeads: 1, headDim: 22, inner: 130, layers: 4 },
+    {
+      embedding: 96,
+      heads: 6,
+      kvHeads: 2,
+      headDim: 16,
+      inner: 160,
+      tied: false,
+      layers: 4,
+      convolutions: { kernel: 4, interval: 3 },
+    },
+    { embedding: 256, heads: 4, kvHeads: 2, headDim: 64, inner: 256, layers: 4 },
+  ],
+  lfm2moe: usual({ experts: [5, 2], convolutions: { kernel: 3, interval: 3 } }),
   mistral3: usual({ metadata: { ...yarn, 'attention.temperature_scale': f32(0.1) } }),
   granite: usual({ metadata: factors }),
   granitemoe: usual({ experts: [6, 3], sharedExperts: 1, metadata: factors }),
@@ -261,6 +276,10 @@ export const variants: Readonly<Record<string, Variant>> = {
       'attention.temperature_scale': f32(0.4),
       'attention.temperature_length': u32(20),
     },
+  },
+  'lfm2 with a window': {
+    ...{ architecture: 'lfm2', layers: 4 },
+    metadata: { 'attention.sliding_window': u32(12) },
   },
   'gemma4 with everything at once': {
     ...{ architecture: 'gemma4', embedding: 96, heads: 4, kvHeads: 2, headDim: 48, inner: 120 },

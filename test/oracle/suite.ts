@@ -103,7 +103,7 @@ export interface OracleTests {
 }
 
 /** Architectures that run on the native kernels only. */
-export const nativeOnly: readonly string[] = ['qwen35', 'qwen35moe'];
+export const nativeOnly: readonly string[] = ['lfm2', 'lfm2moe', 'qwen35', 'qwen35moe'];
 
 /** All others. */
 export const withoutKernels: readonly string[] = textArchitectures.filter(

@@ -5,33 +5,16 @@
  */
 import type { Graph } from '../graph.js';
 import { fail, requireType } from '../graph-core.js';
-import {
-  type DeltaNetSizes,
-  deltaNetChannels,
-  deltaNetShape,
-  loggedRows,
-  stateElements,
-} from '../recurrent-shape.js';
+import { type DeltaNetSizes, deltaNetChannels, deltaNetShape } from '../recurrent-shape.js';
 import type { Tensor } from '../tensor.js';
 import { GgmlType } from '../types.js';
 import type { NativeKernels } from './library.js';
 import { customWith } from './operation.js';
-import { dataOf, structList } from './struct-list.js';
-
-/**
- * Batch rows [start, start + count) of one sequence. Where its states lie is read again before every
- * computation of the graph.
- */
-export interface RecurrentSlice {
-  /** The state before the rows; undefined: nothing was seen. */
-  readonly from: Tensor | undefined;
-  /** The state after them: another tensor. */
-  readonly to: Tensor;
-  /** Rows in the log of `from`. */
-  readonly logged: number;
-  readonly start: number;
-  readonly count: number;
-}
+import {
+  checkRecurrentSlices,
+  type RecurrentSlice,
+  recurrentSliceList,
+} from './recurrent-slices.js';
 
 export interface DeltaNetInput {
   /** [channels, T]: queries and keys of all key heads, values of all value heads. */
@@ -63,16 +46,7 @@ export function deltaNet(
   check(input, slices, options);
   const { mix, beta, alpha, convolution, bias, decay } = input;
   const { keyHeads, valueHeads, headLength, kernel, epsilon } = options;
-  const list = structList(kernels, graph, {
-    name: 'pl_recurrent_slice',
-    items: slices,
-    fixed: ({ start, count }) => ({ first: start, count }),
-    bound: ({ from, to, logged }) => ({
-      from: from === undefined ? 0 : dataOf(graph, 'delta_net', from),
-      to: dataOf(graph, 'delta_net', to),
-      logged,
-    }),
-  });
+  const list = recurrentSliceList(kernels, graph, 'delta_net', slices);
   const rows = mix.shape[1];
   return customWith(
     graph,
@@ -128,13 +102,5 @@ function check(input: DeltaNetInput, slices: readonly RecurrentSlice[], sizes: D
     if (!fits || !tensor.rowContiguous) fail('delta_net', `not [${width}, ${height}]`, tensor);
   }
   if (!convolution.contiguous) fail('delta_net', 'needs a contiguous tensor', convolution);
-  const elements = stateElements(deltaNetShape(sizes));
-  for (const { from, to, logged, start, count } of slices) {
-    if (to.elements !== elements || (from && from.elements !== elements) || from === to) {
-      fail('delta_net', 'the states do not fit', to);
-    }
-    if (logged < 0 || logged > loggedRows || start < 0 || start + count > rows) {
-      fail('delta_net', `${count} rows from ${start} on behind ${logged}`, mix);
-    }
-  }
+  checkRecurrentSlices('delta_net', slices, deltaNetShape(sizes), mix);
 }
