@@ -15,6 +15,7 @@ const kinds: Readonly<Record<string, StateKind>> = {
     ...{ layers: 6, window: [33, 3], gemma4: { perLayer: 32, shared: 3 } },
   },
   'one that does not grow': { architecture: 'qwen35', tied: false },
+  'the inputs of a convolution': { architecture: 'lfm2', tied: false },
   'latent rows': {
     architecture: 'deepseek2',
     ...{ layers: 2, experts: [4, 2], latent: { kv: 64, query: 96, rotated: 32 } },
