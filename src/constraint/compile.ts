@@ -2,7 +2,14 @@
  * From a description of what a text has to be to a constraint for a vocabulary: the entrance of this
  * folder. Everything that a stranger may send is checked here or below, within budgets.
  */
-import { defaultLimits, type Limits, refused } from './core/budget.js';
+import {
+  compilingSteps,
+  defaultLimits,
+  type Limits,
+  refused,
+  tooComplex,
+  withWork,
+} from './core/budget.js';
 import { Language } from './core/derivatives.js';
 import { NOTHING } from './core/expressions.js';
 import { KeyList } from './core/key-list.js';
@@ -23,6 +30,8 @@ import type { VocabularyIndex } from './tokens/vocabulary-index.js';
 import { toolLanguage } from './tool-calls/language.js';
 
 export interface ConstraintOptions {
+  /** Length of the description as JSON: a longer one may take more steps. Default 0. */
+  readonly characters?: number;
   readonly reasoning?: ReasoningSection;
   readonly limits?: Partial<Limits>;
 }
@@ -60,7 +69,21 @@ export function compileConstraint(
 }
 
 function compile(spec: ConstraintSpec, vocabulary: VocabularyIndex, options: ConstraintOptions) {
-  const language = new Language({ ...defaultLimits, ...options.limits });
+  const compiling = compilingSteps(options.characters ?? 0);
+  const limits = { ...defaultLimits, compiling, ...options.limits };
+  const exceeded = () => tooComplex(`it takes more than ${limits.compiling} steps to compile`);
+  return withWork(limits.compiling, exceeded, () =>
+    compileWithin(limits, spec, vocabulary, options),
+  );
+}
+
+function compileWithin(
+  limits: Limits,
+  spec: ConstraintSpec,
+  vocabulary: VocabularyIndex,
+  options: ConstraintOptions,
+) {
+  const language = new Language(limits);
   const marks = new Marks(language, vocabulary.specials);
   const warnings: ConstraintWarning[] = [];
   const main = languageOf(spec, language, marks, warnings);

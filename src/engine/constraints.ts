@@ -37,7 +37,12 @@ export class Constraints {
     const key = JSON.stringify([text, reasoning]);
     const known = this.#kept.get(key);
     this.#kept.delete(key);
-    const compiled = known ?? compileConstraint(spec, index, reasoning ? { reasoning } : {});
+    const compiled =
+      known ??
+      compileConstraint(spec, index, {
+        characters: text.length,
+        ...(reasoning ? { reasoning } : {}),
+      });
     this.#kept.set(key, compiled);
     for (const [oldest] of this.#kept) {
       if (this.#kept.size <= mostKept) break;

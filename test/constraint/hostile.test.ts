@@ -3,7 +3,9 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { PacelineError } from '../../src/base/errors.js';
+import { compilingSteps, defaultLimits } from '../../src/constraint/core/budget.js';
 import type { ConstraintSpec } from '../../src/constraint/spec.js';
+import { schemas } from './schemas.js';
 import { compileFor, embedded, randomNumbers, randomText, type Vocabulary } from './support.js';
 
 const many = <Item>(count: number, make: (index: number) => Item): Item[] =>
@@ -49,6 +51,9 @@ const works: Readonly<Record<string, unknown>> = {
     maxLength: 300,
   },
   'a million items': { type: 'array', items: { const: 1 }, minItems: 1e6 },
+  'two enums of 50,000': {
+    allOf: [0, 25_000].map((from) => ({ enum: many(50_000, (index) => `v${from + index}`) })),
+  },
   'a long tuple': {
     type: 'array',
     prefixItems: many(3000, () => ({ type: 'integer' })),
@@ -94,6 +99,27 @@ const refused: Readonly<Record<string, unknown>> = {
     patternProperties: object(many(12, (index) => [`^.{${index}}x`, {}])),
   },
   'required and forbidden': { type: 'object', required: ['a'], properties: { a: false } },
+  'references that double 40 times': {
+    $defs: object(
+      many(40, (index) => {
+        const before = { $ref: `#/$defs/d${index - 1}` };
+        const own = { type: 'object', properties: { x: { type: 'integer' } } };
+        return [
+          `d${index}`,
+          index === 0 ? own : { allOf: [before, { ...before, title: 'again' }] },
+        ];
+      }),
+    ),
+    $ref: '#/$defs/d39',
+  },
+  'alternatives that have to be told apart': {
+    oneOf: many(1000, (index) => ({
+      anyOf: many(20, (part) => ({ type: 'object', required: [`k${index}_${part}`] })),
+    })),
+  },
+  'values with values inside, twice': {
+    allOf: [0, 1500].map((from) => ({ enum: many(3000, (index) => ({ a: from + index })) })),
+  },
   'no number between': { type: 'integer', exclusiveMinimum: 1, exclusiveMaximum: 2 },
 };
 
@@ -132,6 +158,11 @@ describe('hostile constraints', () => {
           '\nr3000 ::= "c"',
       },
       { type: 'grammar', grammar: 'root ::= "x" (root | "y") (root | "y") | "z"' },
+      // Which rules may be empty, and how deep they nest, shows one rule later with every look.
+      {
+        type: 'grammar',
+        grammar: `root ::= r0\n${many(20_000, (index) => `r${index} ::= "a"? r${index + 1}?`).join('\n')}\nr20000 ::= "z"`,
+      },
       { type: 'choice', choices: [] },
       { type: 'choice', choices: many(20_000, (index) => `choice ${index}`) },
     ];
@@ -146,6 +177,49 @@ describe('hostile constraints', () => {
         );
       }
     }
+  });
+
+  test('ordinary schemas need less than a sixth of the steps that they may take', () => {
+    const limits = { compiling: compilingSteps(0) / 6, question: defaultLimits.question / 6 };
+    for (const schema of Object.values(schemas)) {
+      const compiled = compileFor(vocabulary, { type: 'json-schema', schema }, { limits });
+      randomText(vocabulary, compiled.start(), randomNumbers(1), 60);
+    }
+  });
+
+  test('many tools of many parameters have room', () => {
+    const parameter = {
+      type: 'array',
+      items: { enum: ['x', 'y'] },
+      description: 'Why. '.repeat(20),
+    };
+    const tools = many(128, (index) => ({
+      name: `tool_${index}`,
+      parameters: {
+        type: 'object',
+        properties: object(many(10, (part) => [`parameter_${part}`, parameter])),
+        required: ['parameter_0'],
+      },
+    }));
+    const spec: ConstraintSpec = { type: 'tools', tools, format: 'hermes', choice: 'required' };
+    const characters = JSON.stringify(spec).length;
+    assert.equal(compileFor(vocabulary, spec, { characters }).warnings.length, 0);
+  });
+
+  test('steps are counted while compiling, and anew for each question about a text', () => {
+    const spec: ConstraintSpec = { type: 'regex', pattern: '[a-z]+(-[a-z]+)*' };
+    assert.throws(
+      () => compileFor(vocabulary, spec, { limits: { compiling: 20 } }),
+      (error) =>
+        PacelineError.is(error) && error.code === 'usage' && /20 steps/.test(error.message),
+    );
+    const constraint = compileFor(vocabulary, spec, { limits: { question: 20 } }).start();
+    assert.throws(
+      () => constraint.mask(),
+      (error) =>
+        PacelineError.is(error) && error.code === 'memory' && /may come next/.test(error.message),
+    );
+    assert.equal(compilingSteps(1e9), 500_000);
   });
 
   test('a budget that is exhausted while a text is made is the error of memory', () => {

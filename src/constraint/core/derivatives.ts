@@ -4,6 +4,7 @@
  * conjunction or complement without any text becomes the empty language, found by search; nothing
  * leads into a dead end. Knows nothing of tokens.
  */
+import { work } from './budget.js';
 import { EMPTY, Expressions, Kind, LEAVE, NOTHING } from './expressions.js';
 import type { KeyOwner } from './key-list.js';
 import type { MarkerSet } from './markers.js';
@@ -28,12 +29,17 @@ export class Language extends Expressions {
     const known = this.derivatives.get(key);
     if (known !== -1) return known;
     this.work++;
-    if (++this.recursion > RECURSION) {
-      this.recursion = 0;
+    work();
+    if (this.recursion >= RECURSION) {
       throw this.overBudget('rules call each other too deeply without taking a character');
     }
-    const result = this.compute(expression, symbol);
-    this.recursion--;
+    this.recursion++;
+    let result: number;
+    try {
+      result = this.compute(expression, symbol);
+    } finally {
+      this.recursion--;
+    }
     this.derivatives.set(key, result);
     return result;
   }
@@ -120,6 +126,7 @@ export class Language extends Expressions {
     const known = this.rawKnown.get(key);
     if (known !== -1) return known;
     this.work++;
+    work();
     let result: number;
     // A special token is no text, so that it is not "not" of a text either.
     if (symbol > 255) result = NOTHING;

@@ -5,7 +5,7 @@
  * what the languages describe, nor of tokens.
  */
 
-import { exhausted, type Limits, tooComplex } from './budget.js';
+import { exhausted, type Limits, tooComplex, work } from './budget.js';
 import { ByteClasses } from './byte-classes.js';
 import type { KeyList, KeyOwner } from './key-list.js';
 import type { MarkerSet } from './markers.js';
@@ -127,8 +127,10 @@ export class Expressions {
       }
       slot = (slot + 1) & mask;
     }
+    if (this.count >= this.limits.expressions)
+      throw this.overBudget(`more than ${this.count} states`);
+    work();
     const id = this.count++;
-    if (id >= this.limits.expressions) throw this.overBudget(`more than ${id} states`);
     if (id === this.kind.length) {
       this.kind = doubled(this.kind);
       this.need = doubled(this.need);
@@ -200,6 +202,7 @@ export class Expressions {
     if (!facts.need) return 0;
     const [low, high] = this.ranges[range] as unknown as [number, number];
     let least = NEVER;
+    work((high - low) / 8);
     for (let index = low; index < high && least > 0; index++) {
       if (facts.allowed(index)) least = Math.min(least, facts.need(index));
     }
@@ -213,6 +216,7 @@ export class Expressions {
       if (set.words.every((word) => word === 0)) return NOTHING;
       id = this.sets.push(set) - 1;
       this.setIds.set(key, id);
+      work(8);
       this.classes.split(set);
     }
     return this.make(Kind.SET, id, 0, 0);
@@ -230,6 +234,7 @@ export class Expressions {
     if (id === undefined) {
       id = this.strings.push(data) - 1;
       this.stringIds.set(key, id);
+      work(data.length / 8);
       this.classes.singleOut(data);
     }
     return this.make(Kind.LITERAL, id, from, 0);
@@ -292,6 +297,7 @@ export class Expressions {
     }
     if (flat.length === 0) return NOTHING;
     if (flat.length === 1) return flat[0] as number;
+    work(flat.length / 4);
     let list = sortedUnique(flat);
     if (list.length > 1) list = this.factor(list);
     if (list.length > this.limits.members) {
@@ -354,6 +360,7 @@ export class Expressions {
       else if (member !== all) flat.push(member);
     }
     if (flat.length === 0) return all;
+    work(flat.length / 4);
     const list = sortedUnique(flat);
     if (list.length === 1) return list[0] as number;
     if (list.length > this.limits.members)
@@ -381,6 +388,7 @@ export class Expressions {
     let to = high === -1 ? values.length : high;
     while (from < to && !facts.allowed(from)) from++;
     while (to > from && !facts.allowed(to - 1)) to--;
+    work((from - low + (high === -1 ? values.length : high) - to) / 8);
     if (from === to) return NOTHING;
     const first = values[from] as Uint8Array;
     if (to === from + 1) return this.join(this.literal(first, depth), facts.after(from));
@@ -402,6 +410,7 @@ export class Expressions {
 
   addOwner(owner: KeyOwner): number {
     if (!this.known.has(owner.list)) {
+      work(owner.list.values.length / 8);
       for (const value of owner.list.values) this.classes.singleOut(value);
       this.known.add(owner.list);
     }
@@ -428,6 +437,7 @@ export class Expressions {
   rule(expand?: () => number, least?: () => number, nullable = false): number {
     if (this.rules.length >= this.limits.rules)
       throw this.overBudget(`more than ${this.rules.length} rules`);
+    work(4);
     const need = this.settled ? (least?.() ?? 0) : 0;
     this.rules.push({ body: -1, expand, least, nullable, need });
     return this.rules.length - 1;
@@ -472,6 +482,7 @@ export class Expressions {
     for (let changed = true; changed; ) {
       changed = false;
       this.nullability.fill(0);
+      work(this.rules.length / 8 + this.count / 64);
       for (const rule of this.rules) {
         if (rule.nullable || rule.body === -1 || !this.nullable(rule.body)) continue;
         rule.nullable = true;
@@ -499,6 +510,7 @@ export class Expressions {
   private settleSection(index: number): boolean {
     const { nodes, rules, defined } = this.sections[index] as Section;
     const before = index === 0 ? { nodes: 0, rules: 0 } : (this.sections[index - 1] as Section);
+    work((nodes - before.nodes + rules - before.rules) / 16);
     for (let id = before.nodes; id < nodes; id++) this.measure(id);
     let changed = false;
     for (let rule = before.rules; rule < rules; rule++) {

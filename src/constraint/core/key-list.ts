@@ -4,6 +4,7 @@
  * nothing until they are walked. Which values are allowed, and what follows one, is asked of an
  * owner, since the keys of an object may come only once. Knows nothing of expressions.
  */
+import { work } from './budget.js';
 import { compareBytes } from './symbols.js';
 
 /** Who decides about a list's values: all of them, or what an object has left. */
@@ -24,6 +25,8 @@ export class KeyList {
   readonly origin: readonly number[];
 
   constructor(values: readonly Uint8Array[]) {
+    // A sort compares each some ten times.
+    work(values.length / 2);
     const order = values.map((_, index) => index);
     order.sort((a, b) => compareBytes(values[a] as Uint8Array, values[b] as Uint8Array) || a - b);
     const origin = order.filter(

@@ -3,6 +3,7 @@
  * itself before any character is refused, as every parser from left to right has to. Knows nothing
  * of tokens but by the texts of special ones.
  */
+import { work } from '../core/budget.js';
 import type { Language } from '../core/derivatives.js';
 import { LEAVE, NOTHING } from '../core/expressions.js';
 import { plainCharacters, type Ranges } from '../text/utf8.js';
@@ -45,6 +46,7 @@ class GrammarCompiler {
 
   private node(node: Node): number {
     const { language } = this;
+    work();
     switch (node.type) {
       case 'text':
         return language.literal(node.text);
@@ -76,6 +78,7 @@ class GrammarCompiler {
   }
 
   private characters(ranges: Ranges): number {
+    work(32 + 8 * ranges.length);
     const id = plainCharacters(this.language, ranges);
     if (id !== NOTHING) this.language.characterNames.set(id, `plain ${ranges.join(' ')}`);
     return id;
@@ -134,6 +137,7 @@ class GrammarCompiler {
 
   /** Collects the rules that a node may begin with. */
   private firstCalls(node: Node, nullable: ReadonlySet<string>, found: Set<string>): void {
+    work(0.25);
     if (node.type === 'rule') found.add(node.name);
     else if (node.type === 'repeat') this.firstCalls(node.part, nullable, found);
     else if (node.type === 'either')
@@ -148,6 +152,7 @@ class GrammarCompiler {
 }
 
 function isNullable(node: Node, rules: ReadonlySet<string>): boolean {
+  work(0.25);
   switch (node.type) {
     case 'text':
       return node.text === '';

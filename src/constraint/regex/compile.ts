@@ -3,7 +3,7 @@
  * of a pattern is at most four languages: bound to the start or not, to the end or not. Knows
  * nothing of JSON: how a character is written is the caller's.
  */
-import { refused } from '../core/budget.js';
+import { refused, work } from '../core/budget.js';
 import type { Language } from '../core/derivatives.js';
 import { EMPTY, NOTHING } from '../core/expressions.js';
 import { MAX_POINT, normalized, type Ranges } from '../text/utf8.js';
@@ -41,6 +41,9 @@ export function compilePattern(
 }
 
 class PatternCompiler {
+  /** Kinds of characters, by their ranges. */
+  private readonly known = new Map<string, number>();
+
   constructor(
     private readonly language: Language,
     private readonly source: string,
@@ -49,14 +52,19 @@ class PatternCompiler {
 
   characters(ranges: Ranges): number {
     const clean = normalized(ranges);
-    const id = this.options.characters(clean);
-    if (id !== NOTHING) {
-      this.language.characterNames.set(id, `${this.options.spelling} ${clean.join(' ')}`);
-    }
+    const key = clean.join(' ');
+    let id = this.known.get(key);
+    if (id !== undefined) return id;
+    // Each range is split where the bytes of UTF-8 want it.
+    work(32 + 8 * clean.length);
+    id = this.options.characters(clean);
+    this.known.set(key, id);
+    if (id !== NOTHING) this.language.characterNames.set(id, `${this.options.spelling} ${key}`);
     return id;
   }
 
   compile(pattern: Pattern): Bound {
+    work(2);
     switch (pattern.type) {
       case 'empty':
         return this.free(EMPTY);

@@ -2,6 +2,7 @@
  * What one alternative of a schema demands, all keywords together, and how two such demands become
  * one. A schema is a list of alternatives. Knows nothing of text.
  */
+import { work } from '../core/budget.js';
 import { type Json, sameJson } from './json.js';
 
 export const Type = {
@@ -110,11 +111,8 @@ export function typeOf(value: Json): number {
 export function merge(a: Clause, b: Clause): Clause | undefined {
   if (a === anything) return b;
   if (b === anything) return a;
-  let values = a.values ?? b.values;
-  if (a.values && b.values) {
-    const other = b.values;
-    values = a.values.filter((value) => other.some((candidate) => sameJson(value, candidate)));
-  }
+  work(3);
+  const values = a.values && b.values ? common(a.values, b.values) : (a.values ?? b.values);
   const types = a.types & b.types;
   if (types === 0 || values?.length === 0) return undefined;
   return {
@@ -135,7 +133,7 @@ export function merge(a: Clause, b: Clause): Clause | undefined {
     },
     object: {
       parts: joined(a.object.parts, b.object.parts),
-      required: new Set([...a.object.required, ...b.object.required]),
+      required: new Set(joined([...a.object.required], [...b.object.required])),
       least: Math.max(a.object.least, b.object.least),
       most: smaller(a.object.most, b.object.most),
       names: joined(a.object.names, b.object.names),
@@ -146,7 +144,21 @@ export function merge(a: Clause, b: Clause): Clause | undefined {
 
 function joined<T>(a: readonly T[], b: readonly T[]): readonly T[] {
   if (a.length === 0) return b;
-  return b.length === 0 ? a : [...a, ...b];
+  if (b.length === 0) return a;
+  work((a.length + b.length) / 4);
+  return [...a, ...b];
+}
+
+/** The values of one list that are in the other. */
+function common(a: readonly Json[], b: readonly Json[]): readonly Json[] {
+  work((a.length + b.length) / 4);
+  const simple = new Set(b);
+  const nested = b.filter((value) => typeof value === 'object' && value !== null);
+  return a.filter((value) => {
+    if (typeof value !== 'object' || value === null) return simple.has(value);
+    work(1 + nested.length);
+    return nested.some((candidate) => sameJson(value, candidate));
+  });
 }
 
 function smaller(a: number | undefined, b: number | undefined): number | undefined {

@@ -3,7 +3,7 @@
  * `allOf` need no unrolling; a rule's body is the union of its alternatives. Knows nothing of tokens.
  */
 import { PacelineError } from '../../base/errors.js';
-import { tooComplex } from '../core/budget.js';
+import { tooComplex, work } from '../core/budget.js';
 import type { Language } from '../core/derivatives.js';
 import { LEAVE, NOTHING } from '../core/expressions.js';
 import { KeyList } from '../core/key-list.js';
@@ -244,6 +244,7 @@ export class SchemaCompiler {
 
   /** The schemas that hold for a property of some name. */
   private propertySchemas({ object }: Clause, name: string): readonly number[] {
+    work(object.parts.length);
     return object.parts.flatMap((part) => {
       const found = part.patterns
         .filter(({ source, pointer }) =>
@@ -266,6 +267,7 @@ export class SchemaCompiler {
     const { object } = clause;
     const names = new Set(object.parts.flatMap((part) => [...part.properties.keys()]));
     for (const name of object.required) names.add(name);
+    work(4 * names.size);
     const members: Member[] = [...names].map((name) => {
       const fits = object.names.length === 0 || this.nameFits(object.names, name);
       const value = fits ? compileValue(this.propertySchemas(clause, name)) : NOTHING;
@@ -371,6 +373,7 @@ export class SchemaCompiler {
   /** Whether schemas are known to have no common value; false where that cannot be decided. */
   private isEmpty(schemas: readonly number[]): boolean {
     const key = normalized(schemas).join();
+    work();
     if (this.deciding.has(key) || this.deciding.size > 50) return false;
     this.deciding.add(key);
     const empty = this.normalizer.all(schemas).every((clause) => this.isEmptyClause(clause));

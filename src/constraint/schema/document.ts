@@ -2,7 +2,7 @@
  * A schema document: its subschemas by number, where each stands, and what references mean. Only
  * references within the document are followed. Knows no keyword but those of identity.
  */
-import { tooComplex } from '../core/budget.js';
+import { tooComplex, work } from '../core/budget.js';
 import { isObject, type Json, type JsonObject, pointerTo } from './json.js';
 import { schemaError } from './report.js';
 
@@ -44,6 +44,7 @@ export class SchemaDocument {
       if (!item) return;
       const { value, pointer, depth, key } = item;
       let { base } = item;
+      work(0.5);
       if (typeof value !== 'object' || value === null) continue;
       if (depth > MAX_DEPTH)
         throw tooComplex(`a schema nests more than ${MAX_DEPTH} deep`, {

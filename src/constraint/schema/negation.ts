@@ -2,6 +2,7 @@
  * The opposite of a schema, for the keywords where it is again a list of demands: types, values,
  * bounds, required names, and properties of such schemas. Knows nothing of text.
  */
+import { work } from '../core/budget.js';
 import { anything, type Clause, Type } from './clause.js';
 import type { SchemaDocument } from './document.js';
 import { isObject, type Json, type JsonObject, pointerTo } from './json.js';
@@ -24,6 +25,7 @@ export function negate(
   if (schema === true) return [];
   if (schema === false) return [anything];
   const pointer = document.pointer(id);
+  work(4);
   const keys = Object.keys(schema).filter((key) => !annotationKeywords.has(key));
   if (!keys.every((key) => negatable.has(key)) || schema.nullable !== undefined) return undefined;
   const result: Clause[] = [];

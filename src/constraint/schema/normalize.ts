@@ -2,7 +2,7 @@
  * Schemas as lists of alternatives: references followed, `allOf` and its kin multiplied out, within
  * a budget. What cannot be expressed goes to the report. Knows nothing of text.
  */
-import { tooComplex } from '../core/budget.js';
+import { tooComplex, work } from '../core/budget.js';
 import { anything, type Clause, merge, Type } from './clause.js';
 import type { SchemaDocument } from './document.js';
 import { isObject, type Json, type JsonObject, pointerTo } from './json.js';
@@ -41,6 +41,7 @@ export class Normalizer {
     const known = this.known.get(id);
     if (known) return known;
     const pointer = this.document.pointer(id);
+    work(12);
     if (this.open.has(id)) {
       throw schemaError(
         pointer,
@@ -148,6 +149,7 @@ export class Normalizer {
       else result.push(...clauses);
     }
     if (values.length > 0) result.push({ ...anything, values });
+    work((result.length + values.length) / 8);
     if (result.length > MAX_ALTERNATIVES) throw tooComplex(`${result.length} alternatives`);
     return result;
   }

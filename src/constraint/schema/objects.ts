@@ -3,6 +3,7 @@
  * end. A state is the set of names that came; states arise as texts reach them, so that thousands of
  * optional properties cost nothing. Knows nothing of schemas or of how members are written.
  */
+import { work } from '../core/budget.js';
 import type { Language } from '../core/derivatives.js';
 import { LEAVE, NOTHING } from '../core/expressions.js';
 import { KeyList, type KeyOwner } from '../core/key-list.js';
@@ -77,6 +78,7 @@ class ObjectWriter {
   private least(state: State): number {
     const { members } = this.facts;
     let deepest = 0;
+    work(members.length / 16);
     for (let index = 0; index < members.length; index++) {
       const member = members[index] as Member;
       if (member.required && !this.has(state, index)) {
@@ -105,6 +107,7 @@ class ObjectWriter {
     if (this.has(state, index) || this.needOf(value) > this.language.limits.nesting) return false;
     if (!required && !this.hasRoom(state)) return false;
     if (!inOrder) return true;
+    work(index / 16);
     for (let before = 0; before < index; before++) {
       if ((members[before] as Member).required && !this.has(state, before)) return false;
     }
@@ -142,6 +145,7 @@ class ObjectWriter {
   private next(state: State, index: number | undefined): number {
     const { members, inOrder, least, most } = this.facts;
     const seen = state.seen.slice();
+    work(seen.length / 4);
     const mark = (at: number) => {
       seen[at >>> 5] = (seen[at >>> 5] as number) | (1 << (at & 31));
     };

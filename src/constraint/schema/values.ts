@@ -2,6 +2,7 @@
  * Whether a given value satisfies schemas: needed to know which values of an `enum` the other
  * keywords leave, and which schemas a key's patterns bring. Knows nothing of text.
  */
+import { work } from '../core/budget.js';
 import { type Clause, Type, typeOf } from './clause.js';
 import { isObject, type Json, sameJson } from './json.js';
 import { decimalOf } from './numbers.js';
@@ -18,16 +19,17 @@ export interface ValueChecks {
 
 /** Whether a value satisfies one alternative; that it is in the list of values is known. */
 export function satisfies(clause: Clause, value: Json, checks: ValueChecks): boolean {
+  work((1 + clause.excluded.length) / 4);
   if ((typeOf(value) & clause.types) === 0) return false;
   if (clause.excluded.some((item) => sameJson(item.value, value))) return false;
   const inside = (schemas: readonly number[], part: Json) =>
-    checks
-      .clauses(schemas)
-      .some(
-        (inner) =>
-          (inner.values === undefined || inner.values.some((item) => sameJson(item, part))) &&
-          satisfies(inner, part, checks),
+    checks.clauses(schemas).some((inner) => {
+      work(1 + (inner.values?.length ?? 0) / 4);
+      return (
+        (inner.values === undefined || inner.values.some((item) => sameJson(item, part))) &&
+        satisfies(inner, part, checks)
       );
+    });
   if (typeof value === 'number') return numberFits(clause, value);
   if (typeof value === 'string') {
     const { least, most, patterns, formats } = clause.string;

@@ -4,7 +4,7 @@
  * walked. Exact: the same tokens as walking each alone. Knows nothing of what a language describes.
  */
 import type { TokenMask } from '../constraint.js';
-import { exhausted } from '../core/budget.js';
+import { work } from '../core/budget.js';
 import type { Language } from '../core/derivatives.js';
 import { Kind, NOTHING } from '../core/expressions.js';
 import type { MarkerSet } from '../core/markers.js';
@@ -74,12 +74,11 @@ export class MaskMaker {
 
   private make(state: number): TokenMask {
     const { language, vocabulary } = this;
-    const budget = language.work + language.limits.maskSteps;
     const run = this.run(state);
     let mask: TokenMask;
     if (!run) {
       mask = new Uint32Array(vocabulary.words);
-      this.walk(vocabulary.trie, state, mask, budget);
+      this.walk(vocabulary.trie, state, mask);
     } else {
       const { tokens, most } = run;
       const { byLength, rest, long } = tokens;
@@ -90,7 +89,7 @@ export class MaskMaker {
           if (length <= (most as number) || this.allowed(state, token)) set(mask, token);
         }
       }
-      this.walk(rest, state, mask, budget);
+      this.walk(rest, state, mask);
     }
     this.addTwins(mask);
     this.addSpecials(state, mask);
@@ -172,7 +171,7 @@ export class MaskMaker {
     return this.language.derive(state, this.language.classes.standIn[byte] as number);
   }
 
-  private walk(trie: TokenTrie, state: number, mask: TokenMask, budget: number): void {
+  private walk(trie: TokenTrie, state: number, mask: TokenMask): void {
     const { language, stack } = this;
     const { standIn } = language.classes;
     const { byte, depth, skip, token, size } = trie;
@@ -185,11 +184,7 @@ export class MaskMaker {
         node = skip[node] as number;
         continue;
       }
-      if (language.work > budget) {
-        throw exhausted(
-          `the tokens of one place take more than ${language.limits.maskSteps} steps`,
-        );
-      }
+      work(1 / 16);
       stack[level] = next;
       const id = token[node] as number;
       if (id >= 0) set(mask, id);

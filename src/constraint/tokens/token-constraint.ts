@@ -4,6 +4,7 @@
  */
 import { PacelineError } from '../../base/errors.js';
 import { type Constraint, maskAllows, type TokenMask } from '../constraint.js';
+import { exhausted, withWork } from '../core/budget.js';
 import type { Language } from '../core/derivatives.js';
 import { NOTHING } from '../core/expressions.js';
 import { FIRST_SPECIAL } from '../core/symbols.js';
@@ -22,6 +23,13 @@ export class ConstraintMachine {
     /** Special tokens that the language names, by symbol. */
     readonly symbols: ReadonlyMap<number, number>,
   ) {}
+
+  /** Answers one question about a text, within the steps that one may take. */
+  answer<T>(question: () => T): T {
+    const { question: steps } = this.language.limits;
+    const exceeded = () => exhausted(`what may come next takes more than ${steps} steps to find`);
+    return withWork(steps, exceeded, question);
+  }
 
   /** The only symbol that may follow a state that may not end; -1 where there is a choice. */
   onlySymbol(state: number): number {
@@ -69,7 +77,9 @@ export class TokenConstraint implements Constraint {
   }
 
   mask(): TokenMask {
-    if (this.state !== ENDED) return this.machine.masks.mask(this.state);
+    if (this.state !== ENDED) {
+      return this.machine.answer(() => this.machine.masks.mask(this.state));
+    }
     const { vocabulary } = this.machine;
     this.endMask.mask ??= new Uint32Array(vocabulary.words);
     for (const end of vocabulary.ends) {
@@ -83,13 +93,13 @@ export class TokenConstraint implements Constraint {
     const { machine, state } = this;
     if (!Number.isInteger(token) || token < 0 || token >= machine.vocabulary.size) return false;
     if (machine.vocabulary.isEnd(token) && this.canEnd) return true;
-    return state !== ENDED && machine.masks.after(state, token) !== NOTHING;
+    return state !== ENDED && machine.answer(() => machine.masks.after(state, token)) !== NOTHING;
   }
 
   accept(token: number): void {
     const { machine, state } = this;
     if (state !== ENDED) {
-      const next = machine.masks.after(state, token);
+      const next = machine.answer(() => machine.masks.after(state, token));
       if (next !== NOTHING) {
         this.state = next;
         return;
@@ -106,6 +116,10 @@ export class TokenConstraint implements Constraint {
   }
 
   forced(limit: number): readonly number[] {
+    return this.machine.answer(() => this.findForced(limit));
+  }
+
+  private findForced(limit: number): readonly number[] {
     const { machine } = this;
     const found: number[] = [];
     let { state } = this;
@@ -119,6 +133,10 @@ export class TokenConstraint implements Constraint {
   }
 
   likely(limit: number): readonly number[] {
+    return this.machine.answer(() => this.findLikely(limit));
+  }
+
+  private findLikely(limit: number): readonly number[] {
     const { machine } = this;
     const { language, vocabulary } = machine;
     if (this.state === ENDED || limit <= 0) return [];
