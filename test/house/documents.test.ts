@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { posix } from 'node:path';
 import { test } from 'node:test';
+import type { Command } from 'commander';
+import { pictures } from '../../bench/pictures.js';
+import { createProgram } from '../../src/cli/program.js';
+import { codeBlocks, commandsIn, reasons } from '../support/documents.js';
 import { readRepositoryFile, repositoryFiles } from '../support/repository.js';
 
 const files = repositoryFiles();
@@ -108,4 +112,75 @@ test('docs/api.md names every export of the library', () => {
     names.filter((name) => !new RegExp(`\\b${name}\\b`).test(document)),
     [],
   );
+});
+
+test('code in documents says why it is not run, if it is not', (context) => {
+  const blocks = codeBlocks();
+  assert.ok(blocks.length > 20);
+  const marked = blocks.filter(({ notRun }) => notRun !== undefined);
+  const unknown = marked.filter(({ notRun = '' }) => !Object.hasOwn(reasons, notRun));
+  assert.deepEqual(unknown, []);
+  for (const { document, line, notRun } of marked) {
+    context.diagnostic(`not run: ${document}:${line} (${notRun})`);
+  }
+});
+
+test('commands in documents are commands, with flags that exist', async () => {
+  const wrong: string[] = [];
+  for (const { document, line, language, code } of codeBlocks()) {
+    if (language !== 'sh') continue;
+    for (const words of commandsIn(code)) {
+      const [first, second, ...rest] = words;
+      const args =
+        first === 'paceline'
+          ? words.slice(1)
+          : first === 'npx' && second === 'paceline'
+            ? rest
+            : first === 'npm' && second === 'start' && rest[0] === '--'
+              ? rest.slice(1)
+              : undefined;
+      if (args !== undefined) {
+        const problem = await problemWith(args);
+        if (problem !== undefined)
+          wrong.push(`${document}:${line}: ${words.join(' ')}: ${problem}`);
+      }
+      if (first === 'npx' && second === 'tsx' && !files.includes(rest[0] ?? '')) {
+        wrong.push(`${document}:${line}: there is no ${rest[0]}`);
+      }
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
+
+/** What the command line would say against these arguments; nothing is run. */
+async function problemWith(args: readonly string[]): Promise<string | undefined> {
+  const program = createProgram();
+  const silence = (command: Command): void => {
+    command.exitOverride().configureOutput({ writeErr: () => {}, writeOut: () => {} });
+    if (command.commands.length === 0) command.action(() => {});
+    for (const below of command.commands) silence(below);
+  };
+  silence(program);
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+    return undefined;
+  } catch (error) {
+    const { code, message } = error as { code?: string; message: string };
+    return code?.startsWith('commander.help') || code === 'commander.version' ? undefined : message;
+  }
+}
+
+test('pictures show the numbers of the README', () => {
+  for (const [path, text] of Object.entries(pictures(readRepositoryFile('README.md')))) {
+    assert.equal(readRepositoryFile(path), text, `${path}: run npm run docs`);
+  }
+});
+
+test('pictures need nothing else, and say in words what they show', () => {
+  for (const path of files.filter((file) => /^docs\/.*\.svg$/.test(file))) {
+    const text = readRepositoryFile(path);
+    assert.match(text, /<title[^>]*>[^<]+<\/title>\s*<desc[^>]*>[^<]+<\/desc>/);
+    assert.doesNotMatch(text, /<script|href=|url\(/);
+    assert.match(text, /prefers-color-scheme: dark/);
+  }
 });
