@@ -240,6 +240,8 @@ test('the gain of drafting is a ratio of costs', () => {
   assert.equal(draftGain({ tokens: 40, steps: 40, drafted: 0, passMs }), 1);
   const gain = draftGain({ tokens: 40, steps: 10, drafted: 40, passMs, draftMs: 40 });
   assert.equal(gain, (40 * 10) / (10 * 12 + 40));
+  const noisy = { 1: 10, 5: 2 };
+  assert.equal(draftGain({ tokens: 40, steps: 10, drafted: 40, passMs: noisy }), 4);
   assert.equal(draftGain({ tokens: 0, steps: 0, drafted: 0, passMs }), undefined);
   assert.equal(draftTime([{ steps: 4, drafted: 8, draft_ms: { 2: 3 } }]), 12);
 });

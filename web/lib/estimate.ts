@@ -24,7 +24,8 @@ export function draftGain(costs: DraftCosts): number | undefined {
   const plain = costAt(passMs, 1);
   const used = costAt(passMs, 1 + drafted / steps);
   if (plain === undefined || used === undefined || plain <= 0) return undefined;
-  return (tokens * plain) / (steps * used + draftMs);
+  // A wider pass is never cheaper: what says so was measured while others had the machine.
+  return (tokens * plain) / (steps * Math.max(plain, used) + draftMs);
 }
 
 /** The cost at a number of rows, by a straight line between those measured. */

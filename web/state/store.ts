@@ -100,7 +100,9 @@ async function reload(id: string): Promise<void> {
   const streaming = Object.fromEntries(
     Object.entries(mine.turns).filter(([turn]) => lives.value.has(turn)),
   );
-  const leaf = mine.leaf ?? found.leaf;
+  // Where the other window went on from what is seen here, this one follows.
+  const follows = pathTo(found.turns, found.leaf).some(({ id: turn }) => turn === mine.leaf);
+  const leaf = follows || mine.leaf === undefined ? found.leaf : mine.leaf;
   current.value = { ...found, leaf, turns: { ...found.turns, ...streaming } };
 }
 

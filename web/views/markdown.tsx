@@ -23,6 +23,13 @@ interface MarkdownProps {
 }
 
 export function Markdown({ blocks, marks, growing }: MarkdownProps) {
+  // The conversation's own heading is the first level, and none may be skipped.
+  let level = 1;
+  const levels = blocks.map(({ token }) => {
+    const before = level;
+    if (token.type === 'heading') level = Math.min(before + 1, (token as Tokens.Heading).depth + 1);
+    return before;
+  });
   return (
     <div class="markdown">
       {blocks.map((block, index) => (
@@ -31,6 +38,7 @@ export function Markdown({ blocks, marks, growing }: MarkdownProps) {
           block={block}
           marks={marks}
           shown={marks.shown}
+          level={levels[index] ?? 1}
           last={growing && index === blocks.length - 1}
         />
       ))}
@@ -42,15 +50,18 @@ interface BlockProps {
   readonly block: Block;
   readonly marks: Marks;
   readonly shown: boolean;
+  /** Of the last heading before it. */
+  readonly level: number;
   readonly last: boolean;
 }
 
 const BlockView = memo(
-  ({ block, marks, last }: BlockProps) => {
-    const drawing = new Drawing(new PieceFinder(block.raw, block.start), marks, !last);
+  ({ block, marks, level, last }: BlockProps) => {
+    const finder = new PieceFinder(block.raw, block.start);
+    const drawing = new Drawing(finder, marks, { complete: !last, level });
     return <>{drawing.block(block.token)}</>;
   },
-  (a, b) => a.block === b.block && a.shown === b.shown && a.last === b.last,
+  (a, b) => a.block === b.block && a.shown === b.shown && a.last === b.last && a.level === b.level,
 );
 
 /** Draws the tokens of one block, in the order in which they stand in its source. */
@@ -60,10 +71,17 @@ class Drawing {
   readonly #complete: boolean;
   #keys = 0;
 
-  constructor(finder: PieceFinder, marks: Marks, complete: boolean) {
+  #level: number;
+
+  constructor(
+    finder: PieceFinder,
+    marks: Marks,
+    { complete, level }: { readonly complete: boolean; readonly level: number },
+  ) {
     this.#finder = finder;
     this.#marks = marks;
     this.#complete = complete;
+    this.#level = level;
   }
 
   block(token: Token): ComponentChildren {
@@ -75,8 +93,8 @@ class Drawing {
         return <hr />;
       case 'heading': {
         const { depth, tokens } = token as Tokens.Heading;
-        // The conversation has the first two levels.
-        const Level = `h${Math.min(6, depth + 2)}` as 'h3' | 'h4' | 'h5' | 'h6';
+        this.#level = Math.min(this.#level + 1, depth + 1, 6);
+        const Level = `h${this.#level}` as 'h2' | 'h3' | 'h4' | 'h5' | 'h6';
         return <Level data-depth={depth}>{this.#inline(tokens)}</Level>;
       }
       case 'paragraph':

@@ -29,10 +29,12 @@ export function Panel() {
   const shown = panel.value;
   if (shown === undefined) return null;
   const View = views[shown];
+  const title = shown === 'settings' ? 'Settings' : 'What happens inside';
   return (
-    <aside class="panel" aria-label={shown === 'settings' ? 'Settings' : 'What happens inside'}>
+    <aside class="panel" aria-label={title}>
       <div class="panel-head">
-        {shown === 'settings' ? <h2>Settings</h2> : <Tabs shown={shown} />}
+        <h2 class={shown === 'settings' ? '' : 'unseen'}>{title}</h2>
+        {shown !== 'settings' && <Tabs shown={shown} />}
         <IconButton
           icon="close"
           label="Close the panel"

@@ -205,6 +205,9 @@ interface ActionsProps {
 
 function Actions({ turn, live, conversation, edit }: ActionsProps) {
   if (live !== undefined) return <LiveNumbers live={live} />;
+  if (turn.state === 'streaming') {
+    return <p class="waiting">It is being written in another window.</p>;
+  }
   const { parent } = turn;
   const look = (): void => {
     chosenTurn.value = turn.id;
