@@ -175,7 +175,7 @@ export const tools = {
     }),
     notes: () => [
       'Unset ANTHROPIC_API_KEY where it is started: it would be sent as well.',
-      'Its prompts have some 12,000 tokens: the server needs a context of 16,384 or more (--ctx).',
+      'Its prompts have 12,000 tokens and more, by the model’s tokenizer: give the server 32,768 (--ctx).',
     ],
   },
   continue: {
