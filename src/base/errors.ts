@@ -28,6 +28,7 @@ export const errorCodes = {
   'context-overflow': { exit: 1, http: 400 },
   'check-failed': { exit: 7, http: 500 },
   'not-found': { exit: 1, http: 404 },
+  'wrong-method': { exit: 1, http: 405 },
   forbidden: { exit: 1, http: 403 },
   'too-large': { exit: 1, http: 413 },
   busy: { exit: 1, http: 429 },

@@ -1,5 +1,6 @@
 /** All official clients in one process, since they share a server. */
 import './clients/anthropic.js';
+import './clients/failures.js';
 import './clients/frameworks.js';
 import './clients/ollama.js';
 import './clients/openai.js';

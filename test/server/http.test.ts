@@ -121,6 +121,19 @@ describe('requests', () => {
     const missing = await fetch(`${server.url}/v2/nothing`);
     assert.equal(missing.status, 404);
     assert.match(await missing.text(), /openapi\.json/);
+    const method = await fetch(`${server.url}/v1/completions`);
+    assert.equal(method.status, 405);
+    assert.equal(method.headers.get('allow'), 'POST');
+    for (const [given, pattern] of [
+      [{ prompt: 'x' }, /model is missing.*default/],
+      ['', /body is empty/],
+      ["'{}'", /double quotes/],
+      [{ ...body, prompt: ['a', 'b'] }, /Several prompts/],
+    ] as const) {
+      const { status, json } = await post(server, '/v1/completions', given);
+      assert.equal(status, 400);
+      assert.match(String(json.error?.message), pattern);
+    }
   });
 
   it('carry an id, the own one where it is one', async () => {

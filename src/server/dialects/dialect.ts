@@ -64,7 +64,8 @@ export function checkBody<T>(schema: z.ZodType<T>, body: unknown): T {
   if (checked.success) return checked.data;
   const { path, message } = firstIssue(checked.error.issues, []);
   const param = path.map(String).join('.');
-  throw refuseField(param, param === '' ? message : `${param}: ${message}`);
+  const joint = message.startsWith('is missing') ? ' ' : ': ';
+  throw refuseField(param, param === '' ? message : param + joint + message);
 }
 
 interface Found {
@@ -88,7 +89,14 @@ function firstIssue(issues: readonly z.core.$ZodIssue[], prefix: readonly Proper
     const deepest = variants.sort((a, b) => b.path.length - a.path.length)[0];
     if (deepest !== undefined && deepest.path.length > path.length) return deepest;
   }
+  if (issue.code === 'invalid_type' && issue.message.endsWith('received undefined')) {
+    return { path, message: `is missing; it must be ${article(issue.expected)}` };
+  }
   return { path, message: issue.message };
+}
+
+function article(type: string): string {
+  return /^[aeio]/.test(type) ? `an ${type}` : `a ${type}`;
 }
 
 /** A field that the API has and this server refuses whenever it is given, with the reason. */

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { type Context, Hono } from 'hono';
-import { PacelineError } from '../../base/errors.js';
+import type { PacelineError } from '../../base/errors.js';
 import { refuseField } from '../../chat/refusals.js';
 import type {
   EmbedRequest,
@@ -51,6 +51,7 @@ import { answerText, type TextSource } from './exchange.js';
 import type { Guard } from './guard.js';
 import type { Log } from './log.js';
 import type { Metrics } from './metrics.js';
+import { missedRoute } from './missed-route.js';
 import { observeText } from './observe.js';
 import { addPacelineRoutes, type WatchedEngine } from './paceline-routes.js';
 import type { PageFiles } from './page-files.js';
@@ -121,7 +122,17 @@ export function createApp(options: AppOptions): Hono<AppVariables> {
     return new Response(null, { status: 204 });
   });
 
-  const body = (c: AppContext): Promise<unknown> => readJson(c.req.raw, options.bodyLimit);
+  /** The body of a request. Whoever names no model learns which there are. */
+  const body = async (c: AppContext): Promise<unknown> => {
+    const given = await readJson(c.req.raw, options.bodyLimit);
+    if (isObject(given) && given.model == null && given.name == null) {
+      const names = catalog()
+        .list()
+        .map(({ id }) => id);
+      throw refuseField('model', 'model is missing', `This server has: ${names.join(', ')}`);
+    }
+    return given;
+  };
 
   /** Runs what a dialect made of a body. */
   const answer = async (c: AppContext, exchange: TextExchange): Promise<Response> => {
@@ -251,8 +262,9 @@ export function createApp(options: AppOptions): Hono<AppVariables> {
   app.notFound((c) => {
     const { method, path } = c.req;
     return errorResponse(
-      new PacelineError('not-found', `There is no ${method} ${path}`, {
-        hint: 'GET /openapi.json lists all routes.',
+      missedRoute({ method, path }, app.routes, {
+        address: new URL(c.req.url).origin,
+        model: catalog().list()[0]?.id ?? 'default',
       }),
       path,
       c.get('id'),
@@ -267,6 +279,10 @@ export function createApp(options: AppOptions): Hono<AppVariables> {
     return errorResponse(error, c.req.path, c.get('id'));
   });
   return app;
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** The client's own id where it is one, else a fresh one. */
@@ -310,9 +326,13 @@ function routeOf(path: string): string {
 function errorResponse(error: PacelineError, path: string, id: string): Response {
   const { status, body } = errorAnswer(error, path, id);
   const seconds = retryAfter(error);
+  const { allowed } = error.details;
   return Response.json(body, {
     status,
-    headers: seconds === undefined ? {} : { 'retry-after': String(seconds) },
+    headers: {
+      ...(seconds === undefined ? {} : { 'retry-after': String(seconds) }),
+      ...(typeof allowed === 'string' ? { allow: allowed } : {}),
+    },
   });
 }
 

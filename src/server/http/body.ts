@@ -10,6 +10,9 @@ const deepest = 200;
  */
 export async function readJson(request: Request, limit: number): Promise<unknown> {
   const text = await readText(request, limit);
+  if (text.trim() === '') {
+    throw new PacelineError('usage', 'The body is empty', { hint: 'Send a JSON object.' });
+  }
   if (depthOf(text) > deepest) {
     throw new PacelineError('usage', `The body is nested deeper than ${deepest} levels`);
   }
@@ -18,7 +21,9 @@ export async function readJson(request: Request, limit: number): Promise<unknown
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new PacelineError('usage', `The body is not JSON: ${reason}`, {
-      hint: 'Send a JSON object.',
+      hint: text.startsWith("'")
+        ? 'The quotes around it were sent too: this shell wants double quotes, with \\" inside.'
+        : 'Send a JSON object; its strings have double quotes.',
     });
   }
 }

@@ -146,6 +146,13 @@ describe('the anthropic client', () => {
     assert.equal(answer.role, 'assistant');
   });
 
+  it('frees the slot of a stream that is aborted', async () => {
+    const stream = client.messages.stream({ ...greedy, max_tokens: 1500 });
+    stream.on('text', () => stream.abort());
+    await assert.rejects(stream.finalMessage(), Anthropic.APIUserAbortError);
+    await eventually(() => server.engine.slotsTaken === 0, 'the slot is free');
+  });
+
   it('maps failures to the classes of the client', async () => {
     await assert.rejects(
       client.messages.create({ ...greedy, model: 'claude-none' }),

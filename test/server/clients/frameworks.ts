@@ -5,7 +5,7 @@ import { createAnthropic } from '@ai-sdk/anthropic';
 import { createOpenAI } from '@ai-sdk/openai';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import { ChatOpenAI } from '@langchain/openai';
-import { generateText, type LanguageModel, streamText } from 'ai';
+import { embedMany, generateText, type LanguageModel, streamText } from 'ai';
 import { eventually, type TestServer } from '../support.js';
 import { clientServer } from './server.js';
 
@@ -64,6 +64,36 @@ describe('frameworks', () => {
       await eventually(() => server.engine.slotsTaken === 0, 'the slot is free');
     });
   }
+
+  it('ai embeds many texts', async () => {
+    const baseURL = `${server.url}/v1`;
+    const values = ['const x = 1;', 'let y'];
+    const vectors = await Promise.all(
+      [
+        createOpenAI({ baseURL, apiKey: 'none' }).embeddingModel('default'),
+        createOpenAICompatible({ name: 'paceline', baseURL }).embeddingModel('default'),
+      ].map(async (model) => (await embedMany({ model, values, maxRetries: 0 })).embeddings),
+    );
+    assert.deepEqual(vectors[0], vectors[1]);
+    assert.equal(vectors[0]?.length, 2);
+    assert.notDeepEqual(vectors[0]?.[0], vectors[0]?.[1]);
+  });
+
+  it('langchain: an abort frees the slot', async () => {
+    const chat = new ChatOpenAI({
+      model: 'default',
+      apiKey: 'none',
+      maxTokens: 1500,
+      maxRetries: 0,
+      configuration: { baseURL: `${server.url}/v1` },
+    });
+    const abort = new AbortController();
+    await assert.rejects(async () => {
+      for await (const _ of await chat.stream(prompt, { signal: abort.signal })) abort.abort();
+      abort.signal.throwIfAborted();
+    });
+    await eventually(() => server.engine.slotsTaken === 0, 'the slot is free');
+  });
 
   it('ai with compatible: thought comes as reasoning', async () => {
     const model = models.compatible?.('thinking') as LanguageModel;

@@ -191,6 +191,32 @@ describe('the openai client', () => {
     assert.equal(final.status, 'incomplete');
   });
 
+  it('reports log-probabilities of responses, whole and streamed', async () => {
+    const settings = {
+      model,
+      input: 'Write a loop.',
+      temperature: 0,
+      max_output_tokens: 8,
+      top_logprobs: 2,
+      include: ['message.output_text.logprobs' as const],
+    };
+    const logprobsOf = ({ output }: OpenAI.Responses.Response) =>
+      output.flatMap((item) =>
+        item.type === 'message'
+          ? item.content.flatMap((part) => (part.type === 'output_text' ? part.logprobs : []))
+          : [],
+      );
+    const whole = logprobsOf(await client.responses.create(settings));
+    assert.equal(whole.length, 8);
+    const stream = client.responses.stream(settings);
+    const deltas: unknown[] = [];
+    for await (const event of stream) {
+      if (event.type === 'response.output_text.delta') deltas.push(...(event.logprobs ?? []));
+    }
+    assert.deepEqual(deltas, whole);
+    assert.deepEqual(logprobsOf(await stream.finalResponse()), whole);
+  });
+
   it('continues a stored response, reads it again and forgets it', async () => {
     const settings = { model, temperature: 0, max_output_tokens: 6 };
     const first = await client.responses.create({ ...settings, input: 'One.' });

@@ -356,6 +356,12 @@ describe('tools and structured output', () => {
     const bound = chat.bindTools([read], { tool_choice: 'required' });
     const { tool_calls: calls } = await bound.invoke(prompt);
     input.parse(calls?.[0]?.args);
+    type Piece = Awaited<ReturnType<typeof bound.invoke>>;
+    let streamed: Piece | undefined;
+    for await (const chunk of await bound.stream(prompt)) {
+      streamed = streamed === undefined ? chunk : streamed.concat(chunk);
+    }
+    input.parse(streamed?.tool_calls?.[0]?.args);
     const object = await chat.withStructuredOutput(input, { method: 'jsonSchema' }).invoke(prompt);
     input.parse(object);
   });

@@ -51,6 +51,17 @@ test('a whole message has the same blocks, with inputs as objects', () => {
   ]);
 });
 
+test('a stamp that changes with every turn does not change the prompt', () => {
+  const line = (stamp: string) =>
+    `x-anthropic-billing-header: cc_version=2.1.3; cc_entrypoint=cli; cch=${stamp};You help.`;
+  const input = (system: unknown) => make({ system }).request.input;
+  const first = input([{ type: 'text', text: line('a5145') }]);
+  assert.deepEqual(input([{ type: 'text', text: line('00b7f') }]), first);
+  assert.deepEqual(input(line('77777')), first);
+  const other = 'Write cch=a5145 down.';
+  assert.ok(JSON.stringify(input(other)).includes(other));
+});
+
 test('maps system, tools, choice, thinking and formats', () => {
   const { request } = make({
     system: [

@@ -6,6 +6,15 @@ import type { MessageBody } from './messages-schema.js';
 
 type Block = Readonly<Record<string, unknown>> & { readonly type: string };
 
+/**
+ * Claude Code begins its system prompt with a line for its provider, in which a checksum is another
+ * at every turn. It says nothing to a model, and would cost the whole prompt: here it is always the same.
+ */
+export function withoutStamp(system: string): string {
+  if (!system.startsWith('x-anthropic-billing-header:')) return system;
+  return system.replace(/^([^\n]{0,400}?\bcch=)[0-9a-f]+/i, (_, before: string) => `${before}0`);
+}
+
 /** @throws {PacelineError} `usage` for blocks that are no text, by name. */
 export function anthropicMessages(messages: readonly MessageBody[]): ChatMessage[] {
   if (messages.at(-1)?.role === 'assistant') {

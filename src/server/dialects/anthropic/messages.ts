@@ -17,7 +17,7 @@ import {
 } from '../dialect.js';
 import { extensionsOf } from '../openai/common.js';
 import { samplingOf, settingsOf } from '../schemas.js';
-import { anthropicMessages } from './input.js';
+import { anthropicMessages, withoutStamp } from './input.js';
 import { type CountBody, countSchema, messagesSchema } from './messages-schema.js';
 
 /** Thought is not signed: whoever can change it can change the prompt too. */
@@ -63,9 +63,9 @@ function refuseThreads(given: unknown): void {
 function promptRequest(body: CountBody): TextRequest {
   const { thinking, output_config: config } = body;
   const system: ChatMessage[] = [];
-  if (typeof body.system === 'string') system.push({ role: 'system', content: body.system });
-  else if (body.system !== undefined && body.system.length > 0) {
-    const content = body.system.map(({ text }) => text).join('\n\n');
+  const given = typeof body.system === 'string' ? [{ text: body.system }] : (body.system ?? []);
+  if (given.length > 0) {
+    const content = given.map(({ text }) => withoutStamp(text)).join('\n\n');
     system.push({ role: 'system', content });
   }
   const tools = toolsOf(body);

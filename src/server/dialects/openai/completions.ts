@@ -35,7 +35,7 @@ export const completionSchema = z.strictObject({
   model: z.string().min(1),
   prompt: z
     .union([z.string(), tokensSchema, z.tuple([z.string()]), z.tuple([tokensSchema])], {
-      error: 'must be one text or one list of token ids; several prompts are several requests',
+      error: 'must be one text or one list of token ids',
     })
     .optional(),
   max_tokens: z.int().min(0).optional(),
@@ -67,6 +67,7 @@ const usualTokens = 16;
 
 /** @throws {PacelineError} `usage` naming the field that is wrong or not supported. */
 export function completionExchange(given: unknown, context: DialectContext): TextExchange {
+  refuseSeveralPrompts(given);
   const body = checkBody(completionSchema, given);
   checkStreamOptions(body);
   if (body.echo === true && (body.logprobs !== undefined || typeof promptOf(body) !== 'string')) {
@@ -84,6 +85,16 @@ export function completionExchange(given: unknown, context: DialectContext): Tex
     body: (result) => completion(result, body, head),
     encoder: () => new CompletionEncoder(body, head),
   };
+}
+
+function refuseSeveralPrompts(given: unknown): void {
+  const prompt: unknown = (given as { prompt?: unknown } | null)?.prompt;
+  if (!Array.isArray(prompt) || prompt.length < 2 || typeof prompt[0] === 'number') return;
+  throw refuseField(
+    'prompt',
+    'Several prompts at once are not supported',
+    'Send a request for each: they run side by side.',
+  );
 }
 
 function promptOf(body: CompletionBody): string | readonly number[] {

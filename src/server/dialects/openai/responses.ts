@@ -207,7 +207,7 @@ interface OpenItem {
   readonly kind: 'text' | 'reasoning' | 'tool';
   readonly call?: { readonly id: string; readonly name: string };
   text: string;
-  logprobs: readonly TokenProbability[];
+  readonly logprobs: TokenProbability[];
 }
 
 class ResponseEncoder implements StreamEncoder {
@@ -238,12 +238,12 @@ class ResponseEncoder implements StreamEncoder {
         );
       }
       case 'text': {
-        if (event.logprobs !== undefined && this.#open?.kind === 'text') {
-          this.#open.logprobs = [...this.#open.logprobs, ...event.logprobs];
-        }
-        if (event.text === '') return '';
-        const opened = this.#enter('text', 'msg_');
-        return opened + this.#delta('response.output_text.delta', event.text, { logprobs: [] });
+        const { text, logprobs: entries = [] } = event;
+        const opened = text === '' ? '' : this.#enter('text', 'msg_');
+        if (this.#open?.kind === 'text') this.#open.logprobs.push(...entries);
+        if (text === '') return '';
+        const logprobs = this.#shape.logprobs(entries);
+        return opened + this.#delta('response.output_text.delta', text, { logprobs });
       }
       case 'reasoning': {
         const opened = this.#enter('reasoning', 'rs_');
