@@ -109,6 +109,9 @@ async function nobody(): Promise<{ readonly server: Server; readonly asked: stri
 interface LogLine {
   readonly message: string;
   readonly input?: string;
+  /** Tokens of a prompt, and how many of them were cached. */
+  readonly prompt?: number;
+  readonly cached?: number;
 }
 
 interface Serving {
@@ -233,6 +236,10 @@ for (const agent of agents) {
       const first = prompts.findIndex((prompt) => prompt.includes(question));
       const second = prompts.findIndex((prompt) => prompt.includes(secret));
       assert.ok(first >= 0 && second > first, `No result of the tool came back: ${report}`);
+      const texts = serving.log.filter(({ message }) => message === 'text');
+      const longest = Math.max(...texts.slice(0, -1).map(({ prompt = 0 }) => prompt));
+      // All of the prompt before is found again but for the cue at its end.
+      assert.ok((texts.at(-1)?.cached ?? 0) >= longest - 1, report);
       const failures = serving.log.filter(({ message }) =>
         /^(GET|HEAD|POST|DELETE) \S+ [45]\d\d$/.test(message),
       );
