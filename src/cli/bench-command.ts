@@ -74,7 +74,13 @@ export async function benchCommand(model: string | undefined, flags: BenchFlags)
   }
 }
 
-function refuseContradictions(model: string | undefined, { shape, pad }: BenchFlags): void {
+function refuseContradictions(model: string | undefined, flags: BenchFlags): void {
+  const { shape, pad, text, draft } = flags;
+  if (text !== undefined && draft === undefined) {
+    throw new PacelineError('usage', '--text is the prompt of drafts, and none are asked for', {
+      hint: 'Give --draft too, for example `--draft ngram`.',
+    });
+  }
   if (shape === undefined) return;
   if (model !== undefined) {
     throw new PacelineError('usage', 'Give a model or --shape, not both', {

@@ -1,8 +1,8 @@
 /** The flags that say what a text has to be, and the constraint that they mean. */
-import { readFileSync } from 'node:fs';
 import { Option } from 'commander';
 import { PacelineError } from '../base/errors.js';
 import type { ConstraintSpec } from '../constraint/spec.js';
+import { readTextFile } from './input.js';
 
 /** Values of the flags of `constraintFlags`. */
 export interface ConstraintFlags {
@@ -25,38 +25,27 @@ export function constraintFlags(): Option[] {
   return flags;
 }
 
-/** @throws {PacelineError} `usage` for what is no JSON, `io` for a file that cannot be read. */
+/** @throws {PacelineError} `usage` for what is no JSON or not there, `io` for what cannot be read. */
 export function constraintOf(flags: ConstraintFlags): ConstraintSpec | undefined {
   if (flags.jsonSchema !== undefined) {
     return { type: 'json-schema', schema: parseSchema(flags.jsonSchema) };
   }
   if (flags.jsonObject === true) return { type: 'json' };
   if (flags.regex !== undefined) return { type: 'regex', pattern: flags.regex };
-  if (flags.grammar !== undefined) return { type: 'grammar', grammar: readText(flags.grammar) };
+  if (flags.grammar !== undefined)
+    return { type: 'grammar', grammar: readTextFile(flags.grammar, 'a grammar') };
   return undefined;
 }
 
 function parseSchema(given: string): unknown {
   const inline = /^\s*[{[]|^\s*(true|false)\s*$/.test(given);
-  const text = inline ? given : readText(given);
+  const text = inline ? given : readTextFile(given, 'a JSON schema');
   try {
     return JSON.parse(text);
   } catch (error) {
     const place = inline ? 'The schema' : `The schema in ${given}`;
     throw new PacelineError('usage', `${place} is no JSON: ${(error as Error).message}`, {
       hint: 'Give a JSON schema, or the path of a file with one.',
-      cause: error,
-    });
-  }
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    throw new PacelineError('io', `Cannot read ${path}: ${(error as Error).message}`, {
-      hint: 'Check the path.',
-      details: { path },
       cause: error,
     });
   }

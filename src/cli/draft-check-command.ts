@@ -32,7 +32,7 @@ export async function draftCheckCommand(
   const interrupt = catchInterrupt();
   try {
     const files = flags.prompts ?? [];
-    const sources = await Promise.all(files.map(readTextFile));
+    const sources = files.map((file) => readTextFile(file));
     const prompts = sources.flatMap((source, at) =>
       parsePrompts(source, basename(files[at] ?? ''), true),
     );

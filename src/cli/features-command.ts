@@ -28,8 +28,8 @@ export async function featuresCommand(
   const bar = new ProgressBar();
   const interrupt = catchInterrupt();
   try {
-    const read = (files: readonly string[] = []) => Promise.all(files.map(readTextFile));
-    const [prompts, texts] = await Promise.all([read(flags.prompts), read(flags.text)]);
+    const read = (files: readonly string[] = []) => files.map((file) => readTextFile(file));
+    const [prompts, texts] = [read(flags.prompts), read(flags.text)];
     const result = await dumpFeatures({
       model: (await resolveModel(model)).path,
       folder,

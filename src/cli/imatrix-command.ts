@@ -73,7 +73,7 @@ async function make(
   }
   return collectImportance({
     model: (await resolveModel(model)).path,
-    text: await readTextFile(text),
+    text: readTextFile(text),
     dataset: text,
     contextLength: ctx,
     ...(chunks === undefined ? {} : { chunks }),

@@ -1,5 +1,5 @@
 /** What the command line reads: text on stdin and in files, strictly UTF-8. */
-import { readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import { PacelineError } from '../base/errors.js';
 
 /**
@@ -31,18 +31,19 @@ export async function readPrompt(): Promise<string> {
 }
 
 /**
- * The text of a file, exactly as it is.
+ * The text of a file that a flag names, exactly as it is.
+ * @param kind what it is, for the hint
  * @throws {PacelineError} `usage` when there is no such file or it is not UTF-8, `io`.
  */
-export async function readTextFile(path: string): Promise<string> {
+export function readTextFile(path: string, kind = 'a text file'): string {
   let bytes: Buffer;
   try {
-    bytes = await readFile(path);
+    bytes = readFileSync(path);
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
-    const missing = code === 'ENOENT' || code === 'EISDIR';
+    const missing = ['ENOENT', 'ENOTDIR', 'EISDIR'].includes(code ?? '');
     throw new PacelineError(missing ? 'usage' : 'io', `Cannot read ${path}: ${message}`, {
-      hint: 'Give the path of a text file.',
+      hint: `Give the path of ${kind}.`,
       details: { file: path },
       cause,
     });

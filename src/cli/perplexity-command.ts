@@ -28,7 +28,7 @@ export async function perplexityCommand(model: string, flags: PerplexityFlags): 
   try {
     const result = await perplexity({
       model: (await resolveModel(model)).path,
-      text: await readTextFile(text),
+      text: readTextFile(text),
       contextLength: ctx,
       ...(against === undefined ? {} : { against: (await resolveModel(against)).path }),
       ...(againstKv === undefined ? {} : { againstKv }),

@@ -40,7 +40,7 @@ export async function quantizeCommand(
   const bar = new ProgressBar();
   const interrupt = catchInterrupt();
   const { force, tensorType, json, check, ...options } = flags;
-  const text = check === undefined ? undefined : await readTextFile(check);
+  const text = check === undefined ? undefined : readTextFile(check);
   try {
     const result = await quantizeModel({
       ...options,

@@ -50,6 +50,30 @@ test('missing file', () =>
     says: /\/nowhere\/model\.gguf/,
   }));
 
+test('every file that a flag names and that is not there is wrong usage', async () => {
+  const none = '/nowhere/file';
+  const table: readonly (readonly string[])[] = [
+    ['run', 'default', 'ab', '--json-schema', none],
+    ['run', 'default', 'ab', '--json-schema', repository],
+    ['run', 'default', 'ab', '--grammar', none],
+    ['perplexity', 'default', '--text', none],
+    ['imatrix', 'default', '--text', none],
+    ['bench', 'default', '--draft', 'ngram', '--text', none],
+    ['serve', 'default', '--api-key-file', none],
+    ['features', 'default', '/nowhere/features', '--text', none],
+    ['features', 'default', '/nowhere/features', '--prompts', none],
+  ];
+  const answers = await Promise.all(table.map((args) => paceline(args)));
+  for (const [index, { code, stdout, stderr }] of answers.entries()) {
+    const say = `${table[index]?.join(' ')}: ${stderr}`;
+    assert.equal(code, 2, say);
+    assert.equal(stdout, '', say);
+    assert.match(stderr, /^error: Cannot read /m, say);
+    assert.ok(stderr.includes(table[index]?.at(-1) ?? '?'), say);
+    assert.match(stderr, /^hint: \S/m, say);
+  }
+});
+
 test('models that would have to be downloaded', () =>
   fails({ args: run('hf:owner/repo'), exit: 3, code: 'model-not-found', says: /hf:owner\/repo/ }));
 

@@ -10,6 +10,7 @@ import type { RunningServer, ServeOptions } from '../../server/serve.js';
 import { addCacheFlags, type CacheFlags, cacheOptions } from '../cache-flags.js';
 import { addLoadFlags, type LoadFlags, loadOptions } from '../generation-flags.js';
 import { addExamples } from '../help.js';
+import { readTextFile } from '../input.js';
 import { modelArgument, resolveModel } from '../model-names.js';
 import { collect, integer } from '../numbers.js';
 import { note, printJson } from '../output.js';
@@ -152,7 +153,7 @@ async function serveCommand(models: readonly string[], flags: ServeFlags): Promi
     host: flags.host,
     port: flags.port,
     ...(flags.socket === undefined ? {} : { socket: flags.socket }),
-    apiKeys: await apiKeys(flags),
+    apiKeys: apiKeys(flags),
     cors: flags.cors ?? [],
     allowedHosts: flags.allowHost ?? [],
     load: { ...loadOptions(flags), cache: cacheOptions(flags) },
@@ -243,22 +244,13 @@ function untilStopped(server: RunningServer): Promise<void> {
 }
 
 /** Keys of flags, file and environment together. @throws {PacelineError} `usage` */
-async function apiKeys(flags: ServeFlags): Promise<readonly string[]> {
+function apiKeys(flags: ServeFlags): readonly string[] {
   const keys = [...(flags.apiKey ?? [])];
   const { PACELINE_API_KEY: fromEnvironment } = process.env;
   if (fromEnvironment) keys.push(fromEnvironment);
   const { apiKeyFile: file } = flags;
   if (file !== undefined) {
-    const { readFile } = await import('node:fs/promises');
-    let text: string;
-    try {
-      text = await readFile(file, 'utf8');
-    } catch (cause) {
-      throw new PacelineError('usage', `The keys in ${file} can't be read`, {
-        hint: 'Give a text file with one key a line.',
-        cause,
-      });
-    }
+    const text = readTextFile(file, 'a text file with one key a line');
     const found = text.split(/\r?\n/).map((line) => line.trim());
     keys.push(...found.filter((line) => line !== '' && !line.startsWith('#')));
     if (keys.length === 0) throw new PacelineError('usage', `There is no key in ${file}`);
