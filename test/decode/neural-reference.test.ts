@@ -19,12 +19,15 @@ import {
   randomMtp,
 } from '../support/random-drafters.js';
 import { forcedRun, type Round } from './forced-run.js';
+import { gemma4Rows } from './gemma4-reference.js';
 import { accept, check, checkWork, noting, prompt, written } from './neural-support.js';
+import { qwen35Rows } from './qwen35-reference.js';
 import {
   dflashLogits,
   mtpLogits,
   type ReferenceInput,
   type ReferenceShape,
+  type TargetRows,
   Tensors,
   targetRows,
 } from './reference.js';
@@ -40,10 +43,14 @@ const target = {
 
 type Inputs = Pick<ReferenceInput, 'target' | 'draft' | 'window'> & {
   readonly shape?: ReferenceShape;
+  /** Of a target that is no qwen3. */
+  readonly rowsOf?: ((tensors: Tensors, tokens: readonly number[]) => TargetRows) | undefined;
 };
 
-function inputOf(inputs: Inputs, round: Round): ReferenceInput {
-  const rows = targetRows(inputs.target, inputs.shape ?? shape, round.tokens.slice(0, -1));
+function inputOf({ rowsOf, ...inputs }: Inputs, round: Round): ReferenceInput {
+  const run = round.tokens.slice(0, -1);
+  const own = (tensors: Tensors) => targetRows(tensors, inputs.shape ?? shape, run);
+  const rows = (rowsOf ?? own)(inputs.target, run);
   return { shape, ...inputs, tokens: round.tokens, rows };
 }
 
@@ -136,12 +143,19 @@ describe('dflash against the reference', () => {
     readonly lookBack?: number;
     readonly prefillChunk?: number;
     readonly draftMax?: number;
+    /** Default: a qwen3. */
+    readonly of?: Target;
+  }
+
+  interface Target {
+    readonly model: RandomModelOptions;
+    readonly rows: (tensors: Tensors, tokens: readonly number[]) => TargetRows;
   }
 
   async function dflashCase(o: DflashCase): Promise<void> {
-    const { lookBack: window = 512, prefillChunk, draftMax, ...rest } = o;
+    const { lookBack: window = 512, prefillChunk, draftMax, of, ...rest } = o;
     const options = { ...usual, ...rest };
-    const [base, drafts] = [randomModel(target), randomDflash(options)];
+    const [base, drafts] = [randomModel(of?.model ?? target), randomDflash(options)];
     const path = await written(base);
     await using model = await loadModel(path, { threads: 1, contextLength: 128, kvType: 'f32' });
     const { backend } = model.runtime;
@@ -170,7 +184,8 @@ describe('dflash against the reference', () => {
       ...(draftMax === undefined ? {} : { draftMax }),
     });
     checkWork(counts, rounds);
-    const inputs = { target: new Tensors(base), draft: new Tensors(drafts), window };
+    const rowsOf = of?.rows;
+    const inputs = { target: new Tensors(base), draft: new Tensors(drafts), window, rowsOf };
     for (const round of rounds) {
       assert.equal(round.guesses.length, Math.min(draftMax ?? 99, options.blockSize - 1));
       const expected = dflashLogits(inputOf(inputs, round), options);
@@ -188,7 +203,35 @@ describe('dflash against the reference', () => {
     });
   }
 
+  const net = { keyHeads: 2, valueHeads: 4, headLength: 16, kernel: 4 } as const;
+  const hybrid = {
+    model: {
+      ...{ ...target, architecture: 'qwen35' },
+      qwen35: { ...net, interval: 3, rotated: 12 },
+    },
+    rows: (tensors: Tensors, tokens: readonly number[]) =>
+      qwen35Rows(tensors, { ...shape, ...net, interval: 3, rotated: 12 }, tokens),
+  } as const satisfies Target;
+  const gemma = {
+    model: {
+      ...{ ...shape, architecture: 'gemma4', layers: 4, window: [7, 2] },
+      gemma4: { windowHeadDim: 16, perLayer: 0, rawValues: true, fullKvHeads: 1 },
+    },
+    rows: (tensors: Tensors, tokens: readonly number[]) =>
+      gemma4Rows(
+        tensors,
+        { ...shape, full: [32, 1], windowed: [16, 2], window: 7, pattern: 2 },
+        tokens,
+      ),
+  } as const satisfies Target;
+
   it('with full attention', () => dflashCase({}));
+  it('for qwen35, with taps behind delta nets, attention and the last layer', () =>
+    dflashCase({ of: hybrid, targetLayers: [1, 3, 2, 4] }));
+  it('for qwen35 with one tap behind a delta net, after a prompt that was read in pieces', () =>
+    dflashCase({ of: hybrid, targetLayers: [2], prefillChunk: 3 }));
+  it('for gemma4, whose embeddings are scaled, with taps behind both kinds of layers', () =>
+    dflashCase({ of: gemma, targetLayers: [1, 2, 4], embeddingScale: 8 }));
   it('with more layers, and taps in another order, the last layer’s output first', () =>
     dflashCase({ layers: 3, targetLayers: [4, 1, 3, 2], blockSize: 5 }));
   it('with one tap', () => dflashCase({ targetLayers: [3] }));
