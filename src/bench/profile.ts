@@ -11,8 +11,11 @@ export interface ProfileReport {
   readonly pass_ms: number;
   /** Sum of the operations' times, each computed alone. */
   readonly sum_ms: number;
-  /** Most expensive first. */
-  readonly operations: readonly { operation: string; count: number; ms: number }[];
+  /** Most expensive first; `by`: whose kernel computes it. */
+  readonly operations: readonly (Pick<OperationTime, 'operation' | 'by'> & {
+    readonly count: number;
+    readonly ms: number;
+  })[];
   readonly layers: readonly { layer: string; ms: number }[];
 }
 
@@ -54,8 +57,8 @@ export async function profilePass(
       past,
       pass_ms: median(times),
       sum_ms: merged.reduce((sum, { ms }) => sum + ms, 0),
-      operations: [...group(merged, ({ operation }) => operation)]
-        .map(([operation, { count, ms }]) => ({ operation, count, ms }))
+      operations: [...group(merged, ({ operation, by }) => `${by} ${operation}`).values()]
+        .map(({ first: { operation, by }, count, ms }) => ({ operation, by, count, ms }))
         .sort((a, b) => b.ms - a.ms),
       layers: [...group(merged, ({ section }) => section)].map(([layer, { ms }]) => ({
         layer,
@@ -77,10 +80,10 @@ function mergeRuns(runs: readonly (readonly OperationTime[])[]): OperationTime[]
 }
 
 function group(times: readonly OperationTime[], key: (time: OperationTime) => string) {
-  const sums = new Map<string, { count: number; ms: number }>();
+  const sums = new Map<string, { first: OperationTime; count: number; ms: number }>();
   for (const time of times) {
-    const sum = sums.get(key(time)) ?? { count: 0, ms: 0 };
-    sums.set(key(time), { count: sum.count + 1, ms: sum.ms + time.ms });
+    const { first, count, ms } = sums.get(key(time)) ?? { first: time, count: 0, ms: 0 };
+    sums.set(key(time), { first, count: count + 1, ms: ms + time.ms });
   }
   return sums;
 }

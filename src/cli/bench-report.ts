@@ -71,21 +71,22 @@ function ratioText(name: string, ratio: number): string {
 
 async function printProfile(profile: ProfileReport): Promise<void> {
   const share = (ms: number): string => `${((100 * ms) / profile.sum_ms).toFixed(1)}%`;
-  const line = (name: string, calls: string, ms: number): string[] => [
+  const line = (name: string, by: string, calls: string, ms: number): string[] => [
     name,
+    by,
     calls,
     ms.toFixed(3),
     share(ms),
   ];
-  const kinds = profile.operations.map(({ operation, count: calls, ms }) =>
-    line(operation, String(calls), ms),
+  const kinds = profile.operations.map(({ operation, by, count: calls, ms }) =>
+    line(operation, by, String(calls), ms),
   );
-  const layers = profile.layers.map(({ layer, ms }) => line(layer, '', ms));
+  const layers = profile.layers.map(({ layer, ms }) => line(layer, '', '', ms));
   await print(
     `\nPass over ${profile.tokens} tokens: ${profile.pass_ms.toFixed(2)} ms; its operations alone, ` +
       `one after another, ${profile.sum_ms.toFixed(2)} ms\n\n`,
   );
-  await print(table([...kinds, ...layers], ['operation or layer', 'count', 'ms', 'share']));
+  await print(table([...kinds, ...layers], ['operation or layer', 'by', 'count', 'ms', 'share']));
 }
 
 function bandwidthText(found: BandwidthReport): string {

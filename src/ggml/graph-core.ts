@@ -277,7 +277,7 @@ export class GraphCore {
     const fixed = own ? !unfixedKernels.has(operation) : isFixed(operation, sources);
     if (!fixed) this.#unfixed.add(operation);
     if (address === 0) fail(operation, 'ggml made no tensor', ...sources);
-    const tensor = new Tensor(address, type, shape, strides, operation, sources);
+    const tensor = new Tensor(address, type, shape, strides, operation, sources, own);
     this.backend.profiler?.note(tensor);
     return tensor;
   }

@@ -10,6 +10,8 @@ import type { Tensor } from './tensor.js';
 /** Time of one operation of a graph. */
 export interface OperationTime {
   readonly operation: string;
+  /** Whose kernel computes it. */
+  readonly by: 'native' | 'ggml';
   /** What it was made for: `layer 3`, or `rest`. */
   readonly section: string;
   readonly ms: number;
@@ -69,7 +71,8 @@ export class GraphProfiler {
         const ms = Math.max(0, time(node) - overhead);
         const operation = known?.tensor.operation ?? 'other';
         if (views.has(operation)) continue;
-        run.push({ operation, section: known?.section ?? rest, ms });
+        const by = known?.tensor.native ? 'native' : 'ggml';
+        run.push({ operation, by, section: known?.section ?? rest, ms });
       }
       this.#runs.push(run);
     } finally {

@@ -21,6 +21,8 @@ export class Tensor {
     readonly operation: string,
     /** What it is computed from; only for names in messages. */
     readonly sources: readonly Tensor[] = [],
+    /** Whether our own kernels make it, not ggml's. */
+    readonly native = false,
   ) {}
 
   /** Gives the tensor a name for messages and returns it. */

@@ -14,8 +14,9 @@ import { GgmlType, rowBytes, tensorBytes } from '../ggml/types.js';
 import { type GgufFile, readGguf } from '../gguf/reader.js';
 import { type GgufMetadataEntry, GgufValueType } from '../gguf/types.js';
 import { type GgufTensorToWrite, writeGguf } from '../gguf/writer.js';
+import type { Shape } from './known-shapes.js';
 import { blockBytes, makePool, tensorData } from './pools.js';
-import { mixOf, type Shape, shapeOf, typedTensorsOf } from './shapes.js';
+import { mixOf, shapeOf, typedTensorsOf } from './shapes.js';
 
 /** Costs of one token: bytes of weights, multiplications with them, values of the KV cache. */
 export interface TokenCost {

@@ -10,9 +10,22 @@ import { type GgmlType, tensorBytes } from '../ggml/types.js';
 import { writeGguf } from '../gguf/writer.js';
 import { metadataOf } from './architecture.js';
 import { text, u32 } from './entries.js';
+import type { TensorPlan } from './plan.js';
 import { blockBytes, makePool, tensorData } from './pools.js';
 import { mixOf, shapeOf, typedTensorsOf } from './shapes.js';
 import { byteLevelVocabulary } from './vocabularies.js';
+
+/** Values of what is no matrix, where small random numbers would make no sense. */
+const constants: Readonly<Partial<Record<TensorPlan['kind'], number>>> = {
+  norm: 1,
+  divisors: 1,
+  decay: -1,
+};
+
+function constant(shape: readonly number[], value = 0): Uint8Array {
+  const values = new Float32Array(shape.reduce((a, b) => a * b, 1));
+  return new Uint8Array(values.fill(value).buffer);
+}
 
 /** Changes when the same shape and type would give other bytes. */
 const recipe = 2;
@@ -44,8 +57,8 @@ export async function writeShapeModel(
     type: tensor.type,
     shape: tensor.shape,
     data: () =>
-      tensor.kind === 'norm'
-        ? new Uint8Array(new Float32Array(tensor.shape[0] ?? 0).fill(1).buffer)
+      constants[tensor.kind] !== undefined
+        ? constant(tensor.shape, constants[tensor.kind])
         : tensorData(
             poolOf(tensor.type),
             tensorBytes(tensor.type, tensor.shape),

@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { textKinds, usualKinds } from '../../bench/texts.js';
 import { draftKinds } from '../../engine/options.js';
+import { describeShapes } from '../../synthetic/known-shapes.js';
 import type { BenchFlags } from '../bench-command.js';
 import { kvOption } from '../generation-flags.js';
 import { addExamples } from '../help.js';
@@ -49,8 +50,11 @@ export function defineBench(program: Command): void {
     .option('--text <file>', 'with --draft: the prompt, in place of the built-in ones')
     .option('--temp <value>', 'with --draft: temperature', number(0, 100), 0)
     .option('--runs <count>', 'how often to measure each', integer(1, 1000), 5)
-    .option('--shape <name>', 'a model of that shape with random weights, for speed alone')
-    .option('--type <name>', 'with --shape: type of the weights', 'q4_0')
+    .option(
+      '--shape <name>',
+      `a model of that shape with random weights, for speed alone: ${describeShapes()}`,
+    )
+    .option('--type <name>', 'with --shape: type of the weights, or q4_k_m or mxfp4', 'q4_0')
     .option(
       '--pad <shape>',
       'the model with blocks of zeros behind its own, at the cost of that shape: same text, real price',
