@@ -104,10 +104,23 @@ PL_API void pl_op_expert_sum(void*, int ith, int nth, void* params);
 PL_STRUCT(pl_rms_norm, PL_RMS_NORM_FIELDS)
 PL_API void pl_op_rms_norm(void*, int ith, int nth, void* params);
 
+// Activations of elements: 1 silu(a) b, 2 gelu(a) b, 3 sigmoid(a) b, 4 cap tanh(a / cap), 5 g sigmoid(1.702 g)
+// (y + 1) of g = min(a, 7) and y = b within +-7.
+#define PL_GATE_FIELDS(P, I, F, S) \
+  P(a)            /* f32 [count] */ \
+  P(b)            /* f32 [count]; not read by 4 */ \
+  P(dst)          /* f32 [count] */ \
+  I(count) \
+  I(kind) \
+  F(cap)
+PL_STRUCT(pl_gate, PL_GATE_FIELDS)
+PL_API void pl_op_gate(void*, int ith, int nth, void* params);
+
 #define PL_LINEAR_STRUCTS(X)             \
   X(pl_quantize, PL_QUANTIZE_FIELDS)     \
   X(pl_linear, PL_LINEAR_FIELDS)         \
   X(pl_get_rows, PL_GET_ROWS_FIELDS)     \
   X(pl_moe, PL_MOE_FIELDS)               \
   X(pl_expert_sum, PL_EXPERT_SUM_FIELDS) \
-  X(pl_rms_norm, PL_RMS_NORM_FIELDS)
+  X(pl_rms_norm, PL_RMS_NORM_FIELDS)     \
+  X(pl_gate, PL_GATE_FIELDS)

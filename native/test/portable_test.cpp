@@ -91,6 +91,25 @@ void norms() {
   hash.print("norms");
 }
 
+// Activations of any number of elements, in parts.
+void gates() {
+  random_state = 11;
+  Hash hash;
+  for (const int64_t count : {int64_t{1}, int64_t{77}, int64_t{1000}})
+    for (int64_t kind = 1; kind <= 5; ++kind) {
+      auto a = normals(count);
+      const auto b = normals(count);
+      for (auto& x : a) x *= 20;
+      std::vector<float> y(a.size());
+      pl_gate p{};
+      p.a = address(a.data()), p.b = kind == 4 ? 0 : address(b.data()), p.dst = address(y.data());
+      p.count = count, p.kind = kind, p.cap = 30;
+      run(pl_op_gate, &p, 3);
+      hash.add(y);
+    }
+  hash.print("gates");
+}
+
 // Tables of angles near and far, plain, scaled, with factors and YaRN.
 void angles() {
   random_state = 8;
@@ -153,6 +172,7 @@ int main() {
   if (pl_init("scalar") != 0) return std::fprintf(stderr, "%s\n", pl_error()), 1;
   for (const Type& t : types) products(t);
   norms();
+  gates();
   angles();
   attention(PL_CACHE_F32, "attention over f32");
   attention(PL_CACHE_F16, "attention over f16");

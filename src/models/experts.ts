@@ -6,7 +6,14 @@
 import type { Graph } from '../ggml/graph.js';
 import type { Tensor } from '../ggml/tensor.js';
 import type { Activation, Weight } from '../ggml/weight.js';
-import { declareLinear, type GatedNetwork, gatedNetwork, type Linear, linear } from './layers.js';
+import {
+  declareLinear,
+  type GatedNetwork,
+  gatedNetwork,
+  gateWith,
+  type Linear,
+  linear,
+} from './layers.js';
 import type { WeightLoader } from './weights.js';
 
 /** A matrix for each expert, with what may come after it. */
@@ -186,7 +193,8 @@ export function mixExperts(
   const plain = !(gate.scale || gate.bias || up.scale || up.bias);
   const inner = plain
     ? graph.gatedExperts(gate.weight, up.weight, rows, chosen, activation)
-    : graph.gate(
+    : gateWith(
+        graph,
         expertProducts(graph, gate, rows, chosen),
         expertProducts(graph, up, rows, chosen),
         activation,

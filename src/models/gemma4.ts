@@ -265,10 +265,8 @@ function ownEmbeddings(
   const all = perLayerInputs(stream, h, p);
   const [length, , tokens] = all.shape;
   const own = graph.view(all, [length, tokens], [all.strides[2]], layer * all.strides[1]);
-  const gated = graph.mul(
-    graph.gelu(layers.linear(graph, p.gate, x)),
-    stream.narrow(layer, graph.cont(own)),
-  );
+  const gate = layers.linear(graph, p.gate, x);
+  const gated = layers.gateWith(graph, gate, stream.narrow(layer, graph.cont(own)), 'gelu');
   return layers.rmsNorm(graph, layers.linear(graph, p.output, gated), p.norm, h.epsilon);
 }
 

@@ -4,6 +4,7 @@
  * wanted. Mixtures of experts are in `experts.ts`. Shapes are in ggml's order; T is the number of rows of a batch.
  */
 import type { Graph } from '../ggml/graph.js';
+import { nativeCap, nativeGate } from '../ggml/native/gate.js';
 import { nativeKernels } from '../ggml/native/library.js';
 import { nativeNorm } from '../ggml/native/norm.js';
 import type { Tensor } from '../ggml/tensor.js';
@@ -197,7 +198,25 @@ export function splitHeads(graph: Graph, x: Tensor, length: number): Tensor {
 
 /** c tanh(z / c); z itself when c is 0. */
 export function softcap(graph: Graph, z: Tensor, c: number): Tensor {
-  return c > 0 ? graph.scale(graph.tanh(graph.scale(z, 1 / c)), c) : z;
+  if (c === 0) return z;
+  const { kernels } = nativeKernels();
+  const native = kernels && nativeCap(kernels, graph, z, c);
+  return native ?? graph.scale(graph.tanh(graph.scale(z, 1 / c)), c);
+}
+
+/** activation(gate) * up, of one shape. */
+export function gateWith(
+  graph: Graph,
+  gates: Tensor,
+  up: Tensor,
+  activation: Activation | 'sigmoid',
+): Tensor {
+  const { kernels } = nativeKernels();
+  const native = kernels && nativeGate(kernels, graph, gates, up, activation);
+  if (native !== undefined) return native;
+  return activation === 'sigmoid'
+    ? graph.mul(up, graph.sigmoid(gates))
+    : graph.gate(gates, up, activation);
 }
 
 /** A gated feed-forward network. */
@@ -251,7 +270,7 @@ export function gatedNetwork(
   const plain = !(gate.bias || gate.scale || up.bias || up.scale);
   const inner = plain
     ? graph.gated(gate.weight, up.weight, x, activation)
-    : graph.gate(linear(graph, gate, x), linear(graph, up, x), activation);
+    : gateWith(graph, linear(graph, gate, x), linear(graph, up, x), activation);
   return linear(graph, down, inner);
 }
 

@@ -193,7 +193,7 @@ function attention(stream: layers.Stream, h: Qwen35, a: Attention, x: Tensor, la
     },
   );
   const gate = graph.reshape(graph.cont(half(1)), [keyLength * heads, tokens]);
-  return layers.linear(graph, a.output, graph.mul(seen, graph.sigmoid(gate)));
+  return layers.linear(graph, a.output, layers.gateWith(graph, gate, seen, 'sigmoid'));
 }
 
 /** The delta rule, its heads normalised and gated: x [embedding, T] to [embedding, T]. */
@@ -210,7 +210,7 @@ function deltaNet(stream: layers.Stream, h: Qwen35, d: DeltaNet, x: Tensor, laye
   const heads = layers.splitHeads(graph, seen, h.net.headLength);
   const normed = layers.rmsNorm(graph, heads, d.norm, h.epsilon); // [head, valueHeads, T]
   const flat = graph.reshape(normed, [seen.shape[0], seen.shape[1]]);
-  return layers.linear(graph, d.output, graph.gate(gate, flat, 'silu'));
+  return layers.linear(graph, d.output, layers.gateWith(graph, gate, flat, 'silu'));
 }
 
 function network(graph: Graph, { mixture, own, ownGate }: Network, x: Tensor): Tensor {

@@ -5,7 +5,6 @@
  */
 import {
   type Cached,
-  half,
   normed,
   plus,
   type Row,
@@ -197,9 +196,7 @@ class Layer {
     const a = plus(x, this.norm(seen, 'post_attention_norm'));
     let y = plus(a, this.norm(this.network(a), 'post_ffw_norm'));
     if (own !== undefined) {
-      const gate = times(this.weight('inp_gate.weight'), y).map(
-        (z, i) => half(gelu(half(z))) * (own[i] ?? 0), // ggml looks it up in a table of halves
-      );
+      const gate = times(this.weight('inp_gate.weight'), y).map((z, i) => gelu(z) * (own[i] ?? 0));
       y = plus(y, this.norm(times(this.weight('proj.weight'), gate), 'post_norm'));
     }
     return scaled(y, this.weight('layer_output_scale.weight')[0] ?? 1);

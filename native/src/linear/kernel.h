@@ -509,6 +509,7 @@ const LinearPath* make_path() {
   p.finish = finish<A>;
   p.weighted_sum = weighted_sum<A>;
   p.norm = norm<A>;
+  p.elementwise = elementwise<A>;
   return &p;
 }
 

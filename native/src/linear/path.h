@@ -58,6 +58,8 @@ struct LinearPath {
   // out[i] = x[i] weight[i] / rms(x), plus residual[i] when not null.
   void (*norm)(const float* x, int64_t k, const float* weight, float eps, const float* residual,
                float* out);
+  // out[i] = f(a[i]) b[i], or f(a[i]) alone: see pl_gate.
+  void (*elementwise)(int kind, const float* a, const float* b, float cap, float* out, int64_t count);
 };
 
 const LinearPath* linear_amx();

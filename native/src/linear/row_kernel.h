@@ -96,6 +96,39 @@ void finish(int epilogue, const float* a, const float* b, const uint8_t* residua
   }
 }
 
+// c tanh(x / c) as c (1 - 2 / (exp(2 x / c) + 1)).
+template <class A>
+inline typename A::V capped(typename A::V x, float cap) {
+  const auto one = A::splat(1.0f);
+  const auto grown = exponential<A>(A::mul(x, A::splat(2.0f / cap)));
+  const auto rest = A::div(A::splat(2.0f), A::add(grown, one));
+  return A::mul(A::splat(cap), A::sub(one, rest));
+}
+
+// A gated SiLU whose parts are limited: g sigmoid(1.702 g) (y + 1).
+template <class A>
+inline typename A::V limited(typename A::V gate, typename A::V up) {
+  const auto most = A::splat(7.0f);
+  const auto g = A::min(gate, most);
+  const auto y = A::max(A::min(up, most), A::splat(-7.0f));
+  return A::mul(gated<A>(g, A::mul(g, A::splat(1.702f))), A::add(y, A::splat(1.0f)));
+}
+
+template <class A>
+void elementwise(int kind, const float* a, const float* b, float cap, float* out, int64_t count) {
+  for (int64_t i = 0; i < count; i += A::W) {
+    const int64_t left = count - i;
+    const auto x = load_some<A>(a + i, left);
+    if (kind == 4) {
+      store_some<A>(out + i, capped<A>(x, cap), left);
+      continue;
+    }
+    const auto y = load_some<A>(b + i, left);
+    const auto v = kind == 3 ? gated<A>(y, x) : kind == 5 ? limited<A>(x, y) : activate<A>(kind, x, y);
+    store_some<A>(out + i, v, left);
+  }
+}
+
 template <class A>
 void weighted_sum(const float* parts, int64_t stride, int64_t slots, const float* weights,
                   const float* residual, float* out, int64_t count) {

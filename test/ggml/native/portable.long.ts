@@ -34,6 +34,7 @@ const recorded: readonly string[] = [
   'iq4_xs b577a8f177cd67aa',
   'mxfp4 7dad0982cf759891',
   'norms 795c14f3d4f0064b',
+  'gates 91f7d42d69885d3f',
   'angles b68828596df46acd',
   'attention over f32 32262d84209d8f24',
   'attention over f16 3bca06bffb8d9c5b',
