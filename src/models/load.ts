@@ -8,9 +8,10 @@ import type { Backend } from '../ggml/backend.js';
 import { cacheBytes, positionBytes } from '../ggml/cache-rows.js';
 import { type HostMemory, hostMemory } from '../ggml/host.js';
 import { preferredLayouts } from '../ggml/layouts.js';
+import { nativeKernels } from '../ggml/native/library.js';
 import { recurrentBytes } from '../ggml/recurrent-shape.js';
-import { type GgmlType, GgmlType as Type } from '../ggml/types.js';
-import type { WeightLayout } from '../ggml/weight.js';
+import { type GgmlType, GgmlType as Type, typeName } from '../ggml/types.js';
+import { ggmlLayout, type Weight, type WeightLayout, type WeightRole } from '../ggml/weight.js';
 import { keptPositions } from '../ggml/window-rows.js';
 import type { GgufMetadata } from '../gguf/metadata.js';
 import { isDraftOnly } from './draft-kind.js';
@@ -176,11 +177,30 @@ export async function loadLanguageModel(
     exact: allocations.every(({ storages }) => storages.every(({ exact }) => exact)),
     layerStates: blueprint.layerStates,
     forward: blueprint.forward,
-    warnings,
+    warnings: [...warnings, ...slowProducts(loader.weights)],
     dispose() {
       for (const allocation of allocations.splice(0)) allocation.dispose();
     },
   };
+}
+
+/**
+ * What a user should know of products that fall off our kernels: these have no panels for some types, and
+ * ggml computes with them.
+ */
+function slowProducts(weights: readonly Weight[]): readonly string[] {
+  const { kernels } = nativeKernels();
+  if (kernels === undefined) return []; // said once, and of all
+  const products: readonly WeightRole[] = ['linear', 'experts', 'linear+rows'];
+  const slow = weights.filter(
+    ({ role, storage }) => products.includes(role) && storage.layout === ggmlLayout.name,
+  );
+  if (slow.length === 0) return [];
+  const types = [...new Set(slow.map(({ type }) => typeName(type)))].join(', ');
+  return [
+    `${slow.length} matrices of type ${types} have no kernels of Paceline's here: ggml computes their ` +
+      'products, which is slower. A file of another type (such as Q4_K_M) has none of these.',
+  ];
 }
 
 function checkMemory(

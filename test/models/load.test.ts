@@ -231,6 +231,16 @@ describe('LongRoPE', () => {
     assert.deepEqual(plain.warnings, []);
     plain.dispose();
   });
+
+  it('says so where a type of weights has no kernels of ours', async () => {
+    const wide = { embedding: 256, inner: 256, headDim: 128, kvHeads: 2, tied: false };
+    const slow = await load({ ...wide, type: GgmlType.IQ3_S, tableType: GgmlType.Q4_K });
+    assert.match(slow.warnings.join(), /matrices of type iq3_s .* ggml computes/i);
+    slow.dispose();
+    const quick = await load({ ...wide, type: GgmlType.Q4_K });
+    assert.deepEqual(quick.warnings, []);
+    quick.dispose();
+  });
 });
 
 describe('the estimate of memory', () => {

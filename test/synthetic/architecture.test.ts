@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PacelineError } from '../../src/base/errors.js';
-import { GgmlType } from '../../src/ggml/types.js';
+import { GgmlType, tensorBytes } from '../../src/ggml/types.js';
 import { encodeGguf } from '../../src/gguf/writer.js';
 import { supportedArchitectures } from '../../src/models/registry.js';
 import { syntheticArchitectures } from '../../src/synthetic/architecture.js';
+import { describeShapes } from '../../src/synthetic/known-shapes.js';
 import { randomModel } from '../../src/synthetic/random-model.js';
-import { mixOf, shapeOf, typedTensorsOf } from '../../src/synthetic/shapes.js';
+import { mixOf, shapeNames, shapeOf, typedTensorsOf } from '../../src/synthetic/shapes.js';
 
 test('every architecture that can be loaded can be made up, and no other', () => {
   assert.deepEqual([...syntheticArchitectures].sort(), [...supportedArchitectures].sort());
@@ -23,6 +24,28 @@ test('the same options give the same bytes, another seed gives others', async ()
   const first = await bytes(1);
   assert.deepEqual(await bytes(1), first);
   assert.notDeepEqual(await bytes(2), first);
+});
+
+test('every architecture has a shape to measure, which says what it leaves out', () => {
+  const named = shapeNames.map((name) => shapeOf(name));
+  const missing = supportedArchitectures.filter((architecture) =>
+    named.every((shape) => shape.architecture !== architecture),
+  );
+  assert.deepEqual(missing, []);
+  for (const shape of named) {
+    const { layers, wholeLayers = layers } = shape;
+    assert.ok(layers <= wholeLayers);
+    // What a file of it would take: no machine should need more to try it.
+    const bytes = typedTensorsOf(shape, mixOf('q4_0', shape)).reduce(
+      (sum, { type, shape: extents }) => sum + tensorBytes(type, extents),
+      0,
+    );
+    assert.ok(
+      wholeLayers === layers || bytes < 2.5 * 2 ** 30,
+      `${shape.name} takes ${bytes} bytes`,
+    );
+  }
+  assert.match(describeShapes(), /gemma4-e2b \(10 of 35 layers\)/);
 });
 
 test('mixes give types to matrices alone', () => {
