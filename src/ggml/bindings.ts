@@ -118,6 +118,7 @@ export const baseSignatures = {
   ggml_scale: ['ptr', ['ptr', 'ptr', 'float']],
   ggml_clamp: ['ptr', ['ptr', 'ptr', 'float', 'float']],
   ggml_silu: ['ptr', ['ptr', 'ptr']],
+  ggml_gelu: ['ptr', ['ptr', 'ptr']],
   ggml_sigmoid: ['ptr', ['ptr', 'ptr']],
   ggml_tanh: ['ptr', ['ptr', 'ptr']],
   ggml_swiglu_split: ['ptr', ['ptr', 'ptr', 'ptr']],

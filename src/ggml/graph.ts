@@ -58,7 +58,7 @@ export interface CustomOperation {
 /** Addresses of an operation's sources while ggml copies them; reused, since it is called a lot. */
 const sourceWords = new Uint32Array(2 * 9);
 
-type Unary = 'ggml_silu' | 'ggml_sigmoid' | 'ggml_tanh';
+type Unary = 'ggml_silu' | 'ggml_gelu' | 'ggml_sigmoid' | 'ggml_tanh';
 type Binary = 'ggml_add' | 'ggml_sub' | 'ggml_mul' | 'ggml_div';
 
 export class Graph extends GraphViews {
@@ -204,6 +204,10 @@ export class Graph extends GraphViews {
   }
 
   /** The tanh form. */
+  gelu(x: Tensor): Tensor {
+    return this.#unary('ggml_gelu', x);
+  }
+
   sigmoid(x: Tensor): Tensor {
     return this.#unary('ggml_sigmoid', x);
   }

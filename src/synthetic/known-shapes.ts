@@ -95,6 +95,16 @@ export const knownShapes: readonly Shape[] = [
     ropeFactors: true,
   },
   {
+    ...{ ...usual, name: 'lfm2-1.2b', architecture: 'lfm2', layers: 16, embedding: 2048 },
+    ...{ inner: 8192, heads: 32, kvHeads: 8, headDim: 64, vocab: 65536, ropeBase: 1e6 },
+    convolutions: { kernel: 3, interval: 3 },
+  },
+  {
+    ...{ ...usual, name: 'lfm2-8b-a1b', architecture: 'lfm2moe', layers: 4, wholeLayers: 24 },
+    ...{ embedding: 2048, inner: 1792, heads: 32, kvHeads: 8, headDim: 64, vocab: 65536 },
+    ...{ experts: [32, 4], convolutions: { kernel: 3, interval: 3 } },
+  },
+  {
     ...{ ...usual, name: 'qwen2.5-0.5b', architecture: 'qwen2', layers: 24, embedding: 896 },
     ...{ inner: 4864, heads: 14, kvHeads: 2, headDim: 64, vocab: 151936, ropeBase: 1e6 },
   },

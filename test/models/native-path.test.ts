@@ -7,7 +7,7 @@ import { describe, it } from 'node:test';
 import { GraphProfiler } from '../../src/ggml/profiler.js';
 import { GgmlType } from '../../src/ggml/types.js';
 import { ggmlLayout, type WeightLayout } from '../../src/ggml/weight.js';
-import { supportedArchitectures } from '../../src/models/registry.js';
+import { textArchitectures } from '../../src/models/registry.js';
 import { Runner, withRandomModel } from '../oracle/runner.js';
 import { ownTypes, shapes } from '../oracle/shapes.js';
 
@@ -66,7 +66,7 @@ async function step(architecture: string, layouts?: readonly WeightLayout[]) {
 }
 
 describe('a step runs on our kernels', () => {
-  for (const architecture of supportedArchitectures) {
+  for (const architecture of textArchitectures) {
     it(architecture, async () => {
       const { native, ggml } = await step(architecture);
       assert.ok(native.has('linear') && native.size > 3, [...native].join());
