@@ -111,7 +111,8 @@ export const shapes: Readonly<Record<string, readonly Sizes[]>> = {
     { embedding: 256, heads: 2, kvHeads: 1, headDim: 128, inner: 512, tied: false },
   ],
   gemma2: usual({ window: [16, 2], metadata: { attn_logit_softcapping: f32(20) } }),
-  // The usual seeds give two experts so nearly equal that rounding chooses between them.
+  // With seeds 1 and 30 F32 by ggml differs by 2 to 9 % of the range at single positions. That two
+  // experts are nearly equal there is a guess: nobody has looked at the router's scores yet.
   'gpt-oss': usual({ layers: 2, window: [16, 2], experts: [5, 2], metadata: yarn, seed: 31 }),
   phi3: usual({ fused: true }),
   smollm3: usual({ layers: 4 }),
