@@ -6,6 +6,7 @@
 import { PacelineError } from '../base/errors.js';
 import type { GgufMetadataEntry } from '../gguf/types.js';
 import { ggufValue } from '../gguf/values.js';
+import { bertArchitecture, readBertHyperparameters } from './bert-checkpoint.js';
 import type { JsonObject } from './json.js';
 
 /** GGUF's names of the architectures by the class that config.json names. */
@@ -19,6 +20,7 @@ const architectures: Readonly<Record<string, string>> = {
   OlmoeForCausalLM: 'olmoe',
   Gemma3ForCausalLM: 'gemma3',
   Gemma3ForConditionalGeneration: 'gemma3',
+  BertModel: bertArchitecture,
 };
 
 /** Classes of checkpoints that can be converted. */
@@ -51,6 +53,7 @@ export interface CheckpointHyperparameters {
  */
 export function readHyperparameters(config: JsonObject): CheckpointHyperparameters {
   const architecture = architectureOf(config);
+  if (architecture === bertArchitecture) return readBertHyperparameters(config);
   const text = config.object('text_config') ?? config;
   const gemma = architecture === 'gemma3';
   const usual = (key: string, standard: number) =>

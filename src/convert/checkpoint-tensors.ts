@@ -6,6 +6,7 @@
  */
 import { PacelineError } from '../base/errors.js';
 import { type GgmlType, rowBytes } from '../ggml/types.js';
+import { bertArchitecture, bertTensorName } from './bert-checkpoint.js';
 import type { CheckpointShape } from './checkpoint-metadata.js';
 import type { SafetensorsTensor } from './safetensors.js';
 
@@ -72,6 +73,12 @@ export function planTensors(
   const planned: PlannedTensor[] = [];
   const stacks = new Map<string, (SafetensorsTensor | undefined)[]>();
   for (const [given, tensor] of tensors) {
+    if (shape.architecture === bertArchitecture) {
+      const name = bertTensorName(given);
+      if (name === undefined) throw unknown(given, shape);
+      if (name !== null) planned.push(plain(name, tensor));
+      continue;
+    }
     if (left.test(given)) continue;
     const name = given.replace(/^(model\.)?language_model\.(model\.)?/, 'model.');
     if (/(^|\.)lm_head\.weight$/.test(name)) {

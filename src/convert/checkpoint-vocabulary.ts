@@ -9,13 +9,14 @@ import { join } from 'node:path';
 import { PacelineError } from '../base/errors.js';
 import type { GgufMetadataEntry } from '../gguf/types.js';
 import { ggufValue } from '../gguf/values.js';
+import { wordPieceRules, wordPieceTexts } from './bert-checkpoint.js';
 import { isObject, JsonObject, readJsonIfThere, readTextIfThere } from './json.js';
 import { readSentencePieces } from './sentencepiece.js';
 
 const tokenType = { normal: 1, unknown: 2, control: 3, user: 4, unused: 5, byte: 6 } as const;
 
 interface Vocabulary {
-  readonly model: 'llama' | 'gpt2';
+  readonly model: 'llama' | 'gpt2' | 'bert';
   readonly pre: string;
   readonly tokens: string[];
   readonly types: number[];
@@ -78,6 +79,7 @@ export async function readVocabulary(
   else if (prefix !== undefined && architecture === 'llama') {
     set('add_space_prefix', ggufValue.boolean(prefix));
   }
+  if (vocabulary.model === 'bert' && tokenizer) setWordPiece(entries, tokenizer, vocabulary);
   await setTemplates(entries, folder, config);
   return entries;
 }
@@ -174,8 +176,11 @@ function fromTokenizerJson(
   if (tokenizer === undefined || model === undefined || vocab === undefined) {
     throw unsupported('There is neither a tokenizer.json with a vocabulary nor a tokenizer.model');
   }
-  if (model.string('type') !== 'BPE') {
-    throw unsupported(`The tokenizer is ${model.string('type') ?? 'of no type'}, not BPE`);
+  const wordPiece = model.string('type') === 'WordPiece';
+  if (!wordPiece && model.string('type') !== 'BPE') {
+    throw unsupported(
+      `The tokenizer is ${model.string('type') ?? 'of no type'}, neither BPE nor WordPiece`,
+    );
   }
   const { tokens, types } = padding(size);
   for (const [text, id] of Object.entries(vocab.values)) {
@@ -184,6 +189,11 @@ function fromTokenizerJson(
     }
     tokens[id as number] = text;
     types[id as number] = tokenType.normal;
+  }
+  if (wordPiece) {
+    putAdded(added, tokens, types);
+    const texts = wordPieceTexts(tokens, (id) => types[id] !== tokenType.normal);
+    return { model: 'bert', pre: 'default', tokens: texts, types };
   }
   const merges = readMerges(model);
   if (model.boolean('byte_fallback') !== true) {
@@ -317,6 +327,24 @@ function setSpecials(set: SetEntry, files: TokenizerFiles, { tokens }: Vocabular
   if (modelConfig.get('vocab_size') === 49_152) set('add_bos_token', ggufValue.boolean(false));
 }
 
+/** A text of BERT begins and ends with tokens that have names of their own. */
+function setWordPiece(
+  entries: Map<string, GgufMetadataEntry>,
+  tokenizer: JsonObject,
+  { tokens }: Vocabulary,
+): void {
+  const [first, last] = [templateOf(tokenizer)[0], templateOf(tokenizer).at(-1)];
+  for (const [key, text] of [
+    ['bos_token_id', first],
+    ['seperator_token_id', last],
+    ['mask_token_id', '[MASK]'],
+  ] as const) {
+    const id = text === undefined ? -1 : tokens.indexOf(text);
+    if (id >= 0) entries.set(`tokenizer.ggml.${key}`, ggufValue.uint32(id));
+  }
+  for (const [key, entry] of wordPieceRules(tokenizer)) entries.set(key, entry);
+}
+
 /** Special tokens of the template for one text, '' for the text itself. */
 function templateOf(tokenizer: JsonObject | undefined): string[] {
   const given = tokenizer?.object('post_processor');
@@ -352,7 +380,7 @@ async function setTemplates(
 function unsupported(problem: string): PacelineError {
   return new PacelineError('unsupported-tokenizer', problem, {
     hint:
-      'Known are SentencePiece, and the byte-level BPE of GPT-2, Llama 3, Qwen, SmolLM, OLMo and ' +
+      'Known are SentencePiece, the WordPiece of BERT, and the byte-level BPE of GPT-2, Llama 3, Qwen, SmolLM, OLMo and ' +
       'Mistral Nemo.',
   });
 }

@@ -17,6 +17,7 @@ import type { GgufMetadataEntry, GgufTensorInfo } from '../gguf/types.js';
 import { ggufValue } from '../gguf/values.js';
 import { writeGguf } from '../gguf/writer.js';
 import { estimateMemory } from '../models/load.js';
+import { poolingMetadata } from './bert-checkpoint.js';
 import {
   type CheckpointHyperparameters,
   readHyperparameters,
@@ -217,6 +218,7 @@ async function describe(
     ...samplingMetadata(generation),
     ['general.name', ggufValue.string(basename(folder))],
     ...metadata,
+    ...(await poolingMetadata(folder, shape.architecture)),
     ['general.file_type', ggufValue.uint32(mix.fileType)],
     ['general.quantization_version', ggufValue.uint32(2)],
     ...vocabulary,

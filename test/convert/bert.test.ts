@@ -1,0 +1,133 @@
+/** Checkpoints of BERT: converted, they make the vectors of a reference that reads the checkpoint. */
+import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { convertCheckpoint } from '../../src/convert/convert.js';
+import { loadModel } from '../../src/engine/load.js';
+import { randomNormal } from '../../src/synthetic/random-model.js';
+import { temporaryFile } from '../support/tiny-model.js';
+import { bertVector } from './bert-reference.js';
+import { safetensors, type Weights } from './checkpoint.js';
+
+const sizes = { layers: 2, heads: 2, embedding: 32, inner: 64, positions: 40, epsilon: 1e-12 };
+const marks = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'];
+const words = [...marks, 'the', 'river', '##s', 'of', 'eu', '##rope', 'a', 'b', '##c', '.'];
+
+function tensors(): Map<string, Weights> {
+  const found = new Map<string, Weights>();
+  const { embedding, inner } = sizes;
+  let seed = 1;
+  const add = (name: string, shape: readonly number[], gain: number, mean = 0) => {
+    const random = randomNormal(seed++);
+    const length = shape.reduce((a, b) => a * b, 1);
+    const values = Float32Array.from({ length }, () => mean + gain * random());
+    found.set(name, { shape, values });
+  };
+  const linear = (name: string, from: number, to: number) => {
+    add(`${name}.weight`, [to, from], 1 / Math.sqrt(from));
+    add(`${name}.bias`, [to], 0.1);
+  };
+  const norm = (name: string) => {
+    add(`${name}.weight`, [embedding], 0.1, 1);
+    add(`${name}.bias`, [embedding], 0.1);
+  };
+  add('embeddings.word_embeddings.weight', [words.length, embedding], 1);
+  add('embeddings.position_embeddings.weight', [sizes.positions, embedding], 0.5);
+  add('embeddings.token_type_embeddings.weight', [2, embedding], 0.5);
+  norm('embeddings.LayerNorm');
+  for (let layer = 0; layer < sizes.layers; layer++) {
+    const at = `encoder.layer.${layer}`;
+    for (const part of ['query', 'key', 'value']) {
+      linear(`${at}.attention.self.${part}`, embedding, embedding);
+    }
+    linear(`${at}.attention.output.dense`, embedding, embedding);
+    norm(`${at}.attention.output.LayerNorm`);
+    linear(`${at}.intermediate.dense`, embedding, inner);
+    linear(`${at}.output.dense`, inner, embedding);
+    norm(`${at}.output.LayerNorm`);
+  }
+  linear('pooler.dense', embedding, embedding);
+  return found;
+}
+
+const tokenizer = {
+  added_tokens: marks.map((content, id) => ({ id, content, special: true })),
+  normalizer: { type: 'BertNormalizer', lowercase: true, strip_accents: null },
+  pre_tokenizer: { type: 'BertPreTokenizer' },
+  post_processor: {
+    type: 'TemplateProcessing',
+    single: [
+      { SpecialToken: { id: '[CLS]' } },
+      { Sequence: { id: 'A' } },
+      { SpecialToken: { id: '[SEP]' } },
+    ],
+  },
+  model: {
+    type: 'WordPiece',
+    unk_token: '[UNK]',
+    vocab: Object.fromEntries(words.map((text, id) => [text, id])),
+  },
+};
+
+function checkpoint(weights: ReadonlyMap<string, Weights>, changed: object = {}): string {
+  const folder = temporaryFile(`bert-${Math.random().toString(36).slice(2)}`);
+  mkdirSync(join(folder, '1_Pooling'), { recursive: true });
+  const write = (name: string, value: object) =>
+    writeFileSync(join(folder, name), JSON.stringify(value));
+  write('config.json', {
+    ...{ architectures: ['BertModel'], hidden_act: 'gelu', vocab_size: words.length },
+    ...{ hidden_size: sizes.embedding, intermediate_size: sizes.inner, type_vocab_size: 2 },
+    ...{ num_hidden_layers: sizes.layers, num_attention_heads: sizes.heads },
+    ...{ max_position_embeddings: sizes.positions, layer_norm_eps: sizes.epsilon },
+    ...changed,
+  });
+  write('tokenizer.json', tokenizer);
+  write(
+    'tokenizer_config.json',
+    Object.fromEntries([
+      ['unk_token', '[UNK]'],
+      ['pad_token', '[PAD]'],
+    ]),
+  );
+  write('1_Pooling/config.json', { pooling_mode_mean_tokens: true, pooling_mode_cls_token: false });
+  writeFileSync(join(folder, 'model.safetensors'), safetensors([...weights], 'F32'));
+  return folder;
+}
+
+describe('a checkpoint of BERT', () => {
+  it('becomes a file with its vectors and its tokens', async () => {
+    const weights = tensors();
+    const output = temporaryFile('bert.gguf');
+    const result = await convertCheckpoint({ checkpoint: checkpoint(weights), output });
+    assert.equal(result.architecture, 'bert');
+    await using model = await loadModel(output, { threads: 1 });
+    assert.deepEqual([model.info.pooling, model.info.contextLength], ['mean', sizes.positions]);
+    const id = (text: string) => words.indexOf(text);
+    assert.deepEqual(model.tokenizer.encode('The Rivers of Éurope.'), [
+      ...['[CLS]', 'the', 'river', '##s', 'of', 'eu', '##rope', '.', '[SEP]'].map(id),
+    ]);
+    const texts = ['The rivers of Europe.', 'a', 'bc the unknown river'];
+    const { vectors } = await model.embed(texts);
+    for (const [at, text] of texts.entries()) {
+      const tensorOf = (name: string) => weights.get(name)?.values ?? assert.fail(name);
+      const expected = bertVector(tensorOf, sizes, model.tokenizer.encode(text));
+      for (const [i, value] of expected.entries()) {
+        // The engine's GELU is the tanh form, as libllama's.
+        assert.ok(Math.abs(value - (vectors[at]?.[i] ?? 9)) < 1e-3, `${text}: ${i}`);
+      }
+    }
+  });
+
+  it('is refused where it is another model', async () => {
+    const output = temporaryFile('bert-refused.gguf');
+    const weights = tensors();
+    const convert = (folder: string) => convertCheckpoint({ checkpoint: folder, output });
+    const refused = { code: 'unsupported-architecture' };
+    await assert.rejects(convert(checkpoint(weights, { hidden_act: 'relu' })), refused);
+    const relative = { position_embedding_type: 'relative_key' };
+    await assert.rejects(convert(checkpoint(weights, relative)), refused);
+    weights.set('encoder.layer.0.extra.weight', { shape: [1], values: new Float32Array(1) });
+    await assert.rejects(convert(checkpoint(weights)), refused);
+  });
+});
