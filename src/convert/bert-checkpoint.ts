@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { PacelineError } from '../base/errors.js';
 import type { GgufMetadataEntry } from '../gguf/types.js';
 import { ggufValue } from '../gguf/values.js';
-import type { CheckpointHyperparameters } from './checkpoint-metadata.js';
+import type { CheckpointHyperparameters } from './checkpoint-shape.js';
 import { type JsonObject, readJsonIfThere } from './json.js';
 
 /** GGUF's name of the architecture. */

@@ -7,6 +7,7 @@ import { PacelineError } from '../base/errors.js';
 import type { GgufMetadataEntry } from '../gguf/types.js';
 import { ggufValue } from '../gguf/values.js';
 import { bertArchitecture, readBertHyperparameters } from './bert-checkpoint.js';
+import type { CheckpointHyperparameters } from './checkpoint-shape.js';
 import type { JsonObject } from './json.js';
 
 /** GGUF's names of the architectures by the class that config.json names. */
@@ -25,27 +26,6 @@ const architectures: Readonly<Record<string, string>> = {
 
 /** Classes of checkpoints that can be converted. */
 export const supportedClasses: readonly string[] = Object.keys(architectures);
-
-/** Sizes that naming and reordering of tensors need. */
-export interface CheckpointShape {
-  readonly architecture: string;
-  readonly layers: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  /** 0 in dense models. */
-  readonly experts: number;
-  readonly vocabSize: number;
-  /** The head is the token table. */
-  readonly tied: boolean;
-}
-
-export interface CheckpointHyperparameters {
-  readonly shape: CheckpointShape;
-  /** With the architecture's prefix. */
-  readonly metadata: ReadonlyMap<string, GgufMetadataEntry>;
-  /** Divisors of rotary frequencies that stand in the file as a tensor (Llama 3). */
-  readonly ropeFactors: Float32Array | undefined;
-}
 
 /**
  * Reads a config.

@@ -7,7 +7,7 @@
 import { PacelineError } from '../base/errors.js';
 import { type GgmlType, rowBytes } from '../ggml/types.js';
 import { bertArchitecture, bertTensorName } from './bert-checkpoint.js';
-import type { CheckpointShape } from './checkpoint-metadata.js';
+import type { CheckpointShape } from './checkpoint-shape.js';
 import type { SafetensorsTensor } from './safetensors.js';
 
 /** Rows of a matrix inside a tensor of a checkpoint. */

@@ -18,11 +18,8 @@ import { ggufValue } from '../gguf/values.js';
 import { writeGguf } from '../gguf/writer.js';
 import { estimateMemory } from '../models/load.js';
 import { poolingMetadata } from './bert-checkpoint.js';
-import {
-  type CheckpointHyperparameters,
-  readHyperparameters,
-  samplingMetadata,
-} from './checkpoint-metadata.js';
+import { readHyperparameters, samplingMetadata } from './checkpoint-metadata.js';
+import type { CheckpointHyperparameters } from './checkpoint-shape.js';
 import { type PlannedTensor, planTensors, readRows } from './checkpoint-tensors.js';
 import { readVocabulary } from './checkpoint-vocabulary.js';
 import { columnWeights, type ImportanceMatrix, readImportance } from './imatrix-file.js';

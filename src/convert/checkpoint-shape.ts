@@ -1,0 +1,23 @@
+/** What a checkpoint's config says, as far as its conversion needs it. Types only. */
+import type { GgufMetadataEntry } from '../gguf/types.js';
+
+/** Sizes that naming and reordering of tensors need. */
+export interface CheckpointShape {
+  readonly architecture: string;
+  readonly layers: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  /** 0 in dense models. */
+  readonly experts: number;
+  readonly vocabSize: number;
+  /** The head is the token table. */
+  readonly tied: boolean;
+}
+
+export interface CheckpointHyperparameters {
+  readonly shape: CheckpointShape;
+  /** With the architecture's prefix. */
+  readonly metadata: ReadonlyMap<string, GgufMetadataEntry>;
+  /** Divisors of rotary frequencies that stand in the file as a tensor (Llama 3). */
+  readonly ropeFactors: Float32Array | undefined;
+}
