@@ -195,6 +195,22 @@ describe('the provider of the AI SDK', () => {
     assert.match(side, /^(left|right)$/);
   });
 
+  it('an object may come after calls of tools, in one call', async () => {
+    const { steps, output } = await generateText({
+      model: thinking,
+      prompt: 'Read it.',
+      maxOutputTokens: 400,
+      seed: 4,
+      tools,
+      output: Output.object({ schema: input }),
+      stopWhen: isStepCount(2),
+      providerOptions: { paceline: { parallelToolCalls: false, reasoningBudget: 8 } },
+      prepareStep: ({ stepNumber }) => ({ toolChoice: stepNumber < 1 ? 'required' : 'none' }),
+    });
+    assert.match(String(steps[0]?.toolResults[0]?.output), /^content of [ab]$/);
+    input.parse(output);
+  });
+
   it('keeps to a regular expression', async () => {
     const format = { type: 'regex', pattern: '[a-c]{3}-\\d{2}' };
     const { text } = await generateText({
@@ -346,8 +362,6 @@ describe('the provider of the AI SDK', () => {
       'usage',
       /prompt\.0\.content\.0.*image\/png/,
     );
-    const output = Output.object({ schema: input });
-    await refused(generateText({ ...call, tools, output }), 'usage', /tools/);
     const wide = { paceline: { dimensions: 100_000 } };
     const vectors = paceline.embeddingModel('default');
     const one = { model: vectors, value: prompt, maxRetries: 0 };
