@@ -196,7 +196,10 @@ function kindsText(layers: readonly HeaderLayer[]): string | undefined {
     [kinds.shared, "another layer's rows"],
   ];
   const said = parts.filter(([count]) => count > 0).map(([count, what]) => `${what} in ${count}`);
-  return `${said.join(', ')} of ${layers.length} layers`;
+  const text = `${said.join(', ')} of ${layers.length} layers`;
+  if (kinds.recurrent === 0) return text;
+  const growing = layers.flatMap(({ stateBytes = 0 }, layer) => (stateBytes > 0 ? [] : [layer]));
+  return `${text} (hybrid; attention in ${growing.join(', ')}, counted from 0)`;
 }
 
 function facts(summary: GgufSummary): [string, string][] {
