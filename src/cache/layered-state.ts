@@ -6,6 +6,7 @@
  */
 import { createHash } from 'node:crypto';
 import { PacelineError } from '../base/errors.js';
+import type { Accelerator } from '../ggml/accelerator.js';
 import type { Backend } from '../ggml/backend.js';
 import { loggedRows } from '../ggml/recurrent-shape.js';
 import type { GgmlType } from '../ggml/types.js';
@@ -25,6 +26,8 @@ export interface LayeredStateOptions {
   readonly capacity: number;
   /** Element type of keys and values. */
   readonly type: GgmlType;
+  /** The card that each layer's rows are on, one entry a layer; default: the host. */
+  readonly places?: readonly (Accelerator | undefined)[] | undefined;
   /** Names the weights and whatever else decides the bytes of a row; part of the fingerprint. */
   readonly identity: string;
   /**
@@ -93,9 +96,11 @@ export class LayeredState implements SequenceState {
       return part;
     };
     try {
-      this.#memory = keep(new RowMemory({ ...memory, layout: whole }));
+      const places = placesByKind(layers, options.places);
+      this.#memory = keep(new RowMemory({ ...memory, layout: whole, places: places.ofWhole }));
       if (window > 0) {
-        this.#windowed = keep(new WindowedRows({ ...memory, layout: windowed, window, onLost }));
+        const own = { layout: windowed, places: places.ofWindowed };
+        this.#windowed = keep(new WindowedRows({ ...memory, ...own, window, onLost }));
       }
       if (this.hasFixed) {
         this.#folded = keep(new RecurrentMemory({ backend, layers: recurrent, admit }));
@@ -302,7 +307,8 @@ export class LayeredState implements SequenceState {
 
   /** Asks for the memory of positions that were never written. */
   #admit(positions: number): void {
-    if (positions <= this.#admitted) return;
+    // A card's memory was taken as a whole.
+    if (positions <= this.#admitted || this.#options.places?.some(Boolean)) return;
     const end = Math.ceil(positions / admittedAtOnce) * admittedAtOnce;
     const most = Math.min(end, this.capacity);
     const once = this.#admitted === 0 ? (this.#folded?.stateBytes ?? 0) : 0;
@@ -332,6 +338,17 @@ export class LayeredState implements SequenceState {
     if (sound && bytes.byteLength === this.blockBytes(kind, index, rows)) return;
     throw new PacelineError('internal', `Block ${index} does not have ${bytes.byteLength} bytes`);
   }
+}
+
+/** The cards of the layers with rows of every position, and of those with a window, as `rowsByKind`. */
+function placesByKind(layers: readonly LayerState[], places: LayeredStateOptions['places'] = []) {
+  const ofWhole: (Accelerator | undefined)[] = [];
+  const ofWindowed: (Accelerator | undefined)[] = [];
+  for (const [layer, state] of layers.entries()) {
+    if (state.kind !== 'rows') continue;
+    (state.window === undefined ? ofWhole : ofWindowed).push(places[layer]);
+  }
+  return { ofWhole, ofWindowed };
 }
 
 /** Where a layer's rows are: in which memory, and which of its layers. */

@@ -6,6 +6,7 @@
  * as rows are first written. Addresses therefore never change.
  */
 import { PacelineError } from '../base/errors.js';
+import type { Accelerator } from '../ggml/accelerator.js';
 import {
   Allocation,
   copyTensorBytes,
@@ -34,6 +35,8 @@ export interface RowMemoryOptions {
   /** Positions that fit. */
   readonly capacity: number;
   readonly type: GgmlType;
+  /** The cards whose memory the layers' rows are in, one entry a layer; default: the host's. */
+  readonly places?: readonly (Accelerator | undefined)[] | undefined;
 }
 
 /** Bytes of one tensor. */
@@ -45,28 +48,44 @@ interface Span {
 
 export class RowMemory implements Disposable {
   readonly options: RowMemoryOptions;
-  readonly #allocation: Allocation;
+  /** One for the host and each card that has rows. */
+  readonly #allocations: readonly Allocation[];
   #views: ReadonlyMap<Tensor, Uint8Array> | undefined;
   readonly #layers: readonly LayerTensors[];
 
   /** @throws {PacelineError} `memory`; `usage` when rows don't fit the type. */
   constructor(options: RowMemoryOptions) {
-    const { backend, layout, capacity, type } = options;
+    const { backend, layout, capacity, type, places = [] } = options;
     this.options = options;
     if (!layout.every((shape) => rowsFit(type, shape))) {
       const problem = `This model's KV rows can't be stored as ${typeName(type)}`;
       throw new PacelineError('usage', problem, { hint: 'Use the f16 KV cache.' });
     }
     const positions = storedPositions(type, capacity);
-    const specs = layout.flatMap((shape, layer): TensorSpec[] => {
+    const specs = new Map<Accelerator | undefined, TensorSpec[]>();
+    for (const [layer, shape] of layout.entries()) {
       const { keys, values } = storedRows(type, shape);
       const k = { name: `cache.${layer}.k`, type, shape: [keys, positions] };
       const v = { name: `cache.${layer}.v`, type, shape: [values, positions] };
-      return values === 0 ? [k] : [k, v];
-    });
-    this.#allocation = new Allocation(backend, specs);
-    const { tensors } = this.#allocation;
-    const named = new Map(specs.map(({ name }, at) => [name, tensors[at] as Tensor]));
+      const place = places[layer];
+      specs.set(place, [...(specs.get(place) ?? []), ...(values === 0 ? [k] : [k, v])]);
+    }
+    const named = new Map<string, Tensor>();
+    const allocations: Allocation[] = [];
+    this.#allocations = allocations;
+    try {
+      for (const [place, own] of specs) {
+        const what = `the keys and values of ${capacity} positions`;
+        const allocation = new Allocation(backend, own, { place, what });
+        allocations.push(allocation);
+        for (const [at, { name }] of own.entries()) {
+          named.set(name, allocation.tensors[at] as Tensor);
+        }
+      }
+    } catch (error) {
+      this.dispose();
+      throw error;
+    }
     this.#layers = layout.map((_, layer) => {
       const k = named.get(`cache.${layer}.k`) as Tensor;
       return { k, v: named.get(`cache.${layer}.v`) ?? k };
@@ -74,7 +93,7 @@ export class RowMemory implements Disposable {
   }
 
   get bytes(): number {
-    return this.#allocation.bytes;
+    return this.#allocations.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
   /** Keys and values of a layer. @throws {PacelineError} `internal` beyond the last layer. */
@@ -169,7 +188,7 @@ export class RowMemory implements Disposable {
 
   /** Whether `release` has an effect. */
   get canRelease(): boolean {
-    return canRelease(this.options.backend);
+    return !this.options.places?.some(Boolean) && canRelease(this.options.backend);
   }
 
   /**
@@ -184,7 +203,7 @@ export class RowMemory implements Disposable {
 
   dispose(): void {
     this.#views = undefined;
-    this.#allocation.dispose();
+    for (const allocation of this.#allocations) allocation.dispose();
   }
 
   [Symbol.dispose](): void {

@@ -43,6 +43,7 @@ export async function withModel<T>(
   const loaded = await loadModel(path, { ...draftModels, ...options });
   try {
     await warnWithoutKernels();
+    if (loaded.info.device !== undefined) note(`device: ${loaded.info.device}`);
     for (const warning of loaded.info.warnings) note(`warning: ${warning}`);
     return await work(loaded);
   } finally {

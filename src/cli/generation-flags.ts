@@ -9,11 +9,50 @@ import { type ConstraintFlags, constraintFlags, constraintOf } from './constrain
 import { collect, integer, number } from './numbers.js';
 
 /** Values of the flags of `addLoadFlags`. */
-export interface LoadFlags {
+export interface LoadFlags extends DeviceFlags {
   readonly ctx?: number;
   readonly threads?: number;
   readonly kv?: KvType;
   readonly portable?: boolean;
+}
+
+/** Values of the flags of `addDeviceFlags`. */
+export interface DeviceFlags {
+  readonly device?: string;
+  readonly gpuLayers?: number | 'auto';
+  readonly cpuMoe?: boolean;
+  readonly cpuMoeLayers?: number;
+}
+
+/** Adds the flags that say what computes. */
+export function addDeviceFlags(command: Command): Command {
+  const layers = integer(0, 10_000);
+  const flags = [
+    new Option(
+      '--device <names>',
+      'auto, cpu, or cards as `paceline devices` lists them, with commas between (default: auto)',
+    ),
+    new Option(
+      '--gpu-layers <count>',
+      'layers on cards, the last ones (default: auto, as many as fit)',
+    ).argParser((text) => (text === 'auto' ? text : layers(text))),
+    new Option('--cpu-moe', 'experts of a mixture stay with the CPU'),
+    new Option(
+      '--cpu-moe-layers <count>',
+      'the same for the experts of the first layers',
+    ).argParser(layers),
+  ];
+  for (const flag of flags) command.addOption(flag.helpGroup('Devices:'));
+  return command;
+}
+
+/** The engine's loading options for the flags of `addDeviceFlags`. */
+export function deviceOptions(flags: DeviceFlags): LoadOptions {
+  return given<LoadOptions>({
+    device: flags.device,
+    gpuLayers: flags.gpuLayers,
+    cpuMoe: flags.cpuMoe ? true : flags.cpuMoeLayers,
+  } as LoadOptions);
 }
 
 /** Values of the flags of `addGenerationFlags`. */
@@ -45,7 +84,7 @@ export function addLoadFlags(command: Command): Command {
     '--ctx <tokens>',
     'longest context (default: the model’s own, at most 8192)',
   ).argParser(integer(1, 2 ** 31 - 1));
-  return command
+  return addDeviceFlags(command)
     .addOption(context.helpGroup('Loading:'))
     .addOption(new AliasOption('--ctx-size', context))
     .addOption(
@@ -166,6 +205,7 @@ export function loadOptions(
     contextLength: flags.ctx,
     threads: flags.threads,
     kvType: flags.kv,
+    ...deviceOptions(flags),
     reproducible: flags.portable ? 'everywhere' : undefined,
     draftModels: flags.draftModel,
     draftWindow: flags.draftWindow,

@@ -32,6 +32,7 @@ export function runReport(generation: Generation, info: ModelInfo): Record<strin
       name: info.name,
       architecture: info.architecture,
       kernels: info.kernels,
+      ...(info.device === undefined ? {} : { device: info.device }),
       kv_type: info.kvType,
       threads: info.threads,
     },

@@ -7,6 +7,7 @@
  * was never shown or has left the window, is not in it, and costs guesses but never a wrong token.
  */
 import { throwIfAborted } from '../base/errors.js';
+import type { Accelerator } from '../ggml/accelerator.js';
 import type { Backend } from '../ggml/backend.js';
 import { GgmlType } from '../ggml/types.js';
 import type { DflashModel } from '../models/dflash.js';
@@ -18,6 +19,8 @@ import { logprobsOf } from './sampler.js';
 export interface DflashOptions {
   readonly model: DflashModel;
   readonly backend: Backend;
+  /** The card that keeps its rows; default: the host. */
+  readonly place?: Accelerator | undefined;
   /** Positions of the target's context. */
   readonly contextLength: number;
   /** Positions that a block looks back on. */
@@ -43,9 +46,10 @@ class DflashDrafter extends RowDrafter implements Drafter {
   readonly #options: DflashOptions;
 
   constructor(options: DflashOptions) {
-    const { backend, model, contextLength, window = usualWindow } = options;
+    const { backend, place, model, contextLength, window = usualWindow } = options;
     super({
       backend,
+      place,
       contextLength,
       window,
       guesses: model.blockSize,

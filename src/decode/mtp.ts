@@ -7,6 +7,7 @@
  * shown or has left the window, is not in it, and costs guesses but never a wrong token.
  */
 import { throwIfAborted } from '../base/errors.js';
+import type { Accelerator } from '../ggml/accelerator.js';
 import type { Backend } from '../ggml/backend.js';
 import type { Graph } from '../ggml/graph.js';
 import type { Tensor } from '../ggml/tensor.js';
@@ -28,6 +29,8 @@ import { RowDrafter } from './row-drafter.js';
 export interface MtpOptions {
   readonly model: MtpModel;
   readonly backend: Backend;
+  /** The card that keeps its rows; default: the host. */
+  readonly place?: Accelerator | undefined;
   /** Positions of the target's context. */
   readonly contextLength: number;
   /** Positions that the block looks back on. */
@@ -50,7 +53,6 @@ function needsOf({ window = usualWindow }: MtpOptions): DrafterNeeds {
 }
 
 interface BlockPass {
-  readonly workspace: Workspace;
   readonly graph: Graph;
   readonly tokens: Tensor;
   readonly hidden: Tensor;
@@ -67,13 +69,15 @@ class MtpDrafter extends RowDrafter implements Drafter {
   readonly #options: MtpOptions;
   /** The pass over a single row is made once and computed again. */
   #single: BlockPass | undefined;
+  #ofSingle: Workspace | undefined;
   /** The token of the newest row, which the text has not confirmed when the row is made. */
   #asked = { position: -1, token: -1 };
 
   constructor(options: MtpOptions) {
-    const { backend, model, contextLength, window = usualWindow } = options;
+    const { backend, place, model, contextLength, window = usualWindow } = options;
     super({
       backend,
+      place,
       contextLength,
       window,
       guesses: mostDrafts,
@@ -167,24 +171,19 @@ class MtpDrafter extends RowDrafter implements Drafter {
     try {
       await graph.compute({ signal, wide: count >= 64 });
     } catch (error) {
-      if (pass === this.#single) this.#dropSingle();
+      if (pass === this.#single) this.#single = undefined;
       throw error;
     }
     this.cache.append(count);
     const result = { logits: graph.read(pass.logits), next: graph.read(pass.next) };
-    if (pass === this.#single && !graph.repeatable) this.#dropSingle();
+    if (pass === this.#single && !graph.repeatable) this.#single = undefined;
     return result;
   }
 
   /** The pass of one row, which is repeated, in memory of its own. */
   #buildSingle(): BlockPass {
-    const workspace = new Workspace(this.#options.backend);
-    try {
-      return this.#build(workspace, 1);
-    } catch (error) {
-      workspace.dispose();
-      throw error;
-    }
+    this.#ofSingle ??= new Workspace(this.#options.backend);
+    return this.#build(this.#ofSingle, 1);
   }
 
   #build(workspace: Workspace, count: number): BlockPass {
@@ -200,7 +199,6 @@ class MtpDrafter extends RowDrafter implements Drafter {
     const made = model.forward(graph, batch);
     const logits = graph.output(made.logits);
     return {
-      workspace,
       graph,
       tokens,
       hidden,
@@ -211,17 +209,12 @@ class MtpDrafter extends RowDrafter implements Drafter {
     };
   }
 
-  #dropSingle(): void {
-    this.#single?.workspace.dispose();
-    this.#single = undefined;
-  }
-
   fork(): MtpDrafter {
     return this.copied(new MtpDrafter(this.#options));
   }
 
   override dispose(): void {
-    this.#dropSingle();
+    this.#ofSingle?.dispose();
     super.dispose();
   }
 }

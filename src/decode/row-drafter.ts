@@ -8,6 +8,7 @@
  * nothing looks back on any more make room.
  */
 import { RollingRows } from '../cache/rolling-rows.js';
+import type { Accelerator } from '../ggml/accelerator.js';
 import type { Backend } from '../ggml/backend.js';
 import { Workspace } from '../ggml/workspace.js';
 import {
@@ -20,6 +21,8 @@ import { HiddenRowDrafter } from './hidden-row-drafter.js';
 
 export interface RowDrafterOptions extends DraftRows {
   readonly backend: Backend;
+  /** The card that keeps the rows; default: the host. */
+  readonly place?: Accelerator | undefined;
 }
 
 export abstract class RowDrafter extends HiddenRowDrafter {
@@ -31,13 +34,15 @@ export abstract class RowDrafter extends HiddenRowDrafter {
   protected readonly window: number;
 
   constructor(options: RowDrafterOptions) {
-    const { backend, layout, width, window } = options;
+    const { backend, place, layout, width, window } = options;
     super(width, hiddenRowCount(options));
     this.window = window;
     const capacity = draftCacheLength(options);
     this.workspace = new Workspace(backend);
+    const places = layout.map(() => place);
+    const rows = { backend, layout, capacity, type: draftCacheType, places };
     try {
-      this.cache = new RollingRows({ backend, layout, capacity, type: draftCacheType });
+      this.cache = new RollingRows(rows);
     } catch (error) {
       this.workspace.dispose();
       throw error;

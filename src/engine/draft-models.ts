@@ -8,6 +8,7 @@ import { dflashSource } from '../decode/dflash.js';
 import type { DrafterSource } from '../decode/drafter.js';
 import { mtpSource } from '../decode/mtp.js';
 import { ngramSource } from '../decode/ngram.js';
+import type { Accelerator } from '../ggml/accelerator.js';
 import type { Backend } from '../ggml/backend.js';
 import type { GgufFile } from '../gguf/reader.js';
 import { loadDflashModel } from '../models/dflash.js';
@@ -22,6 +23,8 @@ export type LoadedDrafter = DrafterSource & Partial<Disposable>;
 export interface DraftModelOptions {
   readonly target: LanguageModel;
   readonly backend: Backend;
+  /** The card that they compute on; default: the CPU. */
+  readonly place?: Accelerator | undefined;
   readonly contextLength: number;
   /** Positions that neural drafters look back on. */
   readonly window?: number | undefined;
@@ -69,13 +72,13 @@ async function loadAssistant(file: GgufFile, options: DraftModelOptions): Promis
 }
 
 async function loadMtp(file: GgufFile, options: DraftModelOptions): Promise<LoadedDrafter> {
-  const { target, backend, contextLength, window, signal } = options;
-  const model = await loadMtpModel(file, target, { backend, signal });
-  return mtpSource({ model, backend, contextLength, window });
+  const { target, backend, place, contextLength, window, signal } = options;
+  const model = await loadMtpModel(file, target, { backend, place, signal });
+  return mtpSource({ model, backend, place, contextLength, window });
 }
 
 async function loadDflash(file: GgufFile, options: DraftModelOptions): Promise<LoadedDrafter> {
-  const { target, backend, contextLength, window, signal } = options;
-  const model = await loadDflashModel(file, target, { backend, signal });
-  return dflashSource({ model, backend, contextLength, window });
+  const { target, backend, place, contextLength, window, signal } = options;
+  const model = await loadDflashModel(file, target, { backend, place, signal });
+  return dflashSource({ model, backend, place, contextLength, window });
 }

@@ -2,8 +2,8 @@
  * From a name to a loaded model: resolves the name, reads the file's header, estimates memory,
  * loads the weights and puts the runtime together.
  */
-import { cacheType, chooseKvType } from '../cache/kv-type.js';
-import { Backend } from '../ggml/backend.js';
+import { cacheType } from '../cache/kv-type.js';
+import type { Backend } from '../ggml/backend.js';
 import { positionBytes } from '../ggml/cache-rows.js';
 import { nativeKernels } from '../ggml/native/library.js';
 import { type GgufFile, readGguf } from '../gguf/reader.js';
@@ -12,6 +12,7 @@ import { rowShapes } from '../models/layer-state.js';
 import { loadLanguageModel, textNeeds } from '../models/load.js';
 import { createChatTemplate } from '../tokenizer/chat.js';
 import { createTokenizer } from '../tokenizer/tokenizer.js';
+import { openDevices } from './device-choice.js';
 import { draftMemory } from './draft-memory.js';
 import { loadDrafters } from './draft-models.js';
 import { poolingOf } from './embed.js';
@@ -56,20 +57,28 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
     const contextLength = Math.min(wantedContext, positions ?? wantedContext);
     const { draftWindow: window } = given;
     const reproducible = given.reproducible !== undefined;
-    const backend = new Backend({
-      ...(given.threads === undefined ? {} : { threads: given.threads }),
-      reproducible,
-    });
-    made.push(() => backend.dispose());
     for (const file of draftFilesOf(path, given.draftModels))
       drafts.push(await readGguf(file, { signal }));
     const draftNeeds = [gguf, ...drafts]
       .map((file) => draftMemory(file, { contextLength, window }))
       .filter((need) => need !== undefined);
+    const draftBytes = draftNeeds.reduce(
+      (sum, need) => sum + need.weightBytes + need.stateBytes,
+      0,
+    );
     const layout = rowShapes(layerStates);
-    // An encoder's cache lives for one pass and is that of one layer: it need not be small.
-    const wantedType = given.kvType ?? (causal ? undefined : 'f32');
-    const kvType = chooseKvType(wantedType, layout, nativeKernels().kernels?.path);
+    const { backend, kvType, placement, choice, warnings } = openDevices(gguf, {
+      ...(given.threads === undefined ? {} : { threads: given.threads }),
+      reproducible,
+      wish: { ...given, cpuExperts: given.cpuMoe },
+      contextLength,
+      layout,
+      // An encoder's cache lives for one pass and is that of one layer: it need not be small.
+      kvType: given.kvType ?? (causal ? undefined : 'f32'),
+      causal,
+      draftBytes,
+    });
+    made.push(() => backend.dispose());
     const cached = cacheType(kvType);
     const language = await loadLanguageModel(gguf, {
       backend,
@@ -77,13 +86,15 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       onProgress,
       contextLength,
       cacheType: cached,
-      draftBytes: draftNeeds.reduce((sum, need) => sum + need.weightBytes + need.stateBytes, 0),
+      draftBytes,
+      placement,
     });
     made.push(() => language.dispose());
     const { hyperparameters } = language;
     const drafters = await loadDrafters(gguf, drafts, {
       target: language,
       backend,
+      place: language.placement.head,
       contextLength,
       window,
       signal,
@@ -97,6 +108,7 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       backend,
       drafters,
       model: language,
+      places: language.placement.states,
       tokenizer,
       chatTemplate,
       sampling: advice.settings,
@@ -104,7 +116,11 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       rankTemplate: gguf.optionalString('tokenizer.chat_template.rerank'),
       prefillChunk,
       kvType: cached,
-      identity: await modelIdentity(gguf, { backend, contextLength }),
+      identity: await modelIdentity(gguf, {
+        backend,
+        contextLength,
+        places: language.placement.states,
+      }),
       mostRunning: given.maxRunning,
       mostWaiting: given.maxWaiting,
     });
@@ -137,8 +153,10 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       drafters: draftNeeds,
       threads: backend.threads,
       kernels: kernelNames(backend),
+      device: choice,
       recommendedSampling: advice.settings,
       warnings: [
+        ...warnings,
         ...language.warnings,
         ...advice.warnings,
         ...(contextLength < wantedContext

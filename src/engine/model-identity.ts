@@ -15,13 +15,15 @@ import { readError } from '../gguf/source.js';
 /** Samples of a tensor's bytes, and how many tensors and other places are sampled at most. */
 const sampleBytes = 512;
 const mostTensors = 2048;
-const places = 64;
+const spots = 64;
 /** Headers are read in pieces of this size. */
 const pieceBytes = 1 << 20;
 
 export interface IdentityOptions {
   readonly backend: Backend;
   readonly contextLength: number;
+  /** The card of each layer; default: the CPU. */
+  readonly places?: readonly ({ readonly name: string } | undefined)[];
 }
 
 /**
@@ -30,7 +32,7 @@ export interface IdentityOptions {
  */
 export async function modelIdentity(
   gguf: GgufFile,
-  { backend, contextLength }: IdentityOptions,
+  { backend, contextLength, places = [] }: IdentityOptions,
 ): Promise<string> {
   const contents = createHash('sha256');
   for (const [index, path] of gguf.files.entries()) {
@@ -49,8 +51,8 @@ export async function modelIdentity(
       const middles = tensors
         .filter((_, at) => at % step === 0)
         .map(({ offset, bytes }) => offset + Math.floor(bytes / 2));
-      const spread = Array.from({ length: places }, (_, at) =>
-        Math.floor(header + ((size - header) * at) / places),
+      const spread = Array.from({ length: spots }, (_, at) =>
+        Math.floor(header + ((size - header) * at) / spots),
       );
       for (const at of [...middles, ...spread, Math.max(0, size - sampleBytes)]) {
         contents.update(await readAt(handle, at, sampleBytes));
@@ -63,7 +65,8 @@ export async function modelIdentity(
   }
   // LongRoPE turns by other angles when the context is long.
   const long = gguf.tensors.has('rope_factors_long.weight') ? contextLength : 0;
-  return [contents.digest('hex'), long, ...(await computesWith(backend))].join();
+  const cards = places.some(Boolean) ? [places.map((card) => card?.name ?? '').join('/')] : [];
+  return [contents.digest('hex'), long, ...cards, ...(await computesWith(backend))].join();
 }
 
 async function readAt(handle: FileHandle, position: number, count: number): Promise<Uint8Array> {

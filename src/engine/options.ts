@@ -47,6 +47,15 @@ export const loadSchema = z.strictObject({
   threads: wholeNumber(1, 'a whole number from 1 to 65536', 65_536),
   contextLength: wholeNumber(1, 'a whole number from 1 to 2147483647', 2 ** 31 - 1),
   kvType: oneOf(kvTypes),
+  device: field(z.string().min(1), 'auto, cpu or names of devices'),
+  gpuLayers: field(
+    z.union([z.literal('auto'), z.number().int().min(0)]),
+    'auto, or a whole number, 0 or more',
+  ),
+  cpuMoe: field(
+    z.union([z.boolean(), z.number().int().min(0)]),
+    'true, false or a number of layers',
+  ),
   reproducible: oneOf(reproducibilities),
   draftModels: field(strings, 'an array of paths'),
   draftWindow: wholeNumber(1, positive),

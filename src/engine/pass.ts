@@ -58,6 +58,8 @@ export class PassBuilder {
   readonly #once: Workspace;
   /** Least recently used first. */
   readonly #kept: Kept[] = [];
+  /** Of graphs that could not be computed again: the next new ones get their memory. */
+  readonly #spare: Workspace[] = [];
 
   constructor(model: LanguageModel, backend: Backend) {
     this.#model = model;
@@ -82,7 +84,7 @@ export class PassBuilder {
       }
       return known;
     }
-    const workspace = new Workspace(this.#backend);
+    const workspace = this.#spare.pop() ?? new Workspace(this.#backend);
     const built = this.#build(workspace, shape, tokens, positions);
     this.#kept.push(built);
     if (this.#kept.length > mostKept) this.#drop(0);
@@ -92,11 +94,13 @@ export class PassBuilder {
   /** Says that a pass failed or can't be repeated, so that it is built anew next time. */
   discard(pass: Pass): void {
     const index = (this.#kept as Pass[]).indexOf(pass);
-    if (index >= 0) this.#drop(index);
+    if (index < 0) return;
+    for (const { workspace } of this.#kept.splice(index, 1)) this.#spare.push(workspace);
   }
 
   dispose(): void {
     for (const { workspace } of this.#kept.splice(0)) workspace.dispose();
+    for (const workspace of this.#spare.splice(0)) workspace.dispose();
     this.#once.dispose();
   }
 

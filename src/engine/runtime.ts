@@ -6,6 +6,7 @@ import { PacelineError } from '../base/errors.js';
 import { LayeredState } from '../cache/layered-state.js';
 import type { SequenceState } from '../cache/state.js';
 import { DraftExperience } from '../decode/draft-record.js';
+import type { Accelerator } from '../ggml/accelerator.js';
 import type { Backend } from '../ggml/backend.js';
 import { hostMemory } from '../ggml/host.js';
 import type { GgmlType } from '../ggml/types.js';
@@ -34,6 +35,8 @@ export interface RuntimeOptions {
   /** Owned by the runtime from now on. */
   readonly drafters: readonly LoadedDrafter[];
   readonly model: LanguageModel;
+  /** The card that each layer's rows are on, one entry a layer; default: the host. */
+  readonly places?: readonly (Accelerator | undefined)[] | undefined;
   /** Names the weights and whatever else decides the bytes of the state. */
   readonly identity: string;
   readonly tokenizer: Tokenizer;
@@ -119,12 +122,13 @@ export class Runtime {
   /** An empty state for a text of this model. @throws {PacelineError} `memory`, `disposed`. */
   createState(): SequenceState {
     this.checkOpen();
-    const { backend, model, contextLength, kvType, identity } = this.#options;
+    const { backend, model, contextLength, kvType, identity, places } = this.#options;
     return new LayeredState({
       backend,
       layers: model.layerStates(),
       capacity: contextLength,
       type: kvType,
+      places,
       identity,
       admit: admitMemory,
     });

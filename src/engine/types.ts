@@ -49,6 +49,16 @@ export interface LoadOptions {
    */
   readonly kvType?: KvType | undefined;
   /**
+   * What computes: `auto` takes the best graphics card that is installed and fits, otherwise the CPU;
+   * `cpu`; or names of cards as `listDevices` has them, with commas between. Default `auto`. Text for
+   * a seed may differ between devices.
+   */
+  readonly device?: string | undefined;
+  /** Layers on cards, the last ones, 0 or more; default `auto`: as many as fit. */
+  readonly gpuLayers?: number | 'auto' | undefined;
+  /** Layers whose experts stay with the CPU, the first ones, or true: all. Default: none. */
+  readonly cpuMoe?: number | boolean | undefined;
+  /**
    * `everywhere`: logits have the same bytes on every x64 and arm64 machine, on a path without the
    * processor's own instructions, several times slower. Models for which that does not hold are
    * refused (`usage`), and so are others beside one in the same process. Default: the fastest path.
@@ -327,6 +337,8 @@ export interface ModelInfo {
   readonly threads: number;
   /** What computes: `native avx512 + CPU (ggml zen4)`, or ggml's library alone. */
   readonly kernels: string;
+  /** What was chosen to compute on, and why; missing where there was nothing to choose from. */
+  readonly device?: string | undefined;
   /** What the model's makers recommend; it is used under what a caller gives. */
   readonly recommendedSampling: Readonly<Partial<Record<SamplingSetting, number>>>;
   /** What is unusual about the model as it is loaded, in sentences. */

@@ -3,6 +3,7 @@
  * backend and freed as a whole.
  */
 import { PacelineError } from '../base/errors.js';
+import type { Accelerator } from './accelerator.js';
 import type { Backend } from './backend.js';
 import { outOfMemory, requireRoom } from './library.js';
 import { contiguousStrides, fourOf, Tensor } from './tensor.js';
@@ -14,6 +15,15 @@ export interface TensorSpec {
   readonly shape: readonly number[];
 }
 
+export interface AllocationOptions {
+  /** `weights`: never written by graphs, which run where these are. */
+  readonly usage?: 'weights' | undefined;
+  /** The card to put them on; default: the host's memory. */
+  readonly place?: Accelerator | undefined;
+  /** What they are, for messages. */
+  readonly what?: string | undefined;
+}
+
 export class Allocation implements Disposable {
   readonly tensors: readonly Tensor[];
   /** Bytes of the buffer, padding included. */
@@ -21,30 +31,41 @@ export class Allocation implements Disposable {
   readonly #backend: Backend;
   readonly #context: number;
   readonly #buffer: number;
+  readonly #place: Accelerator | undefined;
+  readonly #reserved: number;
   #disposed = false;
 
   /**
    * Allocates `specs`, uninitialised.
    * @throws {PacelineError} `memory` when the device refuses.
    */
-  constructor(backend: Backend, specs: readonly TensorSpec[], usage: 'weights' | 'any' = 'any') {
+  constructor(backend: Backend, specs: readonly TensorSpec[], options: AllocationOptions = {}) {
     const { base, init, free } = backend.ggml;
+    const { usage, place, what = 'tensors' } = options;
     const wanted = specs.reduce((sum, { type, shape }) => sum + tensorBytes(type, shape), 0);
-    requireRoom(backend.ggml, wanted, 'tensors');
+    if (place === undefined) requireRoom(backend.ggml, wanted, what);
+    else place.reserve(wanted, what);
     this.#backend = backend;
+    this.#place = place;
+    this.#reserved = wanted;
     this.#context = init((specs.length + 1) * base.ggml_tensor_overhead());
     this.tensors = specs.map(({ name, type, shape }) => {
       const four = fourOf(shape);
       const address = base.ggml_new_tensor_4d(this.#context, type, ...four);
-      return new Tensor(address, type, four, contiguousStrides(type, four), 'stored').named(name);
+      const strides = contiguousStrides(type, four);
+      return new Tensor(address, type, four, strides, 'stored', [], false, place).named(name);
     });
     this.#buffer =
       wanted === 0
         ? 0
-        : base.ggml_backend_alloc_ctx_tensors_from_buft(this.#context, backend.bufferType);
+        : base.ggml_backend_alloc_ctx_tensors_from_buft(
+            this.#context,
+            (place ?? backend).bufferType,
+          );
     if (this.#buffer === 0 && wanted > 0) {
       free(this.#context);
-      throw outOfMemory(wanted, 'tensors');
+      place?.release(wanted);
+      throw place?.outOfMemory(wanted, what) ?? outOfMemory(wanted, what);
     }
     this.bytes = this.#buffer === 0 ? 0 : base.ggml_backend_buffer_get_size(this.#buffer);
     if (this.#buffer !== 0 && usage === 'weights') {
@@ -62,6 +83,7 @@ export class Allocation implements Disposable {
     this.#disposed = true;
     const { base, free } = this.#backend.ggml;
     if (this.#buffer !== 0) base.ggml_backend_buffer_free(this.#buffer);
+    this.#place?.release(this.#reserved);
     free(this.#context);
   }
 

@@ -5,7 +5,9 @@
  */
 import koffi from 'koffi';
 import { PacelineError, throwIfAborted } from '../base/errors.js';
+import { Accelerator } from './accelerator.js';
 import { cacheOverflow } from './cache-rows.js';
+import type { Card } from './devices.js';
 import { defaultThreads, maximumThreads } from './host.js';
 import { type Ggml, loadGgml, requireRoom } from './library.js';
 import {
@@ -20,6 +22,8 @@ import { GgmlType } from './types.js';
 export interface BackendOptions {
   /** Threads that compute; cut down to what the machine has. Default: the physical cores. */
   readonly threads?: number;
+  /** Cards to compute on besides, the preferred one first; default: none. */
+  readonly cards?: readonly Card[];
   /** Computes the same bytes on every x64 and arm64 machine, on the kernels' portable path. */
   readonly reproducible?: boolean;
 }
@@ -31,6 +35,8 @@ export interface ComputeOptions {
    * False: one walks it, and the pool shares out the native operations.
    */
   readonly wide?: boolean;
+  /** Address of the scheduler that computes the graph; 0 (default): the CPU does alone. */
+  readonly scheduler?: number;
 }
 
 /** No type: the kernels' number of F32, which holds everything. */
@@ -59,8 +65,10 @@ export class Backend implements Disposable {
   readonly address: number;
   /** Address of the buffer type in which weights, caches and graphs live. */
   readonly bufferType: number;
-  /** `CPU` and the build of the library that runs. */
+  /** `CPU` and the build of the library that runs; cards come first. */
   readonly name: string;
+  /** Opened cards, the preferred one first. */
+  readonly accelerators: readonly Accelerator[];
   /** Address of the threads that share out native operations; 0 where there are none. */
   readonly pool: number;
   /** Set where weights are cut into many operations: workspaces then have room for them. */
@@ -85,8 +93,8 @@ export class Backend implements Disposable {
   #disposed = false;
 
   /**
-   * Opens the CPU.
-   * @throws {PacelineError} `platform` when no library fits, `usage` on a bad number of threads or
+   * Opens the CPU, and the cards that are named.
+   * @throws {PacelineError} `platform` when no library fits or a card cannot be opened, `usage` on a bad number of threads or
    *   beside a backend that is reproducible where this one is not, or the other way round.
    */
   constructor(options: BackendOptions = {}) {
@@ -102,15 +110,20 @@ export class Backend implements Disposable {
     requireRoom(this.ggml, this.threads * stackBytes, 'threads');
     this.address = base.ggml_backend_dev_init(device, null);
     if (this.address === 0) throw new PacelineError('platform', 'ggml cannot open the CPU');
+    const accelerators: Accelerator[] = [];
+    this.accelerators = accelerators;
     let kernels: NativeKernels | undefined;
     try {
+      for (const card of options.cards ?? []) accelerators.push(new Accelerator(this.ggml, card));
       kernels = claimKernels(this.reproducible).kernels;
     } catch (error) {
+      for (const accelerator of accelerators) accelerator.dispose();
       base.ggml_backend_free(this.address);
       throw error;
     }
     this.bufferType = base.ggml_backend_get_default_buffer_type(this.address);
-    this.name = `CPU (ggml ${this.ggml.cpuVariant})`;
+    const names = accelerators.map(({ name, variant }) => `${name} (ggml ${variant})`);
+    this.name = [...names, `CPU (ggml ${this.ggml.cpuVariant})`].join(' + ');
     cpu.ggml_backend_cpu_set_n_threads(this.address, this.threads);
     this.pool = kernels?.functions.pl_pool_new(this.threads) ?? 0;
     // With a pool few graphs need ggml's threads, which then live as long as such a graph computes. So an
@@ -156,7 +169,7 @@ export class Backend implements Disposable {
     this.#pending--;
   }
 
-  async #run(graph: number, { signal, wide = true }: ComputeOptions): Promise<void> {
+  async #run(graph: number, { signal, wide = true, scheduler = 0 }: ComputeOptions): Promise<void> {
     this.#checkOpen();
     throwIfAborted(signal);
     const { base, cpu } = this.ggml;
@@ -168,9 +181,10 @@ export class Backend implements Disposable {
     signal?.addEventListener('abort', abort, { once: true });
     try {
       const result = await new Promise<number>((resolve, reject) => {
-        base.ggml_backend_graph_compute.async(this.address, graph, (error, value) =>
-          error ? reject(error) : resolve(value),
-        );
+        const settle = (error: Error | null, value: number) =>
+          error ? reject(error) : resolve(value);
+        if (scheduler === 0) base.ggml_backend_graph_compute.async(this.address, graph, settle);
+        else base.ggml_backend_sched_graph_compute.async(scheduler, graph, settle);
       });
       const overflow = Atomics.load(this.#overflow, 0);
       if (result === status.success && overflow === none) return;
@@ -212,6 +226,7 @@ export class Backend implements Disposable {
     if (this.busy) throw new PacelineError('internal', 'A backend was disposed of while computing');
     this.#disposed = true;
     const { base, cpu } = this.ggml;
+    for (const accelerator of this.accelerators) accelerator.dispose();
     base.ggml_backend_free(this.address);
     if (this.#threadpool !== 0) cpu.ggml_threadpool_free(this.#threadpool);
     nativeKernels().kernels?.functions.pl_pool_free(this.pool);

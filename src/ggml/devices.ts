@@ -1,7 +1,7 @@
 /**
  * What this machine has to compute with: the processor with the library build that fits it, and the
- * GPUs of opt-in packages that somebody installed. Listing loads the GPU libraries, so only
- * `paceline devices` does it.
+ * graphics cards of opt-in packages that somebody installed (on macOS, Metal comes with the CPU's).
+ * Libraries of cards are loaded once a process, when somebody first asks for cards.
  */
 import { basename } from 'node:path';
 import { PacelineError } from '../base/errors.js';
@@ -33,9 +33,21 @@ export interface Device {
   readonly package: string;
 }
 
+/** A card, and where ggml has it. */
+export interface Card extends Device {
+  /** Address of the `ggml_backend_device`. */
+  readonly address: number;
+}
+
 export interface DeviceList {
   readonly ggmlVersion: string;
   readonly devices: readonly Device[];
+  /** What is installed but cannot be used, and why. */
+  readonly problems: readonly string[];
+}
+
+export interface Cards {
+  readonly cards: readonly Card[];
   /** What is installed but cannot be used, and why. */
   readonly problems: readonly string[];
 }
@@ -49,17 +61,49 @@ const kinds: readonly DeviceKind[] = ['cpu', 'gpu', 'integrated-gpu', 'accelerat
 export function devices(): DeviceList {
   const ggml = loadGgml();
   const { package: source, cpuVariant, cpuRegistration } = ggml;
-  const found = devicesOf(ggml, cpuRegistration, cpuVariant, source);
+  const own = devicesOf(ggml, cpuRegistration, cpuVariant, source);
+  const { cards, problems } = findCards();
+  const found = [...own, ...cards].map(({ address: _, ...device }): Device => device);
+  return { ggmlVersion, devices: found, problems };
+}
+
+interface Registration {
+  readonly address: number;
+  readonly variant: string;
+  readonly source: LibraryPackage;
+}
+
+/** Libraries stay loaded, and ggml would list the cards of one that is loaded twice twice. */
+let registered: { registrations: readonly Registration[]; problems: readonly string[] } | undefined;
+
+/**
+ * The cards, with what is free on them now.
+ * @throws {PacelineError} `platform` when no library fits the CPU.
+ */
+export function findCards(): Cards {
+  const ggml = loadGgml();
+  registered ??= register(ggml);
+  const { registrations, problems } = registered;
+  const cards = registrations.flatMap(({ address, variant, source }) =>
+    devicesOf(ggml, address, variant, source),
+  );
+  return { cards, problems };
+}
+
+function register(ggml: Ggml) {
   const problems: string[] = [];
-  for (const gpuPackage of gpuPackages(problems)) {
-    for (const path of librariesIn(gpuPackage.folder, '-(cuda|vulkan|metal|hip|sycl)')) {
+  const registrations: Registration[] = [];
+  for (const source of [ggml.package, ...gpuPackages(problems)]) {
+    for (const path of librariesIn(source.folder, '-(cuda|vulkan|metal|hip|sycl)')) {
       const variant = /ggml-([a-z]+)/.exec(basename(path))?.[1] ?? 'gpu';
-      const registration = ggml.registry.ggml_backend_load(path);
-      if (registration === 0) problems.push(`${gpuPackage.name}: its driver does not load`);
-      else found.push(...devicesOf(ggml, registration, variant, gpuPackage));
+      const address = ggml.registry.ggml_backend_load(path);
+      if (address === 0) problems.push(`${source.name}: its driver does not load`);
+      else if (ggml.base.ggml_backend_reg_dev_count(address) === 0) {
+        problems.push(`${source.name}: its driver finds no ${variant} device`);
+      } else registrations.push({ address, variant, source });
     }
   }
-  return { ggmlVersion, devices: found, problems };
+  return { registrations, problems };
 }
 
 function gpuPackages(problems: string[]): readonly LibraryPackage[] {
@@ -77,23 +121,24 @@ function devicesOf(
   registration: number,
   variant: string,
   source: LibraryPackage,
-): Device[] {
+): Card[] {
   const features = featuresOf(base.ggml_backend_reg_get_proc_address, registration);
   const count = base.ggml_backend_reg_dev_count(registration);
   return Array.from({ length: count }, (_, index) => {
-    const device = base.ggml_backend_reg_dev_get(registration, index);
+    const address = base.ggml_backend_reg_dev_get(registration, index);
     const free = new BigUint64Array(1);
     const total = new BigUint64Array(1);
-    base.ggml_backend_dev_memory(device, free, total);
+    base.ggml_backend_dev_memory(address, free, total);
     return {
-      name: base.ggml_backend_dev_name(device) ?? '',
-      description: base.ggml_backend_dev_description(device) ?? '',
-      kind: kinds[base.ggml_backend_dev_type(device)] ?? 'accelerator',
+      name: base.ggml_backend_dev_name(address) ?? '',
+      description: base.ggml_backend_dev_description(address) ?? '',
+      kind: kinds[base.ggml_backend_dev_type(address)] ?? 'accelerator',
       memoryFree: Number(free[0]),
       memoryTotal: Number(total[0]),
       variant,
       features,
       package: `${source.name}@${source.version}`,
+      address,
     };
   });
 }

@@ -6,7 +6,6 @@
  */
 import { PacelineError } from '../base/errors.js';
 import type { Backend, ComputeOptions } from './backend.js';
-import { requireRoom } from './library.js';
 import { contiguousStrides, type Four, fourOf, Tensor } from './tensor.js';
 import { GgmlType, typeName } from './types.js';
 import type { Workspace } from './workspace.js';
@@ -32,6 +31,11 @@ export class GraphCore {
   #state: State = 'building';
   #repeatable = true;
   #longForGgml = false;
+  /**
+   * Has cards compute each row by the very operations that it gets alone, so that no row's result
+   * depends on how many are computed with it.
+   */
+  rowsAlone = false;
 
   constructor(workspace: Workspace) {
     this.workspace = workspace;
@@ -172,7 +176,8 @@ export class GraphCore {
     try {
       const { profiler } = this.backend;
       const wide = (options.wide ?? true) && this.#longForGgml;
-      const how = { ...options, wide };
+      const { scheduler } = this.workspace.memory;
+      const how = { ...options, wide, scheduler };
       if (profiler === undefined) await this.backend.compute(this.#graph, how);
       else await profiler.compute(this.#graph, this.backend, how);
       for (const check of this.#afterRun) check();
@@ -183,26 +188,9 @@ export class GraphCore {
     }
   }
 
-  /**
-   * Gives the tensors their memory. The plan is made anew for every graph: the allocator would take
-   * over that of a graph of the same sizes, in which other tensors were outputs to be kept.
-   */
+  /** Gives the tensors their memory. */
   #allocate(): boolean {
-    const { allocator } = this.workspace;
-    const what = 'the intermediate results of a graph';
-    requireRoom(this.backend.ggml, this.#planBytes(), what);
-    return (
-      this.ggml.ggml_gallocr_reserve(allocator, this.#graph) &&
-      this.ggml.ggml_gallocr_alloc_graph(allocator, this.#graph)
-    );
-  }
-
-  /**
-   * What the plan takes at most, beside the memory of the tensors: ggml does not check whether it got
-   * it. Lists and tables by tensor, of a few hundred bytes each, with empty places.
-   */
-  #planBytes(): number {
-    return 2 ** 20 + this.#tensors * 1024;
+    return this.workspace.memory.allocate(this.#graph, this.#tensors);
   }
 
   /** A copy of an output's elements, all or `count` from `start` on. F32 only. */

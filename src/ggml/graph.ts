@@ -62,6 +62,10 @@ type Unary = 'ggml_silu' | 'ggml_gelu' | 'ggml_sigmoid' | 'ggml_tanh';
 type Binary = 'ggml_add' | 'ggml_sub' | 'ggml_mul' | 'ggml_div';
 
 export class Graph extends GraphViews {
+  /** Operations in native code, noted where their sources may be on another device. */
+  readonly customOperations: { readonly address: number; readonly sources: readonly Tensor[] }[] =
+    [];
+
   /** weight [in, out] times x [in, ...]: [out, ...]. */
   linear(weight: Weight, x: Tensor): Tensor {
     checkLinear('linear', weight, x, 2);
@@ -454,6 +458,7 @@ export class Graph extends GraphViews {
       tasks,
       operation.userdata,
     );
+    if (this.backend.accelerators.length > 0) this.customOperations.push({ address, sources });
     return this.made(name, address, type, shape, sources, undefined, true);
   }
 }

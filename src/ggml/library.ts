@@ -6,7 +6,7 @@
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { PacelineError } from '../base/errors.js';
 import {
   addressOf,
@@ -85,14 +85,26 @@ export interface PlatformOptions {
   readonly findPackage?: (name: string) => LibraryPackage | undefined;
 }
 
-/** An installed `@node-llama-cpp` package, as a dependency of this one or beside it. */
-function findInstalled(name: string): LibraryPackage | undefined {
-  let entry: string;
-  try {
-    entry = require.resolve(name);
-  } catch {
-    return undefined;
+/** Names a folder whose `node_modules` is searched too: for packages that are not installed beside this one. */
+const packageFolderVariable = 'PACELINE_PACKAGES';
+
+function resolveEntry(name: string): string | undefined {
+  const folder = process.env[packageFolderVariable];
+  const others = folder ? [createRequire(join(resolve(folder), 'package.json'))] : [];
+  for (const from of [require, ...others]) {
+    try {
+      return from.resolve(name);
+    } catch {
+      // not there
+    }
   }
+  return undefined;
+}
+
+/** An installed `@node-llama-cpp` package: a dependency, beside this one, or in `PACELINE_PACKAGES`. */
+function findInstalled(name: string): LibraryPackage | undefined {
+  const entry = resolveEntry(name);
+  if (entry === undefined) return undefined;
   let root = dirname(entry);
   while (!existsSync(join(root, 'package.json'))) {
     const parent = dirname(root);

@@ -16,6 +16,7 @@ const pageBytes = 65_536;
  */
 export function tensorMemory(backend: Backend, tensor: Tensor): Uint8Array | undefined {
   const { base } = backend.ggml;
+  if (tensor.place !== undefined) return undefined;
   if (tensor.bytes === 0 || !base.ggml_backend_buft_is_host(backend.bufferType)) return undefined;
   const address = base.ggml_get_data(tensor.address);
   if (address === 0) return undefined;
@@ -45,7 +46,7 @@ export function canRelease(backend: Backend): boolean {
  */
 export function releaseMemory(backend: Backend, tensor: Tensor, from: number, end: number): void {
   const kind = advice[process.platform];
-  if (kind === undefined || !canRelease(backend)) return;
+  if (kind === undefined || tensor.place !== undefined || !canRelease(backend)) return;
   const address = backend.ggml.base.ggml_get_data(tensor.address);
   const first = Math.ceil((address + from) / pageBytes) * pageBytes;
   const last = Math.floor((address + end) / pageBytes) * pageBytes;

@@ -2,6 +2,7 @@
  * A tensor as TypeScript sees it: where its header is, its type, extents and strides, and a name for
  * messages. All of it is known without asking the library, so a check costs no call.
  */
+import type { Accelerator } from './accelerator.js';
 import { type GgmlType, rowBytes, typeName, typeTraits } from './types.js';
 
 /** Extents `ne` or strides `nb` in ggml's order: the first varies fastest in memory. */
@@ -23,6 +24,8 @@ export class Tensor {
     readonly sources: readonly Tensor[] = [],
     /** Whether our own kernels make it, not ggml's. */
     readonly native = false,
+    /** The card whose memory a stored tensor is in; undefined: the host's, or not stored. */
+    readonly place?: Accelerator | undefined,
   ) {}
 
   /** Gives the tensor a name for messages and returns it. */

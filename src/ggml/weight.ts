@@ -4,6 +4,7 @@
  */
 
 import { PacelineError } from '../base/errors.js';
+import type { Accelerator } from './accelerator.js';
 import { Allocation, writeTensor } from './allocation.js';
 import type { Backend } from './backend.js';
 import { exactRows } from './exactness.js';
@@ -126,13 +127,15 @@ export class Weight {
 }
 
 /**
- * A weight as it stands in the file, computed by ggml's own operations, cut so that no row's result
- * depends on the others (`exactRows`).
+ * A weight as it stands in the file, computed by ggml's own operations. On the CPU they are cut so that
+ * no row's result depends on the others (`exactRows`); on a card where the graph asks for it.
  */
 export class GgmlStorage implements WeightStorage {
-  readonly layout = 'ggml';
-
   constructor(readonly tensor: Tensor) {}
+
+  get layout(): string {
+    return this.tensor.place?.name ?? 'ggml';
+  }
 
   get bytes(): number {
     return this.tensor.bytes;
@@ -140,13 +143,14 @@ export class GgmlStorage implements WeightStorage {
 
   /** Batches are cut to what is exact, if there is a cut that is. */
   get exact(): boolean {
+    if (this.tensor.place !== undefined) return false;
     const most = (experts: boolean) => exactRows(this.tensor.type, { native: false, experts });
     return most(false) >= 1 && most(true) >= 1;
   }
 
   linear(graph: Graph, _weight: Weight, x: Tensor): Tensor {
     const [k, rows, ...outer] = x.shape;
-    const alone = exactRows(this.tensor.type, { native: false }) === 1;
+    const alone = this.#exactRows(graph, false) === 1;
     if (!alone || rows === 1) return graph.mulMat(this.tensor, x);
     const even = x.contiguous ? x : graph.cont(x);
     // Rows on an axis of their own are products of a vector each, in one operation.
@@ -158,7 +162,7 @@ export class GgmlStorage implements WeightStorage {
   }
 
   experts(graph: Graph, _weight: Weight, x: Tensor, ids: Tensor): Tensor {
-    const most = exactRows(this.tensor.type, { native: false, experts: true });
+    const most = this.#exactRows(graph, true);
     const tokens = ids.shape[1];
     if (tokens <= most) return graph.mulMatId(this.tensor, x, ids);
     // An expert gets a token once at most, so that few tokens are few rows of a matrix.
@@ -185,6 +189,13 @@ export class GgmlStorage implements WeightStorage {
   rows(graph: Graph, _weight: Weight, ids: Tensor): Tensor {
     return graph.getRows(this.tensor, ids);
   }
+
+  /** How many rows one operation may take. */
+  #exactRows(graph: Graph, experts: boolean): number {
+    const { type, place } = this.tensor;
+    if (place === undefined) return exactRows(type, { native: false, experts });
+    return graph.rowsAlone ? 1 : Number.POSITIVE_INFINITY;
+  }
 }
 
 /** Parts one behind the other on the third axis, joined in pairs, so that little is copied often. */
@@ -202,27 +213,39 @@ const manyOperations = ({ type, role }: WeightSpec) =>
   role === 'experts' &&
   exactRows(type, { native: false, experts: true }) < Number.POSITIVE_INFINITY;
 
+/** Bytes of a weight as it stands in a file; undefined for types that files do not have. */
+export function fileBytes({ type, shape }: WeightSpec): number | undefined {
+  if (!isStored(type)) return undefined;
+  return shape.slice(1).reduce((a, b) => a * b, rowBytes(type, shape[0] ?? 1));
+}
+
 /** Every type that files may hold and every role, in the file's own layout. */
 export const ggmlLayout: WeightLayout = {
   name: 'ggml',
-  bytes: (spec) =>
-    isStored(spec.type)
-      ? spec.shape.slice(1).reduce((a, b) => a * b, rowBytes(spec.type, spec.shape[0] ?? 1))
-      : undefined,
+  bytes: fileBytes,
   allocate(backend, specs) {
-    const allocation = new Allocation(backend, specs, 'weights');
     if (specs.some(manyOperations)) backend.largeGraphs = true;
-    return {
-      storages: allocation.tensors.map((tensor) => new GgmlStorage(tensor)),
-      bytes: allocation.bytes,
-      fill(index, matrix, firstRow, data) {
-        const tensor = allocation.tensors[index];
-        if (tensor === undefined) throw new RangeError(`No weight ${index}`);
-        const offset = matrix * tensor.strides[2] + firstRow * tensor.strides[1];
-        writeTensor(backend, tensor, data, offset);
-      },
-      dispose: () => allocation.dispose(),
-      [Symbol.dispose]: () => allocation.dispose(),
-    };
+    return allocateAsFiled(backend, specs);
   },
 };
+
+/** Storage in the file's own layout, in the memory of the host or of a card. */
+export function allocateAsFiled(
+  backend: Backend,
+  specs: readonly WeightSpec[],
+  place?: Accelerator,
+): WeightAllocation {
+  const allocation = new Allocation(backend, specs, { usage: 'weights', place, what: 'weights' });
+  return {
+    storages: allocation.tensors.map((tensor) => new GgmlStorage(tensor)),
+    bytes: allocation.bytes,
+    fill(index, matrix, firstRow, data) {
+      const tensor = allocation.tensors[index];
+      if (tensor === undefined) throw new RangeError(`No weight ${index}`);
+      const offset = matrix * tensor.strides[2] + firstRow * tensor.strides[1];
+      writeTensor(backend, tensor, data, offset);
+    },
+    dispose: () => allocation.dispose(),
+    [Symbol.dispose]: () => allocation.dispose(),
+  };
+}

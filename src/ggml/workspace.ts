@@ -6,9 +6,18 @@
 import { PacelineError } from '../base/errors.js';
 import type { Backend } from './backend.js';
 import { Graph } from './graph.js';
+import { type GraphMemory, graphMemory } from './graph-memory.js';
 
 /** Most tensors of one graph: a 100-layer mixture of experts with 16 sequences fits. */
 const defaultCapacity = 32768;
+
+/** The scheduler of several devices takes kilobytes of address space for each. */
+const scheduledCapacity = 16384;
+
+function usualCapacity({ accelerators, largeGraphs }: Backend): number {
+  const usual = accelerators.length === 0 ? defaultCapacity : scheduledCapacity;
+  return usual * (largeGraphs ? 4 : 1);
+}
 
 export class Workspace implements Disposable {
   readonly backend: Backend;
@@ -16,8 +25,8 @@ export class Workspace implements Disposable {
   readonly capacity: number;
   /** Address of the `ggml_context` that holds the headers. */
   readonly context: number;
-  /** Address of the allocator of intermediate results. */
-  readonly allocator: number;
+  /** Where intermediate results live. */
+  readonly memory: GraphMemory;
   #current: Graph | undefined;
   #disposed = false;
 
@@ -25,12 +34,12 @@ export class Workspace implements Disposable {
   constructor(backend: Backend, options: { readonly capacity?: number } = {}) {
     const { base, init } = backend.ggml;
     this.backend = backend;
-    this.capacity = options.capacity ?? defaultCapacity * (backend.largeGraphs ? 4 : 1);
+    this.capacity = options.capacity ?? usualCapacity(backend);
     this.context = init(
       (this.capacity + 4) * base.ggml_tensor_overhead() +
         base.ggml_graph_overhead_custom(this.capacity, false),
     );
-    this.allocator = base.ggml_gallocr_new(backend.bufferType);
+    this.memory = graphMemory(backend, this.capacity);
   }
 
   /**
@@ -45,7 +54,7 @@ export class Workspace implements Disposable {
 
   /** Bytes held for intermediate results: those of the largest graph so far. */
   get bytes(): number {
-    return this.backend.ggml.base.ggml_gallocr_get_buffer_size(this.allocator, 0);
+    return this.memory.bytes;
   }
 
   #close(): void {
@@ -59,9 +68,8 @@ export class Workspace implements Disposable {
     if (this.#disposed) return;
     this.#close();
     this.#disposed = true;
-    const { base, free } = this.backend.ggml;
-    base.ggml_gallocr_free(this.allocator);
-    free(this.context);
+    this.memory.dispose();
+    this.backend.ggml.free(this.context);
   }
 
   [Symbol.dispose](): void {

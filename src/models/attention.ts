@@ -13,7 +13,7 @@ import {
   rotatedAttention,
   storedAttention,
 } from '../ggml/native/attention.js';
-import { nativeKernels } from '../ggml/native/library.js';
+import { kernelsFor, nativeKernels } from '../ggml/native/library.js';
 import type { Tensor } from '../ggml/tensor.js';
 import { GgmlType } from '../ggml/types.js';
 import type { Weight } from '../ggml/weight.js';
@@ -62,7 +62,7 @@ export interface AttendOptions {
 export function attend(graph: Graph, input: AttendInput, options: AttendOptions): Tensor {
   const { batch, layer, q, k, v } = input;
   const slices = slicesOf(batch, layer);
-  const { kernels } = nativeKernels();
+  const kernels = kernelsFor(slices[0]?.k);
   const { rope, norms, lookahead = 0, alibi } = options;
   const factors = options.factors?.tensor;
   const sinks = options.sinks?.tensor;
@@ -139,7 +139,7 @@ export function attendStored(
   const { batch, layer, kvHeads, valueLength } = input;
   const slices = slicesOf(batch, layer);
   const q = rotated(graph, batch, input.q, options);
-  const { kernels } = nativeKernels();
+  const kernels = kernelsFor(slices[0]?.k);
   const more = { ...options, sinks: options.sinks?.tensor };
   const values = [valueLength, kvHeads] as const;
   const native = kernels && storedAttention(kernels, graph, q, values, slices, more);
@@ -244,8 +244,9 @@ export function append(
     graph.expand(
       graph.copy(graph.rowRange(flat, start, count), graph.rowRange(target, past, count)),
     );
-    // ggml stores what is too large as infinite, which a softmax may hide.
-    if (target.type === GgmlType.F32) continue;
+    // ggml stores what is too large as infinite, which a softmax may hide. From a card the rows would
+    // have to be copied in every pass: there, what is infinite is seen when logits are not numbers.
+    if (target.type === GgmlType.F32 || target.place !== undefined) continue;
     const [bytes, from] = [count * target.strides[1], past * target.strides[1]];
     graph.afterRun(() => {
       const stored = new Uint8Array(bytes);
@@ -274,7 +275,7 @@ export interface BlockInput extends Omit<AttendInput, 'batch'> {
 export function attendBlock(graph: Graph, input: BlockInput, options: BlockOptions): Tensor {
   const { slice, layer, q, k, v } = input;
   const cache = slice.state.layer(layer);
-  const { kernels } = nativeKernels();
+  const kernels = kernelsFor(cache.k);
   const { start, count, past } = slice;
   const native =
     kernels &&
@@ -326,7 +327,8 @@ function attendSequence(
   const { k: keys, v } = cache;
   const offset = v === keys ? latentOffset(keys, valueLength) : 0;
   const values = graph.view(v, [valueLength * kvHeads, seen], [v.strides[1]], offset);
-  const exact = v.type === GgmlType.F16 ? graph.cast(values, GgmlType.F32) : values;
+  const sum = v.place === undefined && v.type === GgmlType.F16;
+  const exact = sum ? graph.cast(values, GgmlType.F32) : values;
   return graph.flashAttention(
     graph.permute(query, [0, 2, 1, 3]), // [key, count, heads]
     heading(keys), // [key, seen, kvHeads]

@@ -5,10 +5,9 @@
  * Keys and tensor names as in llama.cpp's draft files of architecture `dflash`.
  */
 import { PacelineError } from '../base/errors.js';
-import type { Backend } from '../ggml/backend.js';
 import type { RowShape } from '../ggml/cache-rows.js';
 import type { Graph } from '../ggml/graph.js';
-import { preferredLayouts } from '../ggml/layouts.js';
+import { layoutsAt } from '../ggml/layouts.js';
 import type { Tensor } from '../ggml/tensor.js';
 import { GgmlType } from '../ggml/types.js';
 import type { Weight } from '../ggml/weight.js';
@@ -18,7 +17,7 @@ import { keptRows } from './decoder.js';
 import { dflashBlockSize, dflashTaps } from './draft-kind.js';
 import { rowShapes } from './layer-state.js';
 import * as layers from './layers.js';
-import type { ModelSource } from './load.js';
+import type { DraftLoadOptions, ModelSource } from './load.js';
 import { Metadata, readHyperparameters } from './metadata.js';
 import type { AttentionShape, LanguageModel, SequenceSlice } from './model.js';
 import { qwen3Block } from './qwen3.js';
@@ -72,7 +71,7 @@ export interface DflashModel {
 export async function loadDflashModel(
   source: ModelSource,
   target: LanguageModel,
-  options: { readonly backend: Backend; readonly signal?: AbortSignal | undefined },
+  options: DraftLoadOptions,
 ): Promise<DflashModel> {
   const metadata = new Metadata(source);
   const { embeddingLength, vocabSize, contextLength, layerCount } = target.hyperparameters;
@@ -130,7 +129,10 @@ export async function loadDflashModel(
   const softcap = metadata.notNegative('final_logit_softcapping', 0);
   const vocabulary = ids && (await readVocabulary(source, ids, vocabSize, options.signal));
 
-  const allocations = await loader.load({ ...options, layouts: preferredLayouts() });
+  const allocations = await loader.load({
+    ...options,
+    layouts: (spec) => layoutsAt(options.place, spec),
+  });
   const rotated = (graph: Graph, part: Tensor, weight: Weight, positions: Tensor) => {
     return graph.rope(layers.rmsNorm(graph, part, weight, h.epsilon), positions, h.rope);
   };

@@ -5,7 +5,7 @@
  */
 import type { Graph } from '../ggml/graph.js';
 import { nativeCap, nativeGate } from '../ggml/native/gate.js';
-import { nativeKernels } from '../ggml/native/library.js';
+import { kernelsFor, nativeKernels } from '../ggml/native/library.js';
 import { nativeNorm } from '../ggml/native/norm.js';
 import type { Tensor } from '../ggml/tensor.js';
 import type { Activation, Weight } from '../ggml/weight.js';
@@ -14,7 +14,7 @@ import type { WeightLoader } from './weights.js';
 
 /** x / sqrt(mean(x^2) + epsilon) * weight over the first axis of x [k, ...]. */
 export function rmsNorm(graph: Graph, x: Tensor, weight: Weight, epsilon: number): Tensor {
-  const { kernels } = nativeKernels();
+  const kernels = kernelsFor(weight.tensor);
   const native = kernels && nativeNorm(kernels, graph, x, weight.tensor, epsilon);
   return native ?? graph.rmsNorm(x, weight.tensor, epsilon);
 }
@@ -196,10 +196,15 @@ export function splitHeads(graph: Graph, x: Tensor, length: number): Tensor {
   return graph.reshape(x, [length, x.shape[0] / length, x.shape[1]]);
 }
 
+/** The kernels for what has no weights; with cards ggml's scheduler decides where that is computed. */
+function kernelsBetween({ backend }: Graph) {
+  return backend.accelerators.length === 0 ? nativeKernels().kernels : undefined;
+}
+
 /** c tanh(z / c); z itself when c is 0. */
 export function softcap(graph: Graph, z: Tensor, c: number): Tensor {
   if (c === 0) return z;
-  const { kernels } = nativeKernels();
+  const kernels = kernelsBetween(graph);
   const native = kernels && nativeCap(kernels, graph, z, c);
   return native ?? graph.scale(graph.tanh(graph.scale(z, 1 / c)), c);
 }
@@ -211,7 +216,7 @@ export function gateWith(
   up: Tensor,
   activation: Activation | 'sigmoid',
 ): Tensor {
-  const { kernels } = nativeKernels();
+  const kernels = kernelsBetween(graph);
   const native = kernels && nativeGate(kernels, graph, gates, up, activation);
   if (native !== undefined) return native;
   return activation === 'sigmoid'

@@ -4,6 +4,7 @@
  */
 import { PacelineError } from '../base/errors.js';
 import type { OnProgress } from '../base/progress.js';
+import type { Accelerator } from '../ggml/accelerator.js';
 import type { Backend } from '../ggml/backend.js';
 import { cacheBytes, positionBytes } from '../ggml/cache-rows.js';
 import { type HostMemory, hostMemory } from '../ggml/host.js';
@@ -18,6 +19,7 @@ import { isDraftOnly } from './draft-kind.js';
 import { type LayerState, recurrentShapes, rowsByKind } from './layer-state.js';
 import { Metadata } from './metadata.js';
 import type { Blueprint, LanguageModel } from './model.js';
+import { type Placement, type PlacementWish, placeModel } from './placement.js';
 import { architectureOf } from './registry.js';
 import { ropeWarnings } from './rope.js';
 import { refuseUnread } from './unread-tensors.js';
@@ -34,16 +36,28 @@ export interface LoadModelOptions {
   readonly cacheType?: GgmlType | undefined;
   /** Bytes that drafters will take, for the estimate: weights, and the state of one sequence. */
   readonly draftBytes?: number | undefined;
-  /** How weights are stored, in order of preference; default: `preferredLayouts`. */
+  /** How weights are stored, in order of preference; default: as `placement` says. */
   readonly layouts?: readonly WeightLayout[] | undefined;
+  /** What goes to cards; default: nothing. */
+  readonly placement?: PlacementWish | undefined;
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Memory of the machine; injected by tests. */
   readonly memory?: HostMemory | undefined;
 }
 
+/** How a drafter is loaded. */
+export interface DraftLoadOptions {
+  readonly backend: Backend;
+  /** The card that it computes on; default: the CPU. */
+  readonly place?: Accelerator | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** A model with what a user should know of how it was loaded. */
 export interface LoadedModel extends LanguageModel {
+  /** What is where. */
+  readonly placement: Placement;
   /** Whether the model reads its file later on, so that it must stay open. */
   readonly readsFile: boolean;
   /** Sentences; usually none. */
@@ -121,6 +135,33 @@ export function textNeeds(source: ModelSource, contextLength: number | undefined
 }
 
 /**
+ * Where a model's parts would go, from its file alone.
+ * @throws {PacelineError} as `loadLanguageModel`.
+ */
+export function placementOf(
+  source: ModelSource,
+  options: EstimateOptions & { readonly placement: PlacementWish },
+): Placement {
+  return place(declare(source, options.contextLength), options);
+}
+
+function place(
+  declared: Declared,
+  options: EstimateOptions & Pick<LoadModelOptions, 'placement'>,
+): Placement {
+  const { blueprint, loader, contextLength } = declared;
+  const { cacheType = Type.F16, draftBytes = 0, placement } = options;
+  const { compute } = estimate(declared, options);
+  const model = {
+    weights: loader.weights,
+    states: blueprint.layerStates(),
+    attention: blueprint.hyperparameters.attention,
+    ...{ cacheType, contextLength, draftBytes, compute },
+  };
+  return placeModel(model, placement ?? { cards: [] });
+}
+
+/**
  * What loading the model and filling its context would take. Checks the file's tensors on the way.
  * @throws {PacelineError} as `loadLanguageModel`.
  */
@@ -161,12 +202,16 @@ export async function loadLanguageModel(
   source: ModelSource,
   options: LoadModelOptions,
 ): Promise<LoadedModel> {
-  const { backend, onProgress, signal, layouts = preferredLayouts() } = options;
+  const { backend, onProgress, signal } = options;
   const declared = declare(source, options.contextLength);
-  checkMemory(estimate(declared, options), declared.contextLength, options.memory ?? hostMemory());
+  const placement = place(declared, options);
+  const needed = onHost(estimate(declared, options), placement);
+  checkMemory(needed, declared.contextLength, options.memory ?? hostMemory());
   const { architecture, blueprint, loader, warnings } = declared;
+  const layouts = options.layouts ?? placement.layoutsOf;
   const allocations = await loader.load({ backend, layouts, onProgress, signal });
   return {
+    placement,
     architecture,
     hyperparameters: blueprint.hyperparameters,
     weights: loader.weights,
@@ -201,6 +246,16 @@ function slowProducts(weights: readonly Weight[]): readonly string[] {
     `${slow.length} matrices of type ${types} have no kernels of Paceline's here: ggml computes their ` +
       'products, which is slower. A file of another type (such as Q4_K_M) has none of these.',
   ];
+}
+
+/** What of an estimate the host has to have when some of the model is on cards. */
+function onHost(whole: MemoryEstimate, { cards, head, host }: Placement): MemoryEstimate {
+  if (cards.length === 0) return whole;
+  const { weights, cache } = host;
+  const drafters = head === undefined ? whole.drafters : 0;
+  const cachePerToken = whole.cache === 0 ? 0 : (whole.cachePerToken * cache) / whole.cache;
+  const total = weights + cache + drafters + whole.compute;
+  return { weights, cache, cachePerToken, drafters, compute: whole.compute, total };
 }
 
 function checkMemory(

@@ -5,16 +5,15 @@
  * its own. Row p takes token x_p and hidden row h_{p-1} (after the output norm), and predicts x_{p+1}.
  */
 import { PacelineError } from '../base/errors.js';
-import type { Backend } from '../ggml/backend.js';
 import type { RowShape } from '../ggml/cache-rows.js';
 import type { Graph } from '../ggml/graph.js';
-import { preferredLayouts } from '../ggml/layouts.js';
+import { layoutsAt } from '../ggml/layouts.js';
 import type { Tensor } from '../ggml/tensor.js';
 import { keptRows } from './decoder.js';
 import type { DeclareHeadBlock } from './head-block.js';
 import { rowShapes } from './layer-state.js';
 import { type Linear, linear, rmsNorm, Stream } from './layers.js';
-import type { ModelSource } from './load.js';
+import type { DraftLoadOptions, ModelSource } from './load.js';
 import { Metadata, readHyperparameters } from './metadata.js';
 import type { LanguageModel, SequenceSlice } from './model.js';
 import { qwen3Head } from './qwen3.js';
@@ -63,7 +62,7 @@ const headBlocks: ReadonlyMap<string, DeclareHeadBlock> = new Map([
 export async function loadMtpModel(
   source: ModelSource,
   target: LanguageModel,
-  options: { readonly backend: Backend; readonly signal?: AbortSignal | undefined },
+  options: DraftLoadOptions,
 ): Promise<MtpModel> {
   const metadata = new Metadata(source);
   const declareBlock = headBlocks.get(metadata.architecture);
@@ -106,7 +105,10 @@ export async function loadMtpModel(
   );
   if (unread.length > 0) throw unreadTensors(`${metadata.architecture} (MTP)`, unread);
 
-  const allocations = await loader.load({ ...options, layouts: preferredLayouts() });
+  const allocations = await loader.load({
+    ...options,
+    layouts: (spec) => layoutsAt(options.place, spec),
+  });
   return {
     embeddingLength,
     vocabSize,

@@ -13,6 +13,7 @@ import {
   type WeightAllocation,
   type WeightLayout,
   type WeightRole,
+  type WeightSpec,
 } from '../ggml/weight.js';
 import type { GgufTensorInfo } from '../gguf/types.js';
 
@@ -45,8 +46,8 @@ interface Declared {
 
 export interface LoadWeightsOptions {
   readonly backend: Backend;
-  /** In order of preference; the last one must hold everything. */
-  readonly layouts: readonly WeightLayout[];
+  /** In order of preference; the last one must hold everything. A function: those of a weight. */
+  readonly layouts: readonly WeightLayout[] | ((spec: WeightSpec) => readonly WeightLayout[]);
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -156,8 +157,13 @@ export class WeightLoader {
    */
   async load(options: LoadWeightsOptions): Promise<WeightAllocation[]> {
     const groups = new Map<WeightLayout, Declared[]>();
+    const { layouts } = options;
     for (const declared of this.#declared.values()) {
-      const { layout } = layoutFor(declared.weight, options.layouts);
+      const { weight } = declared;
+      const { layout } = layoutFor(
+        weight,
+        typeof layouts === 'function' ? layouts(weight) : layouts,
+      );
       groups.set(layout, [...(groups.get(layout) ?? []), declared]);
     }
     const allocations: WeightAllocation[] = [];

@@ -32,7 +32,15 @@ export interface ServeOptions {
   readonly allowedHosts?: readonly string[];
   readonly load?: Pick<
     LoadOptions,
-    'threads' | 'contextLength' | 'kvType' | 'draftModels' | 'draftWindow' | 'cache'
+    | 'threads'
+    | 'contextLength'
+    | 'kvType'
+    | 'device'
+    | 'gpuLayers'
+    | 'cpuMoe'
+    | 'draftModels'
+    | 'draftWindow'
+    | 'cache'
   >;
   /** Which drafter may propose tokens where a request does not say. */
   readonly draft?: DraftKind;

@@ -15,6 +15,7 @@ import {
   type Signatures,
   symbolAddress,
 } from '../bindings.js';
+import type { Tensor } from '../tensor.js';
 
 const signatures = {
   pl_init: ['int', ['str']],
@@ -128,6 +129,11 @@ function requirePortable({ kernels, reason }: NativeStatus): void {
 export function nativeKernels(): NativeStatus {
   loaded ??= load(process.env.PACELINE_CPU);
   return loaded;
+}
+
+/** The kernels for operations over stored tensors, which must all be the host's; else undefined. */
+export function kernelsFor(...stored: readonly (Tensor | undefined)[]): NativeKernels | undefined {
+  return stored.some((tensor) => tensor?.place !== undefined) ? undefined : nativeKernels().kernels;
 }
 
 /** Where the library of a platform lies in this package. */

@@ -34,11 +34,16 @@ class ParameterMemory {
   #used = 0;
   readonly #slots: number[] = [];
   #resolved = false;
+  /** Whether operations may get copies of their sources, which come from other devices. */
+  readonly #moves: boolean;
+  /** What stands in the slots, where that may have to be replaced. */
+  readonly #named: { readonly view: DataView; readonly at: number; readonly tensor: Tensor }[] = [];
   #probe: { readonly view: DataView; readonly offset: number; readonly tensor: Tensor } | undefined;
 
   constructor(kernels: NativeKernels, graph: Graph) {
     this.#kernels = kernels;
     this.#graph = graph;
+    this.#moves = graph.backend.accelerators.length > 0;
     graph.beforeRun(() => this.#resolve());
   }
 
@@ -62,6 +67,7 @@ class ParameterMemory {
         this.#probe ??= { view, offset: at, tensor: value };
         this.#slots.push(base + at);
         setInteger(view, at, value.address);
+        if (this.#moves) this.#named.push({ view, at, tensor: value });
       } else if (slot.kind === 'F') {
         view.setFloat64(at, value, true);
       } else {
@@ -91,14 +97,49 @@ class ParameterMemory {
     const list = new BigUint64Array(this.#slots.length);
     for (const [index, slot] of this.#slots.entries()) list[index] = BigInt(slot);
     if (list.length === 0) return;
+    if (this.#moves) {
+      const copies = copiedSources(this.#kernels, this.#graph.customOperations);
+      for (const { view, at, tensor } of this.#named) {
+        const copy = copies.get(tensor.address);
+        if (copy !== undefined) setInteger(view, at, copy);
+      }
+    }
     this.#kernels.functions.pl_resolve(list, list.length, dataOffset);
     if (this.#probe === undefined) return;
     const { view, offset, tensor } = this.#probe;
     const expected = this.#graph.backend.ggml.base.ggml_get_data(tensor.address);
-    if (Number(view.getBigUint64(offset, true)) !== expected) {
+    if (!this.#moves && Number(view.getBigUint64(offset, true)) !== expected) {
       throw new PacelineError('platform', 'The tensors of this ggml library have another layout');
     }
   }
+}
+
+/** `src` in `ggml_tensor` of ggml 0.25.1. */
+const sourcesOffset = 152;
+
+/**
+ * The scheduler gives an operation copies of sources that lie on another device: each copied tensor's
+ * address with that of its copy on the CPU.
+ */
+function copiedSources(
+  kernels: NativeKernels,
+  operations: readonly { readonly address: number; readonly sources: readonly Tensor[] }[],
+): ReadonlyMap<number, number> {
+  const copies = new Map<number, number>();
+  const most = Math.max(0, ...operations.map(({ sources }) => sources.length));
+  for (let at = 0; at < most; at++) {
+    const having = operations.filter(({ sources }) => sources.length > at);
+    // `pl_resolve` replaces the tensors of a list by what they have at an offset.
+    const tensors = BigUint64Array.from(having, ({ address }) => BigInt(address));
+    const first = Number(koffi.address(tensors.buffer));
+    const slots = BigUint64Array.from(having, (_, index) => BigInt(first + index * 8));
+    kernels.functions.pl_resolve(slots, slots.length, sourcesOffset + at * 8);
+    for (const [index, { sources }] of having.entries()) {
+      const [original, found] = [sources[at]?.address ?? 0, Number(tensors[index])];
+      if (found !== original) copies.set(original, found);
+    }
+  }
+  return copies;
 }
 
 /** Reserves a parameter struct, all zero, for an operation of `graph`. */

@@ -55,7 +55,15 @@ export interface ModelPoolOptions {
   readonly models: readonly ModelSpec[];
   readonly load: Pick<
     LoadOptions,
-    'threads' | 'contextLength' | 'kvType' | 'draftModels' | 'draftWindow' | 'cache'
+    | 'threads'
+    | 'contextLength'
+    | 'kvType'
+    | 'device'
+    | 'gpuLayers'
+    | 'cpuMoe'
+    | 'draftModels'
+    | 'draftWindow'
+    | 'cache'
   >;
   readonly slots: number;
   /** Most models in memory at once. */
