@@ -12,7 +12,7 @@ import type { OnProgress } from '../base/progress.js';
 import { loadModel } from '../engine/load.js';
 import type { Model } from '../engine/model.js';
 import { companionsOf, resolveModelPath } from '../engine/model-path.js';
-import type { DraftKind, KvType } from '../engine/types.js';
+import type { DraftKind, KvType, LoadOptions } from '../engine/types.js';
 import { ReadMeter } from '../ggml/bandwidth.js';
 import { readGguf } from '../gguf/reader.js';
 import { cachedShapeModel } from '../synthetic/shape-model.js';
@@ -56,7 +56,9 @@ export interface BenchOptions {
   readonly peer: boolean;
   readonly threads?: number | undefined;
   readonly kvType?: KvType | undefined;
-  /** Whether passes are taken apart by operation. */
+  /** What computes; default: as `loadModel` chooses. */
+  readonly device?: Pick<LoadOptions, 'device' | 'gpuLayers' | 'cpuMoe'> | undefined;
+  /** Whether passes are taken apart by operation; on the CPU only. */
   readonly profile: boolean;
   /** Where made models and the peer are kept. */
   readonly cacheFolder: string;
@@ -116,6 +118,8 @@ export async function runBench(options: BenchOptions): Promise<BenchOutcome> {
     draftModels: files.draftModels,
     ...(options.threads === undefined ? {} : { threads: options.threads }),
     ...(options.kvType === undefined ? {} : { kvType: options.kvType }),
+    // Operations are timed one by one, which a scheduler of several devices does not offer.
+    ...(options.profile ? { device: 'cpu' } : options.device),
     onProgress,
     signal,
   });

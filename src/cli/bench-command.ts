@@ -6,13 +6,14 @@ import type { TextKind } from '../bench/texts.js';
 import type { DraftKind, KvType } from '../engine/types.js';
 import { printBenchReport } from './bench-report.js';
 import { reportFailure } from './failure.js';
+import { type DeviceFlags, deviceOptions } from './generation-flags.js';
 import { catchInterrupt } from './interrupt.js';
 import { resolveModel } from './model-names.js';
 import { note, printJson } from './output.js';
 import { ProgressBar } from './progress-bar.js';
 
 /** Values of the flags of `bench`. */
-export interface BenchFlags {
+export interface BenchFlags extends DeviceFlags {
   readonly prompt: number;
   readonly gen: number;
   readonly batch?: readonly number[];
@@ -57,6 +58,7 @@ export async function benchCommand(model: string | undefined, flags: BenchFlags)
       peer: flags.vs !== undefined,
       threads: flags.threads,
       kvType: flags.kv,
+      device: deviceOptions(flags),
       profile: flags.profile === true,
       cacheFolder: cacheFolder(),
       onNote: note,

@@ -44,6 +44,8 @@ async function printReport(report: DeviceReport): Promise<void> {
     if (device.features.length > 0) await print(`\n${device.name}: ${device.features.join(' ')}\n`);
   }
   if (devices.every((device) => device.kind === 'cpu')) {
-    await print('\nNo GPU library is installed. This version computes on the CPU only.\n');
+    await print(
+      '\nNo library for a graphics card is installed: docs/devices.md says how, and what it weighs.\n',
+    );
   }
 }

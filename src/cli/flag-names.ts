@@ -8,6 +8,8 @@ import type { ChatOptions, LoadOptions } from '../engine/types.js';
 const flags: Partial<Record<keyof LoadOptions | keyof ChatOptions, string>> = {
   contextLength: '--ctx',
   kvType: '--kv',
+  gpuLayers: '--gpu-layers',
+  cpuMoe: '--cpu-moe',
   reproducible: '--portable',
   draftModels: '--draft-model',
   draftWindow: '--draft-window',
@@ -29,6 +31,7 @@ const names = new RegExp(`${quote}\\b(${Object.keys(flags).join('|')})\\b${quote
 const words: Readonly<Record<string, string>> = {
   temperature: '--temp',
   threads: '--threads',
+  device: '--device',
   seed: '--seed',
   stop: '--stop',
   logprobs: '--logprobs',

@@ -35,6 +35,10 @@ export const environment: readonly (readonly [name: string, meaning: string])[] 
     'PACELINE_CPU',
     'force one path of the native kernels: amx, avx512, avxvnni, avx2, neon or scalar',
   ],
+  [
+    'PACELINE_PACKAGES',
+    'a folder whose node_modules is searched too for libraries of graphics cards',
+  ],
   ['PACELINE_API_KEY', 'a key of `serve`, and the one that `ps` sends'],
   ['PACELINE_CACHE', 'folder of the KV cache; off: none is kept'],
   ['PACELINE_DEBUG', 'print stacks of errors'],

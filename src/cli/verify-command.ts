@@ -17,6 +17,7 @@ import {
   verifyModel,
 } from '../engine/verify/verify.js';
 import { ggmlVersion } from '../ggml/library.js';
+import { type DeviceFlags, deviceOptions } from './generation-flags.js';
 import { catchInterrupt } from './interrupt.js';
 import { resolveModel } from './model-names.js';
 import { bold, print, printJson, snakeKeys } from './output.js';
@@ -24,7 +25,7 @@ import { ProgressBar } from './progress-bar.js';
 import { bytes, printable, table } from './table.js';
 
 /** Values of the flags of `verify`. */
-export interface VerifyFlags {
+export interface VerifyFlags extends DeviceFlags {
   readonly gen: number;
   readonly temps: readonly number[];
   readonly seeds: readonly number[];
@@ -61,6 +62,8 @@ interface Circumstances {
   };
   readonly versions: { readonly paceline: string; readonly ggml: string; readonly node: string };
   readonly kernels: string;
+  /** What was chosen to compute on; missing where there was nothing to choose from. */
+  readonly device?: string;
   readonly kv_type: string;
   readonly settings: {
     readonly tokens_each: number;
@@ -89,6 +92,7 @@ export async function verifyCommand(model: string, flags: VerifyFlags): Promise<
         draftModels,
         ...(count === undefined ? {} : { threads: count }),
         ...(flags.kv === undefined ? {} : { kvType: flags.kv }),
+        ...deviceOptions(flags),
         onProgress: bar.onProgress,
         signal,
       });
@@ -153,6 +157,7 @@ async function describe(check: {
     },
     versions: { paceline: packageVersion(), ggml: ggmlVersion, node: process.versions.node },
     kernels: info?.kernels ?? '',
+    ...(info?.device === undefined ? {} : { device: info.device }),
     kv_type: info?.kvType ?? '',
     settings: {
       tokens_each: flags.gen,
@@ -185,6 +190,7 @@ export function renderVerify(outcome: VerifyOutcome, about: Circumstances): stri
     ]),
     ['machine', `${machine.cpu ?? 'unknown CPU'}, ${machine.cores} cores, ${machine.platform}`],
     ['kernels', about.kernels],
+    ...(about.device === undefined ? [] : [['device', about.device]]),
     ['KV cache', about.kv_type],
     ['versions', `paceline ${versions.paceline}, ggml ${versions.ggml}, node ${versions.node}`],
     [

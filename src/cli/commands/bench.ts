@@ -4,7 +4,7 @@ import { textKinds, usualKinds } from '../../bench/texts.js';
 import { draftKinds } from '../../engine/options.js';
 import { describeShapes } from '../../synthetic/known-shapes.js';
 import type { BenchFlags } from '../bench-command.js';
-import { kvOption } from '../generation-flags.js';
+import { addDeviceFlags, kvOption } from '../generation-flags.js';
 import { addExamples } from '../help.js';
 import { collect, integer, integers, number, words } from '../numbers.js';
 
@@ -68,6 +68,7 @@ export function defineBench(program: Command): void {
       const { benchCommand } = await import('../bench-command.js');
       await benchCommand(model, flags);
     });
+  addDeviceFlags(command);
   addExamples(
     command,
     ['bench', 'prefill and decode of the embedded model'],

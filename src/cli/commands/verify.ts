@@ -1,7 +1,7 @@
 /** `paceline verify`: proof that nothing but model, prompt, settings and seed decides a text. */
 import type { Command } from 'commander';
 import { draftKinds } from '../../engine/options.js';
-import { kvOption } from '../generation-flags.js';
+import { addDeviceFlags, kvOption } from '../generation-flags.js';
 import { addExamples } from '../help.js';
 import { collect, integer, integers, number, numbers, words } from '../numbers.js';
 import type { VerifyFlags } from '../verify-command.js';
@@ -53,10 +53,15 @@ export function defineVerify(program: Command): void {
       const { verifyCommand } = await import('../verify-command.js');
       await verifyCommand(model, flags);
     });
+  addDeviceFlags(command);
   addExamples(
     command,
     ['verify', 'the embedded model and its drafters'],
     ['verify model.gguf --prompts 4 --gen 16', 'a quick look at a model of yours'],
     ['verify model.gguf --threads 1,2,4 --json', 'for a report'],
+    [
+      'verify model.gguf --device CUDA0 --tolerance 0.05',
+      'a card, whose logits depend on the batch',
+    ],
   );
 }
