@@ -53,7 +53,7 @@ describe('run --device', () => {
 
   it('refuses layers that do not fit, and says how many would', async () => {
     const { code, stderr } = await run(
-      ...['--device', card, '--gpu-layers', '7', '--ctx', '500000'],
+      ...['--device', card, '--gpu-layers', '7', '--ctx', '2000000'],
     );
     assert.equal(code, 4);
     assert.match(stderr, /7 layers do not fit into the \d+ MiB that Vulkan0 can take/);
