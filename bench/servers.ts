@@ -152,7 +152,7 @@ export async function stream(
   };
   const request = httpRequest(server.url + path, {
     method: 'POST',
-    agent,
+    agent: server.name === 'paceline' ? kept : fresh,
     headers: { 'content-type': 'application/json' },
   });
   const giveUp = (): void => {
@@ -187,8 +187,9 @@ export async function stream(
   }
 }
 
-/** Connections are kept, as clients do. */
-const agent = new Agent({ keepAlive: true, maxSockets: 1024 });
+/** Connections are kept, as clients do; llama-server hangs up on the next request after a stream. */
+const kept = new Agent({ keepAlive: true, maxSockets: 1024 });
+const fresh = new Agent({ keepAlive: false, maxSockets: 1024 });
 
 export interface StreamOptions {
   readonly abortAfter?: number;
