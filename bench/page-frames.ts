@@ -100,6 +100,13 @@ try {
   await page.locator('#composer').fill('go');
   await page.locator('#composer').press('Enter');
   await page.locator('.turn.assistant .markdown').waitFor();
+  const session = await page.context().newCDPSession(page);
+  await session.send('Performance.enable', { timeDomain: 'threadTicks' });
+  const busy = async (): Promise<Readonly<Record<string, number>>> => {
+    const { metrics } = await session.send('Performance.getMetrics');
+    return Object.fromEntries(metrics.map(({ name, value }) => [name, value * 1000]));
+  };
+  const before = await busy();
   await page.evaluate(
     inPage(`(() => {
       globalThis.frames = [];
@@ -113,6 +120,10 @@ try {
   frames.sort((a, b) => a - b);
   const at = (share: number): number =>
     Number((frames[Math.floor(share * (frames.length - 1))] ?? 0).toFixed(1));
+  const now = await busy();
+  /** Processor time of the page's thread, per frame. */
+  const perFrame = (name: string): number =>
+    Number((((now[name] ?? 0) - (before[name] ?? 0)) / frames.length).toFixed(2));
   const result = {
     tokensPerSecond,
     seconds,
@@ -120,6 +131,10 @@ try {
     medianMs: at(0.5),
     p99Ms: at(0.99),
     longestMs: at(1),
+    taskMsPerFrame: perFrame('TaskDuration'),
+    scriptMsPerFrame: perFrame('ScriptDuration'),
+    layoutMsPerFrame: perFrame('LayoutDuration'),
+    styleMsPerFrame: perFrame('RecalcStyleDuration'),
     over50Ms: frames.filter((ms) => ms > 50).length,
   };
   process.stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);

@@ -27,6 +27,8 @@ test('serve answers, ps tells what is in memory, SIGTERM ends it with 0', async 
         answers.push(await response.text());
         const ps = await paceline(['ps', '--url', address]);
         answers.push(ps.stdout);
+        const chat = await paceline(['chat', 'default', '--url', address, '--no-open']);
+        answers.push(chat.stderr, address);
         kill('SIGTERM');
       })();
     },
@@ -35,6 +37,7 @@ test('serve answers, ps tells what is in memory, SIGTERM ends it with 0', async 
   assert.equal(result.code, 0, result.stderr);
   assert.match(answers[0] ?? '', /"object":"chat\.completion"/);
   assert.match(answers[1] ?? '', /default:latest/);
+  assert.equal(answers[2]?.trim(), `Page: ${answers[3]}/?model=default`);
 });
 
 test('serve fails as the contract says', async () => {
