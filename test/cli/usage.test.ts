@@ -26,6 +26,7 @@ test('every command has --help and --json', async () => {
     [
       'run',
       'serve',
+      'chat',
       'ps',
       'connect',
       'pull',
