@@ -29,6 +29,8 @@ test('serve answers, ps tells what is in memory, SIGTERM ends it with 0', async 
         answers.push(ps.stdout);
         const chat = await paceline(['chat', 'default', '--url', address, '--no-open']);
         answers.push(chat.stderr, address);
+        const page = await paceline(['chat', '--url', address, '--no-open', '--json']);
+        answers.push(page.stdout);
         kill('SIGTERM');
       })();
     },
@@ -38,6 +40,7 @@ test('serve answers, ps tells what is in memory, SIGTERM ends it with 0', async 
   assert.match(answers[0] ?? '', /"object":"chat\.completion"/);
   assert.match(answers[1] ?? '', /default:latest/);
   assert.equal(answers[2]?.trim(), `Page: ${answers[3]}/?model=default`);
+  assert.deepEqual(JSON.parse(answers[4] ?? ''), { page: `${answers[3]}/`, opened: false });
 });
 
 test('serve fails as the contract says', async () => {

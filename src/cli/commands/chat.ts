@@ -3,12 +3,13 @@ import type { Command } from 'commander';
 import { endpointUrl, servedModels } from '../../connect/endpoint.js';
 import { addExamples } from '../help.js';
 import { modelArgument } from '../model-names.js';
-import { note } from '../output.js';
+import { note, printJson } from '../output.js';
 
 interface ChatFlags {
   readonly url: string;
   readonly apiKey?: string;
   readonly open: boolean;
+  readonly json?: boolean;
 }
 
 /** Declares the command. */
@@ -24,6 +25,7 @@ export function defineChat(program: Command): void {
     .option('--url <address>', 'the server', 'http://127.0.0.1:11711')
     .option('--api-key <key>', 'its key; also PACELINE_API_KEY')
     .option('--no-open', 'only say where the page is')
+    .option('--json', 'one JSON object on stdout when the page is there: {"page", "opened"}')
     .action(chatCommand);
   addExamples(
     command,
@@ -43,7 +45,7 @@ async function chatCommand(model: string | undefined, flags: ChatFlags): Promise
         hint: `It has ${models.map(({ id }) => id).join(', ')}. Give another --url to start one.`,
       });
     }
-    await show(pageOf(url, model), flags.open);
+    await show(pageOf(url, model), flags);
     return;
   }
   const { startServer } = await import('../../connect/launch.js');
@@ -56,7 +58,7 @@ async function chatCommand(model: string | undefined, flags: ChatFlags): Promise
     process.once('SIGTERM', resolve);
   });
   try {
-    await show(pageOf(server.url, undefined), flags.open);
+    await show(pageOf(server.url, undefined), flags);
     note('Ctrl-C ends the server');
     await stopped;
   } finally {
@@ -68,8 +70,9 @@ function pageOf(url: string, model: string | undefined): string {
   return model === undefined ? `${url}/` : `${url}/?model=${encodeURIComponent(model)}`;
 }
 
-async function show(page: string, open: boolean): Promise<void> {
+async function show(page: string, { open, json }: ChatFlags): Promise<void> {
   const { openBrowser } = await import('../open-browser.js');
   const opened = open && (await openBrowser(page));
+  if (json === true) return printJson({ page, opened });
   note(`${opened ? 'Opened' : 'Page:'} ${page}`);
 }
