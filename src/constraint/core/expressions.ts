@@ -369,8 +369,12 @@ export class Expressions {
   }
 
   protected rawNot(what: number): number {
-    if (what === NOTHING) return this.anything();
-    if (what === this.anything()) return NOTHING;
+    const all = this.anything();
+    if (what === NOTHING) return all;
+    // A choice that has every text leaves none, however its other members go on: a search would find
+    // that out by looking at all their ends.
+    const members = this.kind[what] === Kind.EITHER ? this.lists.get(this.a.at(what)) : [what];
+    if (members.includes(all)) return NOTHING;
     if (this.kind[what] === Kind.NOT) return this.a.at(what);
     return this.make(Kind.NOT, what, 0, 0);
   }
