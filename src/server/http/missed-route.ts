@@ -35,7 +35,8 @@ export function missedRoute(
 ): PacelineError {
   const known = routes.filter((route) => route.method !== 'ALL');
   const methods = known.filter((route) => takes(route, path)).map((route) => route.method);
-  if (methods.length > 0) {
+  // A route that takes the method and found nothing has another answer.
+  if (methods.length > 0 && !methods.includes(method)) {
     const allowed = [...new Set(methods)].join(', ');
     const example = examples[path]?.replace('MODEL', model);
     return new PacelineError('wrong-method', `${path} takes ${allowed}, and this was ${method}`, {
