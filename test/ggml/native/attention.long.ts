@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { nativeLibraryFile } from '../../../src/ggml/native/library.js';
+import { armLibrary } from '../../support/arm-library.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'paceline-attention-'));
 const rounds = process.env.PACELINE_ATTENTION_ROUNDS ?? '10';
@@ -59,10 +60,10 @@ describe('native attention over random shapes', () => {
     for (const seed of [2, 3, 4, 5, 6, 7, 8]) run(program, [], seed);
   });
 
-  const arm = nativeLibraryFile('linux', 'arm64');
   const cross = 'aarch64-linux-gnu-g++';
-  const skip = process.arch === 'arm64' || arm === undefined || !has(cross) || !has('qemu-aarch64');
-  it('holds with NEON', { skip: skip && 'needs the cross compiler and qemu-user' }, () => {
+  const skip = process.arch === 'arm64' || !has(cross) || !has('qemu-aarch64');
+  it('holds with NEON', { skip: skip && 'needs the cross compiler and qemu-user' }, async () => {
+    const arm = await armLibrary();
     assert.ok(arm !== undefined);
     const lines = run(build(cross, arm), ['qemu-aarch64', '-L', '/usr/aarch64-linux-gnu']);
     assert.ok(lines.has('neon'));

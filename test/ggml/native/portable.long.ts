@@ -36,10 +36,10 @@ const recorded: readonly string[] = [
   'norms 795c14f3d4f0064b',
   'gates 91f7d42d69885d3f',
   'angles b68828596df46acd',
-  'attention over f32 32262d84209d8f24',
-  'attention over f16 3bca06bffb8d9c5b',
-  'attention over q8_0 71f5a77589e22292',
-  'attention over i16 9ae5774990fcdf4d',
+  'attention over f32 f63424a81116b402',
+  'attention over f16 6e8f659933ba2743',
+  'attention over q8_0 a26bd8dbf5f45b40',
+  'attention over i16 e4155233b08fd3cc',
 ];
 
 /** How a program of a target is run here; undefined: not at all. */
