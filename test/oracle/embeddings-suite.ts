@@ -153,9 +153,11 @@ export function describeVectorPerturbations(): void {
     for (const [name, { ranks: _, ...sizes }] of Object.entries(shapes)) {
       it(name, async () => {
         const vectorWith = (changed: string | undefined) => {
+          // Biases of queries' norms add little to what they are added to.
+          const by = changed?.endsWith('.bias') ? 0.5 : 0.1;
           const change = (tensor: RandomTensor) =>
             tensor.name === changed
-              ? { ...tensor, values: tensor.values.map((v, at) => v * (at % 2 ? 1.1 : 0.9)) }
+              ? { ...tensor, values: tensor.values.map((v, at) => v * (at % 2 ? 1 + by : 1 - by)) }
               : tensor;
           return withRandomModel({ seed: 3, ...sizes, change }, async (path) => {
             await using model = await loadModel(path, loading);
@@ -172,7 +174,7 @@ export function describeVectorPerturbations(): void {
           const moved = Math.max(...differences(await vectorWith(tensor), expected));
           assert.ok(
             moved > 3e-4,
-            `10% in ${tensor} moved the vector by ${moved} of the range only`,
+            `A change of ${tensor} moved the vector by ${moved} of the range only`,
           );
         }
       });
