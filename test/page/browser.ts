@@ -63,8 +63,11 @@ interface AxeResult {
   }[];
 }
 
-/** Asserts that axe finds nothing on the page as it is now. */
+/** Asserts that axe finds nothing on the page as it is now, when colours have stopped to change. */
 export async function assertAccessible(page: Page, where: string): Promise<void> {
+  await page.waitForFunction(
+    '!document.getAnimations().some((one) => one instanceof CSSTransition)',
+  );
   // Evaluated through the debugger: the page's own policy stays as it is.
   const { violations } = (await page.evaluate(
     `(async () => { ${axe}; return axe.run(document, { resultTypes: ['violations'] }); })()`,
