@@ -63,14 +63,15 @@ interface AxeResult {
   }[];
 }
 
+/** Waits in the page until no colour is on its way to another. */
+const settled = `while (document.getAnimations().some((one) => one instanceof CSSTransition))
+  await new Promise(requestAnimationFrame)`;
+
 /** Asserts that axe finds nothing on the page as it is now, when colours have stopped to change. */
 export async function assertAccessible(page: Page, where: string): Promise<void> {
-  await page.waitForFunction(
-    '!document.getAnimations().some((one) => one instanceof CSSTransition)',
-  );
   // Evaluated through the debugger: the page's own policy stays as it is.
   const { violations } = (await page.evaluate(
-    `(async () => { ${axe}; return axe.run(document, { resultTypes: ['violations'] }); })()`,
+    `(async () => { ${settled}; ${axe}; return axe.run(document, { resultTypes: ['violations'] }); })()`,
   )) as AxeResult;
   const found = violations.flatMap(({ id, nodes }) =>
     nodes.map(({ html, failureSummary }) => `${id}: ${html.slice(0, 160)} ${failureSummary}`),

@@ -62,7 +62,7 @@ function flows(): void {
   });
 
   test('stop: Esc ends the answer, and the server’s slot is free', async () => {
-    await newChat(page, { 'Most tokens': '1800', Temperature: '0.9' });
+    await newChat(page, { 'Most tokens': '1800' });
     await page.locator('#composer').fill('# Getting started');
     await page.locator('#composer').press('Enter');
     await page.locator('.turn.assistant .markdown').waitFor();
