@@ -1,7 +1,7 @@
 /**
  * `npm test`: set-up, then every `test/**\/*.test.ts` with Node's own test runner.
  * Usage: node scripts/test.mjs [--long] [--browser] [words of paths ...] [-- options of node --test]
- * `--long` adds `test/**\/*.long.ts`, `--browser` the `*.browser.ts`, which need Chromium; words
+ * `--long` adds `test/**\/*.long.ts`, `--browser` the `*-browser.ts`, which need Chromium; words
  * keep only the files whose path contains one of them.
  */
 import { filesUnder } from './lib/fingerprint.mjs';
@@ -21,7 +21,7 @@ const files = filesUnder('test')
     (path) =>
       path.endsWith('.test.ts') ||
       (long && path.endsWith('.long.ts')) ||
-      (browser && path.endsWith('.browser.ts')),
+      (browser && path.endsWith('-browser.ts')),
   )
   .filter((path) => words.length === 0 || words.some((word) => path.includes(word)));
 if (files.length === 0) {
