@@ -1,13 +1,11 @@
 /** What `paceline draft check` does. */
-import { basename } from 'node:path';
 import { errorCodes } from '../base/errors.js';
 import { checkDraft } from '../bench/draft-check/check.js';
-import { parsePrompts } from '../bench/text-prompts.js';
-import { readTextFile } from './input.js';
 import { catchInterrupt } from './interrupt.js';
 import { resolveModel } from './model-names.js';
 import { bold, print, printJson, snakeKeys } from './output.js';
 import { ProgressBar } from './progress-bar.js';
+import { readPrompts } from './prompt-files.js';
 import { table } from './table.js';
 
 /** Values of the flags of `draft check`. */
@@ -32,10 +30,7 @@ export async function draftCheckCommand(
   const interrupt = catchInterrupt();
   try {
     const files = flags.prompts ?? [];
-    const sources = files.map((file) => readTextFile(file));
-    const prompts = sources.flatMap((source, at) =>
-      parsePrompts(source, basename(files[at] ?? ''), true),
-    );
+    const prompts = readPrompts(files);
     const report = await checkDraft({
       model: (await resolveModel(model)).path,
       draft,

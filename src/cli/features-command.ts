@@ -1,12 +1,11 @@
 /** What `paceline features` does. */
-import { basename } from 'node:path';
-import { parsePrompts } from '../bench/text-prompts.js';
 import { dumpFeatures } from '../convert/features.js';
 import { readTextFile } from './input.js';
 import { catchInterrupt } from './interrupt.js';
 import { resolveModel } from './model-names.js';
 import { print, printJson, snakeKeys } from './output.js';
 import { ProgressBar } from './progress-bar.js';
+import { readPrompts } from './prompt-files.js';
 
 /** Values of the flags of `features`. */
 export interface FeaturesFlags {
@@ -28,14 +27,12 @@ export async function featuresCommand(
   const bar = new ProgressBar();
   const interrupt = catchInterrupt();
   try {
-    const read = (files: readonly string[] = []) => files.map((file) => readTextFile(file));
-    const [prompts, texts] = [read(flags.prompts), read(flags.text)];
+    const prompts = readPrompts(flags.prompts ?? []);
+    const texts = (flags.text ?? []).map((file) => readTextFile(file));
     const result = await dumpFeatures({
       model: (await resolveModel(model)).path,
       folder,
-      prompts: prompts.flatMap((source, index) =>
-        parsePrompts(source, basename(flags.prompts?.[index] ?? ''), true),
-      ),
+      prompts,
       texts,
       contextLength: flags.ctx,
       temperatures: flags.temps,

@@ -5,9 +5,10 @@
  */
 import { PacelineError } from '../base/errors.js';
 import { packageVersion } from '../base/package-version.js';
-import type { DraftKind, LoadOptions } from '../engine/types.js';
+import type { DraftKind } from '../engine/types.js';
 import type { ListedModel } from '../hub/list.js';
 import { modelSpecs, readCatalog, type ServedModel } from './catalog.js';
+import type { ServedLoadOptions } from './engine-process/models.js';
 import { createApp, type Health } from './http/app.js';
 import { Guard, isLoopback, loopbackNames } from './http/guard.js';
 import { type Listening, listen } from './http/listen.js';
@@ -30,18 +31,7 @@ export interface ServeOptions {
   readonly cors?: readonly string[];
   /** Further names by which the server may be addressed. */
   readonly allowedHosts?: readonly string[];
-  readonly load?: Pick<
-    LoadOptions,
-    | 'threads'
-    | 'contextLength'
-    | 'kvType'
-    | 'device'
-    | 'gpuLayers'
-    | 'cpuMoe'
-    | 'draftModels'
-    | 'draftWindow'
-    | 'cache'
-  >;
+  readonly load?: ServedLoadOptions;
   /** Which drafter may propose tokens where a request does not say. */
   readonly draft?: DraftKind;
   /** Texts of one model at once; default 4. */

@@ -211,19 +211,12 @@ function rows(meter: DraftMeter, draft: GgufFile, kind: 'mtp' | 'dflash'): Draft
 }
 
 function unknownCause(trained: readonly number[] | undefined): DraftFinding {
-  return trained === undefined
-    ? {
-        name: 'cause',
-        state: 'doubtful',
-        finding: 'not found: with other rows it is no better',
-        hint: 'Compare with what its authors measured; it may have been trained too little, or for other text.',
-      }
-    : {
-        name: 'cause',
-        state: 'doubtful',
-        finding: 'not found: with other rows it is no better',
-        hint: 'Give --prompts like those of its training; train longer where even those are guessed badly.',
-      };
+  const hint =
+    trained === undefined
+      ? 'Compare with what its authors measured; it may have been trained too little, or for other text.'
+      : 'Give --prompts like those of its training; train longer where even those are guessed badly.';
+  const finding = 'not found: with other rows it is no better';
+  return { name: 'cause', state: 'doubtful', finding, hint };
 }
 
 async function measure(

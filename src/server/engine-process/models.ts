@@ -51,20 +51,23 @@ export interface ModelState {
   readonly expiresAt?: number;
 }
 
+/** How all models of a server are loaded. */
+export type ServedLoadOptions = Pick<
+  LoadOptions,
+  | 'threads'
+  | 'contextLength'
+  | 'kvType'
+  | 'device'
+  | 'gpuLayers'
+  | 'cpuMoe'
+  | 'draftModels'
+  | 'draftWindow'
+  | 'cache'
+>;
+
 export interface ModelPoolOptions {
   readonly models: readonly ModelSpec[];
-  readonly load: Pick<
-    LoadOptions,
-    | 'threads'
-    | 'contextLength'
-    | 'kvType'
-    | 'device'
-    | 'gpuLayers'
-    | 'cpuMoe'
-    | 'draftModels'
-    | 'draftWindow'
-    | 'cache'
-  >;
+  readonly load: ServedLoadOptions;
   readonly slots: number;
   /** Most models in memory at once. */
   readonly maxLoaded: number;
