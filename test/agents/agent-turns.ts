@@ -15,7 +15,7 @@ import { createInterface } from 'node:readline';
 import { after, before, describe, it } from 'node:test';
 import { type Endpoint, type ToolName, tools } from '../../src/connect/tools.js';
 import { repository } from '../support/repository.js';
-import { hermesCall, writeTaughtModel } from './taught-model.js';
+import { hermesCall, Unteachable, writeTaughtModel } from './taught-model.js';
 
 const question = 'When does the bridge open? It is written in note.txt.';
 const secret = 'heron-4711';
@@ -179,6 +179,31 @@ async function runAgent(
   return { code, ...output };
 }
 
+/** Names of folders are drawn, and the model can't say each: another one then. */
+const mostFolders = 50;
+
+/** A folder with a home, a project with a note, and a model that asks to read the note. */
+async function teachableFolder(agent: Agent): Promise<string> {
+  for (let attempt = 1; ; attempt++) {
+    const folder = mkdtempSync(join(tmpdir(), 'turn-'));
+    for (const part of ['home', 'project']) mkdirSync(join(folder, part));
+    const note = join(folder, 'project', 'note.txt');
+    writeFileSync(note, `The bridge opens at seven. The word of the day is ${secret}.\n`);
+    try {
+      await writeTaughtModel(join(folder, 'taught.gguf'), {
+        vocabulary: 'qwen2',
+        template,
+        texts: { answer, act: agent.call(note) },
+        context: contextLength,
+      });
+      return folder;
+    } catch (error) {
+      rmSync(folder, { recursive: true, force: true });
+      if (!(error instanceof Unteachable) || attempt === mostFolders) throw error;
+    }
+  }
+}
+
 for (const agent of agents) {
   const { name } = agent;
   const program = programs[name];
@@ -190,18 +215,8 @@ for (const agent of agents) {
     let serving: Serving;
     let world: Awaited<ReturnType<typeof nobody>>;
     before(async () => {
-      folder = mkdtempSync(join(tmpdir(), 'turn-'));
-      for (const part of ['home', 'project']) mkdirSync(join(folder, part));
-      const note = join(folder, 'project', 'note.txt');
-      writeFileSync(note, `The bridge opens at seven. The word of the day is ${secret}.\n`);
-      const model = join(folder, 'taught.gguf');
-      await writeTaughtModel(model, {
-        vocabulary: 'qwen2',
-        template,
-        texts: { answer, act: agent.call(note) },
-        context: contextLength,
-      });
-      serving = await serveModel(model);
+      folder = await teachableFolder(agent);
+      serving = await serveModel(join(folder, 'taught.gguf'));
       world = await nobody();
     });
     after(async () => {

@@ -43,7 +43,10 @@ const faint = 0.02;
 /** So much higher than a row that knows nothing is the logit of the next token, roughly. */
 const certainty = 64;
 
-/** Writes the model. @throws when the texts can't be cut into tokens of which none occurs twice. */
+/** The texts can't be cut into tokens of which none occurs twice. */
+export class Unteachable extends Error {}
+
+/** Writes the model. @throws {@link Unteachable} for texts that a token can't lead through. */
 export async function writeTaughtModel(path: string, options: TaughtModelOptions): Promise<void> {
   await using file = await readGguf(vocabularyFile(options.vocabulary));
   const tokenizer = createTokenizer(file);
@@ -118,7 +121,9 @@ function successors(
   const next = new Map<number, number>();
   for (const [cue, text] of Object.entries(texts)) {
     const pieces = distinctTokens(text, ids, used);
-    if (pieces === undefined) throw new Error(`Can't be said without repeating a token: ${text}`);
+    if (pieces === undefined) {
+      throw new Unteachable(`Can't be said without repeating a token: ${text}`);
+    }
     let last = cues.get(cue) as number;
     for (const token of [...pieces, end]) {
       next.set(last, token);
