@@ -1,0 +1,237 @@
+/**
+ * What another engine is to this one, as typed data: what it serves, where it runs, how it is installed,
+ * started, asked for health and stopped, and which fields of a request it understands. The command line,
+ * the documentation, the installer and the router read the same descriptors; none of them knows a
+ * backend by name. Nothing here starts, downloads or asks anything.
+ */
+
+export const backendNames = [
+  'paceline',
+  'vllm',
+  'sglang',
+  'llama-server',
+  'ollama',
+  'openai',
+] as const;
+
+export type BackendName = (typeof backendNames)[number];
+
+/** What a backend can do for a client. */
+export type Service =
+  | 'chat'
+  | 'completions'
+  | 'embeddings'
+  | 'rerank'
+  | 'tools'
+  | 'schemas'
+  | 'reasoning';
+
+/** `process.platform` and `process.arch`, as in `linux-x64`. */
+export type Platform =
+  | 'linux-x64'
+  | 'linux-arm64'
+  | 'darwin-x64'
+  | 'darwin-arm64'
+  | 'win32-x64'
+  | 'win32-arm64';
+
+export type DeviceFamily = 'cpu' | 'cuda' | 'rocm' | 'vulkan' | 'metal';
+
+/** Machines on which something runs. */
+export interface Target {
+  readonly platforms: readonly Platform[];
+  readonly devices: readonly DeviceFamily[];
+}
+
+/** A file that is downloaded, and is thrown away unless both numbers are right. */
+export interface DownloadPart {
+  readonly url: string;
+  readonly bytes: number;
+  /** Hexadecimal. */
+  readonly sha256: string;
+}
+
+/** One archive of a release, in as many parts as its host makes of it. */
+export interface ArchiveAsset {
+  /** The file that its parts join to. */
+  readonly name: string;
+  readonly format: 'tar.gz' | 'tar.zst' | 'zip';
+  /** Chips that it was built for, as their makers name them (`gfx1151`, `sm_90`); empty: any of the target. */
+  readonly chips: readonly string[];
+  /** In the order in which they are joined; one part: the archive itself. */
+  readonly parts: readonly DownloadPart[];
+  /** Of all parts together, hexadecimal. */
+  readonly sha256: string;
+  /** What it takes on the disk when it is unpacked, about. */
+  readonly unpackedBytes: number;
+}
+
+interface InstallationBase extends Target {
+  /** What distinguishes it from the backend's others in commands and folders: `cpu`, `cuda`, `rocm`. */
+  readonly variant: string;
+  readonly version: string;
+  /** What was done with it, in a sentence for the documentation: installed and run, or only dry-run. */
+  readonly tested: string;
+}
+
+/** A virtual environment of Python of its own. */
+export interface PythonInstallation extends InstallationBase {
+  readonly kind: 'python';
+  /** Versions of Python that its wheels are for, as in `>=3.10,<3.14`. */
+  readonly python: string;
+  /** What is asked for, each with one version: `vllm==1.2.3`. */
+  readonly requirements: readonly string[];
+  /** Indexes beside PyPI's, as wheels for some devices have. */
+  readonly extraIndexes: readonly string[];
+  /**
+   * A file of pip's requirements beside the descriptors that names every package with its version and
+   * SHA-256, for `--require-hashes`, by platform.
+   */
+  readonly locks: Readonly<Partial<Record<Platform, string>>>;
+  /** The program inside the environment, and arguments that always come first. */
+  readonly program: readonly [string, ...string[]];
+}
+
+/** Archives of a release, unpacked. */
+export interface ArchiveInstallation extends InstallationBase {
+  readonly kind: 'archive';
+  readonly assets: readonly ArchiveAsset[];
+  /** The program inside the archive, and arguments that always come first. */
+  readonly program: readonly [string, ...string[]];
+}
+
+/** A program that the user has: nothing is downloaded. */
+export interface ProvidedInstallation extends InstallationBase {
+  readonly kind: 'provided';
+  /** Names that are looked for in `PATH`, and arguments that always come first. */
+  readonly program: readonly [string, ...string[]];
+  /** Environment variable with the program's path, which comes before `PATH`. */
+  readonly variable: string;
+  /** How a user gets it, a sentence. */
+  readonly hint: string;
+}
+
+export type Installation = PythonInstallation | ArchiveInstallation | ProvidedInstallation;
+
+/** Values that the arguments of a start may name, as in `{port}`. */
+export interface LaunchValues {
+  /** A path or a name, as the backend understands it. */
+  readonly model: string;
+  /** What requests call the model. */
+  readonly servedName: string;
+  readonly host: string;
+  readonly port: number;
+  readonly contextLength?: number;
+  /** Texts at once. */
+  readonly slots?: number;
+  readonly threads?: number;
+  readonly device?: DeviceFamily;
+  /** The key that only this server knows. */
+  readonly key?: string;
+}
+
+/** An argument, or arguments that are given only under a condition. `{name}` stands for a value. */
+export type ArgumentTemplate =
+  | string
+  | {
+      /** Given where this value is known. */
+      readonly when: keyof LaunchValues;
+      /** And, for `device`, is one of these. */
+      readonly is?: readonly DeviceFamily[];
+      readonly arguments: readonly string[];
+    };
+
+/** States of a process on its way to its first answer. */
+export type ReadinessState = 'installing' | 'loading' | 'compiling' | 'ready';
+
+export interface Launch {
+  /** After the program of the installation. */
+  readonly arguments: readonly ArgumentTemplate[];
+  readonly environment: Readonly<Record<string, string>>;
+  /**
+   * Environment variable that carries the key, so that it stands in no list of processes; undefined: the
+   * backend takes no key and is reached by loopback alone.
+   */
+  readonly keyVariable?: string;
+  /** Flags that a user may not give, because the arguments above do. */
+  readonly reserved: readonly string[];
+  /** Regular expressions on lines of its log that tell a state. */
+  readonly signs: readonly { readonly state: ReadinessState; readonly pattern: string }[];
+  /** Longest time in each state, in seconds; compiling takes minutes. */
+  readonly limits: Readonly<Record<Exclude<ReadinessState, 'ready'>, number>>;
+  readonly stop: {
+    readonly signal: 'SIGTERM' | 'SIGINT';
+    /** Seconds until the whole group is killed. */
+    readonly patience: number;
+  };
+}
+
+/** How a backend is asked whether it answers. */
+export interface HealthCheck {
+  readonly path: string;
+  /** Whether a process that is loading answers at all, with 503. */
+  readonly answersWhileLoading: boolean;
+}
+
+/** What requests can ask for beyond a text. */
+export const requestFields = [
+  'seed',
+  'stop',
+  'n',
+  'top_k',
+  'min_p',
+  'repetition_penalty',
+  'penalty_window',
+  'presence_penalty',
+  'frequency_penalty',
+  'logit_bias',
+  'logprobs',
+  'thinking',
+  'template_variables',
+  'reasoning_budget',
+  'json',
+  'json_schema',
+  'regex',
+  'grammar',
+  'choice',
+  'tools',
+  'tool_choice',
+  'parallel_tool_calls',
+  'token_prompts',
+  'cached_tokens',
+  'count_tokens',
+] as const;
+
+export type RequestField = (typeof requestFields)[number];
+
+/** Who serves a field. */
+export type FieldSupport =
+  /** The backend does; `as` is the path of the field in its own requests. */
+  | { readonly by: 'backend'; readonly as: string }
+  /** This server does, in the way that the sentence says. */
+  | { readonly by: 'us'; readonly how: string }
+  /** Nobody: requests with it are refused by name, unless the value changes nothing. */
+  | { readonly by: 'nobody'; readonly why: string };
+
+export interface BackendDescriptor {
+  readonly name: BackendName;
+  readonly title: string;
+  /** Whose it is and what it is for, one or two sentences. */
+  readonly summary: string;
+  readonly homepage: string;
+  readonly services: readonly Service[];
+  /** Where it runs. */
+  readonly targets: readonly Target[];
+  /** In the order in which they are preferred; empty: it is only attached to. */
+  readonly installations: readonly Installation[];
+  /** Undefined: this server does not start it. */
+  readonly launch?: Launch;
+  readonly health: HealthCheck;
+  /** Path of its metrics in Prometheus's format; undefined: it has none. */
+  readonly metricsPath?: string;
+  /** Its metrics under our names: its name to ours. */
+  readonly metrics: Readonly<Record<string, string>>;
+  readonly fields: Readonly<Record<RequestField, FieldSupport>>;
+  /** What users should know before they choose it, in sentences. */
+  readonly notes: readonly string[];
+}

@@ -1,0 +1,92 @@
+/** vLLM: the engine of clusters of graphics cards. */
+import type { BackendDescriptor } from './descriptor.js';
+import { vllmInstallations } from './installations/vllm.js';
+
+export const vllm: BackendDescriptor = {
+  name: 'vllm',
+  title: 'vLLM',
+  summary:
+    'An engine for many requests at once, on one card or, with tensor and pipeline parallelism, on many machines.',
+  homepage: 'https://docs.vllm.ai',
+  services: ['chat', 'completions', 'embeddings', 'rerank', 'tools', 'schemas', 'reasoning'],
+  targets: [
+    { platforms: ['linux-x64', 'linux-arm64'], devices: ['cpu', 'cuda'] },
+    { platforms: ['linux-x64'], devices: ['rocm'] },
+  ],
+  installations: vllmInstallations,
+  launch: {
+    arguments: [
+      '--model',
+      '{model}',
+      '--served-model-name',
+      '{servedName}',
+      '--host',
+      '{host}',
+      '--port',
+      '{port}',
+      '--enable-prefix-caching',
+      '--enable-prompt-tokens-details',
+      '--no-enable-log-requests',
+      { when: 'contextLength', arguments: ['--max-model-len', '{contextLength}'] },
+      { when: 'slots', arguments: ['--max-num-seqs', '{slots}'] },
+      // Compiling for a processor takes minutes and gains little there.
+      { when: 'device', is: ['cpu'], arguments: ['--enforce-eager'] },
+    ],
+    environment: { PYTHONNOUSERSITE: '1', VLLM_NO_USAGE_STATS: '1', DO_NOT_TRACK: '1' },
+    keyVariable: 'VLLM_API_KEY',
+    reserved: ['--model', '--served-model-name', '--host', '--port', '--uds', '--api-key'],
+    signs: [
+      { state: 'loading', pattern: 'Starting to load model|Loading (?:safetensors|weights)' },
+      {
+        state: 'compiling',
+        pattern:
+          'torch\\.compile|Dynamo bytecode|Compiling a graph|Capturing CUDA graph|[Ww]arming up',
+      },
+    ],
+    limits: { installing: 3600, loading: 1800, compiling: 3600 },
+    stop: { signal: 'SIGTERM', patience: 15 },
+  },
+  health: { path: '/health', answersWhileLoading: false },
+  metricsPath: '/metrics',
+  metrics: {
+    'vllm:num_requests_running': 'backend_running_requests',
+    'vllm:num_requests_waiting': 'backend_waiting_requests',
+    'vllm:kv_cache_usage_perc': 'backend_cache_used_ratio',
+    'vllm:gpu_cache_usage_perc': 'backend_cache_used_ratio',
+    'vllm:prompt_tokens_total': 'backend_prompt_tokens_total',
+    'vllm:generation_tokens_total': 'backend_generated_tokens_total',
+    'vllm:spec_decode_num_draft_tokens_total': 'backend_drafted_tokens_total',
+    'vllm:spec_decode_num_accepted_tokens_total': 'backend_accepted_tokens_total',
+  },
+  fields: {
+    seed: { by: 'backend', as: 'seed' },
+    stop: { by: 'backend', as: 'stop' },
+    n: { by: 'us', how: 'A request for each text, with seeds that follow each other.' },
+    top_k: { by: 'backend', as: 'top_k' },
+    min_p: { by: 'backend', as: 'min_p' },
+    repetition_penalty: { by: 'backend', as: 'repetition_penalty' },
+    penalty_window: { by: 'nobody', why: 'its penalties always look at the whole text' },
+    presence_penalty: { by: 'backend', as: 'presence_penalty' },
+    frequency_penalty: { by: 'backend', as: 'frequency_penalty' },
+    logit_bias: { by: 'backend', as: 'logit_bias' },
+    logprobs: { by: 'backend', as: 'logprobs' },
+    thinking: { by: 'backend', as: 'chat_template_kwargs.enable_thinking' },
+    template_variables: { by: 'backend', as: 'chat_template_kwargs' },
+    reasoning_budget: { by: 'backend', as: 'thinking_token_budget' },
+    json: { by: 'backend', as: 'response_format' },
+    json_schema: { by: 'backend', as: 'response_format' },
+    regex: { by: 'backend', as: 'structured_outputs.regex' },
+    grammar: { by: 'backend', as: 'structured_outputs.grammar' },
+    choice: { by: 'backend', as: 'structured_outputs.choice' },
+    tools: { by: 'backend', as: 'tools' },
+    tool_choice: { by: 'backend', as: 'tool_choice' },
+    parallel_tool_calls: { by: 'backend', as: 'parallel_tool_calls' },
+    token_prompts: { by: 'backend', as: 'prompt' },
+    cached_tokens: { by: 'backend', as: 'usage.prompt_tokens_details.cached_tokens' },
+    count_tokens: { by: 'backend', as: '/tokenize' },
+  },
+  notes: [
+    'Calls that the model may make or not (`tool_choice: "auto"`) need the options --enable-auto-tool-choice and --tool-call-parser of its own, by the model; required and named ones do not.',
+    'Thought is told from the answer with --reasoning-parser; without it, this server looks for the usual marks.',
+  ],
+};
