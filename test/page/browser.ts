@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import { openTokenizer } from '../../src/cli/model-file.js';
 import { repository } from '../support/repository.js';
 
 /** Where Debian and others put it; PACELINE_CHROMIUM names another. */
@@ -110,6 +111,61 @@ export async function ask(page: Page, text: string): Promise<void> {
   await page.locator('#composer').fill(text);
   await page.locator('#composer').press('Enter');
   await answers(page, before + 1);
+}
+
+/** Bytes a second at which a page gets its answers, so that one takes many seconds on any machine. */
+const trickle = 25_000;
+
+/**
+ * Begins a long answer that cannot end before somebody ends it: the tokens that end a text are
+ * forbidden, and the network brings few of the others at a time. Returns when its text has begun to
+ * come; call what it returns to have the network back.
+ */
+export async function beginLongAnswer(page: Page, text: string): Promise<() => Promise<void>> {
+  const { vocabulary } = await openTokenizer('default');
+  const ends = [...vocabulary.endOfGeneration];
+  const logit_bias = Object.fromEntries(ends.map((token) => [token, -100]));
+  await page.route('**/v1/chat/completions', async (route) => {
+    const body = route.request().postDataJSON() as object;
+    await route.continue({ postData: JSON.stringify({ ...body, logit_bias }) });
+  });
+  const session = await page.context().newCDPSession(page);
+  const network = (bytesPerSecond: number): Promise<unknown> =>
+    session.send('Network.emulateNetworkConditions', {
+      offline: false,
+      latency: 0,
+      downloadThroughput: bytesPerSecond,
+      uploadThroughput: -1,
+    });
+  await network(trickle);
+  await page.locator('#composer').fill(text);
+  await page.locator('#composer').press('Enter');
+  await page.locator('.turn.assistant .markdown').waitFor();
+  await page.unroute('**/v1/chat/completions');
+  return async () => {
+    await network(-1);
+    await session.detach();
+  };
+}
+
+/** In the page: the text of the newest conversation's last turn as the browser's database has it; '' for none. */
+const storedText = `new Promise((resolve, reject) => {
+  const opening = indexedDB.open('paceline');
+  opening.onerror = () => reject(opening.error);
+  opening.onsuccess = () => {
+    const reading = opening.result.transaction('conversations').objectStore('conversations').getAll();
+    reading.onerror = () => reject(reading.error);
+    reading.onsuccess = () => {
+      opening.result.close();
+      const [newest] = reading.result.sort((a, b) => b.updatedAt - a.updatedAt);
+      resolve(newest?.turns[newest.leaf]?.text ?? '');
+    };
+  };
+})`;
+
+/** The text that the page has written down of its last answer; waits until there is some. */
+export async function keptText(page: Page): Promise<string> {
+  return (await page.waitForFunction(inPage<Promise<string>>(storedText))).jsonValue();
 }
 
 /** Waits until so many answers of the shown path are complete. */

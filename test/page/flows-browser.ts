@@ -8,8 +8,10 @@ import {
   answers,
   ask,
   assertAccessible,
+  beginLongAnswer,
   chromiumPath,
   inPage,
+  keptText,
   lastAnswer,
   launch,
   newChat,
@@ -62,13 +64,12 @@ function flows(): void {
   });
 
   test('stop: Esc ends the answer, and the server’s slot is free', async () => {
-    await newChat(page, { 'Most tokens': '1800' });
-    await page.locator('#composer').fill('# Getting started');
-    await page.locator('#composer').press('Enter');
-    await page.locator('.turn.assistant .markdown').waitFor();
+    await newChat(page, { 'Most tokens': '1900' });
+    const unthrottle = await beginLongAnswer(page, '# Getting started');
     await page.keyboard.press('Escape');
     await page.getByText('Stopped here.').waitFor();
     await answers(page, 1);
+    await unthrottle();
     const { engine } = server;
     for (let i = 0; i < 100 && engine.slotsTaken > 0; i++) await page.waitForTimeout(20);
     assert.equal(engine.slotsTaken, 0);
@@ -104,13 +105,14 @@ function flows(): void {
     await page.reload();
     await page.locator('.turn').first().waitFor();
     assert.equal(await lastAnswer(page), text);
-    await newChat(page, { 'Most tokens': '1900', Temperature: '1' });
-    await page.locator('#composer').fill('interface');
-    await page.locator('#composer').press('Enter');
-    await page.locator('.turn.assistant .markdown').waitFor();
-    await page.waitForTimeout(2500);
+    await newChat(page, { 'Most tokens': '1900' });
+    const unthrottle = await beginLongAnswer(page, 'interface');
+    // The page writes down what it has every now and then: that much must be there afterwards.
+    const kept = await keptText(page);
     await page.reload();
     await page.getByText('Stopped here.').waitFor();
+    await unthrottle();
+    assert.ok((await keptText(page)).startsWith(kept));
     faultless();
   });
 
@@ -143,11 +145,10 @@ function flows(): void {
   });
 
   test('the engine is killed and comes back: a clear message, and another try', async () => {
-    await newChat(page, { 'Most tokens': '1900', Temperature: '1' });
-    await page.locator('#composer').fill('# Usage');
-    await page.locator('#composer').press('Enter');
-    await page.locator('.turn.assistant .markdown').waitFor();
+    await newChat(page, { 'Most tokens': '1900', Drafts: 'none' });
+    const unthrottle = await beginLongAnswer(page, '# Usage');
     process.kill(server.engine.processId ?? 0, 'SIGKILL');
+    await unthrottle();
     await page
       .locator('.failure')
       .getByText(/engine stopped/)
