@@ -1,7 +1,7 @@
 /**
  * The models that a server knows, by name: what their files say, read once from the headers, joined
  * with what the engine says of them now. Requests name models of this list only, so that no request
- * ever names a file.
+ * ever names a file; those of the disk are added by `library.ts`.
  */
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
@@ -53,28 +53,56 @@ export interface CatalogEntry extends ModelFacts {
   readonly progress: ModelState['progress'];
 }
 
+interface Known {
+  readonly spec: ModelSpec;
+  readonly facts: ModelFacts;
+}
+
 export class Catalog {
-  readonly #facts: ReadonlyMap<string, ModelFacts>;
+  readonly #models: Map<string, Known>;
   readonly #status: () => EngineStatus;
 
   /** Use `readCatalog`. */
-  constructor(facts: readonly ModelFacts[], status: () => EngineStatus) {
-    this.#facts = new Map(facts.map((entry) => [entry.id, entry]));
+  constructor(models: readonly Known[], status: () => EngineStatus) {
+    this.#models = new Map(models.map((known) => [known.spec.id, known]));
     this.#status = status;
   }
 
   list(): readonly CatalogEntry[] {
     const states = new Map(this.#status().models.map((state) => [state.id, state]));
-    return [...this.#facts.values()].map((facts) => withState(facts, states.get(facts.id)));
+    return [...this.#models.values()].map(({ facts }) => withState(facts, states.get(facts.id)));
+  }
+
+  /** What the model of this file is called here; undefined for a file that is not served. */
+  nameOf(path: string): string | undefined {
+    return this.#ofFile(path)?.id;
+  }
+
+  #ofFile(path: string): ModelSpec | undefined {
+    return [...this.#models.values()].find(({ spec }) => resolveModelPath(spec.source) === path)
+      ?.spec;
+  }
+
+  /**
+   * Adds a model, under its name or that with a number where it is taken; a file that is here keeps the
+   * name that it has. @throws {PacelineError} as `readGguf`
+   */
+  async add(model: Exclude<ServedModel, string>): Promise<ModelSpec> {
+    const facts = await readFacts({ id: model.id, source: model.path });
+    const present = this.#ofFile(resolveModelPath(model.path));
+    if (present !== undefined) return present;
+    const spec = specOf(model, freeName(model.id, this.#models));
+    this.#models.set(spec.id, { spec, facts: { ...facts, id: spec.id } });
+    return spec;
   }
 
   /** The model of this name, with or without the tag `:latest`. @throws `model-not-found` */
   get(name: string): CatalogEntry {
-    const id = this.#facts.has(name) ? name : name.replace(/:latest$/, '');
-    const facts = this.#facts.get(id);
+    const id = this.#models.has(name) ? name : name.replace(/:latest$/, '');
+    const facts = this.#models.get(id)?.facts;
     if (facts === undefined) {
       throw new PacelineError('model-not-found', `There is no model ${JSON.stringify(name)}`, {
-        hint: `This server has: ${[...this.#facts.keys()].join(', ')}.`,
+        hint: `This server has: ${[...this.#models.keys()].join(', ')}.`,
         details: { param: 'model' },
       });
     }
@@ -110,6 +138,11 @@ export function modelId(source: string): string {
   return source === 'default' ? source : basename(source).replace(/\.gguf$/i, '');
 }
 
+/** What requests call a model by the name that somebody gave it: paths lose their folders. */
+export function servedName(name: string): string {
+  return /\.gguf$/i.test(name) ? modelId(name) : name;
+}
+
 /**
  * The specs of the models that a server was given; the first is pinned. Names that collide get a
  * number.
@@ -118,13 +151,20 @@ export function modelSpecs(models: readonly ServedModel[]): readonly ModelSpec[]
   const taken = new Set<string>();
   return models.map((model, index) => {
     const given = typeof model === 'string' ? { id: modelId(model), path: model } : model;
-    const { path, draftModels } = { draftModels: undefined, ...given };
-    let { id } = given;
-    for (let number = 2; taken.has(id); number++) id = `${given.id}-${number}`;
+    const id = freeName(given.id, taken);
     taken.add(id);
-    const drafters = draftModels === undefined ? {} : { draftModels };
-    return { id, source: path, ...drafters, pinned: index === 0 };
+    return { ...specOf(given, id), pinned: index === 0 };
   });
+}
+
+function specOf({ path, draftModels }: Exclude<ServedModel, string>, id: string): ModelSpec {
+  return { id, source: path, ...(draftModels === undefined ? {} : { draftModels }) };
+}
+
+function freeName(wanted: string, taken: { has(name: string): boolean }): string {
+  let name = wanted;
+  for (let number = 2; taken.has(name); number++) name = `${wanted}-${number}`;
+  return name;
 }
 
 /** Reads the headers. @throws {PacelineError} as `readGguf` */
@@ -132,7 +172,8 @@ export async function readCatalog(
   specs: readonly ModelSpec[],
   status: () => EngineStatus,
 ): Promise<Catalog> {
-  return new Catalog(await Promise.all(specs.map(readFacts)), status);
+  const known = specs.map(async (spec) => ({ spec, facts: await readFacts(spec) }));
+  return new Catalog(await Promise.all(known), status);
 }
 
 async function readFacts({ id, source }: ModelSpec): Promise<ModelFacts> {

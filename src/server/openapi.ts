@@ -12,7 +12,7 @@ import { completionSchema } from './dialects/openai/completions.js';
 import { embeddingSchema } from './dialects/openai/embeddings.js';
 import { rerankSchema } from './dialects/openai/rerank.js';
 import { responseSchema } from './dialects/openai/responses-schema.js';
-import { modelSchema, verifySchema } from './dialects/paceline/schema.js';
+import { loadSchema, modelSchema, verifySchema } from './dialects/paceline/schema.js';
 
 const posts: readonly (readonly [path: string, summary: string, schema: z.ZodType])[] = [
   ['/v1/chat/completions', 'OpenAI: answer a conversation', chatSchema],
@@ -27,7 +27,7 @@ const posts: readonly (readonly [path: string, summary: string, schema: z.ZodTyp
   ['/api/embed', 'Ollama: embeddings', ollamaEmbedSchema],
   ['/api/show', 'Ollama: what a model is', ollamaShowSchema],
   ['/paceline/v1/verify', 'One text plainly and with drafts, compared to the byte', verifySchema],
-  ['/paceline/v1/models/load', 'Load a model', modelSchema],
+  ['/paceline/v1/models/load', 'Load a model of the server, or one of the disk', loadSchema],
   ['/paceline/v1/models/unload', 'Unload a model that nobody uses', modelSchema],
 ];
 

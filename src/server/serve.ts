@@ -6,7 +6,6 @@
 import { PacelineError } from '../base/errors.js';
 import { packageVersion } from '../base/package-version.js';
 import type { DraftKind } from '../engine/types.js';
-import type { ListedModel } from '../hub/list.js';
 import { modelSpecs, readCatalog, type ServedModel } from './catalog.js';
 import type { ServedLoadOptions } from './engine-process/models.js';
 import { createApp, type Health } from './http/app.js';
@@ -15,6 +14,7 @@ import { type Listening, listen } from './http/listen.js';
 import { createLog, type Log, type LogOptions } from './http/log.js';
 import { Metrics } from './http/metrics.js';
 import { readPageFiles } from './http/page-files.js';
+import { Library, type ModelSource } from './library.js';
 import { EngineSupervisor } from './supervisor/supervisor.js';
 
 export interface ServeOptions {
@@ -49,8 +49,8 @@ export interface ServeOptions {
   readonly keepAliveMs?: number;
   readonly log?: LogOptions['format'] | Log;
   readonly logPrompts?: boolean;
-  /** The models on this machine's disk, for the page; default: none are shown. */
-  readonly library?: () => Promise<readonly ListedModel[]>;
+  /** The models on this machine's disk, which can be listed and loaded; default: none. */
+  readonly library?: ModelSource;
   /** The program of the engine's process, for tests. */
   readonly engineProgram?: string;
 }
@@ -129,7 +129,11 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     health,
     version: packageVersion(),
     page,
-    library: options.library ?? (async () => []),
+    library: new Library({
+      source: options.library,
+      catalog,
+      onAdded: (spec) => engine.add(spec),
+    }),
     bodyLimit: options.bodyLimit ?? 32 * 2 ** 20,
     keepAliveMs: options.keepAliveMs ?? 10_000,
   });

@@ -1,5 +1,7 @@
 /** `paceline serve` and `paceline ps` as a newcomer types them. */
 import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { jsonOf, paceline } from '../support/cli.js';
 
@@ -41,6 +43,48 @@ test('serve answers, ps tells what is in memory, SIGTERM ends it with 0', async 
   assert.match(answers[1] ?? '', /default:latest/);
   assert.equal(answers[2]?.trim(), `Page: ${answers[3]}/?model=default`);
   assert.deepEqual(JSON.parse(answers[4] ?? ''), { page: `${answers[3]}/`, opened: false });
+});
+
+/** A port on which nobody listens. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+test('chat starts a server where none answers, shows its page, and ends it with itself', async () => {
+  const url = `http://127.0.0.1:${await freePort()}`;
+  let asked: Promise<string> | undefined;
+  const result = await paceline(['chat', '--url', url, '--no-open', '--json'], {
+    onStdout(stdout, kill) {
+      if (asked !== undefined || !stdout.includes('\n')) return;
+      asked = (async () => {
+        const { page } = JSON.parse(stdout) as { page: string };
+        const html = await (await fetch(page, { headers: { accept: 'text/html' } })).text();
+        const body = JSON.stringify({ model: 'default', prompt: 'a', max_tokens: 2 });
+        const answer = await fetch(`${url}/v1/completions`, { method: 'POST', body });
+        kill('SIGTERM');
+        return `${page} ${html} ${await answer.text()}`;
+      })();
+    },
+  });
+  const seen = (await asked) ?? '';
+  assert.ok(seen.startsWith(`${url}/ `), seen);
+  assert.match(seen, /<html/);
+  assert.match(seen, /"object":"text_completion"/);
+  assert.equal(result.code, 0, result.stderr);
+  assert.match(result.stderr, /Ctrl-C ends the server/);
+  await assert.rejects(fetch(url), 'the server has ended with the command');
+});
+
+test('chat with a model that is not there says so, and starts nothing', async () => {
+  const url = `http://127.0.0.1:${await freePort()}`;
+  const failed = await paceline(['chat', 'missing.gguf', '--url', url, '--no-open', '--json']);
+  assert.notEqual(failed.code, 0);
+  assert.match(failed.stderr, /missing\.gguf/);
+  await assert.rejects(fetch(url));
 });
 
 test('serve fails as the contract says', async () => {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
-import { startServer, type TestServer } from '../server/support.js';
+import { disk, startServer, type TestServer, thinkingModel } from '../server/support.js';
 import {
   answers,
   ask,
@@ -267,6 +267,28 @@ function flows(): void {
     await page.getByText('in memory', { exact: true }).waitFor();
     await page.getByRole('button', { name: 'Close the panel' }).click();
     faultless();
+  });
+
+  test('a model of the disk is loaded from the page, and answers', async () => {
+    const other = await startServer({ library: disk({ small: await thinkingModel() }) });
+    const { page: asked, faults: found } = await openPage(context, other.url);
+    try {
+      await asked.keyboard.press('Alt+p');
+      await asked.getByRole('tab', { name: 'Models' }).click();
+      await asked.getByRole('button', { name: 'Load small' }).click();
+      const small = asked.getByRole('article', { name: 'small' });
+      await small.getByText('in memory', { exact: true }).waitFor();
+      await asked.getByText('of this server, as small').waitFor();
+      await assertAccessible(asked, 'models of the disk');
+      await asked.getByRole('button', { name: 'Close the panel' }).click();
+      await asked.locator('select').first().selectOption('small');
+      await newChat(asked, { 'Most tokens': '8' });
+      await ask(asked, 'Hello');
+      assert.deepEqual(found, []);
+    } finally {
+      await asked.close();
+      await other.close(0);
+    }
   });
 
   test('by keyboard alone', async () => {

@@ -2,6 +2,8 @@
 import { join } from 'node:path';
 import { GgufValueType } from '../../src/gguf/types.js';
 import { writeGguf } from '../../src/gguf/writer.js';
+import { listModels } from '../../src/hub/list.js';
+import type { ModelSource } from '../../src/server/library.js';
 import { type RunningServer, type ServeOptions, serve } from '../../src/server/serve.js';
 import { randomModel } from '../../src/synthetic/random-model.js';
 import { repository } from '../support/repository.js';
@@ -40,6 +42,15 @@ export const thinkingTemplate = `{%- for message in messages -%}
 {{- '[assistant]' -}}
 {%- if enable_thinking is not defined or enable_thinking %}{{ '<think>\\n' }}{% else %}{{ '<think>\\n\\n</think>\\n\\n' }}{% endif -%}
 {%- endif -%}`;
+
+/** A disk that has these files, by their aliases, and nothing else. */
+export function disk(aliases: Readonly<Record<string, string>>): ModelSource {
+  const cache = temporaryFile('no-hub');
+  return {
+    list: () => listModels({ environment: { cache }, settings: { aliases, drafters: {} } }),
+    use: async () => [],
+  };
+}
 
 let thinking: Promise<string> | undefined;
 

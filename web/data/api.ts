@@ -89,5 +89,7 @@ export const getActivity = (model: string, since: number) =>
   json<ActivityBody>(`/paceline/v1/activity?model=${encodeURIComponent(model)}&since=${since}`);
 export const loadModel = (model: string) =>
   json<unknown>('/paceline/v1/models/load', { body: { model } });
+export const loadFromLibrary = (library: string) =>
+  json<unknown>('/paceline/v1/models/load', { body: { library } });
 export const unloadModel = (model: string) =>
   json<unknown>('/paceline/v1/models/unload', { body: { model } });

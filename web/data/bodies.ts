@@ -68,6 +68,9 @@ export interface ActivityBody {
 
 export interface LibraryBody {
   readonly models: readonly {
+    readonly id: string;
+    /** What the server calls it; null while it is none of the server's. */
+    readonly served_as: string | null;
     readonly name: string;
     readonly bytes: number;
     readonly quantization: string | null;

@@ -1,6 +1,6 @@
 /** Models: loaded, served, and on the disk; load and unload with progress. */
 import { useEffect, useState } from 'preact/hooks';
-import { getLibrary, loadModel, unloadModel } from '../data/api.js';
+import { getLibrary, loadFromLibrary, loadModel, unloadModel } from '../data/api.js';
 import type { LibraryBody, ModelBody } from '../data/bodies.js';
 import { bytes, count, seconds } from '../lib/numbers.js';
 import { lookNow, models, say } from '../state/store.js';
@@ -23,18 +23,19 @@ export function ModelsView() {
 
 const states = { ready: 'in memory', loading: 'loading', unloaded: 'not loaded' } as const;
 
+/** Waits for what the server does, looks at its state meanwhile, and says what went wrong. */
+async function watched(done: Promise<unknown>): Promise<void> {
+  setTimeout(lookNow, 50);
+  try {
+    await done;
+  } catch (error) {
+    say(error instanceof Error ? error.message : String(error), true);
+  }
+  lookNow();
+}
+
 function Served({ model }: { readonly model: ModelBody }) {
   const { id, state, progress, pinned, users } = model;
-  const change = async (work: (id: string) => Promise<unknown>): Promise<void> => {
-    const done = work(id);
-    setTimeout(lookNow, 50);
-    try {
-      await done;
-    } catch (error) {
-      say(error instanceof Error ? error.message : String(error), true);
-    }
-    lookNow();
-  };
   return (
     <article class="model" aria-label={id}>
       <header>
@@ -65,7 +66,7 @@ function Served({ model }: { readonly model: ModelBody }) {
         </dl>
       )}
       {state === 'unloaded' && (
-        <button type="button" class="button small" onClick={() => void change(loadModel)}>
+        <button type="button" class="button small" onClick={() => void watched(loadModel(id))}>
           Load
         </button>
       )}
@@ -74,7 +75,7 @@ function Served({ model }: { readonly model: ModelBody }) {
           type="button"
           class="button small"
           disabled={users > 0}
-          onClick={() => void change(unloadModel)}
+          onClick={() => void watched(unloadModel(id))}
         >
           Unload
         </button>
@@ -90,34 +91,56 @@ function Served({ model }: { readonly model: ModelBody }) {
 
 function OnDisk() {
   const [library, setLibrary] = useState<LibraryBody['models']>();
+  const served = models.value.length;
   useEffect(() => {
     getLibrary().then(
       ({ models: found }) => setLibrary(found),
       () => setLibrary([]),
     );
-  }, []);
+    // A model that was loaded from here is one of the server's then.
+  }, [served]);
   return (
     <section class="block">
       <h3>On the disk</h3>
       <p class="faint">
-        Start the server with the names of those that it shall have:{' '}
-        <code>paceline serve NAME</code>. <code>paceline pull</code> gets more.
+        What is loaded here is the server's until it ends. <code>paceline pull</code> gets more.
       </p>
       {library === undefined && <Nothing>Looking.</Nothing>}
       {library?.length === 0 && <Nothing>None but the embedded one.</Nothing>}
       <ul class="library">
-        {library?.map(({ name, bytes: size, parameters, quantization, problem }) => (
-          <li key={name}>
-            <span class="break">{name}</span>
-            <span class="faint">
-              {problem ??
-                [parameters === null ? '' : count(parameters), quantization ?? '', bytes(size)]
-                  .filter((part) => part !== '')
-                  .join(' · ')}
-            </span>
-          </li>
+        {library?.map((one) => (
+          <Listed key={one.id} model={one} />
         ))}
       </ul>
     </section>
+  );
+}
+
+function Listed({ model }: { readonly model: LibraryBody['models'][number] }) {
+  const [loading, setLoading] = useState(false);
+  const { id, served_as: servedAs, name, bytes: size, parameters, quantization, problem } = model;
+  const load = async (): Promise<void> => {
+    setLoading(true);
+    await watched(loadFromLibrary(id));
+    setLoading(false);
+  };
+  const facts = [parameters === null ? '' : count(parameters), quantization ?? '', bytes(size)];
+  return (
+    <li>
+      <span class="break">{name}</span>
+      <span class="faint">{problem ?? facts.filter((part) => part !== '').join(' · ')}</span>
+      {problem === null && servedAs === null && (
+        <button
+          type="button"
+          class="button small"
+          aria-label={`Load ${name}`}
+          disabled={loading}
+          onClick={() => void load()}
+        >
+          Load
+        </button>
+      )}
+      {servedAs !== null && <span class="faint">of this server, as {servedAs}</span>}
+    </li>
   );
 }

@@ -4,8 +4,8 @@ import { Option } from 'commander';
 import { PacelineError } from '../../base/errors.js';
 import { draftKinds } from '../../engine/options.js';
 import type { DraftKind } from '../../engine/types.js';
-import type { ListedModel } from '../../hub/list.js';
 import type { ServedModel } from '../../server/catalog.js';
+import type { ModelSource } from '../../server/library.js';
 import type { RunningServer, ServeOptions } from '../../server/serve.js';
 import { addCacheFlags, type CacheFlags, cacheOptions } from '../cache-flags.js';
 import { addLoadFlags, type LoadFlags, loadOptions } from '../generation-flags.js';
@@ -166,7 +166,7 @@ async function serveCommand(models: readonly string[], flags: ServeFlags): Promi
     keepAliveMs: flags.keepAlive * 1000,
     log: flags.logFormat,
     logPrompts: flags.logPrompts === true,
-    library: modelsOnDisk,
+    library: modelsOnDisk(flags),
   };
   const { serve } = await import('../../server/serve.js');
   const server = await serve(options);
@@ -186,13 +186,13 @@ async function servedModels(
   names: readonly string[],
   flags: ServeFlags,
 ): Promise<readonly ServedModel[]> {
-  const { modelId } = await import('../../server/catalog.js');
+  const { servedName } = await import('../../server/catalog.js');
   return Promise.all(
     names.map(async (name) => {
       const { path, drafters } = await resolveModel(name);
       const remembered = flags.draftModel === undefined && drafters.length > 0;
       return {
-        id: /\.gguf$/i.test(name) ? modelId(name) : name,
+        id: servedName(name),
         path,
         ...(remembered ? { draftModels: drafters } : {}),
       };
@@ -200,14 +200,26 @@ async function servedModels(
   );
 }
 
-/** The models that `ls` lists, for the page. */
-async function modelsOnDisk(): Promise<readonly ListedModel[]> {
-  const [{ listModels }, { hubEnvironment }, { readSettings }] = await Promise.all([
-    import('../../hub/list.js'),
-    import('../../hub/environment.js'),
-    import('../../hub/settings.js'),
-  ]);
-  return listModels({ environment: hubEnvironment(), settings: await readSettings() });
+/** The models that `ls` lists, which the page can load. */
+function modelsOnDisk({ draftModel }: ServeFlags): ModelSource {
+  const places = async () => {
+    const { hubEnvironment } = await import('../../hub/environment.js');
+    const { readSettings } = await import('../../hub/settings.js');
+    return { environment: hubEnvironment(), settings: await readSettings() };
+  };
+  return {
+    async list() {
+      const { listModels } = await import('../../hub/list.js');
+      return listModels(await places());
+    },
+    async use({ name, path }) {
+      const { locateModel, touchModel } = await import('../../hub/locate.js');
+      await touchModel(path);
+      if (draftModel !== undefined) return [];
+      const found = await locateModel(name, await places());
+      return 'drafters' in found ? found.drafters : [];
+    },
+  };
 }
 
 /** Where to find it and what to type first; the page comes last. */

@@ -16,7 +16,7 @@ import type { DraftKind } from '../../engine/types.js';
 import { type ProofOptions, proveText } from '../../engine/verify/prove.js';
 import type { EngineConfig, EngineStatus } from './messages.js';
 import type { ModelActivity } from './model-report.js';
-import { ModelPool, type ModelPoolOptions } from './models.js';
+import { ModelPool, type ModelPoolOptions, type ModelSpec } from './models.js';
 
 export class EngineHost {
   readonly #models: ModelPool;
@@ -86,6 +86,11 @@ export class EngineHost {
   /** What a model has computed after the pass of this number; nothing while it is not loaded. */
   activity(model: string, since: number): ModelActivity | undefined {
     return this.#models.activity(model, since);
+  }
+
+  /** Adds a model to those that can be asked for. */
+  add(spec: ModelSpec): void {
+    this.#models.add(spec);
   }
 
   /** Loads a model that is not in memory. @throws as `loadModel`; `model-not-found`, `busy` */

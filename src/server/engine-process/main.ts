@@ -106,6 +106,9 @@ function receive(message: ToEngine): void {
     case 'status':
       void answer(message.id, async (engine) => engine.status);
       break;
+    case 'add':
+      host?.add(message.spec);
+      break;
     case 'load':
       void answer(message.id, (engine) => engine.load(message.model));
       break;

@@ -9,7 +9,7 @@ import type { EmbedRequest, RankRequest, TextRequest } from '../../chat/request.
 import type { DraftKind } from '../../engine/types.js';
 import type { ProofEvent } from '../../engine/verify/prove.js';
 import type { FailureData } from '../internal/failure.js';
-import type { ModelPoolOptions, ModelState } from './models.js';
+import type { ModelPoolOptions, ModelSpec, ModelState } from './models.js';
 
 export interface EngineStatus {
   readonly models: readonly ModelState[];
@@ -25,6 +25,7 @@ export type EngineConfig = Omit<ModelPoolOptions, 'onChange'> & {
 /** Supervisor to engine. `id` is of the caller's choosing. */
 export type ToEngine =
   | { readonly type: 'start'; readonly config: EngineConfig }
+  | { readonly type: 'add'; readonly spec: ModelSpec }
   | { readonly type: 'run'; readonly id: number; readonly request: TextRequest }
   | { readonly type: 'count'; readonly id: number; readonly request: TextRequest }
   | { readonly type: 'prove'; readonly id: number; readonly request: TextRequest }

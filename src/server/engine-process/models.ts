@@ -98,27 +98,29 @@ interface Entry {
 
 export class ModelPool {
   readonly #options: ModelPoolOptions;
-  readonly #entries: ReadonlyMap<string, Entry>;
+  readonly #entries = new Map<string, Entry>();
   #closed = false;
   /** Loads wait for each other, so that each plans with the memory that the last one left. */
   #lastLoad: Promise<unknown> = Promise.resolve();
 
   constructor(options: ModelPoolOptions) {
     this.#options = options;
-    this.#entries = new Map(
-      options.models.map((spec) => [
-        spec.id,
-        {
-          spec,
-          loading: undefined,
-          progress: undefined,
-          loaded: undefined,
-          users: 0,
-          lastUsed: 0,
-          timer: undefined,
-        },
-      ]),
-    );
+    for (const spec of options.models) this.add(spec);
+  }
+
+  /** Adds a model, unless one of this name is known. */
+  add(spec: ModelSpec): void {
+    if (this.#entries.has(spec.id)) return;
+    this.#entries.set(spec.id, {
+      spec,
+      loading: undefined,
+      progress: undefined,
+      loaded: undefined,
+      users: 0,
+      lastUsed: 0,
+      timer: undefined,
+    });
+    this.#options.onChange?.();
   }
 
   /** Loads what is pinned. @throws as `loadModel` */

@@ -14,7 +14,6 @@ import type {
   ReadingOptions,
   TextRequest,
 } from '../../chat/request.js';
-import type { ListedModel } from '../../hub/list.js';
 import type { Catalog } from '../catalog.js';
 import {
   anthropicErrorAnswer,
@@ -45,6 +44,7 @@ import { rerankExchange } from '../dialects/openai/rerank.js';
 import { ResponseStore } from '../dialects/openai/response-store.js';
 import { responseExchange } from '../dialects/openai/responses.js';
 import { retryAfter, toFailure } from '../internal/failure.js';
+import type { Library } from '../library.js';
 import { openapi } from '../openapi.js';
 import { readJson } from './body.js';
 import { answerText, type TextSource } from './exchange.js';
@@ -82,7 +82,7 @@ export interface AppOptions {
   /** The page at `/`. */
   readonly page: PageFiles;
   /** The models on this machine's disk. */
-  readonly library: () => Promise<readonly ListedModel[]>;
+  readonly library: Library;
   readonly bodyLimit: number;
   readonly keepAliveMs: number;
 }
@@ -122,10 +122,11 @@ export function createApp(options: AppOptions): Hono<AppVariables> {
     return new Response(null, { status: 204 });
   });
 
-  /** The body of a request. Whoever names no model learns which there are. */
+  /** The body of a request. Whoever names no model, nor one of the library, learns which there are. */
   const body = async (c: AppContext): Promise<unknown> => {
     const given = await readJson(c.req.raw, options.bodyLimit);
-    if (isObject(given) && given.model == null && given.name == null) {
+    const named = isObject(given) ? (given.model ?? given.name ?? given.library) : '';
+    if (named == null) {
       const names = catalog()
         .list()
         .map(({ id }) => id);

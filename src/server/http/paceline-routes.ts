@@ -5,14 +5,14 @@
 import type { Context, Hono } from 'hono';
 import type { TextRequest } from '../../chat/request.js';
 import type { ProofEvent } from '../../engine/verify/prove.js';
-import type { ListedModel } from '../../hub/list.js';
 import type { Catalog } from '../catalog.js';
 import { checkBody, type DialectContext } from '../dialects/dialect.js';
-import { modelSchema } from '../dialects/paceline/schema.js';
+import { loadSchema, modelSchema } from '../dialects/paceline/schema.js';
 import { activityBody, libraryBody, statusBody } from '../dialects/paceline/status.js';
 import { proofError, proofLine, verifyRequest } from '../dialects/paceline/verify.js';
 import type { ModelActivity } from '../engine-process/model-report.js';
 import { toFailure } from '../internal/failure.js';
+import type { Library } from '../library.js';
 import type { PageFiles } from './page-files.js';
 import type { AppVariables } from './variables.js';
 
@@ -37,7 +37,7 @@ export interface PacelineRoutesOptions {
   readonly catalog: () => Catalog;
   readonly page: PageFiles;
   /** The models on the disk. */
-  readonly library: () => Promise<readonly ListedModel[]>;
+  readonly library: Pick<Library, 'list' | 'take'>;
   readonly version: string;
   readonly body: (c: Context<AppVariables>) => Promise<unknown>;
   readonly client: (c: Context<AppVariables>) => string;
@@ -73,17 +73,19 @@ export function addPacelineRoutes(app: Hono<AppVariables>, options: PacelineRout
     const since = Number.parseInt(c.req.query('since') ?? '0', 10);
     return c.json(activityBody(await engine.activity(model, Number.isNaN(since) ? 0 : since)));
   });
-  app.get('/paceline/v1/library', async (c) => c.json(libraryBody(await options.library())));
+  app.get('/paceline/v1/library', async (c) => c.json(libraryBody(await options.library.list())));
 
-  const named = async (c: Context<AppVariables>): Promise<string> =>
-    catalog().get(checkBody(modelSchema, await body(c)).model).id;
   app.post('/paceline/v1/models/load', async (c) => {
-    const model = await named(c);
+    const wanted = checkBody(loadSchema, await body(c));
+    const model =
+      'library' in wanted
+        ? await options.library.take(wanted.library)
+        : catalog().get(wanted.model).id;
     await engine.load(model, c.get('gone').signal);
     return c.json({ model, state: 'ready' });
   });
   app.post('/paceline/v1/models/unload', async (c) => {
-    const model = await named(c);
+    const model = catalog().get(checkBody(modelSchema, await body(c)).model).id;
     await engine.unload(model);
     return c.json({ model, state: 'unloaded' });
   });

@@ -25,6 +25,7 @@ import type {
   ToEngine,
 } from '../engine-process/messages.js';
 import type { ModelActivity } from '../engine-process/model-report.js';
+import type { ModelSpec } from '../engine-process/models.js';
 import { fromFailureData } from '../internal/failure.js';
 import { Job } from './job.js';
 
@@ -72,6 +73,8 @@ export class EngineSupervisor {
   readonly #options: EngineOptions;
   readonly #admission: Admission;
   readonly #jobs = new Map<number, Job>();
+  /** Models that the configuration does not have. */
+  readonly #added: ModelSpec[] = [];
   #child: ChildProcess | undefined;
   #state: EngineState = 'loading';
   #status: EngineStatus;
@@ -236,6 +239,15 @@ export class EngineSupervisor {
       | undefined;
   }
 
+  /** Adds a model, which is loaded when it is asked for; so does each process that is started later. */
+  add(spec: ModelSpec): void {
+    this.#added.push(spec);
+    const { id } = spec;
+    const unloaded = { id, pinned: false, state: 'unloaded', users: 0 } as const;
+    this.#status = { ...this.#status, models: [...this.#status.models, unloaded] };
+    if (this.#state === 'ready') this.#send({ type: 'add', spec });
+  }
+
   /** Loads a model into memory. @throws as `EngineHost.load` */
   async load(model: string, signal: AbortSignal): Promise<void> {
     this.#refuseUnlessUp();
@@ -368,6 +380,7 @@ export class EngineSupervisor {
         this.#state = 'ready';
         this.#readyAt = performance.now();
         this.#failure = undefined;
+        for (const spec of this.#added) this.#send({ type: 'add', spec });
         this.#wake();
         break;
       case 'failed':

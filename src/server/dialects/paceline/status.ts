@@ -1,8 +1,8 @@
 /** `GET /paceline/v1/status`, `.../activity` and `.../library`: what only this server can tell. */
 import { hostMemory } from '../../../ggml/host.js';
-import type { ListedModel } from '../../../hub/list.js';
 import type { CatalogEntry } from '../../catalog.js';
 import type { ModelActivity } from '../../engine-process/model-report.js';
+import type { LibraryEntry } from '../../library.js';
 
 export interface StatusFacts {
   readonly version: string;
@@ -87,17 +87,17 @@ export function activityBody(activity: ModelActivity | undefined) {
 }
 
 /** Models on this machine's disk. */
-export function libraryBody(listed: readonly ListedModel[]) {
+export function libraryBody(listed: readonly LibraryEntry[]) {
   return {
-    models: listed
-      .filter(({ drafter }) => drafter === undefined)
-      .map(({ name, aliases, bytes, quant, summary, problem }) => ({
-        name: aliases[0] ?? name,
-        bytes,
-        quantization: quant ?? null,
-        architecture: summary?.architecture ?? null,
-        parameters: summary?.parameters ?? null,
-        problem: problem ?? null,
-      })),
+    models: listed.map(({ id, servedAs, name, aliases, bytes, quant, summary, problem }) => ({
+      id,
+      served_as: servedAs ?? null,
+      name: aliases[0] ?? name,
+      bytes,
+      quantization: quant ?? null,
+      architecture: summary?.architecture ?? null,
+      parameters: summary?.parameters ?? null,
+      problem: problem ?? null,
+    })),
   };
 }
