@@ -2,6 +2,7 @@
  * The one door from the command line to the engine. It is opened only when a command needs it, so
  * that `--help` and wrong flags cost no loading of libraries.
  */
+import type { Model } from '../engine/model.js';
 import type {
   ChatMessage,
   ChatOptions,
@@ -34,7 +35,7 @@ export interface ModelLike extends SessionLike {
 export async function withModel<T>(
   model: string,
   options: LoadOptions,
-  work: (model: ModelLike) => Promise<T>,
+  work: (model: Model) => Promise<T>,
   names: ResolveOptions = {},
 ): Promise<T> {
   const { path, drafters } = await resolveModel(model, names);

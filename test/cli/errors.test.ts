@@ -60,6 +60,8 @@ test('every file that a flag names and that is not there is wrong usage', async 
     ['imatrix', 'default', '--text', none],
     ['bench', 'default', '--draft', 'ngram', '--text', none],
     ['serve', 'default', '--api-key-file', none],
+    ['embed', 'default', '--file', none],
+    ['rank', 'default', 'query', '--lines', none],
     ['features', 'default', '/nowhere/features', '--text', none],
     ['features', 'default', '/nowhere/features', '--prompts', none],
   ];

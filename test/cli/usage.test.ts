@@ -36,6 +36,8 @@ test('every command has --help and --json', async () => {
       'cache',
       'tokenize',
       'detokenize',
+      'embed',
+      'rank',
       'inspect',
       'devices',
       'bench',
