@@ -57,10 +57,10 @@ def classes() -> np.ndarray:
 
 
 class Tokenizer:
-    """Encodes and decodes with the learnt vocabulary."""
+    """Encodes and decodes with a learnt vocabulary."""
 
-    def __init__(self) -> None:
-        data = json.loads((HERE / 'vocab.json').read_text())
+    def __init__(self, vocabulary: Path = HERE / 'vocab.json') -> None:
+        data = json.loads(vocabulary.read_text())
         self.tokens: list[str] = data['tokens']
         self.merges: list[str] = data['merges']
         self.pairs = np.array(data['pairs'], np.uint32).reshape(-1, 2)
@@ -84,11 +84,10 @@ class Tokenizer:
         return b''.join(self.bytes[i] for i in ids).decode('utf-8', 'replace')
 
 
-def learn(size: int) -> None:
-    """Learn the merges from work/train.txt and write vocab.json."""
+def learn(size: int, data: bytes, vocabulary: Path) -> None:
+    """Learn the merges from NUL-separated documents and write the vocabulary's file."""
     lib, table = native('bpe.cpp'), classes()
     lib.bpe_classes(table.ctypes.data_as(ctypes.c_void_p))
-    data = (WORK / 'train.txt').read_bytes()
     want = size - 256 - len(SPECIALS)
     pairs = np.zeros((want, 2), np.uint32)
     got = lib.bpe_train(data, ctypes.c_size_t(len(data)), want, pairs.ctypes.data_as(ctypes.c_void_p))
@@ -101,7 +100,7 @@ def learn(size: int) -> None:
         tokens.append(tokens[a] + tokens[b])
     tokens += SPECIALS
     text = json.dumps({'tokens': tokens, 'merges': merges, 'pairs': pairs.ravel().tolist()}, ensure_ascii=True)
-    (HERE / 'vocab.json').write_text(text + '\n')
+    vocabulary.write_text(text + '\n')
 
 
 def main() -> None:
@@ -111,7 +110,7 @@ def main() -> None:
     parser.add_argument('--keep', action='store_true', help='do not learn anew; only encode with vocab.json')
     args = parser.parse_args()
     if not args.keep:
-        learn(args.size)
+        learn(args.size, (WORK / 'train.txt').read_bytes(), HERE / 'vocab.json')
     tok = Tokenizer()
     for name in ['train', 'heldout-ts', 'heldout-md']:
         data = (WORK / f'{name}.txt').read_bytes()
