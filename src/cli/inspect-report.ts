@@ -209,7 +209,9 @@ function facts(summary: GgufSummary): [string, string][] {
     summary.embeddingLength === undefined ? undefined : `width ${summary.embeddingLength}`,
     summary.heads === undefined ? undefined : `${perLayerText(summary.heads)} heads`,
     summary.kvHeads === undefined ? undefined : `${perLayerText(summary.kvHeads)} for keys`,
-    experts === undefined ? 'dense' : `${experts.used ?? '?'} of ${experts.count} experts`,
+    experts === undefined
+      ? 'dense'
+      : `${experts.used === undefined ? '?' : perLayerText(experts.used)} of ${perLayerText(experts.count)} experts`,
   ];
   const rows: [string, string | undefined][] = [
     ['name', summary.name],

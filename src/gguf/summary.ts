@@ -49,7 +49,8 @@ export interface GgufSummary {
   readonly layers: number | undefined;
   readonly heads: PerLayer | undefined;
   readonly kvHeads: PerLayer | undefined;
-  readonly experts: { readonly count: number; readonly used: number | undefined } | undefined;
+  /** How many there are, and how many of them a token goes through. */
+  readonly experts: { readonly count: PerLayer; readonly used: PerLayer | undefined } | undefined;
   /** How the sequence's state is laid out, or undefined where the header does not tell. */
   readonly cache: readonly HeaderLayer[] | undefined;
 }
@@ -67,7 +68,7 @@ export function summarize(file: GgufFile): GgufSummary {
   const types = typeShares(file.tensors.values());
   const parameters = types.reduce((sum, { elements }) => sum + elements, 0);
   const weightBytes = types.reduce((sum, { bytes }) => sum + bytes, 0);
-  const experts = integer('expert_count');
+  const experts = perLayer(file, `${architecture}.expert_count`);
   return {
     architecture,
     name: file.optionalString('general.name'),
@@ -86,7 +87,9 @@ export function summarize(file: GgufFile): GgufSummary {
     layers: integer('block_count'),
     heads: perLayer(file, `${architecture}.attention.head_count`),
     kvHeads: perLayer(file, `${architecture}.attention.head_count_kv`),
-    experts: experts ? { count: experts, used: integer('expert_used_count') } : undefined,
+    experts: experts
+      ? { count: experts, used: perLayer(file, `${architecture}.expert_used_count`) }
+      : undefined,
     cache: cacheLayers(file),
   };
 }

@@ -13,7 +13,7 @@ import type { Decoder } from './decoder.js';
 import { encoder } from './encoder.js';
 import { route } from './experts.js';
 import * as layers from './layers.js';
-import { type Metadata, readExperts, readHyperparameters } from './metadata.js';
+import { type ExpertCounts, type Metadata, readExperts, readHyperparameters } from './metadata.js';
 import type { AttentionShape, ForwardBatch, Hyperparameters } from './model.js';
 import { type Rope, readRope } from './rope.js';
 import type { WeightLoader } from './weights.js';
@@ -27,8 +27,7 @@ interface Bert extends Hyperparameters {
   readonly gate: 'silu' | 'gelu' | undefined;
   /** Every so many layers one with experts, beginning with the second; 0: none. */
   readonly expertsEvery: number;
-  readonly experts: number;
-  readonly expertsUsed: number;
+  readonly experts: readonly ExpertCounts[];
 }
 
 function hyperparameters(m: Metadata, vocabSize: number): Bert {
@@ -43,7 +42,7 @@ function hyperparameters(m: Metadata, vocabSize: number): Bert {
     inner: m.countPerLayer('feed_forward_length', common.layerCount),
     gate: jina ? 'gelu' : m.architecture === 'nomic-bert' ? 'silu' : undefined,
     expertsEvery: every,
-    ...readExperts(m, every > 0),
+    experts: readExperts(m, common.layerCount, every > 0 ? 1 : 0),
   };
 }
 
@@ -74,6 +73,8 @@ interface Network {
   readonly down: layers.Linear;
 }
 interface ExpertNetwork {
+  /** Experts that a row goes through. */
+  readonly used: number;
   readonly router: Weight;
   readonly up: Weight;
   readonly down: Weight;
@@ -113,10 +114,12 @@ function weights(w: WeightLoader, h: Bert, layer: number): Block {
 }
 
 function declareNetwork(w: WeightLoader, h: Bert, at: string, layer: number): Block['network'] {
-  const { embeddingLength: embedding, experts, gate, expertsEvery } = h;
+  const { embeddingLength: embedding, gate, expertsEvery } = h;
   const inner = h.inner[layer] as number;
   if (expertsEvery > 0 && layer % expertsEvery === 1) {
+    const { experts, used } = h.experts[layer] as ExpertCounts;
     return {
+      used,
       router: w.matrix(`${at}.ffn_gate_inp.weight`, [embedding, experts]),
       up: w.experts(`${at}.ffn_up_exps.weight`, [embedding, inner, experts]),
       down: w.experts(`${at}.ffn_down_exps.weight`, [inner, embedding, experts]),
@@ -166,15 +169,15 @@ function attention(stream: layers.Stream, h: Bert, b: Block, x: Tensor, layer: n
 const steepestSlope = 8;
 
 function network(graph: Graph, h: Bert, n: Block['network'], x: Tensor): Tensor {
-  if ('router' in n) return expertNetwork(graph, h, n, x);
+  if ('router' in n) return expertNetwork(graph, n, x);
   if ('gate' in n) return layers.gatedNetwork(graph, n, x, h.gate ?? 'gelu');
   return layers.linear(graph, n.down, graph.gelu(layers.linear(graph, n.up, x)));
 }
 
 /** Experts without gates, weighed by their share of a softmax over all. */
-function expertNetwork(graph: Graph, h: Bert, n: ExpertNetwork, x: Tensor): Tensor {
+function expertNetwork(graph: Graph, n: ExpertNetwork, x: Tensor): Tensor {
   const logits = graph.linear(n.router, x);
-  const { chosen, weights } = route(graph, logits, { used: h.expertsUsed, normalise: false });
+  const { chosen, weights } = route(graph, logits, { used: n.used, normalise: false });
   const rows = graph.reshape(x, [x.shape[0], 1, x.shape[1]]);
   const inner = graph.gelu(graph.experts(n.up, rows, chosen)); // [inner, used, T]
   return graph.mixedExperts(n.down, inner, chosen, weights);

@@ -124,7 +124,7 @@ function hyperparameters(m: Metadata, target: LanguageModel): Gemma4 {
     windows,
     lenders: windows.map((window) => (window === undefined ? full : windowed)),
     inner: m.countPerLayer('feed_forward_length', common.layerCount),
-    ...{ experts: 0, expertsUsed: 0, expertInner: [], perLayerLength: 0, logitSoftcap: 0 },
+    ...{ experts: [], expertInner: [], perLayerLength: 0, logitSoftcap: 0 },
   };
 }
 

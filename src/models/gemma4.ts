@@ -13,7 +13,7 @@ import { attend, attendStored } from './attention.js';
 import { type Decoder, decoder, keptRows } from './decoder.js';
 import * as experts from './experts.js';
 import * as layers from './layers.js';
-import { type Metadata, readExperts } from './metadata.js';
+import { type ExpertCounts, type Metadata, readExperts } from './metadata.js';
 import type { AttentionShape, Hyperparameters } from './model.js';
 import { type Rope, readRope } from './rope.js';
 import type { WeightLoader } from './weights.js';
@@ -27,8 +27,7 @@ export interface Gemma4 extends Hyperparameters {
   /** For each layer the one whose keys and values it reads; undefined: it has its own. */
   readonly lenders: readonly (number | undefined)[];
   readonly inner: readonly number[];
-  readonly experts: number;
-  readonly expertsUsed: number;
+  readonly experts: readonly ExpertCounts[];
   /** Width of each expert. */
   readonly expertInner: readonly number[];
   /** Width of the embedding that a layer gets of each token; 0: there is none. */
@@ -39,14 +38,15 @@ export interface Gemma4 extends Hyperparameters {
 function hyperparameters(m: Metadata, common: Hyperparameters): Gemma4 {
   const { layerCount } = common;
   const attention = readAttention(m, common);
-  const { experts: count, expertsUsed } = readExperts(m, false);
+  const experts = readExperts(m, layerCount, 0);
   return {
     ...attention,
     lenders: readLenders(m, attention.windows),
     inner: m.countPerLayer('feed_forward_length', layerCount),
-    experts: count,
-    expertsUsed,
-    expertInner: count > 0 ? m.countPerLayer('expert_feed_forward_length', layerCount) : [],
+    experts,
+    expertInner: experts.some((layer) => layer.experts > 0)
+      ? m.countPerLayer('expert_feed_forward_length', layerCount)
+      : [],
     perLayerLength: m.count('embedding_length_per_layer_input', undefined, 0),
     logitSoftcap: m.notNegative('final_logit_softcapping', 30),
   };
@@ -173,7 +173,7 @@ function declareBeside(w: WeightLoader, h: Gemma4, layer: number): Beside {
   const embedding = h.embeddingLength;
   const inner = h.expertInner[layer] as number;
   const norm = (name: string) => w.vector(`${at}.${name}.weight`, embedding);
-  const sizes = { embedding, inner, experts: h.experts, used: h.expertsUsed };
+  const sizes = { embedding, inner, ...(h.experts[layer] as ExpertCounts) };
   return {
     mixture: experts.declareMixture(w, at, sizes),
     routerScale: w.vector(`${at}.ffn_gate_inp.scale`, embedding),

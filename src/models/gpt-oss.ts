@@ -9,7 +9,7 @@ import { attend } from './attention.js';
 import { type Decoder, decoder, keptRows } from './decoder.js';
 import * as experts from './experts.js';
 import * as layers from './layers.js';
-import { type Metadata, readExperts, readWindows } from './metadata.js';
+import { type ExpertCounts, type Metadata, readExperts, readWindows } from './metadata.js';
 import type { AttentionShape, Hyperparameters } from './model.js';
 import { type Rope, readRope } from './rope.js';
 import type { WeightLoader } from './weights.js';
@@ -22,8 +22,7 @@ interface GptOss extends Hyperparameters {
   readonly windows: readonly (number | undefined)[];
   /** Width of each expert. */
   readonly inner: readonly number[];
-  readonly experts: number;
-  readonly expertsUsed: number;
+  readonly experts: readonly ExpertCounts[];
 }
 
 function hyperparameters(m: Metadata, common: Hyperparameters): GptOss {
@@ -35,7 +34,7 @@ function hyperparameters(m: Metadata, common: Hyperparameters): GptOss {
     windowRope: { ...rope, base: m.positive('rope.freq_base_swa', rope.base) },
     windows: readWindows(m, layerCount, { period: 2 }),
     inner: m.countPerLayer('expert_feed_forward_length', layerCount),
-    ...readExperts(m, true),
+    experts: readExperts(m, layerCount, 1),
   };
 }
 
@@ -53,7 +52,7 @@ function weights(w: WeightLoader, h: GptOss, layer: number): Block {
   const embedding = h.embeddingLength;
   const shape = h.attention[layer] as AttentionShape;
   const inner = h.inner[layer] as number;
-  const sizes = { embedding, inner, experts: h.experts, used: h.expertsUsed };
+  const sizes = { embedding, inner, ...(h.experts[layer] as ExpertCounts) };
   return {
     attentionNorm: w.vector(`${at}.attn_norm.weight`, embedding),
     qkv: layers.declareQkv(w, at, embedding, shape),

@@ -10,18 +10,19 @@ import { attend, type Temperature, temper } from './attention.js';
 import { type Decoder, decoder } from './decoder.js';
 import * as experts from './experts.js';
 import * as layers from './layers.js';
-import { type Metadata, readExperts } from './metadata.js';
+import { type ExpertCounts, type Metadata, readExperts } from './metadata.js';
 import type { AttentionShape, Hyperparameters } from './model.js';
 import { type Rope, readRope, ropeFactors } from './rope.js';
+import { declareSparseNetwork, type SparseNetwork, sparseNetwork } from './sparse-network.js';
 import type { WeightLoader } from './weights.js';
 
 /** With what its relatives have besides; whatever is optional, Llama itself does without. */
 export interface Llama extends Hyperparameters {
   readonly rope: Rope;
   readonly inner: readonly number[];
-  /** 0 in dense models. */
-  readonly experts: number;
-  readonly expertsUsed: number;
+  readonly experts: readonly ExpertCounts[];
+  /** DeepSeek's kind of network in place of these. */
+  readonly sparse?: SparseNetwork;
   /** Width of the network that every row goes through beside the experts; 0: there is none. */
   readonly sharedInner?: number;
   /** For each layer, whether it rotates queries and keys. */
@@ -46,7 +47,7 @@ function hyperparameters(
     ...common,
     rope,
     inner: m.countPerLayer('feed_forward_length', common.layerCount),
-    ...readExperts(m, false),
+    experts: readExperts(m, common.layerCount, 0),
   };
 }
 
@@ -64,7 +65,7 @@ function weights(w: WeightLoader, h: Llama, layer: number): LlamaBlock {
   const embedding = h.embeddingLength;
   const shape = h.attention[layer] as AttentionShape;
   const inner = h.inner[layer] as number;
-  const sizes = { embedding, inner, experts: h.experts, used: h.expertsUsed };
+  const counts = h.experts[layer] as ExpertCounts;
   const { sharedInner = 0 } = h;
   const shared =
     sharedInner > 0 ? layers.declareGated(w, at, embedding, sharedInner, '_shexp') : undefined;
@@ -75,10 +76,11 @@ function weights(w: WeightLoader, h: Llama, layer: number): LlamaBlock {
     ropeFactors: ropeFactors(w, h.rope),
     output: layers.declareAttentionOutput(w, at, embedding, shape),
     networkNorm: w.vector(`${at}.${h.networkNorm ?? 'ffn_norm'}.weight`, embedding),
-    network:
-      h.experts === 0
+    network: h.sparse
+      ? declareSparseNetwork(w, { ...h, ...h.sparse }, layer)
+      : counts.experts === 0
         ? dense(w, at, embedding, inner)
-        : { ...experts.declareMixture(w, at, sizes), shared },
+        : { ...experts.declareMixture(w, at, { embedding, inner, ...counts }), shared },
   };
 }
 
@@ -101,7 +103,8 @@ function attention(
   return layers.linear(graph, b.output, seen);
 }
 
-function network(graph: Graph, b: LlamaBlock, x: Tensor): Tensor {
+function network(graph: Graph, h: Llama, b: LlamaBlock, x: Tensor): Tensor {
+  if (h.sparse) return sparseNetwork(graph, h.sparse, b.network, x);
   if ('router' in b.network) {
     return experts.mixture(graph, b.network, x, { activation: 'silu', normalise: true });
   }
@@ -116,7 +119,7 @@ function block(stream: layers.Stream, h: Llama, b: LlamaBlock, x: Tensor, layer:
   const attended = attention(stream, h, b, normed, layer);
   const sum = graph.add(stream.narrow(layer, x), scaled(stream.narrow(layer, attended)));
   const inner = layers.rmsNorm(graph, sum, b.networkNorm, h.epsilon);
-  return graph.add(sum, scaled(network(graph, b, inner)));
+  return graph.add(sum, scaled(network(graph, h, b, inner)));
 }
 
 /** The parts, for the relatives that differ in some of them. */

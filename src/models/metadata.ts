@@ -203,13 +203,30 @@ export function readWindows(
   });
 }
 
-/** How many experts each layer has and how many of them a token uses; `required`: not a dense model. */
-export function readExperts(m: Metadata, required: boolean) {
-  const experts = required ? m.count('expert_count') : m.count('expert_count', 0, 0);
-  if (experts === 0) return { experts, expertsUsed: 0 };
-  const expertsUsed = m.count('expert_used_count');
-  if (expertsUsed <= experts) return { experts, expertsUsed };
-  throw m.bad('expert_used_count', `is ${expertsUsed}, where there are ${experts} experts`);
+/** How many experts a layer has, and how many of them a token goes through; 0: its network is dense. */
+export interface ExpertCounts {
+  readonly experts: number;
+  readonly used: number;
+}
+
+/** What dense models have. */
+export const noExperts: ExpertCounts = { experts: 0, used: 0 };
+
+/**
+ * The experts of each layer: files have one number for all, or a list where some were left out.
+ * @param least 1 for architectures whose every layer is a mixture.
+ */
+export function readExperts(m: Metadata, layers: number, least: 0 | 1): readonly ExpertCounts[] {
+  const none = least === 0 ? new Array<number>(layers).fill(0) : undefined;
+  const counts = m.countPerLayer('expert_count', layers, none, least);
+  if (counts.every((count) => count === 0)) return counts.map(() => noExperts);
+  const used = m.countPerLayer('expert_used_count', layers, undefined, least);
+  return counts.map((experts, layer) => {
+    if (experts === 0) return noExperts;
+    const chosen = used[layer] as number;
+    if (chosen >= 1 && chosen <= experts) return { experts, used: chosen };
+    throw m.bad('expert_used_count', `is ${chosen}, where there are ${experts} experts`);
+  });
 }
 
 /** No model is deeper; a hostile number must not make lists of a billion layers. */

@@ -9,7 +9,7 @@ import { attend } from './attention.js';
 import { type Decoder, decoder } from './decoder.js';
 import * as experts from './experts.js';
 import * as layers from './layers.js';
-import { type Metadata, readExperts } from './metadata.js';
+import { type ExpertCounts, type Metadata, readExperts } from './metadata.js';
 import type { AttentionShape, Hyperparameters } from './model.js';
 import { type Rope, readRope } from './rope.js';
 import type { WeightLoader } from './weights.js';
@@ -18,8 +18,7 @@ interface Olmoe extends Hyperparameters {
   readonly rope: Rope;
   /** Width of each expert. */
   readonly inner: readonly number[];
-  readonly experts: number;
-  readonly expertsUsed: number;
+  readonly experts: readonly ExpertCounts[];
 }
 
 function hyperparameters(m: Metadata, common: Hyperparameters): Olmoe {
@@ -27,7 +26,7 @@ function hyperparameters(m: Metadata, common: Hyperparameters): Olmoe {
     ...common,
     rope: readRope(m, common, 'halves'),
     inner: m.countPerLayer('feed_forward_length', common.layerCount),
-    ...readExperts(m, true),
+    experts: readExperts(m, common.layerCount, 1),
   };
 }
 
@@ -46,7 +45,7 @@ function weights(w: WeightLoader, h: Olmoe, layer: number): Block {
   const embedding = h.embeddingLength;
   const shape = h.attention[layer] as AttentionShape;
   const inner = h.inner[layer] as number;
-  const sizes = { embedding, inner, experts: h.experts, used: h.expertsUsed };
+  const sizes = { embedding, inner, ...(h.experts[layer] as ExpertCounts) };
   return {
     attentionNorm: w.vector(`${at}.attn_norm.weight`, embedding),
     qkv: layers.declareQkv(w, at, embedding, shape),

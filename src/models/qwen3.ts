@@ -11,7 +11,7 @@ import { type Decoder, decoder } from './decoder.js';
 import * as experts from './experts.js';
 import { headBlock } from './head-block.js';
 import * as layers from './layers.js';
-import { type Metadata, readExperts } from './metadata.js';
+import { type ExpertCounts, type Metadata, noExperts, readExperts } from './metadata.js';
 import type { AttentionShape, Hyperparameters } from './model.js';
 import { type Rope, readRope } from './rope.js';
 import type { WeightLoader } from './weights.js';
@@ -20,8 +20,7 @@ interface Qwen3 extends Hyperparameters {
   readonly rope: Rope;
   /** Width of the feed-forward network, or of each expert. */
   readonly inner: readonly number[];
-  readonly experts: number;
-  readonly expertsUsed: number;
+  readonly experts: readonly ExpertCounts[];
   /** Positions that a row of a draft block looks back on; undefined: all. */
   readonly window?: number;
 }
@@ -36,13 +35,15 @@ function hyperparameters(
   const rope = readRope(m, common, 'halves');
   if (layout === 'qwen3') {
     const inner = m.countPerLayer('feed_forward_length', layerCount);
-    return { ...common, rope, inner, experts: 0, expertsUsed: 0 };
+    return { ...common, rope, inner, experts: common.attention.map(() => noExperts) };
   }
-  const { experts, expertsUsed } = readExperts(m, true);
+  const experts = readExperts(m, layerCount, 1);
   const inner = m.has('expert_feed_forward_length')
     ? m.countPerLayer('expert_feed_forward_length', layerCount)
-    : m.countPerLayer('feed_forward_length', layerCount).map((n) => Math.floor(n / expertsUsed));
-  return { ...common, rope, inner, experts, expertsUsed };
+    : m
+        .countPerLayer('feed_forward_length', layerCount)
+        .map((n, at) => Math.floor(n / (experts[at] as ExpertCounts).used));
+  return { ...common, rope, inner, experts };
 }
 
 interface Block {
@@ -60,7 +61,7 @@ function weights(w: WeightLoader, h: Qwen3, layer: number): Block {
   const embedding = h.embeddingLength;
   const shape = h.attention[layer] as AttentionShape;
   const inner = h.inner[layer] as number;
-  const sizes = { embedding, inner, experts: h.experts, used: h.expertsUsed };
+  const counts = h.experts[layer] as ExpertCounts;
   return {
     attentionNorm: w.vector(`${at}.attn_norm.weight`, embedding),
     qkv: layers.declareQkv(w, at, embedding, shape),
@@ -69,9 +70,9 @@ function weights(w: WeightLoader, h: Qwen3, layer: number): Block {
     output: layers.declareAttentionOutput(w, at, embedding, shape),
     networkNorm: w.vector(`${at}.ffn_norm.weight`, embedding),
     network:
-      h.experts === 0
+      counts.experts === 0
         ? layers.declareGated(w, at, embedding, inner)
-        : experts.declareMixture(w, at, sizes),
+        : experts.declareMixture(w, at, { embedding, inner, ...counts }),
   };
 }
 

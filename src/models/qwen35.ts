@@ -13,7 +13,7 @@ import { deltaRule, readDeltaNet } from './delta-net.js';
 import * as experts from './experts.js';
 import { headBlock } from './head-block.js';
 import * as layers from './layers.js';
-import { type Metadata, readExperts } from './metadata.js';
+import { type ExpertCounts, type Metadata, noExperts, readExperts } from './metadata.js';
 import type { AttentionShape, Hyperparameters } from './model.js';
 import { type Rope, readRope } from './rope.js';
 import type { WeightLoader } from './weights.js';
@@ -26,8 +26,7 @@ interface Qwen35 extends Hyperparameters {
   /** Width of the feed-forward network, of each expert, and of the expert for every row. */
   readonly inner: readonly number[];
   readonly sharedInner: number;
-  readonly experts: number;
-  readonly expertsUsed: number;
+  readonly experts: readonly ExpertCounts[];
   /** Positions that a row of a draft block looks back on; undefined: all. */
   readonly window?: number;
 }
@@ -45,15 +44,17 @@ function hyperparameters(m: Metadata, common: Hyperparameters): Qwen35 {
   const base = { ...common, rope, linear, net };
   if (m.architecture === 'qwen35') {
     const inner = m.countPerLayer('feed_forward_length', layerCount);
-    return { ...base, inner, sharedInner: 0, experts: 0, expertsUsed: 0 };
+    return { ...base, inner, sharedInner: 0, experts: inner.map(() => noExperts) };
   }
-  const { experts, expertsUsed } = readExperts(m, true);
+  const experts = readExperts(m, layerCount, 1);
   const inner = m.has('expert_feed_forward_length')
     ? m.countPerLayer('expert_feed_forward_length', layerCount)
-    : m.countPerLayer('feed_forward_length', layerCount).map((n) => Math.floor(n / expertsUsed));
+    : m
+        .countPerLayer('feed_forward_length', layerCount)
+        .map((n, at) => Math.floor(n / (experts[at] as ExpertCounts).used));
   const shared = 'expert_shared_feed_forward_length';
   const sharedInner = m.count(m.has(shared) ? shared : 'feed_forward_length');
-  return { ...base, inner, sharedInner, experts, expertsUsed };
+  return { ...base, inner, sharedInner, experts };
 }
 
 /** Pairs are rotated by time, height, width or something else: all but the last are a text's position. */
@@ -113,7 +114,7 @@ function weights(w: WeightLoader, h: Qwen35, layer: number): Block {
     norm: w.vector(`${at}.attn_norm.weight`, h.embeddingLength),
     mixer: h.linear[layer] ? declareDeltaNet(w, h, at) : declareAttention(w, h, at, layer),
     networkNorm: w.vector(`${at}.post_attention_norm.weight`, h.embeddingLength),
-    network: declareNetwork(w, h, at, h.inner[layer] as number),
+    network: declareNetwork(w, h, at, layer),
   };
 }
 
@@ -151,14 +152,16 @@ function declareDeltaNet(w: WeightLoader, { embeddingLength, net }: Qwen35, at: 
   };
 }
 
-function declareNetwork(w: WeightLoader, h: Qwen35, at: string, inner: number): Network {
-  const { embeddingLength: embedding, experts: count, expertsUsed: used, sharedInner } = h;
-  if (count === 0) {
+function declareNetwork(w: WeightLoader, h: Qwen35, at: string, layer: number): Network {
+  const { embeddingLength: embedding, sharedInner } = h;
+  const counts = h.experts[layer] as ExpertCounts;
+  const inner = h.inner[layer] as number;
+  if (counts.experts === 0) {
     const own = layers.declareGated(w, at, embedding, inner);
     return { mixture: undefined, own, ownGate: undefined };
   }
   return {
-    mixture: experts.declareMixture(w, at, { embedding, inner, experts: count, used }),
+    mixture: experts.declareMixture(w, at, { embedding, inner, ...counts }),
     own: layers.declareGated(w, at, embedding, sharedInner, '_shexp'),
     ownGate: w.matrix(`${at}.ffn_gate_inp_shexp.weight`, [embedding, 1]),
   };

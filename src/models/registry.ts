@@ -2,6 +2,7 @@
 import { PacelineError } from '../base/errors.js';
 import { bert } from './bert.js';
 import type { Decoder } from './decoder.js';
+import { deepseek } from './deepseek.js';
 import { deepseek2 } from './deepseek2.js';
 import { ernie45 } from './ernie4-5.js';
 import { gemmaEmbedding } from './gemma-embedding.js';
@@ -27,6 +28,7 @@ import { smollm3 } from './smollm3.js';
 
 /** Those that continue texts. */
 const decoders: ReadonlyMap<string, Decoder> = new Map([
+  ['deepseek', deepseek],
   ['deepseek2', deepseek2],
   ['ernie4_5', ernie45],
   ['gemma2', gemma2],

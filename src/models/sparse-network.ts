@@ -7,7 +7,7 @@ import type { Graph } from '../ggml/graph.js';
 import type { Tensor } from '../ggml/tensor.js';
 import * as experts from './experts.js';
 import * as layers from './layers.js';
-import { type Metadata, readExperts } from './metadata.js';
+import { type ExpertCounts, type Metadata, readExperts } from './metadata.js';
 import type { Hyperparameters } from './model.js';
 import type { WeightLoader } from './weights.js';
 
@@ -16,8 +16,7 @@ export interface SparseNetwork {
   readonly inner: readonly number[];
   /** How many layers at the beginning have them. */
   readonly leadingDense: number;
-  readonly experts: number;
-  readonly expertsUsed: number;
+  readonly experts: readonly ExpertCounts[];
   /** Width of each expert. */
   readonly expertInner: readonly number[];
   /** Shared experts, which are one network as wide as all of them. */
@@ -39,31 +38,34 @@ export function readSparseNetwork(
   if (rating === undefined) {
     throw m.unsupported('expert_gating_func', `experts rated by function ${found}`);
   }
-  const { experts: count, expertsUsed } = readExperts(m, true);
+  const experts = readExperts(m, layerCount, 0);
+  if (experts.every((layer) => layer.experts === 0)) throw m.bad('expert_count', 'is missing or 0');
   return {
     inner: m.countPerLayer('feed_forward_length', layerCount),
     leadingDense: m.count('leading_dense_block_count', 0, 0),
-    experts: count,
-    expertsUsed,
+    experts,
     expertInner: m.countPerLayer('expert_feed_forward_length', layerCount),
     sharedExperts: m.count('expert_shared_count', 0, 0),
     routing: {
       rating,
       normalise: m.flag('expert_weights_norm', false),
       scale: m.notNegative('expert_weights_scale', 0) || 1,
-      groups: readGroups(m, count, expertsUsed),
+      groups: readGroups(m, experts),
     },
   };
 }
 
-function readGroups(m: Metadata, experts: number, expertsUsed: number) {
+function readGroups(m: Metadata, layers: readonly ExpertCounts[]) {
   const count = m.count('expert_group_count', 0, 0);
   if (count <= 1) return undefined;
-  if (experts % count !== 0)
-    throw m.bad('expert_group_count', `is ${count} for ${experts} experts`);
   const used = m.count('expert_group_used_count');
-  if (used <= count && used * (experts / count) >= expertsUsed) return { count, used };
-  throw m.bad('expert_group_used_count', `is ${used} of ${count} groups`);
+  for (const { experts, used: chosen } of layers) {
+    if (experts % count !== 0)
+      throw m.bad('expert_group_count', `is ${count} for ${experts} experts`);
+    if (used > count || used * (experts / count) < chosen)
+      throw m.bad('expert_group_used_count', `is ${used} of ${count} groups`);
+  }
+  return { count, used };
 }
 
 /** The network of a layer, by its place. */
@@ -74,15 +76,16 @@ export function declareSparseNetwork(
 ): layers.GatedNetwork | experts.Mixture {
   const at = `blk.${layer}`;
   const embedding = h.embeddingLength;
-  if (layer < h.leadingDense) {
+  const counts = h.experts[layer] as ExpertCounts;
+  if (layer < h.leadingDense || counts.experts === 0) {
     return layers.declareGated(w, at, embedding, h.inner[layer] as number);
   }
   const inner = h.expertInner[layer] as number;
-  const sizes = { embedding, inner, experts: h.experts, used: h.expertsUsed };
+  const sizes = { embedding, inner, ...counts };
   const width = inner * h.sharedExperts;
   return {
     ...experts.declareMixture(w, at, sizes),
-    choiceBias: w.optionalVector(`${at}.exp_probs_b.bias`, [h.experts]),
+    choiceBias: w.optionalVector(`${at}.exp_probs_b.bias`, [counts.experts]),
     shared: width > 0 ? layers.declareGated(w, at, embedding, width, '_shexp') : undefined,
   };
 }

@@ -62,6 +62,7 @@ const plain: Traits = {
 
 const known: ReadonlyMap<string, Traits> = new Map<string, Traits>([
   ['bert', plain],
+  ['deepseek', { ...plain, mixture: true, sparse: true }],
   ['deepseek2', { ...plain, mixture: true, sparse: true, latent: true }],
   ['ernie4_5', plain],
   ['gemma2', { ...plain, postNorms: true, tied: true }],
@@ -237,7 +238,9 @@ function* networkTensors(o: ModelShape, traits: Traits, layer: number, branch: n
       yield bias(`${at}.ffn_up_exps.bias`, [inner, experts]);
       yield bias(`${at}.ffn_down_exps.bias`, [embedding, experts], branch);
     }
-    if (traits.sparse) yield bias(`${at}.exp_probs_b.bias`, [experts]);
+    if (traits.sparse && o.architecture !== 'deepseek') {
+      yield bias(`${at}.exp_probs_b.bias`, [experts]);
+    }
     const shared = inner * sharedExperts(o);
     if (shared > 0) {
       yield matrix(`${at}.ffn_gate_shexp.weight`, [embedding, shared], 1.5);
@@ -290,7 +293,7 @@ export function metadataOf(
     if (sparse) {
       own.leading_dense_block_count = u32(leadingDense(o));
       own.expert_shared_count = u32(sharedExperts(o));
-      own.expert_weights_norm = bool(true);
+      own.expert_weights_norm = bool(o.architecture !== 'deepseek');
       if (o.architecture !== 'lfm2moe') own.expert_weights_scale = f32(1.5);
     } else if (o.sharedExperts !== undefined) {
       own.expert_shared_feed_forward_length = u32(o.inner * o.sharedExperts);

@@ -34,6 +34,12 @@ export const knownShapes: readonly Shape[] = [
     ...{ experts: [64, 8], tied: false },
   },
   {
+    ...{ ...usual, name: 'emo-1b-14b', architecture: 'deepseek', layers: 1, wholeLayers: 16 },
+    ...{ embedding: 2048, inner: 1024, heads: 16, kvHeads: 16, headDim: 128, vocab: 100352 },
+    ...{ context: 4096, ropeBase: 5e5, epsilon: 1e-6, tied: false },
+    ...{ experts: [127, 7], leadingDense: 0 },
+  },
+  {
     ...{ ...usual, name: 'gemma4-e2b', architecture: 'gemma4', layers: 10, wholeLayers: 35 },
     ...{ embedding: 1536, inner: 6144, heads: 8, kvHeads: 1, headDim: 512, vocab: 262144 },
     ...{ window: [512, 5], gemma4: { windowHeadDim: 256, perLayer: 256, shared: 5 } },

@@ -121,6 +121,21 @@ export const shapes: Readonly<Record<string, readonly Sizes[]>> = {
   glm4moe: usual({
     ...{ experts: [8, 3], metadata: { 'rope.dimension_count': u32(12) } },
   }),
+  deepseek: [
+    // Rotated as a whole: libllama wants rows of all heads together as long as the stream's.
+    {
+      ...{ embedding: 100, heads: 5, kvHeads: 5, headDim: 20, inner: 50, experts: [7, 2] },
+      metadata: { 'rope.dimension_count': u32(20) },
+    },
+    {
+      ...{ embedding: 96, heads: 3, kvHeads: 3, headDim: 32, inner: 64, experts: [8, 3] },
+      ...{ tied: false, metadata: { 'rope.dimension_count': u32(32) } },
+    },
+    {
+      ...{ embedding: 256, heads: 4, kvHeads: 2, headDim: 64, inner: 256, experts: [6, 3] },
+      metadata: { 'rope.dimension_count': u32(64) },
+    },
+  ],
   deepseek2: [
     {
       ...{ embedding: 100, heads: 5, headDim: 20, inner: 50, experts: [7, 2] },
@@ -257,6 +272,11 @@ export const variants: Readonly<Record<string, Variant>> = {
       ...{ expert_group_count: u32(4), expert_group_used_count: u32(2) },
       ...{ expert_gating_func: u32(1), expert_weights_norm: bool(false) },
     },
+  },
+  'deepseek as EMO is converted: no dense layer, weights as they are': {
+    ...{ architecture: 'deepseek', leadingDense: 0, experts: [15, 7], tied: false },
+    ...{ embedding: 64, heads: 4, kvHeads: 4, headDim: 16, inner: 32 },
+    metadata: { 'rope.dimension_count': u32(16), expert_weights_scale: f32(1) },
   },
   'deepseek2 without a shorter row for queries, as small models are known by their depth': {
     ...{ architecture: 'deepseek2', layers: 26, embedding: 48, heads: 2, headDim: 12, inner: 12 },
