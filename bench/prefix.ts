@@ -11,7 +11,8 @@
  * - `prompts`: time to the first token of a prompt that is new (`cold`), that another session of the
  *   process has read (`memory`), and that another process has, with the store's files in the page cache
  *   (`disk`), and after GNU dd has taken them out of it (`dropped`; null where there is none); and how fast
- *   the store restores rows against plain reads of its files (`restore_speed_of_read`).
+ *   the store restores rows against plain reads of its files (`restore_speed_of_read`), into one buffer and
+ *   into new memory.
  * - `session`: the waiting time of an agent, all times to first tokens together: a system prompt, two
  *   conversations that take turns, a restart in the middle. With the store (`disk`); with both
  *   conversations in memory until the restart (`memory`); with nothing kept (`none`), where every
@@ -110,14 +111,19 @@ function bytesOf(folder: string): number {
     .reduce((sum, file) => sum + statSync(join(file.parentPath, file.name)).size, 0);
 }
 
-/** Milliseconds that plain reads of the store's rows take, out of the page cache. */
-function readMs(folder: string): number {
+/**
+ * Milliseconds that plain reads of the store's rows take, out of the page cache: into one buffer again
+ * and again, or as a restore has to, into memory that nothing was ever in.
+ */
+function readMs(folder: string, into: 'one' | 'new'): number {
   const files = readdirSync(folder, { recursive: true, withFileTypes: true });
-  const buffer = Buffer.alloc(4 << 20);
+  let buffer = Buffer.alloc(4 << 20);
   const began = performance.now();
   for (const file of files.filter(({ name }) => name.endsWith('.rows'))) {
     const handle = openSync(join(file.parentPath, file.name), 'r');
-    while (readSync(handle, buffer) > 0);
+    while (readSync(handle, buffer) > 0) {
+      if (into === 'new') buffer = Buffer.allocUnsafeSlow(buffer.length);
+    }
     closeSync(handle);
   }
   return performance.now() - began;
@@ -152,18 +158,31 @@ async function prompts() {
       ? await once(folder, (session) => firstToken(session, prompt))
       : null;
     const bytes = bytesOf(folder);
-    readMs(folder); // after it was dropped
-    const plainReadMs = readMs(folder);
+    readMs(folder, 'one'); // after it was dropped
+    const plainReadMs = readMs(folder, 'one');
+    const newMemoryReadMs = readMs(folder, 'new');
     rmSync(folder, { recursive: true });
     const peer = entry === undefined ? undefined : await peerPrompt(prompt);
     const ratios = {
       disk: cold.ms / disk.ms,
       memory: cold.ms / memory.ms,
       restore_speed_of_read: plainReadMs / disk.restoreMs,
+      restore_speed_of_read_into_new_memory: newMemoryReadMs / disk.restoreMs,
       ...(dropped ? { dropped: cold.ms / dropped.ms } : {}),
       ...(peer ? { disk_peer: peer.disk.ms / disk.ms, cold_peer: peer.cold.ms / cold.ms } : {}),
     };
-    rows.push({ length, cold, memory, disk, dropped, bytes, plainReadMs, peer, ratios });
+    rows.push({
+      length,
+      cold,
+      memory,
+      disk,
+      dropped,
+      bytes,
+      plainReadMs,
+      newMemoryReadMs,
+      peer,
+      ratios,
+    });
   }
   return rows;
 }

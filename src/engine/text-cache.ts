@@ -304,14 +304,25 @@ async function copyLive(from: Text, to: Text, length: number): Promise<Brought> 
         const useful = kind === 'whole' && !hasFixed && rowKinds.length === 1 && at > first;
         return useful ? { length: at, fixed, drafters: {} } : nothing;
       }
-      const block = new Uint8Array(to.state.blockBytes(kind, at / blockLength));
-      from.state.readBlock(kind, at / blockLength, block);
-      to.state.writeBlock(kind, at / blockLength, block);
-      bytes += block.byteLength;
+      bytes += copyBlock(from.state, to.state, kind, at / blockLength);
       if (bytes < pieceBytes) continue;
       bytes = 0;
       await nextTurn();
     }
   }
   return { length, fixed, drafters };
+}
+
+/** Copies a block of rows between states of one layout, straight where both are in the host's memory. */
+function copyBlock(from: SequenceState, to: SequenceState, kind: RowKind, index: number): number {
+  const [sources, targets] = [from.blockMemory(kind, index), to.blockMemory(kind, index)];
+  const bytes = to.blockBytes(kind, index);
+  if (sources === undefined || targets === undefined) {
+    const block = new Uint8Array(bytes);
+    from.readBlock(kind, index, block);
+    to.writeBlock(kind, index, block);
+  } else {
+    for (const [at, source] of sources.entries()) targets[at]?.set(source);
+  }
+  return bytes;
 }

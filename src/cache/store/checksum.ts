@@ -9,11 +9,11 @@
 const factors = [0x85ebca6b, 0xc2b2ae35, 0x27d4eb2f, 0x165667b1] as const;
 const stepBytes = 16;
 
+/** Takes four lanes over parts of memory, step by step. */
+export type TakeLanes = (parts: readonly Uint8Array[], lanes: Int32Array) => Promise<void>;
+
 export class Checksum {
-  #a = 1;
-  #b = 2;
-  #c = 3;
-  #d = 4;
+  readonly #lanes = Int32Array.of(1, 2, 3, 4);
   #bytes = 0;
   /** What is too little for a step. */
   readonly #rest = new Uint8Array(stepBytes);
@@ -39,22 +39,29 @@ export class Checksum {
     return this;
   }
 
+  /**
+   * The same for parts of whole steps of 16 bytes, by a function that takes the lanes over them.
+   * @returns false, with nothing done, when the parts or what came before them are no whole steps.
+   */
+  async updateBy(parts: readonly Uint8Array[], take: TakeLanes): Promise<boolean> {
+    if (this.#restLength > 0) return false;
+    if (parts.some(({ byteLength }) => byteLength % stepBytes !== 0)) return false;
+    await take(parts, this.#lanes);
+    for (const { byteLength } of parts) this.#bytes += byteLength;
+    return true;
+  }
+
   /** 32 hexadecimal digits. */
   digest(): string {
     const last = new Uint8Array(stepBytes);
     last.set(this.#rest.subarray(0, this.#restLength));
     const copy = new Checksum();
-    copy.#a = this.#a;
-    copy.#b = this.#b;
-    copy.#c = this.#c;
-    copy.#d = this.#d;
+    copy.#lanes.set(this.#lanes);
     copy.#steps(last, 0, 1);
     const length = new DataView(new ArrayBuffer(stepBytes));
     length.setFloat64(0, this.#bytes, true);
     copy.#steps(new Uint8Array(length.buffer), 0, 1);
-    return [copy.#a, copy.#b, copy.#c, copy.#d]
-      .map((lane) => (lane >>> 0).toString(16).padStart(8, '0'))
-      .join('');
+    return Array.from(copy.#lanes, (lane) => (lane >>> 0).toString(16).padStart(8, '0')).join('');
   }
 
   #steps(bytes: Uint8Array, from: number, count: number): void {
@@ -64,7 +71,7 @@ export class Checksum {
       start % 4 === 0
         ? new Int32Array(bytes.buffer, start, count * 4)
         : new Int32Array(bytes.slice(from, from + count * stepBytes).buffer);
-    let [a, b, c, d] = [this.#a, this.#b, this.#c, this.#d];
+    let [a = 0, b = 0, c = 0, d = 0] = this.#lanes;
     for (let at = 0; at < words.length; at += 4) {
       a = Math.imul(a ^ (words[at] as number), factors[0]);
       b = Math.imul(b ^ (words[at + 1] as number), factors[1]);
@@ -75,10 +82,7 @@ export class Checksum {
       c ^= c >>> 15;
       d ^= d >>> 15;
     }
-    this.#a = a;
-    this.#b = b;
-    this.#c = c;
-    this.#d = d;
+    this.#lanes.set([a, b, c, d]);
   }
 }
 

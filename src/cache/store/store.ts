@@ -23,6 +23,7 @@ import { Checksum } from './checksum.js';
 import { fileMode, ModelFolder, type ModelInfoFile } from './folder.js';
 import type { BlockIndex, Entry } from './index.js';
 import { blockName, rootName } from './names.js';
+import { sumUp } from './sum-up.js';
 import { noteUse, type Use } from './use-log.js';
 
 export interface StoreOptions {
@@ -67,8 +68,8 @@ export interface StoreStatistics {
 }
 
 const usualStaged = 256 << 20;
-/** Bytes that are summed up between two turns of the event loop. */
-const sumPiece = 1 << 20;
+/** Parts that are read at a time: most of it is the system's work for memory that was never used. */
+const readsAhead = 3;
 /** The size of the store is measured anew after so long. */
 const measureMs = 10_000;
 
@@ -229,19 +230,20 @@ export class PrefixStore {
       return 0;
     }
     let filled = 0;
+    const reads: Promise<void>[] = [];
     try {
       // Another process may have written it anew, with other bytes where nothing counts.
       const found = await readHeader(handle, entry.kind, entry.name);
-      let pending = this.#readPart(handle, found, targets[0]);
       for (const [at, target] of targets.entries()) {
-        await pending;
-        const next = this.#readPart(handle, found, targets[at + 1]);
-        next.catch(() => {}); // seen below, unless this part is bad already
-        pending = next;
+        while (reads.length < Math.min(at + readsAhead, targets.length)) {
+          const read = this.#readPart(handle, found, targets[reads.length] as ReadTarget);
+          read.catch(() => {}); // seen below, unless an earlier part is bad
+          reads.push(read);
+        }
+        await reads[at];
         const sum = new Checksum();
-        for (const bytes of target.into) await sumUp(sum, bytes);
+        await sumUp(sum, target.into);
         if (sum.digest() !== found.header.parts[target.part]?.sum) {
-          await next.catch(() => {});
           throw new BadBlock('its contents are damaged');
         }
         target.done?.();
@@ -251,6 +253,8 @@ export class PrefixStore {
       if (error instanceof BadBlock) await this.#folder.setAside(path, error.message);
       else this.index.remove(entry);
     } finally {
+      // Nothing may come into the caller's memory later.
+      await Promise.allSettled(reads);
       await handle.close();
     }
     return filled;
@@ -259,9 +263,8 @@ export class PrefixStore {
   async #readPart(
     handle: FileHandle,
     { header, payload }: ReadHeader,
-    target: ReadTarget | undefined,
+    target: ReadTarget,
   ): Promise<void> {
-    if (target === undefined) return;
     const bytes = target.into.reduce((sum, { byteLength }) => sum + byteLength, 0);
     if (header.parts[target.part]?.bytes !== bytes) throw new BadBlock('a part has another size');
     const before = header.parts.slice(0, target.part);
@@ -293,7 +296,7 @@ export class PrefixStore {
     const parts: BlockPart[] = [];
     for (const [at, bytes] of staged.entries()) {
       const sum = new Checksum();
-      await sumUp(sum, bytes);
+      await sumUp(sum, [bytes]);
       parts.push({ ...(entry.header.parts[at] as BlockPart), sum: sum.digest() });
     }
     const head = encodeHeader({ ...entry.header, parts });
@@ -374,14 +377,6 @@ export class PrefixStore {
   #reportBroken(path: string, why: string): void {
     this.statistics.broken++;
     this.#options.onWarning(`${path} was set aside: ${why}. Its tokens are computed again.`);
-  }
-}
-
-/** Sums up bytes in pieces, between which the event loop has its turn. */
-async function sumUp(sum: Checksum, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.byteLength; at += sumPiece) {
-    sum.update(bytes.subarray(at, at + sumPiece));
-    if (at + sumPiece < bytes.byteLength) await nextTurn();
   }
 }
 

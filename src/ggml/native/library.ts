@@ -28,6 +28,7 @@ const signatures = {
   pl_large_blocks_apart: ['void', []],
   pl_fill_memory: ['void', ['ptr', 'int64']],
   pl_read_memory: ['int64', ['ptr', 'int64']],
+  pl_checksum: ['void', ['mem', 'mem', 'int64', 'mem']],
   pl_pool_new: ['ptr', ['int64']],
   pl_pool_free: ['void', ['ptr']],
   pl_pool_threads: ['int64', ['ptr']],

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { Checksum, checksum } from '../../../src/cache/store/checksum.js';
+import { sumUp } from '../../../src/cache/store/sum-up.js';
+import { nativeKernels } from '../../../src/ggml/native/library.js';
 
 const bytes = Uint8Array.from({ length: 2003 }, (_, at) => (at * 37 + (at >> 3)) & 0xff);
 
@@ -37,5 +39,17 @@ it('is the same however the bytes are cut, and wherever they lie', () => {
       for (let at = 0; at < moved.length; at += step) sum.update(moved.subarray(at, at + step));
       assert.equal(sum.digest(), right, `${step} at ${shift}`);
     }
+  }
+});
+
+it('is the same by the native kernel, for parts of any size at any place', async (context) => {
+  if (nativeKernels().kernels === undefined) context.diagnostic('there is no kernel here');
+  const long = Uint8Array.from({ length: 300_000 }, (_, at) => (at * 101 + (at >> 7)) & 0xff);
+  const cuts = [[], [100_000], [16, 99_984], [3, 160_003], [131_072, 131_088, 131_089]];
+  for (const cut of cuts) {
+    const parts = [0, ...cut].map((from, at) => long.subarray(from, cut[at]));
+    const sum = new Checksum();
+    await sumUp(sum, parts);
+    assert.equal(sum.digest(), checksum(long), `cut at ${cut}`);
   }
 });
