@@ -56,6 +56,7 @@ PL_API int64_t pl_read_memory(const void* pointer, int64_t bytes);
 // Takes the four lanes of the cache's checksum over so many parts of memory, each of whole steps of 16 bytes.
 PL_API void pl_checksum(const uint64_t* addresses, const int64_t* bytes, int64_t count, uint32_t* lanes);
 
+#include "paceline_experts.h"
 #include "paceline_linear.h"
 #include "paceline_pool.h"
 #if __has_include("paceline_attention.h")

@@ -10,6 +10,17 @@ import { basename, dirname, join } from 'node:path';
 import { PacelineError, throwIfAborted } from './errors.js';
 import { removeLeftovers } from './leftovers.js';
 
+/** What tells a file from one that took its place, or that was written to. Times in nanoseconds. */
+export interface FileFacts {
+  readonly device: bigint;
+  readonly inode: bigint;
+  readonly size: bigint;
+  /** The last change of its content. */
+  readonly modified: bigint;
+  /** The last change of anything. */
+  readonly changed: bigint;
+}
+
 /** A file being written from its start to its end. */
 export interface FileSink {
   /** Bytes written so far. */

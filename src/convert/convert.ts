@@ -16,7 +16,7 @@ import type { ByteSource } from '../gguf/source.js';
 import type { GgufMetadataEntry, GgufTensorInfo } from '../gguf/types.js';
 import { ggufValue } from '../gguf/values.js';
 import { writeGguf } from '../gguf/writer.js';
-import { estimateMemory } from '../models/load.js';
+import { planModel } from '../models/load.js';
 import { poolingMetadata } from './bert-checkpoint.js';
 import { readHyperparameters, samplingMetadata } from './checkpoint-metadata.js';
 import type { CheckpointHyperparameters } from './checkpoint-shape.js';
@@ -245,7 +245,7 @@ function checkLoads(
     tensors,
     readTensor: () => Promise.reject(new PacelineError('internal', 'Nothing is read here')),
   });
-  estimateMemory(source);
+  planModel(source);
 }
 
 async function readPlanned(

@@ -10,7 +10,8 @@ import { Backend, type BackendOptions } from '../ggml/backend.js';
 import type { RowShape } from '../ggml/cache-rows.js';
 import { type Card, findCards } from '../ggml/devices.js';
 import { nativeKernels } from '../ggml/native/library.js';
-import { type ModelSource, placementOf } from '../models/load.js';
+import { type ModelSource, planModel } from '../models/load.js';
+import type { ExpertMemoryWish } from '../models/memory-plan.js';
 import type { Placement, PlacementWish } from '../models/placement.js';
 
 export interface DeviceWish {
@@ -34,6 +35,8 @@ export interface DeviceOptions extends BackendOptions {
   readonly kvType?: KvType | undefined;
   /** Bytes of the drafters. */
   readonly draftBytes: number;
+  /** What experts may take that stay in the file. */
+  readonly expertMemory?: ExpertMemoryWish | undefined;
 }
 
 /** What a model computes on. */
@@ -72,7 +75,10 @@ export function openDevices(source: ModelSource, options: DeviceOptions): Chosen
       const placement = placementWish(backend, wish);
       const { draftBytes } = options;
       const type = cacheType(kvType);
-      const where = placementOf(source, { contextLength, draftBytes, cacheType: type, placement });
+      const { expertMemory } = options;
+      const { placement: where } = planModel(source, {
+        ...{ contextLength, draftBytes, cacheType: type, placement, expertMemory },
+      });
       if (where.cards.length > 0 || wish.gpuLayers === 0) {
         return {
           backend,

@@ -146,7 +146,10 @@ export class GraphCore {
     this.#beforeRun.push(prepare);
   }
 
-  /** Has `check` called after every computation; when it throws, the computation has failed. */
+  /**
+   * Has `check` called after every computation, also one that failed; what it throws is why the
+   * computation has failed.
+   */
   afterRun(check: () => void): void {
     this.#afterRun.push(check);
   }
@@ -178,9 +181,12 @@ export class GraphCore {
       const wide = (options.wide ?? true) && this.#longForGgml;
       const { scheduler } = this.workspace.memory;
       const how = { ...options, wide, scheduler };
-      if (profiler === undefined) await this.backend.compute(this.#graph, how);
-      else await profiler.compute(this.#graph, this.backend, how);
-      for (const check of this.#afterRun) check();
+      try {
+        if (profiler === undefined) await this.backend.compute(this.#graph, how);
+        else await profiler.compute(this.#graph, this.backend, how);
+      } finally {
+        for (const check of this.#afterRun) check();
+      }
       this.#state = 'computed';
     } catch (error) {
       this.#state = 'closed';

@@ -67,6 +67,8 @@ export interface Ggml {
   readonly free: (context: number) => void;
   /** Address of a C function `bool (*)(ggml_context *)` that tells the context's no_alloc flag. */
   readonly flagReader: number;
+  /** Address of `bool ggml_validate_row_data(int type, const void *, size_t)`. */
+  readonly validator: number;
   readonly cpuRegistration: number;
   readonly package: LibraryPackage;
   /** Path of libggml-base, for threads that declare its functions themselves. */
@@ -281,6 +283,7 @@ function load(source: LibraryPackage): Ggml {
     registry,
     ...contexts(base, bindInit(baseLibrary)),
     flagReader: symbolAddress(baseLibrary, 'ggml_get_no_alloc'),
+    validator: symbolAddress(baseLibrary, 'ggml_validate_row_data'),
     cpuRegistration,
     package: source,
     basePath,

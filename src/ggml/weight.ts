@@ -4,6 +4,7 @@
  */
 
 import { PacelineError } from '../base/errors.js';
+import type { FileFacts } from '../base/files.js';
 import type { Accelerator } from './accelerator.js';
 import { Allocation, writeTensor } from './allocation.js';
 import type { Backend } from './backend.js';
@@ -62,6 +63,17 @@ export interface WeightStorage {
   mixedExperts?(graph: Graph, weight: Weight, x: Tensor, ids: Tensor, weights: Tensor): Tensor;
 }
 
+/** Where the matrices of a weight are in a file. */
+export interface FilePlace {
+  readonly path: string;
+  /** What the file was when its header was read. */
+  readonly facts: FileFacts;
+  /** Of the first row of the first matrix. */
+  readonly offset: number;
+  /** Bytes from one matrix to the next. */
+  readonly stride: number;
+}
+
 /** Storage for some weights, filled while the file is read. */
 export interface WeightAllocation extends Disposable {
   /** One storage for each spec, in order. */
@@ -73,6 +85,10 @@ export interface WeightAllocation extends Disposable {
    * of 64. The data may be overwritten when the promise settles.
    */
   fill(index: number, matrix: number, firstRow: number, data: Uint8Array): Promise<void> | void;
+  /** Where weights stay in their files: takes the place of the weight `index` there instead of its rows. */
+  leave?(index: number, place: FilePlace): void;
+  /** Called after the last `leave`. */
+  open?(): void;
   dispose(): void;
 }
 

@@ -3,6 +3,7 @@
  * read when opening; tensors are read when asked for. Knows nothing of architectures.
  */
 import { PacelineError, throwIfAborted } from '../base/errors.js';
+import type { FileFacts } from '../base/files.js';
 import { brokenFile } from './cursor.js';
 import { type GgufHeader, parseHeader } from './header.js';
 import { GgufMetadata } from './metadata.js';
@@ -78,6 +79,12 @@ export class GgufFile extends GgufMetadata {
       );
     }
     await source.read(target, info.offset + from, signal);
+  }
+
+  /** The file that holds a tensor, for who reads it by other means; undefined: bytes in memory. */
+  fileOf(info: GgufTensorInfo): { readonly path: string; readonly facts: FileFacts } | undefined {
+    const source = this.#sources[info.file];
+    return source?.facts && { path: source.name, facts: source.facts };
   }
 
   /** Closes the files; calling it again does nothing. */

@@ -4,12 +4,15 @@
  */
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { PacelineError, throwIfAborted } from '../base/errors.js';
+import type { FileFacts } from '../base/files.js';
 
 export interface ByteSource {
   /** Path or label for messages. */
   readonly name: string;
   /** Bytes when the source was opened. */
   readonly size: number;
+  /** What a file was when it was opened; undefined for bytes in memory. */
+  readonly facts?: FileFacts | undefined;
   /**
    * Fills `target` from `position` on.
    * @throws {PacelineError} `broken-file` when the source has become shorter, `io`, `aborted`.
@@ -42,7 +45,7 @@ export function memorySource(bytes: Uint8Array, name = 'memory'): ByteSource {
  */
 export async function openFileSource(path: string): Promise<ByteSource> {
   let handle: FileHandle;
-  let size: number;
+  let facts: FileFacts;
   try {
     // Looked at before opening, because opening a pipe would wait for its other end.
     const facts = await stat(path);
@@ -58,14 +61,16 @@ export async function openFileSource(path: string): Promise<ByteSource> {
     throw openingError(path, error);
   }
   try {
-    size = (await handle.stat()).size;
+    const { dev, ino, size, mtimeNs, ctimeNs } = await handle.stat({ bigint: true });
+    facts = { device: dev, inode: ino, size, modified: mtimeNs, changed: ctimeNs };
   } catch (error) {
     await handle.close();
     throw openingError(path, error);
   }
   return {
     name: path,
-    size,
+    size: Number(facts.size),
+    facts,
     async read(target, position, signal) {
       let done = 0;
       while (done < target.byteLength) {

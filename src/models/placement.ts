@@ -65,7 +65,7 @@ const marginShare = 1 / 16;
 const mostMargin = 512 * 2 ** 20;
 
 /** The number of the block that a weight belongs to. */
-function blockOf({ name }: WeightSpec): number | undefined {
+export function blockOf({ name }: Pick<WeightSpec, 'name'>): number | undefined {
   const number = /^blk\.(\d+)\./.exec(name)?.[1];
   return number === undefined ? undefined : Number(number);
 }

@@ -4,11 +4,13 @@
  * in bytes and can be aborted.
  */
 import { PacelineError, throwIfAborted } from '../base/errors.js';
+import type { FileFacts } from '../base/files.js';
 import type { OnProgress } from '../base/progress.js';
 import type { Backend } from '../ggml/backend.js';
 import { trimShape } from '../ggml/tensor.js';
 import { GgmlType, rowBytes, tensorBytes, typeName } from '../ggml/types.js';
 import {
+  type FilePlace,
   Weight,
   type WeightAllocation,
   type WeightLayout,
@@ -26,6 +28,8 @@ export interface TensorSource {
     target: Uint8Array,
     options: { start: number; signal?: AbortSignal | undefined },
   ): Promise<void>;
+  /** The file that holds a tensor; undefined: bytes in memory. */
+  fileOf?(info: GgufTensorInfo): { readonly path: string; readonly facts: FileFacts } | undefined;
 }
 
 /** Bytes read, checked and stored at a time. */
@@ -146,11 +150,6 @@ export class WeightLoader {
     return weight;
   }
 
-  /** Bytes that all declared weights will take. */
-  bytes(layouts: readonly WeightLayout[]): number {
-    return this.weights.reduce((sum, weight) => sum + layoutFor(weight, layouts).bytes, 0);
-  }
-
   /**
    * Allocates storage for every declared weight and fills it.
    * @throws {PacelineError} `memory`, `aborted`, `bad-weights`, `broken-file`; nothing stays allocated.
@@ -176,10 +175,15 @@ export class WeightLoader {
         for (const [index, declared] of members.entries()) {
           const storage = allocation.storages[index];
           if (storage !== undefined) declared.weight.storage = storage;
+          if (allocation.leave !== undefined) {
+            allocation.leave(index, this.#filePlace(declared));
+            continue;
+          }
           places.set(declared, ({ matrix, firstRow, data }) =>
             allocation.fill(index, matrix, firstRow, data),
           );
         }
+        allocation.open?.();
       }
       await this.#fill(options, places);
       return allocations;
@@ -189,12 +193,25 @@ export class WeightLoader {
     }
   }
 
+  /** @throws {PacelineError} `usage` for a weight that is in no file. */
+  #filePlace({ info, weight, firstRow }: Declared): FilePlace {
+    const file = this.#source.fileOf?.(info);
+    if (file === undefined) {
+      throw new PacelineError('usage', `${weight} cannot stay in a file: it comes from memory`, {
+        hint: 'Load the model from its file, or leave out --expert-memory (expertMemory).',
+      });
+    }
+    const [columns = 1, rows = 1] = info.shape;
+    const row = rowBytes(info.type, columns);
+    return { ...file, offset: info.offset + firstRow * row, stride: rows * row };
+  }
+
   /** Reads in the order of the file; while a piece is checked and stored, the next is read. */
   async #fill(
     { backend, onProgress, signal }: LoadWeightsOptions,
     places: ReadonlyMap<Declared, (piece: Piece) => Promise<void> | void>,
   ): Promise<void> {
-    const order = [...this.#declared.values()].sort(
+    const order = [...places.keys()].sort(
       (a, b) => a.info.file - b.info.file || a.info.offset - b.info.offset,
     );
     const total = order.reduce(

@@ -6,7 +6,7 @@ import { Backend } from '../../src/ggml/backend.js';
 import { GgmlType } from '../../src/ggml/types.js';
 import { ggmlLayout } from '../../src/ggml/weight.js';
 import { type GgufMetadataEntry, GgufValueType } from '../../src/gguf/types.js';
-import { estimateMemory, loadLanguageModel } from '../../src/models/load.js';
+import { loadLanguageModel, planModel } from '../../src/models/load.js';
 import { supportedArchitectures } from '../../src/models/registry.js';
 import { f32, text, u32 } from '../../src/synthetic/entries.js';
 import {
@@ -247,7 +247,7 @@ describe('the estimate of memory', () => {
   it('counts weights, the cache of the context, and computing', async () => {
     const file = await open(randomModel(small));
     const weights = [...file.tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0);
-    const estimate = estimateMemory(file, { contextLength: 100, layouts: [ggmlLayout] });
+    const estimate = planModel(file, { contextLength: 100, layouts: [ggmlLayout] });
     assert.equal(estimate.weights, weights);
     assert.equal(estimate.cachePerToken, 2 * (16 + 16) * 2);
     assert.equal(estimate.cache, 100 * estimate.cachePerToken);
@@ -256,12 +256,12 @@ describe('the estimate of memory', () => {
 
   it('counts what the type of the cache takes', async () => {
     const file = await open(randomModel({ ...small, headDim: 64 }));
-    const perToken = (cacheType: GgmlType) => estimateMemory(file, { cacheType }).cachePerToken;
+    const perToken = (cacheType: GgmlType) => planModel(file, { cacheType }).cachePerToken;
     assert.equal(perToken(GgmlType.F32), 2 * (64 + 64) * 4);
     assert.equal(perToken(GgmlType.Q8_0), 2 * (64 + 64) * (34 / 32));
     // Two scales a layer and head, and whole blocks of positions.
     assert.equal(perToken(GgmlType.I16), 2 * ((64 + 64) * 2 + 8));
     const options = { cacheType: GgmlType.I16, contextLength: 100 };
-    assert.equal(estimateMemory(file, options).cache, 128 * perToken(GgmlType.I16));
+    assert.equal(planModel(file, options).cache, 128 * perToken(GgmlType.I16));
   });
 });

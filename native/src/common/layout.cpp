@@ -53,6 +53,7 @@ Text make() {
     static_assert(sizeof(name) % 8 == 0, "slots are 8 bytes");                                 \
   }
   PL_LINEAR_STRUCTS(EMIT)
+  PL_EXPERTS_STRUCTS(EMIT)
   PL_ATTENTION_STRUCTS(EMIT)
   PL_RECURRENT_STRUCTS(EMIT)
   PL_POOL_STRUCTS(EMIT)

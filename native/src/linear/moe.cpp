@@ -5,6 +5,7 @@
 
 #include "linear.h"
 #include "../common/threads.h"
+#include "../experts/cache.h"
 
 namespace pl {
 namespace {
@@ -44,6 +45,44 @@ Groups group(const pl_moe& m) {
   }
   return g;
 }
+
+// Where the panels of the chosen experts are.
+class Panels {
+ public:
+  Panels(const pl_moe& m, const Matrix* matrices, int parts)
+      : m_(m), matrices_(matrices), parts_(parts), cache_(pointer<experts::Cache>(m.cache)) {}
+  // The order in which experts are computed; false: nothing can be.
+  bool order(Groups& g) const {
+    return cache_ == nullptr || experts::order_of(*cache_, m_.layer, g.count, g.chosen, m_.abort);
+  }
+  // Points `out` to those of the expert at a position, once they are there; false: computing stops.
+  bool find(int64_t position, int64_t expert, Matrix* out) const {
+    const uint64_t tables[] = {m_.table0, m_.table1};
+    const int64_t strides[] = {m_.bytes0, m_.bytes1}, part[] = {m_.part0, m_.part1};
+    const uint8_t* slot = nullptr;
+    if (cache_ != nullptr) {
+      const uint32_t mask = 1u << part[0] | (parts_ > 1 ? 1u << part[1] : 0u);
+      slot = experts::slot_of(*cache_, m_.layer, position, part[0], mask, matrices_[0].count, m_.abort);
+      if (slot == nullptr) return false;
+    }
+    for (int j = 0; j < parts_; ++j) {
+      out[j] = matrices_[j];
+      if (slot != nullptr) out[j].panels = slot + experts::place_of(*cache_, m_.layer, part[j]);
+      else if (tables[j] != 0) out[j].panels = pointer<const uint8_t>(pointer<const uint64_t>(tables[j])[expert]);
+      else out[j].panels += expert * strides[j];
+    }
+    return true;
+  }
+  void computed(int64_t position, int64_t panels) const {
+    if (cache_ != nullptr) experts::computed(*cache_, position, panels);
+  }
+
+ private:
+  const pl_moe& m_;
+  const Matrix* matrices_;
+  int parts_;
+  experts::Cache* cache_;
+};
 
 // The activation rows of one expert's entries, as tiles of their own.
 struct Gathered {
@@ -117,9 +156,12 @@ PL_API void pl_op_moe(void*, int ith, int nth, void* params) {
   const LinearPath& p = linear_path();
   const int64_t blocks = m.k / 32;
   const int parts = m.epilogue != 0 ? 2 : 1;
-  const Groups groups = group(m);
-  const Matrix first = make_matrix(m.panels0, m.type0, m.k, m.n0);
-  const Matrix second = parts > 1 ? make_matrix(m.panels1, m.type1, m.k, m.n1) : Matrix{};
+  Groups groups = group(m);
+  const Matrix stacks[2] = {make_matrix(m.panels0, m.type0, m.k, m.n0),
+                            parts > 1 ? make_matrix(m.panels1, m.type1, m.k, m.n1) : Matrix{}};
+  const Matrix &first = stacks[0], &second = stacks[1];
+  const Panels panels(m, stacks, parts);
+  if (!panels.order(groups)) groups.count = 0;
   if (ith == 0) {
     for (int64_t i = 0; i < m.tokens * m.slots; ++i) {
       const int32_t e = expert_of(m, i);
@@ -137,11 +179,11 @@ PL_API void pl_op_moe(void*, int ith, int nth, void* params) {
   for (int64_t unit = 0, end = 0; work.take(unit, end);) {
     bool fresh = true;
     for (int64_t together; unit < end; unit += together) {
-      const int64_t expert = groups.chosen[unit / first.count], panel = unit % first.count;
+      const int64_t position = unit / first.count, panel = unit % first.count;
+      const int64_t expert = groups.chosen[position];
       const int64_t* entries = groups.entries + groups.start[expert];
-      Matrix matrices[2] = {first, second};
-      matrices[0].panels += expert * m.bytes0;
-      if (parts > 1) matrices[1].panels += expert * m.bytes1;
+      Matrix matrices[2];
+      if (!panels.find(position, expert, matrices)) return;
       if (fresh) prefetch_panels(matrices[0], panel);
       fresh = false;
       if (expert != held) {
@@ -180,6 +222,7 @@ PL_API void pl_op_moe(void*, int ith, int nth, void* params) {
           }
         }
       }
+      panels.computed(position, together);
     }
   }
 }

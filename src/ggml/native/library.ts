@@ -38,6 +38,18 @@ const signatures = {
   pl_act_bytes: ['int64', ['int64', 'int64']],
   pl_needs_quantized: ['int64', ['int64']],
   pl_repack: ['int', ['int64', 'mem', 'ptr', 'int64', 'int64', 'int64', 'int64', 'int64']],
+  pl_experts_new: ['ptr', ['int64', 'ptr']],
+  pl_experts_free: ['void', ['ptr']],
+  pl_experts_mode: ['void', ['ptr', 'int64']],
+  pl_experts_file: ['int64', ['ptr', 'str', 'mem']],
+  pl_experts_class: ['int64', ['ptr', 'int64', 'int64']],
+  pl_experts_layer: ['int64', ['ptr', 'int64', 'int64']],
+  pl_experts_part: ['int64', ['ptr', 'int64', 'int64', 'int64', 'int64', 'int64', 'int64']],
+  pl_experts_failure: ['int64', ['ptr', 'mem']],
+  pl_experts_stats: ['void', ['ptr', 'mem']],
+  pl_experts_scores: ['void', ['ptr', 'int64', 'mem']],
+  pl_experts_seed: ['void', ['ptr', 'int64', 'mem']],
+  pl_experts_warm: ['void', ['ptr']],
   pl_attention_scratch: ['int64', ['ptr', 'int64', 'int64', 'int64']],
 } as const satisfies Signatures;
 

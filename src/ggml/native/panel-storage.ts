@@ -28,11 +28,24 @@ const fieldNames = Array.from({ length: mostTogether }, (_, index) => ({
   offset: `offset${index}`,
   stride: `stride${index}`,
   bytes: `bytes${index}`,
+  part: `part${index}`,
 }));
 type FieldNames = (typeof fieldNames)[number];
 
 /** Key of a graph's quantised activations by source. */
 const quantized = Symbol('quantized');
+
+/** Matrices of a layer's experts that are read from their file when they are needed. */
+export interface CachedExperts {
+  /** Address of the cache. */
+  readonly cache: number;
+  /** The layer's number there. */
+  readonly layer: number;
+  /** Which of an expert's matrices. */
+  readonly part: number;
+  /** The operation that has the experts `ids` [slots, tokens] read, once for all products of them. */
+  fetch(graph: Graph, ids: Tensor): Tensor;
+}
 
 /** A weight in panels. */
 export class PanelStorage implements WeightStorage {
@@ -41,10 +54,12 @@ export class PanelStorage implements WeightStorage {
 
   constructor(
     readonly kernels: NativeKernels,
-    /** Address of the panels. */
+    /** Address of the panels; 0 where experts stay in their file. */
     readonly address: number,
     readonly bytes: number,
     readonly spec: WeightSpec,
+    /** The cache that has the experts, and which of their matrices these are. */
+    readonly cached?: CachedExperts,
   ) {
     this.layout = `panels (${kernels.path})`;
   }
@@ -219,7 +234,8 @@ export class PanelStorage implements WeightStorage {
     }
     const inputs = this.#inputs(graph, storages, evenRows(graph, x));
     const experts = this.spec.shape[2] ?? 1;
-    const sources = [...inputs.sources, ids];
+    const fetched = this.cached?.fetch(graph, ids);
+    const sources = [...inputs.sources, ids, ...(fetched === undefined ? [] : [fetched])];
     return this.#operation(graph, 'moe', [this.n, slots, tokens], sources, (into, result) => {
       inputs.write(into);
       into.write({
@@ -240,6 +256,10 @@ export class PanelStorage implements WeightStorage {
         const names = fieldNames[index] as FieldNames;
         storage.#writeMatrix(into, names);
         into.set(names.bytes, storage.bytes / experts);
+        if (storage.cached !== undefined) into.set(names.part, storage.cached.part);
+      }
+      if (this.cached !== undefined) {
+        into.write({ cache: this.cached.cache, layer: this.cached.layer });
       }
     });
   }
@@ -304,5 +324,6 @@ export class PanelStorage implements WeightStorage {
 function gatedPair(gate: Weight, up: Weight, activation: Activation) {
   const [a, b, epilogue] = [gate.storage, up.storage, epilogues[activation]];
   if (!(a instanceof PanelStorage && b instanceof PanelStorage) || a.n !== b.n) return undefined;
+  if (a.cached?.layer !== b.cached?.layer || a.cached?.cache !== b.cached?.cache) return undefined;
   return epilogue === undefined ? undefined : { storages: [a, b], epilogue };
 }

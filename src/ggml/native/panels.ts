@@ -10,7 +10,10 @@ import type { NativeKernels } from './library.js';
 import { PanelStorage } from './panel-storage.js';
 
 /** Bytes of a weight as panels, or undefined when the kernels do not have its type or shape. */
-function panelBytes(kernels: NativeKernels, { type, shape, role }: WeightSpec): number | undefined {
+export function panelBytes(
+  kernels: NativeKernels,
+  { type, shape, role }: WeightSpec,
+): number | undefined {
   const [k = 0, n = 0, matrices = 1] = shape;
   const fits =
     role === 'linear' || role === 'linear+rows' ? shape.length === 2 : role === 'experts';
