@@ -96,7 +96,8 @@ function declare(source: ModelSource, wanted: number | undefined): Declared {
   }
   refuseUnread(metadata, source.tensors, loader);
   const warnings = ropeWarnings(metadata, loader);
-  const { expertsUsed } = readExperts(metadata, false);
+  const mixtures = readExperts(metadata, blueprint.hyperparameters.layerCount, 0);
+  const expertsUsed = Math.max(0, ...mixtures.map(({ used }) => used));
   const { architecture } = metadata;
   return { architecture, blueprint, loader, contextLength, expertsUsed, warnings };
 }

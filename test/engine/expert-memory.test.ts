@@ -16,10 +16,10 @@ import { temporaryFile } from '../support/tiny-model.js';
 
 const shape = {
   ...{ layers: 3, embedding: 256, heads: 4, kvHeads: 2, headDim: 64, inner: 256 },
-  ...{ experts: [12, 3], vocab: 331, context: 512, type: GgmlType.Q4_K },
-} as const;
+  ...{ experts: [12, 3] as const, vocab: 331, context: 512, type: GgmlType.Q4_K },
+} as const satisfies Partial<RandomModelOptions>;
 
-const mixtures: Readonly<Record<string, Partial<RandomModelOptions> & { architecture: string }>> = {
+const mixtures: Readonly<Record<string, RandomModelOptions>> = {
   olmoe: { architecture: 'olmoe', kvHeads: 4, tied: false },
   qwen3moe: { architecture: 'qwen3moe', type: GgmlType.Q6_K },
   'gpt-oss, with biases': { architecture: 'gpt-oss', window: [16, 2], type: GgmlType.MXFP4 },
