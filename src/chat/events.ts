@@ -1,6 +1,7 @@
 /**
  * What every text is on its way to a dialect: one stream of typed events, the same for all of them.
- * In order: one `start`, any number of `progress`, then for each choice its pieces and one `end`.
+ * In order: one `start`, any number of `progress`, then for each choice its pieces and one `end`; of
+ * several prompts each has these in this order, between those of the others.
  * A stream that fails throws a `PacelineError` instead.
  */
 import type { DraftStatistics, Timings } from '../engine/types.js';
@@ -48,6 +49,8 @@ export type TextEvent =
   | {
       /** The prompt is accepted and fits; nothing of it has been computed yet. */
       readonly type: 'start';
+      /** The first choice of the prompt; default 0. */
+      readonly choice?: number;
       readonly promptTokens: number;
       /** Prompt tokens that need not be computed. */
       readonly cachedTokens: number;
@@ -58,7 +61,13 @@ export type TextEvent =
       /** Where the prompt first differs from what the nearest slot had computed. */
       readonly missed?: PrefixMiss;
     }
-  | { readonly type: 'progress'; readonly done: number; readonly total: number }
+  | {
+      readonly type: 'progress';
+      /** As that of `start`. */
+      readonly choice?: number;
+      readonly done: number;
+      readonly total: number;
+    }
   | {
       readonly type: 'text';
       readonly choice: number;
@@ -92,6 +101,17 @@ export type TextEvent =
   | ChoiceEnd;
 
 export type StartEvent = Extract<TextEvent, { type: 'start' }>;
+
+/** What several prompts are together: all their tokens. */
+export function withStart(before: StartEvent | undefined, start: StartEvent): StartEvent {
+  if (before === undefined) return start;
+  const { promptTokens, cachedTokens } = before;
+  return {
+    ...before,
+    promptTokens: promptTokens + start.promptTokens,
+    cachedTokens: cachedTokens + start.cachedTokens,
+  };
+}
 
 /** Whether an event carries something of the text: after it, a request cannot be run again. */
 export function isContent(event: TextEvent): boolean {

@@ -1,6 +1,12 @@
 /** A whole text out of its events, for answers that are not streamed and for what streams add up to. */
 import { PacelineError } from '../base/errors.js';
-import type { ChoiceEnd, StartEvent, TextEvent, TokenProbability } from './events.js';
+import {
+  type ChoiceEnd,
+  type StartEvent,
+  type TextEvent,
+  type TokenProbability,
+  withStart,
+} from './events.js';
 
 export interface ToolCall {
   readonly id: string;
@@ -35,7 +41,7 @@ export class ResultBuilder {
   readonly #choices: { parts: ResultPart[]; logprobs: TokenProbability[]; end?: ChoiceEnd }[] = [];
 
   add(event: TextEvent): void {
-    if (event.type === 'start') this.#start = event;
+    if (event.type === 'start') this.#start = withStart(this.#start, event);
     if (event.type === 'start' || event.type === 'progress') return;
     while (this.#choices.length <= event.choice) this.#choices.push({ parts: [], logprobs: [] });
     const choice = this.#choices[event.choice];

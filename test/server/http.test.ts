@@ -128,7 +128,8 @@ describe('requests', () => {
       [{ prompt: 'x' }, /model is missing.*default/],
       ['', /body is empty/],
       ["'{}'", /double quotes/],
-      [{ ...body, prompt: ['a', 'b'] }, /Several prompts/],
+      [{ ...body, prompt: ['a', 1] }, /^prompt\.1: .*expected string/],
+      [{ ...body, prompt: {} }, /prompt.*of one kind/],
     ] as const) {
       const { status, json } = await post(server, '/v1/completions', given);
       assert.equal(status, 400);

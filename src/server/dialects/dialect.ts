@@ -21,6 +21,8 @@ export interface DialectContext {
 /** A request on its way through a dialect. */
 export interface TextExchange {
   readonly request: TextRequest;
+  /** Of several prompts those after the first; their choices follow in order. */
+  readonly further?: readonly TextRequest[];
   readonly stream: boolean;
   /** The body of an answer that is not streamed. */
   body(result: TextResult): unknown;
@@ -86,13 +88,19 @@ function firstIssue(issues: readonly z.core.$ZodIssue[], prefix: readonly Proper
     const variants = issue.errors
       .filter((errors) => errors.length > 0)
       .map((errors) => firstIssue(errors, path));
-    const deepest = variants.sort((a, b) => b.path.length - a.path.length)[0];
+    const deepest = variants.sort((a, b) => furtherIn(b.path, a.path))[0];
     if (deepest !== undefined && deepest.path.length > path.length) return deepest;
   }
   if (issue.code === 'invalid_type' && issue.message.endsWith('received undefined')) {
     return { path, message: `is missing; it must be ${article(issue.expected)}` };
   }
   return { path, message: issue.message };
+}
+
+/** Above 0 when `a` is deeper in the body than `b`, or later in the same list. */
+function furtherIn(a: readonly PropertyKey[], b: readonly PropertyKey[]): number {
+  const place = (path: readonly PropertyKey[]): number => Number(path.at(-1)) || 0;
+  return a.length - b.length || place(a) - place(b);
 }
 
 function article(type: string): string {

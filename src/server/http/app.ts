@@ -140,10 +140,15 @@ export function createApp(options: AppOptions): Hono<AppVariables> {
     const id = c.get('id');
     const model = catalog().get(exchange.request.model).id;
     const request = { ...exchange.request, model };
-    if (options.logPrompts) log('info', 'prompt', { id, input: JSON.stringify(request.input) });
+    const further = exchange.further?.map((other) => ({ ...other, model }));
+    if (options.logPrompts) {
+      for (const { input } of [request, ...(further ?? [])]) {
+        log('info', 'prompt', { id, input: JSON.stringify(input) });
+      }
+    }
     return answerText({
       source: engine,
-      exchange: { ...exchange, request },
+      exchange: { ...exchange, request, ...(further === undefined ? {} : { further }) },
       gone: c.get('gone'),
       client: request.affinity ?? clientOf(c),
       observer: observeText({ id, model, log, metrics, logTexts: options.logPrompts }),

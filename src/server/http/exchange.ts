@@ -9,6 +9,7 @@ import type { TextRequest } from '../../chat/request.js';
 import { ResultBuilder } from '../../chat/result.js';
 import type { StreamEncoder, TextExchange } from '../dialects/dialect.js';
 import { toFailure } from '../internal/failure.js';
+import { runSeveral } from './several-prompts.js';
 
 /** What the server needs of whoever runs texts. */
 export interface TextSource {
@@ -39,7 +40,12 @@ export interface AnswerOptions {
 /** @throws {PacelineError} what goes wrong before the first byte of the answer. */
 export async function answerText(options: AnswerOptions): Promise<Response> {
   const { source, exchange, gone, client, observer } = options;
-  const batches = source.run(exchange.request, { signal: gone.signal, client });
+  const { request, further } = exchange;
+  const running = { signal: gone.signal, client };
+  const batches =
+    further === undefined
+      ? source.run(request, running)
+      : runSeveral(source, [request, ...further], running);
   if (exchange.stream) return streamText(batches, options);
   const result = new ResultBuilder();
   try {

@@ -36,8 +36,8 @@ export function observeText(options: ObserveOptions): TextObserver {
   };
   const see = (event: TextEvent): void => {
     if (event.type === 'start') {
-      prompt = event.promptTokens;
-      cached = event.cachedTokens;
+      prompt += event.promptTokens;
+      cached += event.cachedTokens;
       metrics.start(event);
       if (event.missed !== undefined) tellMiss(event.missed);
     } else if (event.type === 'end') {

@@ -161,6 +161,60 @@ describe('the openai client', () => {
     assert.equal(echoed.choices[0]?.text, settings.prompt + text);
   });
 
+  it('continues several texts at once as it continues each alone', async () => {
+    const prompts = ['export function ', '# Usage', 'import {', 'a', 'const x = ', 'let y = '];
+    const settings = { model, temperature: 1, seed: 3, max_tokens: 6, n: 2 };
+    const alone: string[] = [];
+    let tokens = 0;
+    for (const prompt of prompts) {
+      const { choices, usage } = await client.completions.create({ ...settings, prompt });
+      alone.push(...choices.map(({ text }) => text));
+      tokens += usage?.prompt_tokens ?? 0;
+    }
+    const whole = await client.completions.create({ ...settings, prompt: prompts });
+    assert.deepEqual(
+      whole.choices.map(({ index, text }) => [index, text]),
+      alone.map((text, index) => [index, text]),
+    );
+    assert.equal(whole.usage?.prompt_tokens, tokens);
+    assert.equal(whole.usage?.completion_tokens, 6 * alone.length);
+
+    const texts = alone.map(() => '');
+    const ended = new Set<number>();
+    const stream = await client.completions.create({
+      ...settings,
+      prompt: prompts,
+      echo: true,
+      stream: true,
+      stream_options: { include_usage: true },
+    });
+    let usage: OpenAI.CompletionUsage | undefined;
+    for await (const chunk of stream) {
+      for (const { index, text, finish_reason: reason } of chunk.choices) {
+        texts[index] += text;
+        if (reason) ended.add(index);
+      }
+      usage = chunk.usage ?? usage;
+    }
+    assert.deepEqual(
+      texts,
+      alone.map((text, index) => `${prompts[Math.floor(index / 2)]}${text}`),
+    );
+    assert.equal(ended.size, alone.length);
+    assert.equal(usage?.prompt_tokens, tokens);
+
+    const ids = [[1, 2, 3], [4]];
+    const byTokens = await client.completions.create({ ...settings, n: 1, prompt: ids });
+    const second = await client.completions.create({ ...settings, n: 1, prompt: ids[1] ?? [] });
+    assert.equal(byTokens.choices[1]?.text, second.choices[0]?.text);
+    const long = 'const value = 1;\n'.repeat(3000);
+    await assert.rejects(
+      client.completions.create({ ...settings, prompt: ['a', long] }),
+      /context/,
+    );
+    await eventually(() => server.engine.slotsTaken === 0, 'the slots are free');
+  });
+
   it('makes responses: whole, every event in order, and accumulated', async () => {
     const settings = { model, input: 'Write a loop.', temperature: 0, max_output_tokens: 8 };
     const whole = await client.responses.create(settings);

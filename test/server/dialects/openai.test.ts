@@ -214,20 +214,24 @@ describe('chat completions', () => {
 });
 
 describe('completions', () => {
-  it('takes one text or one list of tokens', () => {
-    const make = (prompt: unknown) =>
-      completionExchange({ model: 'm', prompt }, context()).request.input;
-    assert.deepEqual(make('a'), { type: 'text', text: 'a' });
-    assert.deepEqual(make(['a']), { type: 'text', text: 'a' });
-    assert.deepEqual(make([1, 2]), { type: 'tokens', tokens: [1, 2] });
-    assert.deepEqual(make([[1, 2]]), { type: 'tokens', tokens: [1, 2] });
-    for (const [prompt, param] of [
-      [['a', 'b'], 'prompt'],
-      [[[1], [2]], 'prompt'],
-    ] as const) {
+  it('takes texts or lists of tokens, one or several', () => {
+    const make = (prompt: unknown) => {
+      const { request, further = [] } = completionExchange({ model: 'm', prompt }, context());
+      return [request, ...further].map(({ input }) => input);
+    };
+    const text = (of: string) => ({ type: 'text', text: of });
+    const tokens = (of: readonly number[]) => ({ type: 'tokens', tokens: of });
+    assert.deepEqual(make('a'), [text('a')]);
+    assert.deepEqual(make(['a']), [text('a')]);
+    assert.deepEqual(make(['a', 'b']), [text('a'), text('b')]);
+    assert.deepEqual(make([1, 2]), [tokens([1, 2])]);
+    assert.deepEqual(make([[1, 2]]), [tokens([1, 2])]);
+    assert.deepEqual(make([[1], [2, 3]]), [tokens([1]), tokens([2, 3])]);
+    for (const wrong of [[], [[]], ['a', 1], [1, 'a'], ['a', [1]], [{}], Array(129).fill('a')]) {
       assert.match(
-        refusedParam(() => make(prompt)),
-        new RegExp(`^usage ${param}`),
+        refusedParam(() => make(wrong)),
+        /^usage prompt/,
+        JSON.stringify(wrong).slice(0, 40),
       );
     }
     const suffix = () => completionExchange({ model: 'm', prompt: 'a', suffix: 'b' }, context());

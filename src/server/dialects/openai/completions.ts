@@ -1,7 +1,13 @@
 /** `POST /v1/completions`: a text continued as it is, without a chat template. */
 import { z } from 'zod';
 import type { PacelineError } from '../../../base/errors.js';
-import type { ChoiceEnd, StartEvent, TextEvent, TokenProbability } from '../../../chat/events.js';
+import {
+  type ChoiceEnd,
+  type StartEvent,
+  type TextEvent,
+  type TokenProbability,
+  withStart,
+} from '../../../chat/events.js';
 import { refuseField } from '../../../chat/refusals.js';
 import type { PromptInput, TextRequest } from '../../../chat/request.js';
 import type { TextResult } from '../../../chat/result.js';
@@ -31,12 +37,23 @@ import {
 
 const tokensSchema = z.array(z.int().min(0)).min(1);
 
+/** Prompts of one request. */
+const mostPrompts = 128;
+
+type Prompt = string | readonly number[];
+
 export const completionSchema = z.strictObject({
   model: z.string().min(1),
   prompt: z
-    .union([z.string(), tokensSchema, z.tuple([z.string()]), z.tuple([tokensSchema])], {
-      error: 'must be one text or one list of token ids',
-    })
+    .union(
+      [
+        z.string(),
+        tokensSchema,
+        z.array(z.string()).min(1).max(mostPrompts),
+        z.array(tokensSchema).min(1).max(mostPrompts),
+      ],
+      { error: `must be a text or a list of token ids, or up to ${mostPrompts} of one kind` },
+    )
     .optional(),
   max_tokens: z.int().min(0).optional(),
   temperature: z.number().min(0).max(2).optional(),
@@ -67,12 +84,15 @@ const usualTokens = 16;
 
 /** @throws {PacelineError} `usage` naming the field that is wrong or not supported. */
 export function completionExchange(given: unknown, context: DialectContext): TextExchange {
-  refuseSeveralPrompts(given);
   const body = checkBody(completionSchema, given);
   checkStreamOptions(body);
-  if (body.echo === true && (body.logprobs !== undefined || typeof promptOf(body) !== 'string')) {
+  const prompts = promptsOf(body);
+  const echoes = prompts.every((prompt) => typeof prompt === 'string');
+  if (body.echo === true && (body.logprobs !== undefined || !echoes)) {
     throw refuseField('echo', 'echo works with a text as the prompt and without logprobs only');
   }
+  const [request, ...further] = prompts.map((prompt) => completionRequest(prompt, body, context));
+  if (request === undefined) throw refuseField('prompt', 'prompt is empty');
   const head = {
     id: context.newId('cmpl-'),
     object: 'text_completion',
@@ -80,32 +100,24 @@ export function completionExchange(given: unknown, context: DialectContext): Tex
     model: body.model,
   };
   return {
-    request: completionRequest(body, context),
+    request,
+    ...(further.length === 0 ? {} : { further }),
     stream: body.stream === true,
     body: (result) => completion(result, body, head),
     encoder: () => new CompletionEncoder(body, head),
   };
 }
 
-function refuseSeveralPrompts(given: unknown): void {
-  const prompt: unknown = (given as { prompt?: unknown } | null)?.prompt;
-  if (!Array.isArray(prompt) || prompt.length < 2 || typeof prompt[0] === 'number') return;
-  throw refuseField(
-    'prompt',
-    'Several prompts at once are not supported',
-    'Send a request for each: they run side by side.',
-  );
+function promptsOf({ prompt = '' }: CompletionBody): readonly Prompt[] {
+  if (typeof prompt === 'string') return [prompt];
+  return typeof prompt[0] === 'number' ? [prompt as number[]] : (prompt as Prompt[]);
 }
 
-function promptOf(body: CompletionBody): string | readonly number[] {
-  const { prompt = '' } = body;
-  if (typeof prompt === 'string') return prompt;
-  const [first] = prompt;
-  return typeof first === 'number' ? (prompt as number[]) : (first ?? '');
-}
-
-function completionRequest(body: CompletionBody, context: DialectContext): TextRequest {
-  const prompt = promptOf(body);
+function completionRequest(
+  prompt: Prompt,
+  body: CompletionBody,
+  context: DialectContext,
+): TextRequest {
   const input: PromptInput =
     typeof prompt === 'string'
       ? { type: 'text', text: prompt }
@@ -136,7 +148,7 @@ function completion({ start, choices }: TextResult, body: CompletionBody, head: 
     ...head,
     choices: choices.map(({ text, logprobs, end }, index) => ({
       index,
-      text: echoed(body) + text,
+      text: echoed(body, index) + text,
       logprobs: body.logprobs === undefined ? null : logprobLists(logprobs, body.logprobs, 0),
       finish_reason: reasonOf(end),
     })),
@@ -146,8 +158,10 @@ function completion({ start, choices }: TextResult, body: CompletionBody, head: 
   };
 }
 
-function echoed(body: CompletionBody): string {
-  return body.echo === true ? String(promptOf(body)) : '';
+/** What comes before the text of a choice: the choices of each prompt follow each other. */
+function echoed(body: CompletionBody, choice: number): string {
+  if (body.echo !== true) return '';
+  return String(promptsOf(body)[Math.floor(choice / (body.n ?? 1))]);
 }
 
 function reasonOf({ reason }: ChoiceEnd): 'stop' | 'length' {
@@ -188,17 +202,18 @@ class CompletionEncoder implements StreamEncoder {
 
   #event(event: TextEvent): string {
     if (event.type === 'start') {
-      this.#start = event;
-      const text = echoed(this.#body);
+      this.#start = withStart(this.#start, event);
+      const { choice: first = 0 } = event;
+      const text = echoed(this.#body, first);
       const details = this.#details(event);
       if (text === '' && details === undefined) return '';
-      return Array.from({ length: this.#body.n ?? 1 }, (_, choice) =>
-        this.#chunk(choice, text, {}, details),
+      return Array.from({ length: this.#body.n ?? 1 }, (_, index) =>
+        this.#chunk(first + index, text, {}, details),
       ).join('');
     }
     if (event.type === 'progress') {
       const details = this.#details(event);
-      return details === undefined ? '' : this.#chunk(0, '', {}, details);
+      return details === undefined ? '' : this.#chunk(event.choice ?? 0, '', {}, details);
     }
     if (event.type === 'text') {
       const { logprobs: count } = this.#body;

@@ -11,7 +11,8 @@ import { completionExchange } from '../openai/completions.js';
 /** The text that a body asks for. @throws {PacelineError} `usage` for what can't be proved. */
 export function verifyRequest(given: unknown, context: DialectContext): TextRequest {
   const chat = typeof given === 'object' && given !== null && 'messages' in given;
-  const { request } = (chat ? chatExchange : completionExchange)(given, context);
+  const { request, further } = (chat ? chatExchange : completionExchange)(given, context);
+  if (further !== undefined) throw refuseField('prompt', 'one text is proved at a time');
   if ((request.choices ?? 1) > 1) throw refuseField('n', 'one text is proved at a time');
   for (const [field, value] of [
     ['response_format', request.format],
