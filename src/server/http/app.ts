@@ -47,7 +47,7 @@ import { retryAfter, toFailure } from '../internal/failure.js';
 import type { Library } from '../library.js';
 import { openapi } from '../openapi.js';
 import { readJson } from './body.js';
-import { answerText, type TextSource } from './exchange.js';
+import { answerText } from './exchange.js';
 import type { Guard } from './guard.js';
 import type { Log } from './log.js';
 import type { Metrics } from './metrics.js';
@@ -55,6 +55,7 @@ import { missedRoute } from './missed-route.js';
 import { observeText } from './observe.js';
 import { addPacelineRoutes, type WatchedEngine } from './paceline-routes.js';
 import type { PageFiles } from './page-files.js';
+import type { TextSource } from './text-source.js';
 import type { AppVariables } from './variables.js';
 
 /** What the routes need of the engine. */

@@ -5,19 +5,11 @@
  */
 import { PacelineError } from '../../base/errors.js';
 import type { TextEvent } from '../../chat/events.js';
-import type { TextRequest } from '../../chat/request.js';
 import { ResultBuilder } from '../../chat/result.js';
 import type { StreamEncoder, TextExchange } from '../dialects/dialect.js';
 import { toFailure } from '../internal/failure.js';
 import { runSeveral } from './several-prompts.js';
-
-/** What the server needs of whoever runs texts. */
-export interface TextSource {
-  run(
-    request: TextRequest,
-    options: { readonly signal: AbortSignal; readonly client?: string },
-  ): AsyncGenerator<readonly TextEvent[], void>;
-}
+import type { TextSource } from './text-source.js';
 
 /** Sees what happens to a text, for metrics and logs. */
 export interface TextObserver {

@@ -4,7 +4,7 @@
  */
 import type { TextEvent } from '../../chat/events.js';
 import { slotsOf, type TextRequest } from '../../chat/request.js';
-import type { TextSource } from './exchange.js';
+import type { TextSource } from './text-source.js';
 
 /** So many run at once; they share slots and the queue with everybody. */
 const sideBySide = 4;
