@@ -3,8 +3,8 @@
  * (`apt-get install mesa-vulkan-drivers libvulkan1`). ggml's Vulkan library is no dependency: it is
  * installed into `.cache/gpu`. Where one of them cannot be had, one line says so and nothing fails.
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { filesUnder } from './lib/fingerprint.mjs';
 import { run } from './lib/process.mjs';
 import { setupOrExit } from './setup.mjs';
@@ -32,11 +32,38 @@ if (!existsSync(join(folder, 'node_modules', name))) {
   if (code !== 0) leaveOut(`npm could not install ${name}@${version}`);
 }
 
-Object.assign(process.env, {
+/**
+ * Has Vulkan's loader open lavapipe through `test/gpu/driver/lavapipe.c`, which says why. Without it,
+ * anything that frees a buffer between two passes may end the process.
+ */
+async function wrapDriver() {
+  const manifests = '/usr/share/vulkan/icd.d';
+  const name =
+    existsSync(manifests) && readdirSync(manifests).find((each) => /^lvp_icd/.test(each));
+  if (!name) leaveOut('lavapipe is missing; apt-get install mesa-vulkan-drivers brings it');
+  const manifest = JSON.parse(readFileSync(join(manifests, name), 'utf8'));
+  const library = resolve(folder, 'lavapipe.so');
+  const compiler = process.env.CXX || 'g++';
+  const source = join('test', 'gpu', 'driver', 'lavapipe.c');
+  const words = ['-x', 'c', '-O1', '-shared', '-fPIC', '-Wall', '-Wextra', '-o', library, source];
+  const { code } = await run(compiler, [...words, '-ldl']).catch(() => ({ code: 127 }));
+  if (code !== 0) leaveOut(`${compiler} could not compile ${source}`);
+  const wrapped = resolve(folder, 'lavapipe.json');
+  const icd = { ...manifest.ICD, library_path: library };
+  writeFileSync(wrapped, `${JSON.stringify({ ...manifest, ICD: icd }, null, 2)}\n`);
+  return {
+    PACELINE_LAVAPIPE: manifest.ICD.library_path,
+    // The loader's name for it since 1.3.207, and the one before.
+    VK_DRIVER_FILES: wrapped,
+    VK_ICD_FILENAMES: wrapped,
+  };
+}
+
+Object.assign(process.env, await wrapDriver(), {
   PACELINE_PACKAGES: folder,
   // ggml leaves devices that are processors alone unless they are named.
   GGML_VK_VISIBLE_DEVICES: '0',
-  // With these, Mesa 22.3's lavapipe corrupts the heap.
+  // LLVM 15 has no instructions for some of their shaders.
   GGML_VK_DISABLE_INTEGER_DOT_PRODUCT: '1',
   GGML_VK_DISABLE_F16: '1',
 });
@@ -44,7 +71,10 @@ const { cards, problems } = await import('../dist/src/ggml/devices.js').then((d)
 if (!cards.some((card) => card.name === 'Vulkan0')) {
   leaveOut(`no Vulkan device (${problems.join('; ') || 'is mesa-vulkan-drivers installed?'})`);
 }
-const files = filesUnder('test/gpu').filter((path) => path.endsWith('-gpu.ts'));
+const words = process.argv.slice(2);
+const files = filesUnder('test/gpu')
+  .filter((path) => path.endsWith('-gpu.ts'))
+  .filter((path) => words.length === 0 || words.some((word) => path.includes(word)));
 const runner = ['--import', 'tsx', '--test', '--test-concurrency=1', '--test-reporter=spec'];
 const { code } = await run(process.execPath, [...runner, ...files], { stdout: 'inherit' });
 process.exitCode = code;
