@@ -43,33 +43,36 @@ export interface Target {
   readonly devices: readonly DeviceFamily[];
 }
 
-/** A file that is downloaded, and is thrown away unless both numbers are right. */
-export interface DownloadPart {
-  readonly url: string;
-  readonly bytes: number;
+/** A file whose content was written down here, which the release's listing must confirm. */
+export interface RecordedPart {
+  readonly name: string;
   /** Hexadecimal. */
   readonly sha256: string;
 }
 
-/** One archive of a release, in as many parts as its host makes of it. */
-export interface ArchiveAsset {
-  /** The file that its parts join to. */
+/**
+ * One archive of a release on GitHub, in as many parts as its maker made of it. The release's listing
+ * names them with their sizes and SHA-256s.
+ */
+export interface ReleaseAsset {
+  /** `owner/name`. */
+  readonly repository: string;
+  readonly tag: string;
+  /** The `.tar.gz` that the parts join to. */
   readonly name: string;
-  readonly format: 'tar.gz' | 'tar.zst' | 'zip';
-  /** Chips that it was built for, as their makers name them (`gfx1151`, `sm_90`); empty: any of the target. */
+  /** Chips that it was built for, as their makers name them (`gfx1151`); empty: any of the target. */
   readonly chips: readonly string[];
-  /** In the order in which they are joined; one part: the archive itself. */
-  readonly parts: readonly DownloadPart[];
-  /** Of all parts together, hexadecimal. */
-  readonly sha256: string;
-  /** What it takes on the disk when it is unpacked, about. */
-  readonly unpackedBytes: number;
+  /** Of parts that somebody has checked before. */
+  readonly recorded: readonly RecordedPart[];
 }
 
 interface InstallationBase extends Target {
   /** What distinguishes it from the backend's others in commands and folders: `cpu`, `cuda`, `rocm`. */
   readonly variant: string;
   readonly version: string;
+  /** What comes over the network, and what it takes on the disk, about. */
+  readonly downloadBytes: number;
+  readonly installedBytes: number;
   /** What was done with it, in a sentence for the documentation: installed and run, or only dry-run. */
   readonly tested: string;
 }
@@ -77,31 +80,34 @@ interface InstallationBase extends Target {
 /** A virtual environment of Python of its own. */
 export interface PythonInstallation extends InstallationBase {
   readonly kind: 'python';
-  /** Versions of Python that its wheels are for, as in `>=3.10,<3.14`. */
-  readonly python: string;
-  /** What is asked for, each with one version: `vllm==1.2.3`. */
+  /** Versions of Python that its wheels are for, the preferred one first: `3.12`. */
+  readonly pythons: readonly string[];
+  /** What it is all for, each with one version: `vllm==1.2.3`. */
   readonly requirements: readonly string[];
   /** Indexes beside PyPI's, as wheels for some devices have. */
   readonly extraIndexes: readonly string[];
   /**
-   * A file of pip's requirements beside the descriptors that names every package with its version and
-   * SHA-256, for `--require-hashes`, by platform.
+   * By platform, a file in `installations/locks` that names every package with its version and SHA-256,
+   * for pip's `--require-hashes`. Made by `scripts/backend-locks.mjs`.
    */
   readonly locks: Readonly<Partial<Record<Platform, string>>>;
+  /** Variables that it needs; `{folder}` stands for the environment's. */
+  readonly environment: Readonly<Record<string, string>>;
   /** The program inside the environment, and arguments that always come first. */
   readonly program: readonly [string, ...string[]];
 }
 
-/** Archives of a release, unpacked. */
+/** An archive of a release, unpacked. */
 export interface ArchiveInstallation extends InstallationBase {
   readonly kind: 'archive';
-  readonly assets: readonly ArchiveAsset[];
+  readonly assets: readonly ReleaseAsset[];
   /** The program inside the archive, and arguments that always come first. */
   readonly program: readonly [string, ...string[]];
 }
 
 /** A program that the user has: nothing is downloaded. */
-export interface ProvidedInstallation extends InstallationBase {
+export interface ProvidedInstallation
+  extends Omit<InstallationBase, 'downloadBytes' | 'installedBytes'> {
   readonly kind: 'provided';
   /** Names that are looked for in `PATH`, and arguments that always come first. */
   readonly program: readonly [string, ...string[]];

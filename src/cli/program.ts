@@ -1,6 +1,7 @@
 /** All commands and what they have in common: help, exit codes, what counts as wrong usage. */
 import { Command, type CommanderError } from 'commander';
 import { packageVersion } from '../base/package-version.js';
+import { defineBackends } from './commands/backends.js';
 import { defineBench } from './commands/bench.js';
 import { defineCache } from './commands/cache.js';
 import { defineChat } from './commands/chat.js';
@@ -44,6 +45,7 @@ export const environment: readonly (readonly [name: string, meaning: string])[] 
   ['PACELINE_API_KEY', 'a key of `serve`, and the one that `ps` sends'],
   ['PACELINE_CACHE', 'folder of the KV cache; off: none is kept'],
   ['PACELINE_DEBUG', 'print stacks of errors'],
+  ['PACELINE_RELEASES', 'a mirror of GitHub’s API, where archives of backends are listed'],
   ['NO_COLOR', 'no colours'],
   ['HF_TOKEN', 'token for Hugging Face; otherwise the file `token` in HF_HOME'],
   ['HF_ENDPOINT', 'another hub (default: https://huggingface.co)'],
@@ -89,6 +91,7 @@ export function createProgram(): Command {
   defineChat(program);
   definePs(program);
   defineConnect(program);
+  defineBackends(program);
   definePull(program);
   defineLs(program);
   defineShow(program);

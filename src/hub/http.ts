@@ -242,7 +242,7 @@ function redirectTarget(from: URL, location: string): URL {
 }
 
 /** Reads a body whole. @throws {PacelineError} `network` when it is longer than `limit`. */
-async function readBody(
+export async function readBody(
   { body, url }: Answer,
   limit: number,
   signal: AbortSignal | undefined,

@@ -54,6 +54,12 @@ export async function withLock<T>(
   }
 }
 
+/** The process that holds a lock; undefined when nobody does. */
+export async function lockHolder(path: string): Promise<number | undefined> {
+  const holder = await holderOf(path);
+  return holder === undefined || (await isDead(path)) ? undefined : holder.pid;
+}
+
 interface Holder {
   readonly pid: number;
   readonly host: string;

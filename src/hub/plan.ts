@@ -204,7 +204,7 @@ export async function checkDisk(models: readonly PlannedModel[], cache: string):
 }
 
 /** Bytes that this user may still write below a folder that need not exist yet. */
-async function freeBytes(folder: string): Promise<number | undefined> {
+export async function freeBytes(folder: string): Promise<number | undefined> {
   for (let at = folder; ; at = dirname(at)) {
     try {
       const { bavail, bsize } = await statfs(at);
