@@ -201,7 +201,8 @@ async function uninstallCommand(name: string, flags: UninstallFlags): Promise<vo
         hint: 'Add --yes.',
       });
     }
-    if (!(await askYesNo(`Remove ${backend.title} with all that was installed for it?`, false))) return;
+    if (!(await askYesNo(`Remove ${backend.title} with all that was installed for it?`, false)))
+      return;
   }
   const interrupt = catchInterrupt();
   try {
