@@ -89,6 +89,6 @@ function assetFor(
     const asset = assets.find((one) => one.chips.includes(chip));
     if (asset !== undefined) return { asset, chip };
   }
-  const any = assets.find((one) => one.chips.length === 0);
-  return any === undefined ? undefined : { asset: any };
+  const general = assets.find((one) => one.chips.length === 0);
+  return general === undefined ? undefined : { asset: general };
 }

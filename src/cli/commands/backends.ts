@@ -35,6 +35,7 @@ export function defineBackends(program: Command): void {
       'Installs other engines, and says which are here. Each has a folder of its own in the user’s data ' +
         'folder; every file that is downloaded has a SHA-256 that was written down before.',
     );
+  addExamples(backends, ['backends', 'what is installed, and what comes next']);
   const status = backends
     .command('status', { isDefault: true })
     .summary('what is installed, and what comes next')
