@@ -65,3 +65,6 @@ PL_API void pl_checksum(const uint64_t* addresses, const int64_t* bytes, int64_t
 #if __has_include("paceline_recurrent.h")
 #include "paceline_recurrent.h"
 #endif
+#if __has_include("paceline_compressed.h")
+#include "paceline_compressed.h"
+#endif

@@ -1,6 +1,6 @@
 /**
- * The state of a sequence whose layers keep rows, those of a window, another layer's rows, what they
- * have seen folded up, or nothing. Rows past `length` are garbage that the next pass overwrites, so
+ * The state of a sequence whose layers keep rows, those of a window, of blocks of positions, another
+ * layer's rows, what they have seen folded up, or nothing. Rows past `length` are garbage that the next pass overwrites, so
  * that going back is free and always possible; where rows are given up or something is folded, to
  * where its memory reaches.
  */
@@ -9,9 +9,11 @@ import { PacelineError } from '../base/errors.js';
 import type { Accelerator } from '../ggml/accelerator.js';
 import type { Backend } from '../ggml/backend.js';
 import { loggedRows } from '../ggml/recurrent-shape.js';
+import type { Tensor } from '../ggml/tensor.js';
 import type { GgmlType } from '../ggml/types.js';
-import { type LayerState, recurrentShapes, rowsByKind } from '../models/layer-state.js';
+import { blockRows, type LayerState, recurrentShapes, rowsByKind } from '../models/layer-state.js';
 import type { LayerTensors, RecurrentTensors } from '../models/model.js';
+import { BlockMemory } from './block-memory.js';
 import { contextOverflow } from './overflow.js';
 import { RecurrentMemory } from './recurrent-memory.js';
 import { RowMemory } from './row-memory.js';
@@ -39,15 +41,15 @@ export interface LayeredStateOptions {
   readonly onLost?: WindowedRowsOptions['onLost'];
 }
 
-/** Positions of a saved block. */
-const blockLength = 64;
+/** What divides the positions of a saved block. */
+const blockStep = 64;
 /** Positions that memory is asked for at a time. */
 const admittedAtOnce = 256;
 /** Counts changes of how bytes lie in blocks. */
 const layoutVersion = 3;
 
 export class LayeredState implements SequenceState {
-  readonly blockLength = blockLength;
+  readonly blockLength: number;
   readonly canGoBack: boolean;
   readonly hasFixed: boolean;
   readonly mostProvisional: number;
@@ -57,6 +59,8 @@ export class LayeredState implements SequenceState {
   readonly #memory: RowMemory;
   /** Of the layers with a window, if there are any. */
   readonly #windowed: WindowedRows | undefined;
+  /** Rows of blocks of positions, if there are any. */
+  readonly #blocks: BlockMemory | undefined;
   /** Of the layers that fold what they have seen, if there are any. */
   readonly #folded: RecurrentMemory | undefined;
   /** For each layer, where its rows are; undefined where it has none. */
@@ -73,17 +77,18 @@ export class LayeredState implements SequenceState {
   #spoiled: unknown;
 
   /**
-   * @throws {PacelineError} `memory`; `usage` when rows don't fit the type;
-   *   `unsupported-architecture` for kinds of state that have no memory yet.
+   * @throws {PacelineError} `memory`; `usage` when rows don't fit the type.
    */
   constructor(options: LayeredStateOptions) {
     this.#options = options;
     const { backend, layers, capacity, type } = options;
     this.#places = placesOf(layers);
-    this.#foldedPlaces = placesOfKind(layers, 'recurrent');
+    this.#foldedPlaces = placesOfFolded(layers);
     const recurrent = recurrentShapes(layers);
     const { whole, windowed } = rowsByKind(layers);
     const window = windowed.reduce((most, shape) => Math.max(most, shape.window), 0);
+    const blocks = blockRows(layers);
+    this.blockLength = blocks.reduce((length, { ratio }) => multiple(length, ratio), blockStep);
     this.rowKinds = window > 0 ? ['whole', 'window'] : ['whole'];
     this.hasFixed = recurrent.length > 0;
     this.canGoBack = !this.hasFixed && window === 0;
@@ -101,6 +106,9 @@ export class LayeredState implements SequenceState {
       if (window > 0) {
         const own = { layout: windowed, places: places.ofWindowed };
         this.#windowed = keep(new WindowedRows({ ...memory, ...own, window, onLost }));
+      }
+      if (blocks.length > 0) {
+        this.#blocks = keep(new BlockMemory({ backend, capacity, type, layers }));
       }
       if (this.hasFixed) {
         this.#folded = keep(new RecurrentMemory({ backend, layers: recurrent, admit }));
@@ -120,11 +128,13 @@ export class LayeredState implements SequenceState {
   }
 
   get bytes(): number {
-    return this.#memory.bytes + (this.#windowed?.bytes ?? 0) + (this.#folded?.bytes ?? 0);
+    const parts = [this.#memory, this.#windowed, this.#blocks, this.#folded];
+    return parts.reduce((sum, part) => sum + (part?.bytes ?? 0), 0);
   }
 
   get fingerprint(): string {
     const { layers, type, identity } = this.#options;
+    const { blockLength } = this;
     this.#fingerprint ??= createHash('sha256')
       .update(JSON.stringify({ layoutVersion, blockLength, type, layers, identity }))
       .digest('hex');
@@ -141,6 +151,12 @@ export class LayeredState implements SequenceState {
     const place = this.#foldedPlaces[index];
     if (place !== undefined && this.#folded) return this.#folded.layer(place);
     throw new PacelineError('internal', `Layer ${index} folds nothing`);
+  }
+
+  blocks(index: number): readonly Tensor[] {
+    const found = this.#blocks?.layer(index);
+    if (found !== undefined) return found;
+    throw new PacelineError('internal', `Layer ${index} keeps no rows of blocks`);
   }
 
   begin(rows: number): void {
@@ -208,6 +224,7 @@ export class LayeredState implements SequenceState {
     const ready = (this.#pending ?? Promise.resolve()).then(async () => {
       await copy.#memory.copyFrom(this.#memory, all);
       await copyWindowed?.();
+      if (this.#blocks !== undefined) await copy.#blocks?.copyFrom(this.#blocks, length);
       await copyFolded?.();
     });
     copy.#length = length;
@@ -239,10 +256,13 @@ export class LayeredState implements SequenceState {
     // A copy may still read rows that the text has forgotten.
     if (this.#pending !== undefined) return;
     for (const kind of this.rowKinds) this.#rows(kind).release(this.#length, this.capacity);
+    this.#blocks?.release(this.#length);
   }
 
   blockBytes(kind: RowKind, index: number, rows?: number): number {
-    return this.#rows(kind).savedBytes(...this.#block(index, rows));
+    const [from, end] = this.#block(index, rows);
+    const blocks = kind === 'whole' ? (this.#blocks?.savedBytes(from, end) ?? 0) : 0;
+    return this.#rows(kind).savedBytes(from, end) + blocks;
   }
 
   holds(kind: RowKind, from: number, end: number): boolean {
@@ -251,16 +271,26 @@ export class LayeredState implements SequenceState {
 
   readBlock(kind: RowKind, index: number, into: Uint8Array, rows?: number): void {
     this.#checkBlock(kind, index, into, rows);
-    this.#rows(kind).read(...this.#block(index, rows), into);
+    const [from, end] = this.#block(index, rows);
+    const whole = this.#rows(kind).savedBytes(from, end);
+    this.#rows(kind).read(from, end, into.subarray(0, whole));
+    if (kind === 'whole') this.#blocks?.read(from, end, into.subarray(whole));
   }
 
   writeBlock(kind: RowKind, index: number, from: Uint8Array, rows?: number): void {
     this.#checkBlock(kind, index, from, rows);
-    this.#rows(kind).write(...this.#block(index, rows), from);
+    const [start, end] = this.#block(index, rows);
+    const whole = this.#rows(kind).savedBytes(start, end);
+    this.#rows(kind).write(start, end, from.subarray(0, whole));
+    if (kind === 'whole') this.#blocks?.write(start, end, from.subarray(whole));
   }
 
   blockMemory(kind: RowKind, index: number, rows?: number): readonly Uint8Array[] | undefined {
-    return this.#rows(kind).views(...this.#block(index, rows));
+    const [from, end] = this.#block(index, rows);
+    const whole = this.#rows(kind).views(from, end);
+    if (kind !== 'whole' || this.#blocks === undefined) return whole;
+    const blocks = this.#blocks.views(from, end);
+    return whole && blocks && [...whole, ...blocks];
   }
 
   neededFrom(kind: RowKind, length: number): number {
@@ -290,6 +320,7 @@ export class LayeredState implements SequenceState {
     const free = () => {
       this.#memory.dispose();
       this.#windowed?.dispose();
+      this.#blocks?.dispose();
       this.#folded?.dispose();
     };
     if (this.#pending === undefined) free();
@@ -313,7 +344,8 @@ export class LayeredState implements SequenceState {
     const most = Math.min(end, this.capacity);
     const once = this.#admitted === 0 ? (this.#folded?.stateBytes ?? 0) : 0;
     const rows = this.#memory.bytesOf(this.#admitted, most);
-    this.#options.admit?.(rows + this.#windowBytes(this.#admitted, most) + once);
+    const blocks = this.#blocks?.bytesOf(this.#admitted, most) ?? 0;
+    this.#options.admit?.(rows + blocks + this.#windowBytes(this.#admitted, most) + once);
     this.#admitted = most;
   }
 
@@ -328,13 +360,14 @@ export class LayeredState implements SequenceState {
     return kind === 'window' && this.#windowed ? this.#windowed.memory : this.#memory;
   }
 
-  #block(index: number, rows: number = blockLength): [from: number, end: number] {
-    const from = index * blockLength;
-    return [from, Math.min(from + Math.min(rows, blockLength), this.capacity)];
+  #block(index: number, rows: number = this.blockLength): [from: number, end: number] {
+    const from = index * this.blockLength;
+    return [from, Math.min(from + Math.min(rows, this.blockLength), this.capacity)];
   }
 
   #checkBlock(kind: RowKind, index: number, bytes: Uint8Array, rows?: number): void {
-    const sound = Number.isSafeInteger(index) && index >= 0 && index * blockLength < this.capacity;
+    const sound =
+      Number.isSafeInteger(index) && index >= 0 && index * this.blockLength < this.capacity;
     if (sound && bytes.byteLength === this.blockBytes(kind, index, rows)) return;
     throw new PacelineError('internal', `Block ${index} does not have ${bytes.byteLength} bytes`);
   }
@@ -345,7 +378,7 @@ function placesByKind(layers: readonly LayerState[], places: LayeredStateOptions
   const ofWhole: (Accelerator | undefined)[] = [];
   const ofWindowed: (Accelerator | undefined)[] = [];
   for (const [layer, state] of layers.entries()) {
-    if (state.kind !== 'rows') continue;
+    if (state.kind !== 'rows' && state.kind !== 'compressed') continue;
     (state.window === undefined ? ofWhole : ofWindowed).push(places[layer]);
   }
   return { ofWhole, ofWindowed };
@@ -362,26 +395,25 @@ function placesOf(layers: readonly LayerState[]): (RowPlace | undefined)[] {
   const places: (RowPlace | undefined)[] = [];
   const counts = { whole: 0, window: 0 };
   for (const state of layers) {
-    if (state.kind === 'rows') {
+    if (state.kind === 'rows' || state.kind === 'compressed') {
       const kind = state.window === undefined ? 'whole' : 'window';
       places.push({ kind, index: counts[kind]++ });
     } else if (state.kind === 'shared') places.push(places[state.layer]);
-    else if (state.kind === 'none' || state.kind === 'recurrent') places.push(undefined);
-    else {
-      const problem = `There is no memory yet for ${state.kind} state of layers`;
-      throw new PacelineError('unsupported-architecture', problem, {
-        hint: 'Use a model of one of the supported architectures.',
-      });
-    }
+    else places.push(undefined);
   }
   return places;
 }
 
-/** For each layer its place among those of a kind. */
-function placesOfKind(
-  layers: readonly LayerState[],
-  kind: LayerState['kind'],
-): (number | undefined)[] {
+/** For each layer its place among those that fold what they have seen. */
+function placesOfFolded(layers: readonly LayerState[]): (number | undefined)[] {
   let count = 0;
-  return layers.map((state) => (state.kind === kind ? count++ : undefined));
+  const folds = ({ kind }: LayerState) => kind === 'recurrent' || kind === 'compressed';
+  return layers.map((state) => (folds(state) ? count++ : undefined));
+}
+
+/** The least common multiple. */
+function multiple(a: number, b: number): number {
+  let [divisor, rest] = [a, b];
+  while (rest > 0) [divisor, rest] = [rest, divisor % rest];
+  return (a / divisor) * b;
 }

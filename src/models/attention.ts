@@ -209,7 +209,8 @@ function attendByGgml(
   return result;
 }
 
-function overflow(needed: number, capacity: number): PacelineError {
+/** The error for more tokens than a state has room for. */
+export function overflow(needed: number, capacity: number): PacelineError {
   return new PacelineError(
     'context-overflow',
     `${needed} tokens do not fit into a cache of ${capacity}`,

@@ -28,6 +28,12 @@ export interface Architecture<H extends Hyperparameters, B> {
   block(stream: Stream, h: H, weights: B, x: Tensor, layer: number): Tensor;
   /** What happens to the embeddings before the first layer. */
   embed?(graph: Graph, h: H, x: Tensor): Tensor;
+  /**
+   * Where the residual is several streams: what makes one row of them in front of the output norm, and what drafters see
+   * of them behind a layer, [embedding, T] both.
+   */
+  collapse?(loader: WeightLoader, h: H): (graph: Graph, x: Tensor) => Tensor;
+  tap?(graph: Graph, h: H, x: Tensor): Tensor;
   /** What happens to the logits after the head. */
   logits?(graph: Graph, h: H, z: Tensor): Tensor;
   /** What a layer keeps of a sequence; default: `keptRows` of its attention. */
@@ -57,6 +63,8 @@ export function decoder<H extends Hyperparameters, B>(a: Architecture<H, B>): De
     const table = loader.table('token_embd.weight', [embeddingLength, vocabSize], tied);
     const blocks = h.attention.map((_, layer) => a.weights(loader, h, layer));
     const norm = loader.vector(`${a.outputNorm ?? 'output_norm'}.weight`, embeddingLength);
+    const collapse = a.collapse?.(loader, h) ?? ((_: Graph, x: Tensor) => x);
+    const tap = a.tap && ((graph: Graph, x: Tensor) => a.tap?.(graph, h, x) ?? x);
     const head = declareHead();
 
     /** Rows [embedding, outputs] behind the norm to logits. */
@@ -74,17 +82,18 @@ export function decoder<H extends Hyperparameters, B>(a: Architecture<H, B>): De
     function forward(graph: Graph, batch: ForwardBatch): ForwardResult {
       const rowsOfTokens = graph.rows(table, batch.tokens); // [embedding, T]
       let x = a.embed?.(graph, h, rowsOfTokens) ?? rowsOfTokens;
-      const stream = new Stream(graph, batch, layerCount, x);
+      const stream = new Stream(graph, batch, layerCount, x, tap);
       for (const [layer, weights] of blocks.entries()) {
         x = a.block(stream, h, weights, x, layer);
         stream.observe(layer, x);
       }
       // The norm of the outputs' rows goes into the head's own pass, whoever else wants hidden rows.
       const rows = stream.finish(x); // [embedding, outputs]
-      const wanted = rmsNorm(graph, rows, norm, epsilon);
+      const wanted = rmsNorm(graph, collapse(graph, rows), norm, epsilon);
       const logits = head(graph, wanted);
       const more = batch.hiddenRows !== undefined && batch.hiddenRows !== 'outputs';
-      const hidden = more && rows !== x ? rmsNorm(graph, x, norm, epsilon) : wanted;
+      const hidden =
+        more && rows !== x ? rmsNorm(graph, collapse(graph, x), norm, epsilon) : wanted;
       return { logits, hidden, taps: stream.taps };
     }
 

@@ -7,13 +7,11 @@
  * would make its values to what the head has seen, so that all heads share one head of keys, whose
  * latent end also is the values.
  */
-import type { Graph } from '../ggml/graph.js';
 import type { Tensor } from '../ggml/tensor.js';
-import { GgmlType } from '../ggml/types.js';
 import type { Weight } from '../ggml/weight.js';
 import { attend, type Temperature, temper } from './attention.js';
 import { type Decoder, decoder, latentRows } from './decoder.js';
-import type { Mixture } from './experts.js';
+import { eachGroup, type Mixture } from './experts.js';
 import * as layers from './layers.js';
 import type { Metadata } from './metadata.js';
 import type { AttentionShape, Hyperparameters } from './model.js';
@@ -128,16 +126,6 @@ function weights(w: WeightLoader, h: DeepSeek2, layer: number): Block {
   };
 }
 
-/** A matrix for each head times x [in, heads, T]: [out, heads, T]. Heads are experts, each its own. */
-function perHead(graph: Graph, weight: Weight, x: Tensor): Tensor {
-  const [, heads, tokens] = x.shape;
-  const ids = graph.shared('heads', () => {
-    const numbers = Int32Array.from({ length: heads * tokens }, (_, at) => at % heads);
-    return graph.input('heads', GgmlType.I32, [heads, tokens], numbers);
-  });
-  return graph.experts(weight, x, ids);
-}
-
 /** x [embedding, T] to [embedding, T]. */
 function attention(
   stream: layers.Stream,
@@ -161,7 +149,7 @@ function attention(
   const stride = 4 * (plain + rotated);
   const partOf = (length: number, offset: number) =>
     graph.cont(graph.view(all, [length, heads, tokens], [stride, heads * stride], 4 * offset));
-  const absorbed = perHead(graph, b.absorbedKeys, partOf(plain, 0)); // [latent, heads, T]
+  const absorbed = eachGroup(graph, b.absorbedKeys, partOf(plain, 0)); // [latent, heads, T]
   const q = graph.concat(partOf(rotated, plain), absorbed, 0);
   const row = layers.rmsNorm(graph, raw, b.latentNorm, epsilon); // [latent, T]
   const v = graph.reshape(row, [latent, 1, tokens]);
@@ -169,7 +157,7 @@ function attention(
   const tempered = h.temperature ? temper(graph, batch, q, h.temperature) : q;
   const options = { scale: h.attentionScale, rope: h.rope };
   const seen = attend(graph, { batch, layer, q: tempered, k, v }, options);
-  const values = perHead(graph, b.values, graph.reshape(seen, [latent, heads, tokens]));
+  const values = eachGroup(graph, b.values, graph.reshape(seen, [latent, heads, tokens]));
   return layers.linear(graph, b.output, graph.reshape(values, [h.value * heads, tokens]));
 }
 

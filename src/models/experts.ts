@@ -4,9 +4,13 @@
  * freely. Shapes are in ggml's order; T is the number of rows of a batch.
  */
 import type { Graph } from '../ggml/graph.js';
+import { rootSoftplus } from '../ggml/native/streams.js';
 import type { Tensor } from '../ggml/tensor.js';
+import { GgmlType } from '../ggml/types.js';
 import type { Activation, Weight } from '../ggml/weight.js';
+import { requireKernels } from './folded-state.js';
 import {
+  type ClampedSilu,
   declareLinear,
   type GatedNetwork,
   gatedNetwork,
@@ -118,9 +122,12 @@ export interface RoutingOptions {
   readonly used: number;
   /**
    * How logits become ratings, which are also the weights: by a softmax over all experts (default),
-   * a sigmoid of each, or not at all, with a softmax over the chosen ones' logits as weights.
+   * a sigmoid of each, the root of a softplus of each, or not at all, with a softmax over the chosen ones'
+   * logits as weights.
    */
-  readonly rating?: 'softmax' | 'sigmoid' | 'softmax of chosen';
+  readonly rating?: 'softmax' | 'sigmoid' | 'root of softplus' | 'softmax of chosen';
+  /** I32 [used, T]: experts that are chosen whatever their ratings are. */
+  readonly chosen?: Tensor | undefined;
   /** Whether weights are divided by their sum. */
   readonly normalise: boolean;
   /** Multiplies the weights. */
@@ -143,10 +150,12 @@ export function route(graph: Graph, logits: Tensor, options: RoutingOptions): Ro
       ? graph.softmax(logits)
       : rating === 'sigmoid'
         ? graph.sigmoid(logits)
-        : logits;
+        : rating === 'root of softplus'
+          ? rootSoftplus(requireKernels('Ratings of this kind'), graph, logits)
+          : logits;
   const biased = choiceBias === undefined ? ratings : graph.add(ratings, choiceBias.tensor);
   const candidates = groups === undefined ? biased : inBestGroups(graph, biased, groups);
-  const chosen = graph.topK(candidates, used); // [used, T]
+  const chosen = options.chosen ?? graph.topK(candidates, used); // [used, T]
   let weights = graph.reshape(graph.getRows(graph.reshape(ratings, [1, count, tokens]), chosen), [
     used,
     tokens,
@@ -187,18 +196,19 @@ export function mixExperts(
   { gate, up, down }: Experts,
   x: Tensor,
   { chosen, weights }: Routing,
-  activation: Activation,
+  activation: Activation | ClampedSilu,
 ): Tensor {
   const rows = graph.reshape(x, [x.shape[0], 1, x.shape[1]]);
   const plain = !(gate.scale || gate.bias || up.scale || up.bias);
-  const inner = plain
-    ? graph.gatedExperts(gate.weight, up.weight, rows, chosen, activation)
-    : gateWith(
-        graph,
-        expertProducts(graph, gate, rows, chosen),
-        expertProducts(graph, up, rows, chosen),
-        activation,
-      );
+  const inner =
+    plain && typeof activation === 'string'
+      ? graph.gatedExperts(gate.weight, up.weight, rows, chosen, activation)
+      : gateWith(
+          graph,
+          expertProducts(graph, gate, rows, chosen),
+          expertProducts(graph, up, rows, chosen),
+          activation,
+        );
   const scaled = down.scale ? graph.mul(weights, picked(graph, down.scale, chosen)) : weights;
   const mixed = graph.mixedExperts(down.weight, inner, chosen, scaled);
   if (down.bias === undefined) return mixed;
@@ -218,6 +228,20 @@ function picked(graph: Graph, values: Weight, chosen: Tensor): Tensor {
   const flat = graph.reshape(graph.cont(chosen), [used * tokens]);
   const found = graph.getRows(graph.reshape(values.tensor, [1, values.tensor.elements]), flat);
   return graph.reshape(found, [1, used, tokens]);
+}
+
+/**
+ * A matrix for each of some groups of a row's elements, in their order: x [in, groups, T] to
+ * [out, groups, T].
+ */
+export function eachGroup(graph: Graph, weight: Weight, x: Tensor): Tensor {
+  const [, groups, tokens] = x.shape;
+  const name = `groups ${groups} ${tokens}`;
+  const ids = graph.shared(name, () => {
+    const numbers = Int32Array.from({ length: groups * tokens }, (_, at) => at % groups);
+    return graph.input(name, GgmlType.I32, [groups, tokens], numbers);
+  });
+  return graph.experts(weight, x, ids);
 }
 
 /** The weighted sum of the chosen experts' rows of `table` [n, experts]: [n, T]. */

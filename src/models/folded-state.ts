@@ -9,10 +9,15 @@ import type { ForwardBatch, RecurrentTensors, SequenceTensors } from './model.js
  *   the same bytes in every batch, and cannot undo rows.
  */
 export function requireRecurrentKernels(): NativeKernels {
+  return requireKernels('Recurrent layers');
+}
+
+/** @throws {PacelineError} `platform` without the native kernels, which `what` needs. */
+export function requireKernels(what: string): NativeKernels {
   const { kernels, reason } = nativeKernels();
   if (kernels !== undefined) return kernels;
-  throw new PacelineError('platform', `Recurrent layers need the native kernels: ${reason}`, {
-    hint: 'Build them (npm run setup), or take a model that has attention in all layers.',
+  throw new PacelineError('platform', `${what} need the native kernels: ${reason}`, {
+    hint: 'Build them (npm run setup), or take a model that has plain attention in all layers.',
   });
 }
 
@@ -34,7 +39,8 @@ export function foldedSlices(batch: ForwardBatch, layer: number): readonly Recur
   }));
 }
 
-function foldedState(state: SequenceTensors, layer: number): RecurrentTensors {
+/** A layer's folded state. @throws {PacelineError} `internal` where there is none. */
+export function foldedState(state: SequenceTensors, layer: number): RecurrentTensors {
   const found = state.recurrent?.(layer);
   if (found !== undefined) return found;
   throw new PacelineError('internal', `A state has nothing folded for layer ${layer}`);

@@ -7,8 +7,10 @@ import type { Graph } from '../ggml/graph.js';
 import { nativeCap, nativeGate } from '../ggml/native/gate.js';
 import { kernelsFor, nativeKernels } from '../ggml/native/library.js';
 import { nativeNorm } from '../ggml/native/norm.js';
+import { clampedGate } from '../ggml/native/streams.js';
 import type { Tensor } from '../ggml/tensor.js';
 import type { Activation, Weight } from '../ggml/weight.js';
+import { requireKernels } from './folded-state.js';
 import type { AttentionShape, ForwardBatch, KeptRows } from './model.js';
 import type { WeightLoader } from './weights.js';
 
@@ -209,13 +211,21 @@ export function softcap(graph: Graph, z: Tensor, c: number): Tensor {
   return native ?? graph.scale(graph.tanh(graph.scale(z, 1 / c)), c);
 }
 
+/** silu(min(gate, limit)) * clamp(up, -limit, limit). */
+export interface ClampedSilu {
+  readonly limit: number;
+}
+
 /** activation(gate) * up, of one shape. */
 export function gateWith(
   graph: Graph,
   gates: Tensor,
   up: Tensor,
-  activation: Activation | 'sigmoid',
+  activation: Activation | ClampedSilu | 'sigmoid',
 ): Tensor {
+  if (typeof activation === 'object') {
+    return clampedGate(requireKernels('Clamped gates'), graph, [gates, up], activation.limit);
+  }
   const kernels = kernelsBetween(graph);
   const native = kernels && nativeGate(kernels, graph, gates, up, activation);
   if (native !== undefined) return native;
@@ -270,12 +280,13 @@ export function gatedNetwork(
   graph: Graph,
   { gate, up, down }: GatedNetwork,
   x: Tensor,
-  activation: Activation,
+  activation: Activation | ClampedSilu,
 ): Tensor {
   const plain = !(gate.bias || gate.scale || up.bias || up.scale);
-  const inner = plain
-    ? graph.gated(gate.weight, up.weight, x, activation)
-    : gateWith(graph, linear(graph, gate, x), linear(graph, up, x), activation);
+  const inner =
+    plain && typeof activation === 'string'
+      ? graph.gated(gate.weight, up.weight, x, activation)
+      : gateWith(graph, linear(graph, gate, x), linear(graph, up, x), activation);
   return linear(graph, down, inner);
 }
 
@@ -292,6 +303,8 @@ export class Stream {
     readonly layerCount: number,
     /** What enters the first layer: [embedding, T]. */
     readonly embeddings: Tensor,
+    /** What is tapped of a layer's output; default: all of it. */
+    readonly tap: (graph: Graph, x: Tensor) => Tensor = (_, x) => x,
   ) {}
 
   /** Call it after the attention of each layer, on everything that goes on from there. */
@@ -304,7 +317,7 @@ export class Stream {
   /** Call it with the output of each layer. */
   observe(layer: number, x: Tensor): void {
     this.graph.endSection(`layer ${layer}`);
-    if (this.batch.taps?.includes(layer)) this.#taps.set(layer, x);
+    if (this.batch.taps?.includes(layer)) this.#taps.set(layer, this.tap(this.graph, x));
   }
 
   /** The rows whose logits are wanted, from the output of the last layer. */

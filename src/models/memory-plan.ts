@@ -15,7 +15,7 @@ import { recurrentBytes } from '../ggml/recurrent-shape.js';
 import { type GgmlType, GgmlType as Type, typeName } from '../ggml/types.js';
 import type { WeightLayout, WeightSpec } from '../ggml/weight.js';
 import { keptPositions } from '../ggml/window-rows.js';
-import { type LayerState, recurrentShapes, rowsByKind } from './layer-state.js';
+import { blockRows, type LayerState, recurrentShapes, rowsByKind } from './layer-state.js';
 import type { AttentionShape } from './model.js';
 import { blockOf, type Placement, type PlacementWish, placeModel } from './placement.js';
 
@@ -219,10 +219,13 @@ function cacheOf(states: readonly LayerState[], type: GgmlType, contextLength: n
     0,
   );
   const folded = recurrentBytes(recurrentShapes(states));
-  return {
-    perToken: positionBytes(type, whole),
-    whole: cacheBytes(type, whole, contextLength) + windows + folded,
-  };
+  let perToken = positionBytes(type, whole);
+  let blocks = 0;
+  for (const { ratio, layout } of blockRows(states)) {
+    perToken += positionBytes(type, layout) / ratio;
+    blocks += cacheBytes(type, layout, Math.floor(contextLength / ratio));
+  }
+  return { perToken, whole: cacheBytes(type, whole, contextLength) + blocks + windows + folded };
 }
 
 const mebibytes = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;

@@ -79,6 +79,14 @@ export class Metadata {
     throw this.bad(key, `holds [${list.join(', ')}], expected counts`);
   }
 
+  /** A number for each layer: the file has one for all, or a list. */
+  numberPerLayer(key: string, layers: number): readonly number[] {
+    const blocks = Math.max(layers, this.count('block_count', layers));
+    const list = this.#file.scalarOrArray(this.#full(key), blocks).slice(0, layers);
+    if (list.every((entry) => entry >= 0 && entry <= 1e38)) return list;
+    throw this.bad(key, `holds [${list.join(', ')}], expected numbers of at least 0`);
+  }
+
   /** A list of flags, one for each layer, when the file has a list. */
   flagPerLayer(key: string, layers: number): readonly boolean[] | undefined {
     const entry = this.#file.metadata.get(this.#full(key));

@@ -35,6 +35,8 @@ export interface SequenceTensors {
   layer(index: number): LayerTensors;
   /** Absent where only rows are kept. */
   recurrent?(index: number): RecurrentTensors;
+  /** A layer's rows of blocks of positions, [width, blocks] each. Absent where no layer has any. */
+  blocks?(index: number): readonly Tensor[];
 }
 
 /**

@@ -188,6 +188,7 @@ function unitsOf(model: PlacedModel, hostExperts: number): { head: Unit; layers:
   };
 }
 
+/** Of rows alone: a model that keeps something else is with the CPU, and estimated there. */
 function bytesOfStates(states: readonly LayerState[], model: PlacedModel): number {
   const shapes = states.flatMap((state) => (state.kind === 'rows' ? [state] : []));
   return cacheBytes(model.cacheType, shapes, model.contextLength);

@@ -4,6 +4,7 @@ import { bert } from './bert.js';
 import type { Decoder } from './decoder.js';
 import { deepseek } from './deepseek.js';
 import { deepseek2 } from './deepseek2.js';
+import { deepseek4 } from './deepseek4.js';
 import { ernie45 } from './ernie4-5.js';
 import { gemmaEmbedding } from './gemma-embedding.js';
 import { gemma2 } from './gemma2.js';
@@ -30,6 +31,7 @@ import { smollm3 } from './smollm3.js';
 const decoders: ReadonlyMap<string, Decoder> = new Map([
   ['deepseek', deepseek],
   ['deepseek2', deepseek2],
+  ['deepseek4', deepseek4],
   ['ernie4_5', ernie45],
   ['gemma2', gemma2],
   ['gemma3', gemma3],

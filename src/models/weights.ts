@@ -46,6 +46,8 @@ interface Declared {
   readonly info: GgufTensorInfo;
   readonly weight: Weight;
   readonly firstRow: number;
+  /** Of integers: all are below it. */
+  readonly below?: number | undefined;
 }
 
 export interface LoadWeightsOptions {
@@ -112,13 +114,35 @@ export class WeightLoader {
     return this.#required(name, shape, 'vector');
   }
 
+  /**
+   * A matrix for each of some groups [in, out, groups], which a file has as one matrix whose rows are those of all
+   * groups, one behind the other.
+   */
+  groups(name: string, shape: readonly [number, number, number]): Weight {
+    const [inputs, outputs, count] = shape;
+    return this.#required(name, shape, 'experts', undefined, [inputs, outputs * count]);
+  }
+
+  /** A table of whole numbers from 0 to `below` - 1: [count, rows], I32. */
+  numbers(name: string, shape: readonly [number, number], below: number): Weight {
+    return this.#required(name, shape, 'vector', undefined, shape, below);
+  }
+
   optionalVector(name: string, shape: readonly number[]): Weight | undefined {
     return this.find(name) === undefined ? undefined : this.#required(name, shape, 'vector');
   }
 
-  #required(name: string, shape: readonly number[], role: WeightRole, part?: RowPart): Weight {
+  /** @param filed the shape that the file has; default: `shape`, or as many rows as `part` says. */
+  #required(
+    name: string,
+    shape: readonly number[],
+    role: WeightRole,
+    part?: RowPart,
+    filed?: readonly number[],
+    below?: number,
+  ): Weight {
     const info = this.find(name);
-    const expected = part === undefined ? shape : shape.with(1, part.of);
+    const expected = filed ?? (part === undefined ? shape : shape.with(1, part.of));
     if (info === undefined) {
       throw new PacelineError('missing-tensor', `The model has no tensor ${name}`, {
         hint: 'The file is incomplete, or one part of a split model is missing.',
@@ -139,14 +163,18 @@ export class WeightLoader {
         },
       );
     }
-    if (role === 'vector' && info.type !== GgmlType.F32) throw wrongType(info, 'F32');
-    if (notFloat.has(info.type)) throw wrongType(info, 'a floating-point or quantised type');
+    const whole = below !== undefined;
+    if (whole && info.type !== GgmlType.I32) throw wrongType(info, 'I32');
+    if (!whole && role === 'vector' && info.type !== GgmlType.F32) throw wrongType(info, 'F32');
+    if (!whole && notFloat.has(info.type)) {
+      throw wrongType(info, 'a floating-point or quantised type');
+    }
     const { first: firstRow } = part ?? { first: 0 };
     const key = part === undefined ? name : `${name} from ${firstRow}`;
     const existing = this.#declared.get(key);
     if (existing !== undefined) return existing.weight;
     const weight = new Weight({ name, type: info.type, shape, role });
-    this.#declared.set(key, { info, weight, firstRow });
+    this.#declared.set(key, { info, weight, firstRow, below });
     return weight;
   }
 
@@ -223,7 +251,8 @@ export class WeightLoader {
     let turn = 0;
     let storing: Promise<void> = Promise.resolve();
     const store = async (declared: Declared, piece: Piece) => {
-      await checkValues(backend, declared.info, piece);
+      if (declared.below !== undefined) checkNumbers(declared.info, declared.below, piece);
+      else await checkValues(backend, declared.info, piece);
       await places.get(declared)?.(piece);
       done += piece.data.byteLength;
       onProgress?.({ task: 'loading weights', done, total, unit: 'bytes' });
@@ -263,11 +292,13 @@ interface Piece {
 
 /** The pieces in which a weight is read: rows of one matrix, a multiple of 64 but for the last. */
 function* pieces({ info, weight, firstRow: skipped }: Declared) {
-  const [n0 = 1, stored = 1, n2 = 1, n3 = 1] = info.shape;
-  const rows = weight.shape[1] ?? 1;
+  const [n0 = 1, ...outer] = info.shape;
+  const [, rows = 1, ...groups] = weight.shape;
+  const matrices = groups.reduce((product, n) => product * n, 1);
+  const stored = outer.reduce((product, n) => product * n, 1) / matrices;
   const row = rowBytes(info.type, n0);
   const step = Math.max(64, Math.floor(pieceBytes / Math.max(1, row) / 64) * 64);
-  for (let matrix = 0; matrix < n2 * n3; matrix++) {
+  for (let matrix = 0; matrix < matrices; matrix++) {
     for (let firstRow = 0; firstRow < rows; firstRow += step) {
       const count = Math.min(step, rows - firstRow);
       const offset = (matrix * stored + skipped + firstRow) * row;
@@ -284,6 +315,22 @@ function layoutFor(weight: Weight, layouts: readonly WeightLayout[]) {
   throw new PacelineError('unsupported-type', `No way to store ${weight}`, {
     details: { tensor: weight.name, type: typeName(weight.type) },
   });
+}
+
+/** @throws {PacelineError} `bad-weights` for a number that is not from 0 to `below` - 1. */
+function checkNumbers(info: GgufTensorInfo, below: number, { data, firstRow }: Piece): void {
+  const values = new Int32Array(data.buffer, data.byteOffset, data.byteLength / 4);
+  const wrong = values.findIndex((value) => value < 0 || value >= below);
+  if (wrong < 0) return;
+  const row = firstRow + Math.floor(wrong / (info.shape[0] ?? 1));
+  throw new PacelineError(
+    'bad-weights',
+    `Tensor ${info.name} holds ${values[wrong]} in row ${row}, expected numbers from 0 to ${below - 1}`,
+    {
+      hint: 'The file is damaged or its conversion went wrong; get or convert it again.',
+      details: { tensor: info.name, row, value: values[wrong] },
+    },
+  );
 }
 
 /** ggml's own check for NaN and infinity, on a worker thread. */

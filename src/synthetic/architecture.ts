@@ -6,6 +6,7 @@
  */
 import { PacelineError } from '../base/errors.js';
 import type { GgufMetadataEntry } from '../gguf/types.js';
+import { deepseek4Metadata, deepseek4Tensors } from './deepseek4.js';
 import {
   bertTensors,
   classTensors,
@@ -64,6 +65,7 @@ const known: ReadonlyMap<string, Traits> = new Map<string, Traits>([
   ['bert', plain],
   ['deepseek', { ...plain, mixture: true, sparse: true }],
   ['deepseek2', { ...plain, mixture: true, sparse: true, latent: true }],
+  ['deepseek4', { ...plain, mixture: true, tied: false }],
   ['ernie4_5', plain],
   ['gemma2', { ...plain, postNorms: true, tied: true }],
   ['gemma3', { ...plain, queryNorms: 'head', postNorms: true }],
@@ -159,6 +161,10 @@ export function* tensorsOf(shape: ModelShape): Generator<TensorPlan> {
   const branch = tied && !scaled ? 0.15 : 0.4;
   if (shape.architecture === 'gemma4') {
     yield* gemma4Tensors(shape, branch);
+    return;
+  }
+  if (shape.deepseek4 !== undefined) {
+    yield* deepseek4Tensors(shape, shape.deepseek4, branch);
     return;
   }
   if (shape.qwen35 !== undefined) {
@@ -300,6 +306,7 @@ export function metadataOf(
     }
   }
   if (traitsOf(o.architecture).latent) Object.assign(own, latentMetadata(o));
+  if (o.deepseek4 !== undefined) Object.assign(own, deepseek4Metadata(o, o.deepseek4));
   if (o.qwen35 !== undefined) Object.assign(own, qwen35Metadata(o, o.qwen35));
   if (o.architecture === 'gemma4') {
     Object.assign(own, gemma4Metadata(o));

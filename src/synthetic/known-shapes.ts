@@ -145,6 +145,20 @@ export const knownShapes: readonly Shape[] = [
     ...{ inner: 8192, heads: 16, kvHeads: 16, headDim: 128, vocab: 100352, tied: false },
   },
   {
+    ...{ ...usual, name: 'deepseek4-flash', architecture: 'deepseek4', layers: 2, wholeLayers: 43 },
+    ...{ embedding: 4096, inner: 2048, heads: 64, kvHeads: 1, headDim: 512, vocab: 129280 },
+    ...{ experts: [256, 6], sharedExperts: 1, tied: false, epsilon: 1e-6 },
+    deepseek4: {
+      ...{ queryRank: 1024, rotated: 64, window: 128, ratios: [4, 128], outputGroups: 8 },
+      ...{
+        index: { heads: 64, keyLength: 128, most: 512 },
+        outputRank: 1024,
+        hashed: 1,
+        limit: 10,
+      },
+    },
+  },
+  {
     ...{ ...usual, name: 'seed-oss-36b', architecture: 'seed_oss', layers: 2, wholeLayers: 64 },
     ...{ embedding: 5120, inner: 27648, heads: 80, kvHeads: 8, headDim: 128, vocab: 155136 },
     tied: false,

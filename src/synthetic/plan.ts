@@ -44,7 +44,9 @@ export interface ModelShape {
   readonly convolutions?: { readonly kernel: number; readonly interval: number };
   /** What only Qwen3.5 has. */
   readonly qwen35?: Qwen35Form;
-  /** Of the layers, blocks at the end that predict further tokens (Qwen3.5). */
+  /** What only DeepSeek V4 has. */
+  readonly deepseek4?: DeepSeek4Form;
+  /** Of the layers, blocks at the end that predict further tokens (Qwen3.5, DeepSeek V4). */
   readonly nextn?: number;
 }
 
@@ -60,6 +62,28 @@ export interface Qwen35Form {
   readonly rotated: number;
   /** Width of the expert for every row. */
   readonly sharedInner?: number;
+}
+
+/** The attention and the routing of DeepSeek V4. */
+export interface DeepSeek4Form {
+  /** Width of what queries are made of. */
+  readonly queryRank: number;
+  /** Elements of a head that are rotated. */
+  readonly rotated: number;
+  readonly window: number;
+  /** Positions of a block (0, 4 or 128) of the first layers, and again of those behind them. */
+  readonly ratios: readonly number[];
+  readonly index: {
+    readonly heads: number;
+    readonly keyLength: number;
+    readonly most: number;
+  };
+  readonly outputGroups: number;
+  readonly outputRank: number;
+  /** Layers at the beginning whose experts a token's number chooses. */
+  readonly hashed: number;
+  /** What experts' gates are limited to. */
+  readonly limit: number;
 }
 
 /** The forms of BERT's kind. */
@@ -96,14 +120,15 @@ export type MatrixRole = 'value' | 'down' | 'embedding' | 'output' | 'other';
 export interface TensorPlan {
   readonly name: string;
   readonly shape: readonly number[];
-  /** Matrices have the type that is asked for, all else is F32. */
-  readonly kind: 'matrix' | 'router' | 'norm' | 'bias' | 'divisors' | 'decay';
+  /** Matrices have the type that is asked for, numbers are I32, all else is F32. */
+  readonly kind: 'matrix' | 'router' | 'norm' | 'bias' | 'divisors' | 'decay' | 'numbers';
   /** Of matrices; `other` elsewhere. */
   readonly role: MatrixRole;
   readonly layer: number;
   /**
    * Of matrices and routers: the standard deviation of values, times the root of a row's length. Of
    * norms: their mean. Of biases: a factor. Of divisors: by how much each is larger than the one before.
+   * Of numbers: what all are below.
    */
   readonly gain: number;
 }
@@ -127,7 +152,17 @@ export function makers(layer: number) {
     bias: of('bias'),
     divisors: of('divisors'),
     decay: of('decay'),
+    numbers: of('numbers'),
   };
+}
+
+/** Whole numbers below `below`, in each row different ones as long as there are enough. */
+export function numbersOf([count = 1, ...rows]: readonly number[], below: number): Int32Array {
+  const total = rows.reduce((product, n) => product * n, 1);
+  return Int32Array.from({ length: count * total }, (_, at) => {
+    const row = Math.floor(at / count);
+    return (((row * 7919) >> 3) + (at % count)) % below;
+  });
 }
 
 /** For each layer whether it has the window: all but the last of each `pattern` layers. */

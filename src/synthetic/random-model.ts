@@ -9,7 +9,8 @@ import type { GgufMetadataEntry } from '../gguf/types.js';
 import type { GgufContent } from '../gguf/writer.js';
 import { metadataOf, tensorsOf, traitsOf } from './architecture.js';
 import { isBert } from './encoders.js';
-import type { ModelShape, Qwen35Form, TensorPlan } from './plan.js';
+import type { DeepSeek4Form, ModelShape, Qwen35Form, TensorPlan } from './plan.js';
+import { numbersOf } from './plan.js';
 import { sentencePieceVocabulary } from './vocabularies.js';
 
 /** Sizes have small defaults; `vocab` is at least 320. */
@@ -56,6 +57,19 @@ const usualQwen35: Qwen35Form = {
   rotated: 16,
 };
 
+/** All kinds of layers, and an indexer that has to choose. */
+const usualDeepSeek4: DeepSeek4Form = {
+  queryRank: 256,
+  rotated: 16,
+  window: 24,
+  ratios: [0, 4, 128],
+  index: { heads: 8, keyLength: 32, most: 6 },
+  outputGroups: 1,
+  outputRank: 256,
+  hashed: 1,
+  limit: 1.5,
+};
+
 /** Whole defaults of the sizes. */
 function shapeFor(o: RandomModelOptions): ModelShape {
   const { tied, mixture, queryNorms } = traitsOf(o.architecture);
@@ -64,6 +78,7 @@ function shapeFor(o: RandomModelOptions): ModelShape {
   const bert = isBert(o);
   return {
     ...(hybrid ? { qwen35: usualQwen35 } : {}),
+    ...(o.architecture === 'deepseek4' ? { deepseek4: usualDeepSeek4 } : {}),
     layers: 3,
     embedding: 256,
     inner: 512,
@@ -114,11 +129,13 @@ export function randomModel(options: RandomModelOptions): GgufContent {
 }
 
 function typeOf({ kind, role }: TensorPlan, type: GgmlType, tableType = type): GgmlType {
+  if (kind === 'numbers') return GgmlType.I32;
   if (kind !== 'matrix') return GgmlType.F32;
   return role === 'embedding' ? tableType : type;
 }
 
 function valuesOf({ kind, gain, shape }: TensorPlan, seed: number): Float32Array {
+  if (kind === 'numbers') return Float32Array.from(numbersOf(shape, gain));
   const random = randomNormal(seed);
   const scale = gain / Math.sqrt(shape[0] ?? 1);
   const value = {
@@ -144,6 +161,7 @@ export function encodeValues(
   shape: readonly number[],
   values: Float32Array,
 ): Uint8Array {
+  if (type === GgmlType.I32) return new Uint8Array(Int32Array.from(values).buffer);
   if (type === GgmlType.F32)
     return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   const row = shape[0] as number;

@@ -10,7 +10,7 @@ import { type GgmlType, tensorBytes } from '../ggml/types.js';
 import { writeGguf } from '../gguf/writer.js';
 import { metadataOf } from './architecture.js';
 import { text, u32 } from './entries.js';
-import type { TensorPlan } from './plan.js';
+import { numbersOf, type TensorPlan } from './plan.js';
 import { blockBytes, makePool, tensorData } from './pools.js';
 import { mixOf, shapeOf, typedTensorsOf } from './shapes.js';
 import { byteLevelVocabulary } from './vocabularies.js';
@@ -57,14 +57,16 @@ export async function writeShapeModel(
     type: tensor.type,
     shape: tensor.shape,
     data: () =>
-      constants[tensor.kind] !== undefined
-        ? constant(tensor.shape, constants[tensor.kind])
-        : tensorData(
-            poolOf(tensor.type),
-            tensorBytes(tensor.type, tensor.shape),
-            blockBytes(tensor.type),
-            index + 1,
-          ),
+      tensor.kind === 'numbers'
+        ? [new Uint8Array(numbersOf(tensor.shape, tensor.gain).buffer)]
+        : constants[tensor.kind] !== undefined
+          ? constant(tensor.shape, constants[tensor.kind])
+          : tensorData(
+              poolOf(tensor.type),
+              tensorBytes(tensor.type, tensor.shape),
+              blockBytes(tensor.type),
+              index + 1,
+            ),
   }));
   const name = `random ${shape.name} ${typeName}`;
   const metadata = metadataOf(shape, name, byteLevelVocabulary(shape.vocab));

@@ -76,6 +76,7 @@ export interface TypedTensor extends TensorPlan {
 export function typedTensorsOf(shape: ModelShape, mix: Mix): TypedTensor[] {
   return [...tensorsOf(shape)].map((plan) => ({
     ...plan,
-    type: plan.kind === 'matrix' ? mix(plan) : GgmlType.F32,
+    type:
+      plan.kind === 'matrix' ? mix(plan) : plan.kind === 'numbers' ? GgmlType.I32 : GgmlType.F32,
   }));
 }

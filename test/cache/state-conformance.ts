@@ -160,8 +160,9 @@ export function stateConformance(name: string, subject: StateSubject): void {
           assert.ok(bytes.length <= state.blockBytes(kind, index));
           state.readBlock(kind, index, bytes, rows);
           other.writeBlock(kind, index, bytes, rows);
-          const short = bytes.subarray(1);
-          assert.throws(() => other.writeBlock(kind, index, short, rows), { code: 'internal' });
+          // A text may end before the first row of a block of positions.
+          const wrong = new Uint8Array(bytes.length + 1);
+          assert.throws(() => other.writeBlock(kind, index, wrong, rows), { code: 'internal' });
         }
       }
       other.resume(length, state.readFixed(length));

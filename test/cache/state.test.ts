@@ -192,14 +192,6 @@ describe('state of rows', () => {
     assert.ok(Buffer.compare(kept, block) === 0, 'it can be used again');
   });
 
-  it('says so where there is no memory for a kind', () => {
-    const compressed: LayerState = { kind: 'compressed', rows: [], frontier: [] };
-    const options = { backend, capacity: 8, type: GgmlType.F16, identity: '' };
-    assert.throws(() => new LayeredState({ ...options, layers: [compressed] }), {
-      code: 'unsupported-architecture',
-    });
-  });
-
   it('asks for memory as it grows, and stays as it was when that is refused', () => {
     const asked: number[] = [];
     let left = Number.POSITIVE_INFINITY;

@@ -20,6 +20,14 @@ const kinds: Readonly<Record<string, StateKind>> = {
     architecture: 'deepseek2',
     ...{ layers: 2, experts: [4, 2], latent: { kv: 64, query: 96, rotated: 32 } },
   },
+  'rows of blocks': {
+    architecture: 'deepseek4',
+    ...{ layers: 3, experts: [4, 2], headDim: 32, inner: 32 },
+    deepseek4: {
+      ...{ queryRank: 32, rotated: 8, window: 20, ratios: [4, 128, 0], outputGroups: 1 },
+      ...{ index: { heads: 2, keyLength: 16, most: 8 }, outputRank: 32, hashed: 1, limit: 2 },
+    },
+  },
 };
 
 for (const [name, kind] of Object.entries(kinds)) stateKindSuite(name, kind);

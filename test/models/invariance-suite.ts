@@ -21,8 +21,17 @@ export interface InvarianceCase {
 const forms: Readonly<Record<string, Partial<RandomModelOptions>>> = {
   // Blocks of K-quants divide the heads' own matrices too.
   deepseek2: { headDim: 256, heads: 2, latent: { kv: 256, query: 256, rotated: 64 } },
+  deepseek4: {
+    ...{ layers: 4, headDim: 128, inner: 256 },
+    deepseek4: {
+      ...{ queryRank: 256, rotated: 32, window: 16, ratios: [4, 128, 0], outputGroups: 2 },
+      ...{ index: { heads: 4, keyLength: 64, most: 6 }, outputRank: 128, hashed: 1, limit: 1 },
+    },
+  },
   gemma4: { layers: 3, headDim: 128, window: [16, 2], experts: [4, 2], gemma4: { shared: 1 } },
 };
+/** Tokens, where the usual number would leave out a kind of state. */
+const lengths: Readonly<Record<string, number>> = { deepseek4: 140 };
 /** Sizes of the chunks in which the same tokens are run, over and over until they are used up. */
 const chunkings = [[1], [2, 3, 5], [8], [16, 1], [64, 7]];
 
@@ -61,7 +70,6 @@ function assertSameBytes(
  * caches are left to architectures whose heads they take.
  */
 export function describeInvariance(cases: readonly InvarianceCase[], length: number): void {
-  const tokens = Array.from({ length }, (_, index) => (index * 131 + 17) % 300);
   describe('batch invariance', () => {
     before(() => {
       assert.ok(nativeKernels().kernels, 'the native kernels are built (npm run setup)');
@@ -70,7 +78,10 @@ export function describeInvariance(cases: readonly InvarianceCase[], length: num
     for (const architecture of textArchitectures) {
       for (const { type, cacheType } of cases) {
         // Rows that several heads share have no integer form, and asking for it is refused.
-        if (cacheType === GgmlType.I16 && forms[architecture]?.latent !== undefined) continue;
+        const shared = forms[architecture]?.latent ?? forms[architecture]?.deepseek4;
+        if (cacheType === GgmlType.I16 && shared !== undefined) continue;
+        const count = Math.max(length, lengths[architecture] ?? 0);
+        const tokens = Array.from({ length: count }, (_, index) => (index * 131 + 17) % 300);
         it(`${architecture} in ${typeName(type)}, cache ${typeName(cacheType)}`, async () => {
           const options = { architecture, type, layers: 2, seed: 5, ...forms[architecture] };
           await withRandomModel(options, async (path) => {

@@ -150,6 +150,32 @@ export const shapes: Readonly<Record<string, readonly Sizes[]>> = {
       latent: { kv: 256, query: 256, rotated: 64 },
     },
   ],
+  // libllama turns index keys by a matrix of at least 64 rows, and all rows of a cache that are as long as these.
+  deepseek4: [
+    {
+      ...{ embedding: 90, heads: 6, headDim: 44, inner: 50, experts: [7, 2], layers: 4 },
+      deepseek4: {
+        ...{ queryRank: 34, rotated: 14, window: 20, ratios: [4, 0, 128, 4], outputGroups: 3 },
+        ...{ index: { heads: 5, keyLength: 64, most: 60 }, outputRank: 18, hashed: 1, limit: 1 },
+      },
+    },
+    {
+      ...{ embedding: 96, heads: 4, headDim: 32, inner: 64, experts: [8, 3], layers: 4 },
+      sharedExperts: 2,
+      deepseek4: {
+        ...{ queryRank: 64, rotated: 16, window: 33, ratios: [0, 128, 4], outputGroups: 2 },
+        ...{ index: { heads: 4, keyLength: 64, most: 60 }, outputRank: 32, hashed: 2, limit: 10 },
+      },
+    },
+    // Few choices between experts: another one would be folded into all that follows.
+    {
+      ...{ embedding: 256, heads: 4, headDim: 128, inner: 256, experts: [6, 5], layers: 3 },
+      deepseek4: {
+        ...{ queryRank: 256, rotated: 64, window: 16, ratios: [4, 128, 0], outputGroups: 2 },
+        ...{ index: { heads: 8, keyLength: 64, most: 60 }, outputRank: 128, hashed: 1, limit: 2 },
+      },
+    },
+  ],
   lfm2: [
     { embedding: 110, heads: 5, kvHeads: 1, headDim: 22, inner: 130, layers: 4 },
     {
@@ -297,6 +323,15 @@ export const variants: Readonly<Record<string, Variant>> = {
       'attention.temperature_scale': f32(0.4),
       'attention.temperature_length': u32(20),
     },
+  },
+  'deepseek4 with an indexer that has to choose, and YaRN': {
+    ...{ architecture: 'deepseek4', embedding: 96, heads: 4, headDim: 48, inner: 40, layers: 5 },
+    ...{ experts: [8, 3], cacheType: GgmlType.F32 },
+    deepseek4: {
+      ...{ queryRank: 40, rotated: 12, window: 9, ratios: [4, 4, 0, 128], outputGroups: 2 },
+      ...{ index: { heads: 16, keyLength: 64, most: 5 }, outputRank: 24, hashed: 2, limit: 0 },
+    },
+    metadata: yarn,
   },
   'lfm2 with a window': {
     ...{ architecture: 'lfm2', layers: 4 },

@@ -69,7 +69,8 @@ function distances(
 export function describeIntegerCaches(extent: 'whole' | 'short'): void {
   describe('with a cache of 16-bit integers', () => {
     for (const [architecture, sizes] of Object.entries(shapes)) {
-      if (sizes.some(({ latent }) => latent !== undefined)) continue; // no heads of their own
+      // No heads of their own.
+      if (sizes.some(({ latent, deepseek4 }) => latent ?? deepseek4)) continue;
       const fitting = sizes.filter(({ headDim = 64, gemma4 }) => headDim % 64 === 0 && !gemma4);
       // Those of llama are for odd heads.
       for (const size of fitting.length > 0 ? fitting : [{ headDim: 64 }]) {
@@ -103,7 +104,9 @@ export interface OracleTests {
 }
 
 /** Architectures that run on the native kernels only. */
-export const nativeOnly: readonly string[] = ['lfm2', 'lfm2moe', 'qwen35', 'qwen35moe'];
+export const nativeOnly: readonly string[] = [
+  ...['deepseek4', 'lfm2', 'lfm2moe', 'qwen35', 'qwen35moe'],
+];
 
 /** All others. */
 export const withoutKernels: readonly string[] = textArchitectures.filter(

@@ -14,7 +14,7 @@ namespace {
 // From here on numbers round to an infinite f16.
 constexpr float kHalfEnd = 65520.0f;
 
-bool store_row(const float* x, uint8_t* out, int64_t n, int type) {
+inline bool store_row(const float* x, uint8_t* out, int64_t n, int type) {
   if (type == PL_CACHE_F32) {
     std::memcpy(out, x, static_cast<size_t>(n) * 4);
     return true;
@@ -55,7 +55,7 @@ bool store_row(const float* x, uint8_t* out, int64_t n, int type) {
 }
 
 // ---- norm and rotation of a head --------------------------------------------------------------------
-void rotate(const float* x, const float* weight, float eps, const float* table, int dim,
+inline void rotate(const float* x, const float* weight, float eps, const float* table, int dim,
             int rotated, bool halves, float* out) {
   const int whole = dim & ~15;
   if (weight) {

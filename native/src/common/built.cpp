@@ -97,4 +97,35 @@ const recurrent::Ops* built_recurrent(Path path) {
   }
 }
 
+const compressed::Ops* built_compressed(Path path) {
+  switch (path) {
+#if defined(PL_WITH_AMX)
+    case Path::amx:
+      return &compressed::avx512_ops();
+#endif
+#if defined(PL_WITH_AVX512)
+    case Path::avx512:
+      return &compressed::avx512_ops();
+#endif
+#if defined(PL_WITH_AVXVNNI)
+    case Path::avxvnni:
+      return &compressed::avx2_ops();
+#endif
+#if defined(PL_WITH_AVX2)
+    case Path::avx2:
+      return &compressed::avx2_ops();
+#endif
+#if defined(PL_WITH_NEON)
+    case Path::neon:
+      return &compressed::neon_ops();
+#endif
+#if defined(PL_WITH_SCALAR)
+    case Path::scalar:
+      return &compressed::scalar_ops();
+#endif
+    default:
+      return nullptr;
+  }
+}
+
 }  // namespace pl

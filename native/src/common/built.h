@@ -1,6 +1,7 @@
 // What the paths that this library was built with give to the operations.
 #pragma once
 #include "../attention/attention.h"
+#include "../compressed/compressed.h"
 #include "../linear/path.h"
 #include "../recurrent/delta_net.h"
 #include "cpu.h"
@@ -11,6 +12,7 @@ namespace pl {
 const LinearPath* built_linear(Path path);
 const attention::Ops* built_attention(Path path);
 const recurrent::Ops* built_recurrent(Path path);
+const compressed::Ops* built_compressed(Path path);
 inline bool built(Path path) { return built_linear(path) != nullptr; }
 
 }  // namespace pl

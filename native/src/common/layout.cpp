@@ -11,11 +11,14 @@
 #ifndef PL_RECURRENT_STRUCTS
 #define PL_RECURRENT_STRUCTS(X)
 #endif
+#ifndef PL_COMPRESSED_STRUCTS
+#define PL_COMPRESSED_STRUCTS(X)
+#endif
 
 namespace {
 
 struct Text {
-  char data[16384];
+  char data[32768];
   size_t size = 0;
   void add(const char* s) {
     const size_t n = std::strlen(s);
@@ -56,6 +59,7 @@ Text make() {
   PL_EXPERTS_STRUCTS(EMIT)
   PL_ATTENTION_STRUCTS(EMIT)
   PL_RECURRENT_STRUCTS(EMIT)
+  PL_COMPRESSED_STRUCTS(EMIT)
   PL_POOL_STRUCTS(EMIT)
   t.add("}}");
   return t;
