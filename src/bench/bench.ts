@@ -57,7 +57,9 @@ export interface BenchOptions {
   readonly threads?: number | undefined;
   readonly kvType?: KvType | undefined;
   /** What computes; default: as `loadModel` chooses. */
-  readonly device?: Pick<LoadOptions, 'device' | 'gpuLayers' | 'cpuMoe'> | undefined;
+  readonly device?:
+    | Pick<LoadOptions, 'device' | 'gpuLayers' | 'cpuMoe' | 'expertMemory'>
+    | undefined;
   /** Whether passes are taken apart by operation; on the CPU only. */
   readonly profile: boolean;
   /** Where made models and the peer are kept. */
@@ -119,7 +121,7 @@ export async function runBench(options: BenchOptions): Promise<BenchOutcome> {
     ...(options.threads === undefined ? {} : { threads: options.threads }),
     ...(options.kvType === undefined ? {} : { kvType: options.kvType }),
     // Operations are timed one by one, which a scheduler of several devices does not offer.
-    ...(options.profile ? { device: 'cpu' } : options.device),
+    ...(options.profile ? { ...options.device, device: 'cpu' } : options.device),
     onProgress,
     signal,
   });

@@ -6,6 +6,7 @@ import type { Model } from '../engine/model.js';
 import type {
   ChatMessage,
   ChatOptions,
+  ExpertStatistics,
   GenerateOptions,
   LoadOptions,
   ModelInfo,
@@ -24,6 +25,7 @@ export interface SessionLike {
 /** What the commands need of a model; the engine's `Model` has it. */
 export interface ModelLike extends SessionLike {
   readonly info: ModelInfo;
+  readonly experts: ExpertStatistics | undefined;
   createSession(): SessionLike;
 }
 
@@ -45,6 +47,7 @@ export async function withModel<T>(
   try {
     await warnWithoutKernels();
     if (loaded.info.device !== undefined) note(`device: ${loaded.info.device}`);
+    if (loaded.info.experts !== undefined) note(`memory: ${loaded.info.memoryPlan}`);
     for (const warning of loaded.info.warnings) note(`warning: ${warning}`);
     return await work(loaded);
   } finally {

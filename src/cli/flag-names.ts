@@ -10,6 +10,7 @@ const flags: Partial<Record<keyof LoadOptions | keyof ChatOptions, string>> = {
   kvType: '--kv',
   gpuLayers: '--gpu-layers',
   cpuMoe: '--cpu-moe',
+  expertMemory: '--expert-memory',
   reproducible: '--portable',
   draftModels: '--draft-model',
   draftWindow: '--draft-window',

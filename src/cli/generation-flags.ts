@@ -5,6 +5,7 @@ import { defaultSampling } from '../decode/settings.js';
 import { draftKinds } from '../engine/options.js';
 import type { DraftKind, GenerateOptions, KvType, LoadOptions } from '../engine/types.js';
 import { AliasOption } from './alias.js';
+import { byteCount } from './cache-flags.js';
 import { type ConstraintFlags, constraintFlags, constraintOf } from './constraint-flags.js';
 import { collect, integer, number } from './numbers.js';
 
@@ -22,6 +23,7 @@ export interface DeviceFlags {
   readonly gpuLayers?: number | 'auto';
   readonly cpuMoe?: boolean;
   readonly cpuMoeLayers?: number;
+  readonly expertMemory?: number | 'auto';
 }
 
 /** Adds the flags that say what computes. */
@@ -41,6 +43,11 @@ export function addDeviceFlags(command: Command): Command {
       '--cpu-moe-layers <count>',
       'the same for the experts of the first layers',
     ).argParser(layers),
+    new Option(
+      '--expert-memory <size>',
+      'experts of a mixture stay in the file but for as many as fit into this, such as 8GB (default: ' +
+        'auto, all in memory if the model fits)',
+    ).argParser((text) => (text === 'auto' ? text : byteCount(text))),
   ];
   for (const flag of flags) command.addOption(flag.helpGroup('Devices:'));
   return command;
@@ -52,6 +59,7 @@ export function deviceOptions(flags: DeviceFlags): LoadOptions {
     device: flags.device,
     gpuLayers: flags.gpuLayers,
     cpuMoe: flags.cpuMoe ? true : flags.cpuMoeLayers,
+    expertMemory: flags.expertMemory,
   } as LoadOptions);
 }
 

@@ -1,14 +1,18 @@
 /** One generated text as the command line starts it and reports on it. */
 
 import { defaultModelPath } from '../base/paths.js';
-import type { Generation, ModelInfo, StreamEvent } from '../engine/types.js';
+import type { ExpertStatistics, Generation, ModelInfo, StreamEvent } from '../engine/types.js';
 import type { SessionLike } from './engine.js';
 import { programName } from './help.js';
 import { colours, dim, snakeKeys } from './output.js';
-import { rate } from './table.js';
+import { bytes, rate } from './table.js';
 
 /** The JSON of the contract for a finished text. */
-export function runReport(generation: Generation, info: ModelInfo): Record<string, unknown> {
+export function runReport(
+  generation: Generation,
+  info: ModelInfo,
+  experts?: ExpertStatistics,
+): Record<string, unknown> {
   const { timings, draft } = generation;
   return {
     text: generation.text,
@@ -26,6 +30,7 @@ export function runReport(generation: Generation, info: ModelInfo): Record<strin
       decode_tps: timings.decodeTokensPerSecond,
     },
     draft: snakeKeys(draft),
+    ...(experts === undefined ? {} : { experts: expertReport(experts, info) }),
     ...(generation.logprobs === undefined ? {} : { logprobs: generation.logprobs }),
     model: {
       path: info.path,
@@ -39,8 +44,23 @@ export function runReport(generation: Generation, info: ModelInfo): Record<strin
   };
 }
 
-/** One line about how fast a text was made. */
-export function summaryLine(generation: Generation): string {
+/** What was read of experts that stay in the file. */
+export function expertReport(
+  statistics: ExpertStatistics,
+  { experts }: Pick<ModelInfo, 'experts'>,
+): Record<string, unknown> {
+  const { rows, asked, found, bytesRead } = statistics;
+  return {
+    memory_bytes: experts?.memory,
+    whole_bytes: experts?.whole,
+    hit_rate: asked === 0 ? 0 : found / asked,
+    bytes_per_token: rows === 0 ? 0 : bytesRead / rows,
+    ...(snakeKeys(statistics) as object),
+  };
+}
+
+/** One line about how fast a text was made, and what was read of experts that stay in the file. */
+export function summaryLine(generation: Generation, experts?: ExpertStatistics): string {
   const { timings, draft, tokens, promptTokens, cachedTokens } = generation;
   const parts = [
     `${tokens.length} tokens, ${rate(timings.decodeTokensPerSecond)} tok/s`,
@@ -50,6 +70,13 @@ export function summaryLine(generation: Generation): string {
   ];
   parts.push(`seed ${generation.seed}`);
   if (draft.drafted > 0) parts.push(`${draft.accepted} of ${draft.drafted} drafts accepted`);
+  if (experts !== undefined && experts.asked > 0) {
+    const hits = Math.round((100 * experts.found) / experts.asked);
+    const read = bytes(experts.bytesRead / Math.max(1, experts.rows));
+    parts.push(
+      `experts: ${hits}% in memory, ${read} read a token, ${Math.round(experts.waitedMs)} ms waited`,
+    );
+  }
   return parts.join(' · ');
 }
 

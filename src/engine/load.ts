@@ -10,12 +10,14 @@ import { type GgufFile, readGguf } from '../gguf/reader.js';
 import { recommendedSampling } from '../gguf/sampling.js';
 import { rowShapes } from '../models/layer-state.js';
 import { loadLanguageModel, textNeeds } from '../models/load.js';
+import { planLine } from '../models/memory-plan.js';
 import { createChatTemplate } from '../tokenizer/chat.js';
 import { createTokenizer } from '../tokenizer/tokenizer.js';
 import { openDevices } from './device-choice.js';
 import { draftMemory } from './draft-memory.js';
 import { loadDrafters } from './draft-models.js';
 import { poolingOf } from './embed.js';
+import { rememberUses, usesFile } from './expert-uses.js';
 import { Model } from './model.js';
 import { modelIdentity } from './model-identity.js';
 import { draftFilesOf, resolveModelPath } from './model-path.js';
@@ -77,6 +79,7 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       kvType: given.kvType ?? (causal ? undefined : 'f32'),
       causal,
       draftBytes,
+      expertMemory: given.expertMemory,
     });
     made.push(() => backend.dispose());
     const cached = cacheType(kvType);
@@ -88,6 +91,7 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       cacheType: cached,
       draftBytes,
       placement,
+      expertMemory: given.expertMemory,
     });
     made.push(() => language.dispose());
     const { hyperparameters } = language;
@@ -103,7 +107,16 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       for (const drafter of drafters) drafter[Symbol.dispose]?.();
     });
     const advice = recommendedSampling(gguf);
+    const identity = await modelIdentity(gguf, {
+      backend,
+      contextLength,
+      places: language.placement.states,
+    });
+    const { cache = false } = given;
+    const uses =
+      cache === false ? undefined : usesFile(cache === true ? undefined : cache.folder, identity);
     const runtime = new Runtime({
+      experts: language.experts && { cache: language.experts, uses },
       file: language.readsFile ? gguf : undefined,
       backend,
       drafters,
@@ -116,18 +129,16 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       rankTemplate: gguf.optionalString('tokenizer.chat_template.rerank'),
       prefillChunk,
       kvType: cached,
-      identity: await modelIdentity(gguf, {
-        backend,
-        contextLength,
-        places: language.placement.states,
-      }),
+      identity,
       mostRunning: given.maxRunning,
       mostWaiting: given.maxWaiting,
     });
     if (reproducible) await probe(runtime);
     const { architecture } = language;
     const name = gguf.optionalString('general.name');
-    const { cache = false } = given;
+    if (language.experts !== undefined && uses !== undefined) {
+      await rememberUses(language.experts, uses);
+    }
     if (cache !== false) {
       const model = { name, path, architecture, kvType };
       runtime.cache = await openTextCache(runtime, model, cache === true ? {} : cache);
@@ -151,6 +162,8 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       kvType,
       kvBytesPerToken: positionBytes(cached, layout),
       drafters: draftNeeds,
+      memoryPlan: planLine(language.plan),
+      ...(language.plan.experts === undefined ? {} : { experts: language.plan.experts }),
       threads: backend.threads,
       kernels: kernelNames(backend),
       device: choice,

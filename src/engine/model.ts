@@ -13,6 +13,7 @@ import type {
   ChatOptions,
   Embeddings,
   EmbedOptions,
+  ExpertStatistics,
   GenerateOptions,
   Generation,
   ModelInfo,
@@ -36,6 +37,11 @@ export class Model implements AsyncDisposable {
 
   get tokenizer(): Tokenizer {
     return this.#runtime.tokenizer;
+  }
+
+  /** What has been read of experts that stay in the file (`LoadOptions.expertMemory`) so far. */
+  get experts(): ExpertStatistics | undefined {
+    return this.#runtime.experts;
   }
 
   /** @internal What everything below the public API works with; for benchmarks and checks. */

@@ -56,6 +56,10 @@ export const loadSchema = z.strictObject({
     z.union([z.boolean(), z.number().int().min(0)]),
     'true, false or a number of layers',
   ),
+  expertMemory: field(
+    z.union([z.literal('auto'), z.number().int().min(1).max(Number.MAX_SAFE_INTEGER)]),
+    'auto, or a number of bytes, 1 or more',
+  ),
   reproducible: oneOf(reproducibilities),
   draftModels: field(strings, 'an array of paths'),
   draftWindow: wholeNumber(1, positive),

@@ -9,6 +9,7 @@ import { DraftExperience } from '../decode/draft-record.js';
 import type { Accelerator } from '../ggml/accelerator.js';
 import type { Backend } from '../ggml/backend.js';
 import { hostMemory } from '../ggml/host.js';
+import type { ExpertCache, ExpertStatistics } from '../ggml/native/expert-cache.js';
 import type { GgmlType } from '../ggml/types.js';
 import type { GgufFile } from '../gguf/reader.js';
 import type { RecommendedSampling } from '../gguf/sampling.js';
@@ -18,6 +19,7 @@ import type { ChatTemplate } from '../tokenizer/chat-template.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { Constraints } from './constraints.js';
 import type { LoadedDrafter } from './draft-models.js';
+import { keepUses } from './expert-uses.js';
 import type { PassOutcome } from './job.js';
 import { PassCosts } from './pass-costs.js';
 import { PassLog } from './pass-log.js';
@@ -35,6 +37,8 @@ export interface RuntimeOptions {
   /** Owned by the runtime from now on. */
   readonly drafters: readonly LoadedDrafter[];
   readonly model: LanguageModel;
+  /** The model's experts that stay in the file, and where their uses are remembered. */
+  readonly experts?: { readonly cache: ExpertCache; readonly uses: string | undefined } | undefined;
   /** The card that each layer's rows are on, one entry a layer; default: the host. */
   readonly places?: readonly (Accelerator | undefined)[] | undefined;
   /** Names the weights and whatever else decides the bytes of the state. */
@@ -204,6 +208,11 @@ export class Runtime {
     return this.#texts;
   }
 
+  /** What the experts that stay in the file have been read for; undefined where there are none. */
+  get experts(): ExpertStatistics | undefined {
+    return this.#options.experts?.cache.statistics;
+  }
+
   /** Whether the model has been disposed of. */
   get closed(): boolean {
     return this.#closed;
@@ -231,7 +240,9 @@ export class Runtime {
     await this.cache?.close();
     for (const text of this.#texts) text.dispose();
     this.#texts.clear();
-    const { backend, model, file } = this.#options;
+    const { backend, model, file, experts } = this.#options;
+    // What cannot be remembered is found out again.
+    if (experts?.uses !== undefined) await keepUses(experts.cache, experts.uses).catch(() => {});
     for (const drafter of this.drafterSources) drafter[Symbol.dispose]?.();
     model.dispose();
     backend.dispose();

@@ -18,6 +18,7 @@ export type {
   ToolFormatName,
   ToolsSpec,
 } from '../constraint/spec.js';
+export type { ExpertStatistics } from '../ggml/native/expert-cache.js';
 export type { RawJson } from '../template/raw-json.js';
 
 /**
@@ -58,6 +59,12 @@ export interface LoadOptions {
   readonly gpuLayers?: number | 'auto' | undefined;
   /** Layers whose experts stay with the CPU, the first ones, or true: all. Default: none. */
   readonly cpuMoe?: number | boolean | undefined;
+  /**
+   * Bytes for a mixture's experts, which then stay in the file and are read when a text needs them: the
+   * cache of those that are used most. Never changes the text. Default `auto`: all experts in memory if
+   * the model fits, otherwise as many as there is memory for.
+   */
+  readonly expertMemory?: number | 'auto' | undefined;
   /**
    * `everywhere`: logits have the same bytes on every x64 and arm64 machine, on a path without the
    * processor's own instructions, several times slower. Models for which that does not hold are
@@ -308,6 +315,16 @@ export type SamplingSetting =
   | 'repetitionPenalty'
   | 'penaltyWindow';
 
+/** A mixture's experts that stay in the file, but for those that a cache holds. */
+export interface ExpertMemory {
+  /** Bytes of the cache, and what all experts would take. */
+  readonly memory: number;
+  readonly whole: number;
+  /** Experts that the cache can hold, and all of them, layer by layer. */
+  readonly held: number;
+  readonly count: number;
+}
+
 export interface ModelInfo {
   readonly path: string;
   readonly name: string | undefined;
@@ -334,6 +351,10 @@ export interface ModelInfo {
     readonly weightBytes: number;
     readonly stateBytes: number;
   }[];
+  /** What was planned to go where, with bytes, in one line. */
+  readonly memoryPlan: string;
+  /** Experts that stay in the file; missing where there are none. */
+  readonly experts?: ExpertMemory | undefined;
   readonly threads: number;
   /** What computes: `native avx512 + CPU (ggml zen4)`, or ggml's library alone. */
   readonly kernels: string;

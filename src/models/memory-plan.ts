@@ -101,7 +101,7 @@ export function planMemory(model: PlannedModel, options: PlanOptions): MemoryPla
   const { expertMemory = 'auto', layouts } = options;
   const whole = plan(model, options, undefined);
   if (layouts !== undefined || !model.weights.some(isExpert)) {
-    const none = 'The model has no experts: --expert-memory (expertMemory) changes nothing.';
+    const none = 'The model has no experts: expertMemory changes nothing.';
     return expertMemory === 'auto' ? whole : { ...whole, warnings: [none] };
   }
   if (expertMemory === 'auto' && (whole.total <= whole.available || unfiled(model))) return whole;
@@ -111,7 +111,7 @@ export function planMemory(model: PlannedModel, options: PlanOptions): MemoryPla
 /** Why the experts of a model cannot stay in their file; undefined: they can. */
 function unfiled({ weights }: PlannedModel): PacelineError | undefined {
   const { kernels, reason } = nativeKernels();
-  const hint = 'Leave out --expert-memory (expertMemory).';
+  const hint = 'Leave out expertMemory.';
   if (kernels === undefined) {
     const problem = `Experts stay in their file only with the native kernels: ${reason}`;
     return new PacelineError('platform', problem, { hint });

@@ -226,7 +226,7 @@ export class WeightLoader {
     const file = this.#source.fileOf?.(info);
     if (file === undefined) {
       throw new PacelineError('usage', `${weight} cannot stay in a file: it comes from memory`, {
-        hint: 'Load the model from its file, or leave out --expert-memory (expertMemory).',
+        hint: 'Load the model from its file, or leave out expertMemory.',
       });
     }
     const [columns = 1, rows = 1] = info.shape;

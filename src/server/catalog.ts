@@ -49,6 +49,7 @@ export interface CatalogEntry extends ModelFacts {
   /** While it is loaded. */
   readonly info: ModelState['info'];
   readonly memory: ModelState['memory'];
+  readonly experts: ModelState['experts'];
   /** While it is loading. */
   readonly progress: ModelState['progress'];
 }
@@ -124,6 +125,7 @@ function withState(facts: ModelFacts, state: ModelState | undefined): CatalogEnt
     slots: state?.slots ?? [],
     info: state?.info,
     memory: state?.memory,
+    experts: state?.experts,
     progress: state?.progress,
   };
 }

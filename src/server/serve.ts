@@ -101,15 +101,21 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   const catalog = await readCatalog(specs, () => engine.status);
   let stopping = false;
   const health = (): Health => healthOf(engine, stopping);
-  const metrics = new Metrics(() => ({
-    ready: engine.state === 'ready',
-    waiting: engine.waiting,
-    slotsTaken: engine.slotsTaken,
-    slots,
-    restarts: engine.restarts,
-    memoryBytes: engine.status.memoryBytes,
-    modelsLoaded: engine.status.models.filter(({ state }) => state === 'ready').length,
-  }));
+  const metrics = new Metrics(
+    () => ({
+      ready: engine.state === 'ready',
+      waiting: engine.waiting,
+      slotsTaken: engine.slotsTaken,
+      slots,
+      restarts: engine.restarts,
+      memoryBytes: engine.status.memoryBytes,
+      modelsLoaded: engine.status.models.filter(({ state }) => state === 'ready').length,
+    }),
+    () =>
+      engine.status.models.flatMap(({ id, experts }) =>
+        experts === undefined ? [] : [[id, experts] as const],
+      ),
+  );
   const page = await readPageFiles();
   const app = createApp({
     engine,

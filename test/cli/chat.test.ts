@@ -29,6 +29,7 @@ const info: ModelInfo = {
   weightBytes: 1,
   exact: true,
   kvType: 'f16',
+  memoryPlan: '',
   kvBytesPerToken: 1,
   drafters: [],
   threads: 1,
@@ -63,6 +64,7 @@ const end = (text: string, finishReason: FinishReason, promptTokens = 1): Stream
 
 /** A model that answers with the number of messages and the last one; `forever` until it is stopped. */
 class EchoModel implements ModelLike {
+  readonly experts = undefined;
   info = info;
   readonly asked: (readonly ChatMessage[])[] = [];
   readonly continued: string[] = [];

@@ -197,8 +197,14 @@ async function once(
     }
     bar.clear();
     const { generation } = event;
-    if (json) await printJson(runReport(generation, model.info));
-    else await endOfText(last, generation, cutText(generation, model.info, options.maxTokens));
+    if (json) await printJson(runReport(generation, model.info, model.experts));
+    else
+      await endOfText(
+        last,
+        generation,
+        cutText(generation, model.info, options.maxTokens),
+        model.experts,
+      );
     if (generation.finishReason === 'abort') process.exitCode = 130;
   }
 }
@@ -208,9 +214,10 @@ async function endOfText(
   last: string,
   generation: Generation,
   cut: string | undefined,
+  experts: ModelLike['experts'],
 ): Promise<void> {
   if (process.stdout.isTTY && !last.endsWith('\n')) await print('\n');
   if (!process.stderr.isTTY) return;
-  const summary = summaryLine(generation);
+  const summary = summaryLine(generation, experts);
   note(dim(`[${cut === undefined ? summary : `${summary} · ${cut}`}]`));
 }

@@ -256,7 +256,7 @@ function replaced(path: string, details: object = { file: path }): PacelineError
 
 function noMemory(bytes: number): PacelineError {
   return new PacelineError('memory', `No memory for ${bytes} bytes of experts`, {
-    hint: 'Use a smaller --expert-memory.',
+    hint: 'Use a smaller expertMemory.',
     details: { bytes },
   });
 }

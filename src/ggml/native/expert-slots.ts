@@ -42,7 +42,7 @@ export function shareSlots(
       `A token needs ${used} experts of a layer at once, which take ${mebibytes(least)}; ` +
         `${mebibytes(memory)} are to hold experts (all of them: ${mebibytes(whole)})`,
       {
-        hint: `Use an --expert-memory (expertMemory) of at least ${Math.ceil(least / 2 ** 20)} MiB.`,
+        hint: `Use an expertMemory of at least ${Math.ceil(least / 2 ** 20)} MiB.`,
         details: { least, memory, whole, used },
       },
     );

@@ -9,7 +9,7 @@ import type { TextRunner } from '../../chat/run.js';
 import { SlotPool } from '../../chat/slots.js';
 import { loadModel } from '../../engine/load.js';
 import { resolveModelPath } from '../../engine/model-path.js';
-import type { LoadOptions, ModelInfo } from '../../engine/types.js';
+import type { ExpertStatistics, LoadOptions, ModelInfo } from '../../engine/types.js';
 import { readGguf } from '../../gguf/reader.js';
 import {
   type ModelActivity,
@@ -45,6 +45,8 @@ export interface ModelState {
   }[];
   /** What it holds in memory. */
   readonly memory?: ModelMemory;
+  /** What its experts that stay in the file have been read for so far. */
+  readonly experts?: ExpertStatistics;
   /** While it is loading: bytes that have been read, of so many. */
   readonly progress?: { readonly done: number; readonly total: number };
   /** When it will be unloaded if nobody uses it, in milliseconds since 1970. */
@@ -60,6 +62,7 @@ export type ServedLoadOptions = Pick<
   | 'device'
   | 'gpuLayers'
   | 'cpuMoe'
+  | 'expertMemory'
   | 'draftModels'
   | 'draftWindow'
   | 'cache'
@@ -171,6 +174,7 @@ export class ModelPool {
         template: loaded.model.runtime.chatTemplate.source(false),
         slots: loaded.slots.states,
         memory: modelMemory(loaded.model),
+        ...(loaded.model.experts === undefined ? {} : { experts: loaded.model.experts }),
         ...(expires === undefined ? {} : { expiresAt: expires }),
       };
     });

@@ -1,6 +1,7 @@
 /** What Prometheus may ask: counters and histograms of requests, gauges of the engine. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { ChoiceEnd, StartEvent } from '../../chat/events.js';
+import type { ExpertStatistics } from '../../engine/types.js';
 
 export interface EngineGauges {
   readonly ready: boolean;
@@ -39,9 +40,31 @@ export class Metrics {
   readonly #cancelled = this.#counter('cancelled_total', 'Requests that clients gave up');
   readonly #gauges: Readonly<Record<keyof EngineGauges, Gauge>>;
   readonly #engine: () => EngineGauges;
+  readonly #expertsAsked = this.#counter('experts_asked_total', 'Experts that passes needed', [
+    'model',
+  ]);
+  readonly #expertsFound = this.#counter('experts_found_total', 'Of these, those in memory', [
+    'model',
+  ]);
+  readonly #expertBytes = this.#counter('expert_bytes_read_total', 'Bytes of experts read', [
+    'model',
+  ]);
+  readonly #expertRows = this.#counter('expert_rows_total', 'Rows whose experts were asked for', [
+    'model',
+  ]);
+  readonly #expertWait = this.#counter(
+    'expert_wait_seconds_total',
+    'Time that computing waited for experts',
+    ['model'],
+  );
+  readonly #experts: () => Iterable<readonly [model: string, statistics: ExpertStatistics]>;
 
-  constructor(engine: () => EngineGauges) {
+  constructor(
+    engine: () => EngineGauges,
+    experts: () => Iterable<readonly [model: string, statistics: ExpertStatistics]> = () => [],
+  ) {
     this.#engine = engine;
+    this.#experts = experts;
     const gauge = (name: string, help: string): Gauge =>
       new Gauge({ name: `paceline_${name}`, help, registers: [this.#registry] });
     this.#gauges = {
@@ -90,6 +113,20 @@ export class Metrics {
     const now = this.#engine();
     for (const [name, gauge] of Object.entries(this.#gauges)) {
       gauge.set(Number(now[name as keyof EngineGauges]));
+    }
+    // The engine counts: what it says is what these counters are.
+    for (const [model, { asked, found, bytesRead, rows, waitedMs }] of this.#experts()) {
+      const counts: readonly [Counter, number][] = [
+        [this.#expertsAsked, asked],
+        [this.#expertsFound, found],
+        [this.#expertBytes, bytesRead],
+        [this.#expertRows, rows],
+        [this.#expertWait, waitedMs / 1000],
+      ];
+      for (const [counter, count] of counts) {
+        counter.remove({ model });
+        counter.inc({ model }, count);
+      }
     }
     return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
   }

@@ -55,6 +55,8 @@ function modelBody(entry: CatalogEntry) {
     kv_type: info?.kvType ?? null,
     sampling: info?.recommendedSampling ?? {},
     load_ms: info?.loadMs ?? null,
+    memory_plan: info?.memoryPlan ?? null,
+    experts: expertsBody(entry),
     memory:
       memory === undefined
         ? null
@@ -67,6 +69,22 @@ function modelBody(entry: CatalogEntry) {
             texts: memory.texts,
             full_text_bytes: memory.fullTextBytes,
           },
+  };
+}
+
+/** Experts that stay in the file; null where there are none. */
+function expertsBody({ info, experts }: CatalogEntry) {
+  if (info?.experts === undefined || experts === undefined) return null;
+  const { rows, asked, found, bytesRead, waitedMs } = experts;
+  return {
+    memory_bytes: info.experts.memory,
+    whole_bytes: info.experts.whole,
+    held: experts.held,
+    count: info.experts.count,
+    hit_rate: asked === 0 ? null : found / asked,
+    bytes_per_token: rows === 0 ? null : bytesRead / rows,
+    bytes_read: bytesRead,
+    waited_ms: waitedMs,
   };
 }
 
