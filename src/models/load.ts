@@ -9,8 +9,8 @@ import type { Backend } from '../ggml/backend.js';
 import type { ExpertCache } from '../ggml/native/expert-cache.js';
 import {
   type ExpertLayout,
-  type ExpertMemory,
   expertLayout,
+  type FiledExperts,
 } from '../ggml/native/expert-layout.js';
 import { nativeKernels } from '../ggml/native/library.js';
 import { typeName } from '../ggml/types.js';
@@ -42,7 +42,7 @@ export interface LoadModelOptions extends PlanOptions {
   /** The context to plan for, in tokens; default: the model's own, at most 4096. */
   readonly contextLength?: number | undefined;
   /** How experts are read that stay in the file. */
-  readonly readExperts?: Pick<ExpertMemory, 'reading' | 'readers'> | undefined;
+  readonly readExperts?: Pick<FiledExperts, 'reading' | 'readers'> | undefined;
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
 }

@@ -8,7 +8,7 @@ import type { NativeKernels } from './library.js';
 import { PanelStorage } from './panel-storage.js';
 import { panelBytes } from './panels.js';
 
-export interface ExpertMemory {
+export interface FiledExperts {
   /** Bytes for experts. */
   readonly bytes: number;
   /** Experts that a token goes through in one layer. */
@@ -35,7 +35,7 @@ function matrixBytes(kernels: NativeKernels, spec: WeightSpec): number | undefin
 export function expertsOf(
   kernels: NativeKernels,
   specs: readonly WeightSpec[],
-  layerOf: ExpertMemory['layerOf'],
+  layerOf: FiledExperts['layerOf'],
 ): readonly (ExpertsOfLayer & { readonly specs: readonly WeightSpec[] })[] {
   const layers = new Map<string, WeightSpec[]>();
   for (const spec of specs) {
@@ -59,7 +59,7 @@ export interface ExpertLayout extends WeightLayout {
 }
 
 /** The layout for the experts of one model. */
-export function expertLayout(kernels: NativeKernels, memory: ExpertMemory): ExpertLayout {
+export function expertLayout(kernels: NativeKernels, memory: FiledExperts): ExpertLayout {
   let allocation: CachedAllocation | undefined;
   return {
     name: `experts in the file (${kernels.path})`,
@@ -81,7 +81,7 @@ class CachedAllocation implements WeightAllocation {
   cache: ExpertCache | undefined;
   readonly #kernels: NativeKernels;
   readonly #backend: Backend;
-  readonly #memory: ExpertMemory;
+  readonly #memory: FiledExperts;
   readonly #layers: ReturnType<typeof expertsOf>;
   readonly #slots: ReadonlyMap<number, number>;
   readonly #specs: readonly WeightSpec[];
@@ -92,7 +92,7 @@ class CachedAllocation implements WeightAllocation {
     kernels: NativeKernels,
     backend: Backend,
     specs: readonly WeightSpec[],
-    memory: ExpertMemory,
+    memory: FiledExperts,
   ) {
     this.#kernels = kernels;
     this.#backend = backend;
