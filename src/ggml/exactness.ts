@@ -1,7 +1,7 @@
 /**
  * Whether a row of a product is the same bytes whatever rows are computed with it. Our kernels guarantee
  * it for all their types; ggml's operations hold it for some, for others up to a number of rows. What
- * is said here of ggml 0.25.1 is measured (`test/ggml/exactness.test.ts` measures it again).
+ * is said here of ggml 0.25.1 is measured (`test/ggml/exactness.long.ts` measures it again).
  */
 import { GgmlType } from './types.js';
 

@@ -18,19 +18,25 @@ interface Failure {
   readonly says: RegExp;
 }
 
-/** Runs the command with and without --json and checks both forms of the error. */
+/** Runs the command with --json and checks the error. */
 async function fails({ args, exit, code, says }: Failure): Promise<void> {
-  const [plain, json] = await Promise.all([paceline(args), paceline([...args, '--json'])]);
+  const json = await paceline([...args, '--json']);
+  assert.equal(json.code, exit, json.stdout + json.stderr);
+  const { error } = jsonOf(json) as { error: Record<string, string> };
+  assert.equal(error.code, code);
+  assert.match(`${error.message} ${error.hint}`, says);
+}
+
+/** The same, and without --json, for people. */
+async function failsInWords(failure: Failure): Promise<void> {
+  const { args, exit, says } = failure;
+  const [plain] = await Promise.all([paceline(args), fails(failure)]);
   assert.equal(plain.code, exit, plain.stderr);
   assert.equal(plain.stdout, '');
   assert.match(plain.stderr, /^error: /m);
   assert.match(plain.stderr, /^hint: \S/m);
   assert.match(plain.stderr, says);
   assert.doesNotMatch(plain.stderr, /^\s+at /m, 'no stack without PACELINE_DEBUG');
-  assert.equal(json.code, exit);
-  const { error } = jsonOf(json) as { error: Record<string, string> };
-  assert.equal(error.code, code);
-  assert.match(`${error.message} ${error.hint}`, says);
 }
 
 const run = (path: string, ...flags: string[]): string[] => [
@@ -43,7 +49,7 @@ const run = (path: string, ...flags: string[]): string[] => [
 ];
 
 test('missing file', () =>
-  fails({
+  failsInWords({
     args: run('/nowhere/model.gguf'),
     exit: 3,
     code: 'model-not-found',
@@ -124,7 +130,12 @@ test('unknown tokenizer', async () => {
   const path = await changedModel(await tinyModel(), 'tokenizer.gguf', {
     metadata: { 'tokenizer.ggml.pre': { type: GgufValueType.STRING, value: 'klingon' } },
   });
-  await fails({ args: run(path), exit: 6, code: 'unsupported-tokenizer', says: /klingon/ });
+  await failsInWords({
+    args: run(path),
+    exit: 6,
+    code: 'unsupported-tokenizer',
+    says: /klingon/,
+  });
 });
 
 test('missing tensor', async () => {
@@ -168,7 +179,7 @@ test('context overflow', async () =>
   }));
 
 test('not enough memory is found before loading', async () =>
-  fails({
+  failsInWords({
     args: run(await tinyModel(), '--ctx', '2000000000'),
     exit: 4,
     code: 'memory',
@@ -176,7 +187,12 @@ test('not enough memory is found before loading', async () =>
   }));
 
 test('an empty name of a model', () =>
-  fails({ args: ['run', '', 'ab'], exit: 2, code: 'usage', says: /name of the model is empty/ }));
+  failsInWords({
+    args: ['run', '', 'ab'],
+    exit: 2,
+    code: 'usage',
+    says: /name of the model is empty/,
+  }));
 
 test('a flag of ten thousand characters, which is not repeated whole', async () => {
   const args = ['run', 'default', `--${'a'.repeat(10_000)}`];
