@@ -219,6 +219,26 @@ export type FieldSupport =
   /** Nobody: requests with it are refused by name, unless the value changes nothing. */
   | { readonly by: 'nobody'; readonly why: string };
 
+/** How its requests differ where the APIs of all of them are nearly the same. */
+export interface WireFacts {
+  /** Name of the limit of tokens. */
+  readonly maxTokens: 'max_tokens' | 'max_completion_tokens';
+  /** Fields of every stream that make it tell its counts before its end. */
+  readonly streamFields: Readonly<Record<string, unknown>>;
+  /** Path of the field for a schema in `/v1/completions`; undefined: there is none. */
+  readonly completionSchema?: 'response_format' | 'json_schema';
+  /** How a regular expression, a grammar or a choice is written there. */
+  readonly formatSyntax: 'plain' | 'response_format';
+  /** The `top_k` that is off. */
+  readonly topKOff: 0 | -1;
+  /** Seeds are whole numbers below this. */
+  readonly seedLimit: number;
+  /** False where it hangs up on the next request of a connection. */
+  readonly keepsConnections: boolean;
+  /** What `owned_by` says in its list of models, by which it is known. */
+  readonly ownedBy?: string;
+}
+
 export interface BackendDescriptor {
   readonly name: BackendName;
   readonly title: string;
@@ -238,6 +258,7 @@ export interface BackendDescriptor {
   /** Its metrics under our names: its name to ours. */
   readonly metrics: Readonly<Record<string, string>>;
   readonly fields: Readonly<Record<RequestField, FieldSupport>>;
+  readonly wire: WireFacts;
   /** What users should know before they choose it, in sentences. */
   readonly notes: readonly string[];
 }

@@ -95,7 +95,18 @@ export const llamaServer: BackendDescriptor = {
     parallel_tool_calls: { by: 'backend', as: 'parallel_tool_calls' },
     token_prompts: { by: 'backend', as: 'prompt' },
     cached_tokens: { by: 'backend', as: 'timings.cache_n' },
-    count_tokens: { by: 'backend', as: '/apply-template' },
+    count_tokens: { by: 'backend', as: '/v1/chat/completions/input_tokens' },
+  },
+  wire: {
+    maxTokens: 'max_tokens',
+    streamFields: { stream_options: { include_usage: true }, timings_per_token: true },
+    completionSchema: 'json_schema',
+    formatSyntax: 'plain',
+    topKOff: 0,
+    seedLimit: 2 ** 32 - 1,
+    // It hangs up on the next request after a stream.
+    keepsConnections: false,
+    ownedBy: 'llamacpp',
   },
   notes: [
     'It is not installed by Paceline: it is looked for in PACELINE_LLAMA_SERVER and in PATH.',

@@ -17,7 +17,10 @@ export const ollama: BackendDescriptor = {
   metrics: {},
   fields: {
     seed: { by: 'backend', as: 'seed' },
-    stop: { by: 'backend', as: 'stop' },
+    stop: {
+      by: 'us',
+      how: 'It does not tell which one ended a text, so they are looked for here.',
+    },
     n: { by: 'us', how: 'A request for each text, with seeds that follow each other.' },
     top_k: { by: 'nobody', why: 'its compatible routes do not take it' },
     min_p: { by: 'nobody', why: 'its compatible routes do not take it' },
@@ -47,6 +50,15 @@ export const ollama: BackendDescriptor = {
     token_prompts: { by: 'nobody', why: 'it takes prompts as text only' },
     cached_tokens: { by: 'nobody', why: 'it does not tell' },
     count_tokens: { by: 'us', how: 'A request for one token, whose usage says it.' },
+  },
+  wire: {
+    maxTokens: 'max_tokens',
+    streamFields: { stream_options: { include_usage: true } },
+    formatSyntax: 'plain',
+    topKOff: 0,
+    seedLimit: 2 ** 31,
+    keepsConnections: true,
+    ownedBy: 'library',
   },
   notes: ['Models are named as `ollama list` names them.'],
 };

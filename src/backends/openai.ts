@@ -16,7 +16,10 @@ export const openai: BackendDescriptor = {
   metrics: {},
   fields: {
     seed: { by: 'backend', as: 'seed' },
-    stop: { by: 'us', how: 'The API takes four at most; all are looked for here.' },
+    stop: {
+      by: 'us',
+      how: 'The API takes four and does not tell which one ended a text, so they are looked for here.',
+    },
     n: { by: 'us', how: 'A request for each text, with seeds that follow each other.' },
     top_k: notOfTheApi,
     min_p: notOfTheApi,
@@ -43,6 +46,14 @@ export const openai: BackendDescriptor = {
     token_prompts: { by: 'nobody', why: 'providers take prompts as text only' },
     cached_tokens: { by: 'backend', as: 'usage.prompt_tokens_details.cached_tokens' },
     count_tokens: { by: 'us', how: 'A request for one token, whose usage says it.' },
+  },
+  wire: {
+    maxTokens: 'max_completion_tokens',
+    streamFields: { stream_options: { include_usage: true } },
+    formatSyntax: 'plain',
+    topKOff: 0,
+    seedLimit: 2 ** 53,
+    keepsConnections: true,
   },
   notes: [],
 };

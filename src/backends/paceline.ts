@@ -46,7 +46,17 @@ export const paceline: BackendDescriptor = {
     parallel_tool_calls: { by: 'backend', as: 'parallel_tool_calls' },
     token_prompts: { by: 'backend', as: 'prompt' },
     cached_tokens: { by: 'backend', as: 'usage.prompt_tokens_details.cached_tokens' },
-    count_tokens: { by: 'backend', as: '/v1/messages/count_tokens' },
+    count_tokens: { by: 'us', how: 'A request for one token, whose usage says it.' },
+  },
+  wire: {
+    maxTokens: 'max_tokens',
+    streamFields: { stream_options: { include_usage: true }, details: true },
+    completionSchema: 'response_format',
+    formatSyntax: 'response_format',
+    topKOff: 0,
+    seedLimit: 2 ** 53,
+    keepsConnections: true,
+    ownedBy: 'paceline',
   },
   notes: [],
 };

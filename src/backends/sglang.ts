@@ -72,6 +72,16 @@ export const sglang: BackendDescriptor = {
     cached_tokens: { by: 'backend', as: 'usage.prompt_tokens_details.cached_tokens' },
     count_tokens: { by: 'us', how: 'A request for one token, whose usage says it.' },
   },
+  wire: {
+    maxTokens: 'max_tokens',
+    streamFields: { stream_options: { include_usage: true, continuous_usage_stats: true } },
+    completionSchema: 'response_format',
+    formatSyntax: 'plain',
+    topKOff: -1,
+    seedLimit: 2 ** 53,
+    keepsConnections: true,
+    ownedBy: 'sglang',
+  },
   notes: [
     'Calls of tools need --tool-call-parser, thought --reasoning-parser, by the model.',
     'It is started without a key of its own, because it takes one on its command line only, where other users of the machine could read it; it listens on loopback.',

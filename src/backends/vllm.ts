@@ -85,6 +85,16 @@ export const vllm: BackendDescriptor = {
     cached_tokens: { by: 'backend', as: 'usage.prompt_tokens_details.cached_tokens' },
     count_tokens: { by: 'backend', as: '/tokenize' },
   },
+  wire: {
+    maxTokens: 'max_tokens',
+    streamFields: { stream_options: { include_usage: true, continuous_usage_stats: true } },
+    completionSchema: 'response_format',
+    formatSyntax: 'plain',
+    topKOff: 0,
+    seedLimit: 2 ** 53,
+    keepsConnections: true,
+    ownedBy: 'vllm',
+  },
   notes: [
     'Calls that the model may make or not (`tool_choice: "auto"`) need the options --enable-auto-tool-choice and --tool-call-parser of its own, by the model; required and named ones do not.',
     'Thought is told from the answer with --reasoning-parser; without it, this server looks for the usual marks.',

@@ -33,6 +33,10 @@ export interface ChoiceEnd {
   readonly warnings?: readonly string[];
   readonly timings: Timings;
   readonly draft: DraftStatistics;
+  /** The prompt's counts, where another engine told them at its end only; they replace the start's. */
+  readonly prompt?: Pick<StartEvent, 'promptTokens' | 'cachedTokens'>;
+  /** Which engine answered, where it was not the server's own. */
+  readonly engine?: string;
 }
 
 export interface PrefixMiss {
@@ -111,6 +115,14 @@ export function withStart(before: StartEvent | undefined, start: StartEvent): St
     promptTokens: promptTokens + start.promptTokens,
     cachedTokens: cachedTokens + start.cachedTokens,
   };
+}
+
+/** The counts of a prompt as they are known when the first of its texts has ended. */
+export function promptCounts(
+  start: StartEvent,
+  end: ChoiceEnd | undefined,
+): Pick<StartEvent, 'promptTokens' | 'cachedTokens'> {
+  return end?.prompt ?? start;
 }
 
 /** Whether an event carries something of the text: after it, a request cannot be run again. */

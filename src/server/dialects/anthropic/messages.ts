@@ -3,7 +3,12 @@
  * events to blocks that each begin, go on and stop before the next begins.
  */
 import { type ErrorCode, PacelineError } from '../../../base/errors.js';
-import type { ChoiceEnd, StartEvent, TextEvent } from '../../../chat/events.js';
+import {
+  type ChoiceEnd,
+  promptCounts,
+  type StartEvent,
+  type TextEvent,
+} from '../../../chat/events.js';
 import { type TextRequest, type ToolChoice, type ToolUse, toolUse } from '../../../chat/request.js';
 import type { ResultPart, TextResult } from '../../../chat/result.js';
 import type { ChatMessage } from '../../../engine/types.js';
@@ -111,10 +116,11 @@ interface Head {
 }
 
 function usage(start: StartEvent, end?: ChoiceEnd) {
+  const { promptTokens, cachedTokens } = promptCounts(start, end);
   return {
-    input_tokens: start.promptTokens - start.cachedTokens,
+    input_tokens: promptTokens - cachedTokens,
     cache_creation_input_tokens: 0,
-    cache_read_input_tokens: start.cachedTokens,
+    cache_read_input_tokens: cachedTokens,
     output_tokens: end?.tokens ?? 0,
     service_tier: 'standard',
   };

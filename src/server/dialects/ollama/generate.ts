@@ -3,7 +3,12 @@
  * events to lines of JSON of which the last says `done`.
  */
 import type { PacelineError } from '../../../base/errors.js';
-import type { ChoiceEnd, StartEvent, TextEvent } from '../../../chat/events.js';
+import {
+  type ChoiceEnd,
+  promptCounts,
+  type StartEvent,
+  type TextEvent,
+} from '../../../chat/events.js';
 import {
   type OutputFormat,
   type PromptInput,
@@ -183,16 +188,17 @@ function parsed(text: string): unknown {
 function ending(start: StartEvent, end: ChoiceEnd) {
   const nanoseconds = (milliseconds: number): number => Math.round(milliseconds * 1e6);
   const { prefillMs, decodeMs } = end.timings;
+  const { promptTokens, cachedTokens } = promptCounts(start, end);
   return {
     done: true,
     done_reason: end.reason === 'length' ? 'length' : 'stop',
     total_duration: nanoseconds(prefillMs + decodeMs),
     load_duration: 0,
-    prompt_eval_count: start.promptTokens,
+    prompt_eval_count: promptTokens,
     prompt_eval_duration: nanoseconds(prefillMs),
     eval_count: end.tokens,
     eval_duration: nanoseconds(decodeMs),
-    cached_count: start.cachedTokens,
+    cached_count: cachedTokens,
     ...extensionsOf(end),
   };
 }

@@ -25,6 +25,7 @@ import {
   openaiError,
   openaiUsage,
   responseFormat,
+  stopReason,
   toolDefinition,
 } from './common.js';
 
@@ -153,6 +154,7 @@ function chatCompletion({ start, choices }: TextResult, body: ChatBody, head: He
           ? { content: logprobContent(choice.logprobs, body.top_logprobs ?? 0), refusal: null }
           : null,
       finish_reason: finishReason(choice.end),
+      ...stopReason(choice.end),
     })),
     usage: openaiUsage(start, ends),
     system_fingerprint: null,
@@ -235,7 +237,12 @@ class ChatEncoder implements StreamEncoder {
       }
       case 'end':
         this.#ends.push(event);
-        return this.#chunk(event.choice, {}, { finish_reason: finishReason(event) }, event);
+        return this.#chunk(
+          event.choice,
+          {},
+          { finish_reason: finishReason(event), ...stopReason(event) },
+          event,
+        );
     }
   }
 

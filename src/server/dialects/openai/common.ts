@@ -1,7 +1,13 @@
 /** What the OpenAI endpoints share: errors, usage, timings, tools, and the shape of log-probabilities. */
 import { z } from 'zod';
 import type { ErrorCode, PacelineError } from '../../../base/errors.js';
-import type { ChoiceEnd, StartEvent, TextEvent, TokenProbability } from '../../../chat/events.js';
+import {
+  type ChoiceEnd,
+  promptCounts,
+  type StartEvent,
+  type TextEvent,
+  type TokenProbability,
+} from '../../../chat/events.js';
 import { refuseField } from '../../../chat/refusals.js';
 import type { OutputFormat } from '../../../chat/request.js';
 import type { DraftReport } from '../../../decode/draft-report.js';
@@ -55,12 +61,13 @@ export function openaiUsage(start: StartEvent, ends: readonly ChoiceEnd[]) {
   const sum = (of: (end: ChoiceEnd) => number): number =>
     ends.reduce((total, end) => total + of(end), 0);
   const completion = sum(({ tokens }) => tokens);
+  const { promptTokens, cachedTokens } = promptCounts(start, ends[0]);
   const accepted = sum(({ draft }) => draft.accepted);
   return {
-    prompt_tokens: start.promptTokens,
+    prompt_tokens: promptTokens,
     completion_tokens: completion,
-    total_tokens: start.promptTokens + completion,
-    prompt_tokens_details: { cached_tokens: start.cachedTokens },
+    total_tokens: promptTokens + completion,
+    prompt_tokens_details: { cached_tokens: cachedTokens },
     completion_tokens_details: {
       reasoning_tokens: sum(({ reasoningTokens }) => reasoningTokens),
       accepted_prediction_tokens: accepted,
@@ -69,10 +76,14 @@ export function openaiUsage(start: StartEvent, ends: readonly ChoiceEnd[]) {
   };
 }
 
-/** Extensions of every dialect: how long the first choice took, and what was unusual about it. */
+/** Extensions of every dialect: how long the first choice took, where, and what was unusual about it. */
 export function extensionsOf(end: ChoiceEnd) {
-  const { warnings } = end;
-  return { timings: timingsOf(end), ...(warnings === undefined ? {} : { warnings }) };
+  const { warnings, engine } = end;
+  return {
+    timings: timingsOf(end),
+    ...(engine === undefined ? {} : { engine }),
+    ...(warnings === undefined ? {} : { warnings }),
+  };
 }
 
 function timingsOf({ timings, draft, seed }: ChoiceEnd) {
@@ -140,6 +151,11 @@ function controllerOf(report: DraftReport) {
 export function finishReason({ reason }: ChoiceEnd): 'stop' | 'length' | 'tool_calls' {
   if (reason === 'tool-calls') return 'tool_calls';
   return reason === 'length' ? 'length' : 'stop';
+}
+
+/** Extension: the stop string that ended the text. */
+export function stopReason({ stopText }: ChoiceEnd): { readonly stop_reason?: string } {
+  return stopText === undefined ? {} : { stop_reason: stopText };
 }
 
 export function logprobContent(entries: readonly TokenProbability[], alternatives: number) {

@@ -1,6 +1,6 @@
 /** Items of the Responses API: input items to messages of a conversation, results to output items. */
 
-import type { ChoiceEnd, StartEvent } from '../../../chat/events.js';
+import { type ChoiceEnd, promptCounts, type StartEvent } from '../../../chat/events.js';
 import { refuseField } from '../../../chat/refusals.js';
 import type { ToolDefinition } from '../../../chat/request.js';
 import type { ChatMessage } from '../../../engine/types.js';
@@ -131,15 +131,16 @@ export function callItem(
 
 export function responseUsage(start: StartEvent, end: ChoiceEnd) {
   const { draft } = end;
+  const { promptTokens, cachedTokens } = promptCounts(start, end);
   return {
-    input_tokens: start.promptTokens,
-    input_tokens_details: { cached_tokens: start.cachedTokens },
+    input_tokens: promptTokens,
+    input_tokens_details: { cached_tokens: cachedTokens },
     output_tokens: end.tokens,
     output_tokens_details: {
       reasoning_tokens: end.reasoningTokens,
       accepted_prediction_tokens: draft.accepted,
       rejected_prediction_tokens: draft.drafted - draft.accepted,
     },
-    total_tokens: start.promptTokens + end.tokens,
+    total_tokens: promptTokens + end.tokens,
   };
 }
