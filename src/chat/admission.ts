@@ -6,8 +6,8 @@
 import { PacelineError } from '../base/errors.js';
 
 export interface AdmissionOptions {
-  /** Texts of one model at once. */
-  readonly slots: number;
+  /** Texts of one model at once: the same number for all, or each its own. */
+  readonly slots: number | ((model: string) => number);
   /** Requests that may wait. */
   readonly queueLimit: number;
 }
@@ -38,6 +38,16 @@ export class Admission {
     return this.#waiting.length;
   }
 
+  /** Requests for a model that wait now. */
+  waitingFor(model: string): number {
+    return this.#waiting.filter((entry) => entry.model === model).length;
+  }
+
+  /** Whether a request for a model would have to wait now. */
+  wouldWait(model: string, slots: number): boolean {
+    return this.waitingFor(model) > 0 || !this.#fits({ model, slots, client: '' });
+  }
+
   /** Slots that are taken now, of all models. */
   get taken(): number {
     return [...this.#taken.values()].reduce((sum, count) => sum + count, 0);
@@ -49,7 +59,8 @@ export class Admission {
    *   `aborted`.
    */
   enter(ticket: Ticket, signal: AbortSignal): Promise<() => void> {
-    const { slots, queueLimit } = this.#options;
+    const { queueLimit } = this.#options;
+    const slots = this.#slotsOf(ticket.model);
     if (ticket.slots > slots) {
       throw new PacelineError('usage', `n can be at most ${slots}, the number of slots`, {
         hint: 'Ask for fewer texts at once, or start the server with more --slots.',
@@ -84,8 +95,13 @@ export class Admission {
     });
   }
 
+  #slotsOf(model: string): number {
+    const { slots } = this.#options;
+    return typeof slots === 'number' ? slots : slots(model);
+  }
+
   #fits({ model, slots }: Ticket): boolean {
-    return (this.#taken.get(model) ?? 0) + slots <= this.#options.slots;
+    return (this.#taken.get(model) ?? 0) + slots <= this.#slotsOf(model);
   }
 
   #take({ model, slots, client }: Ticket): () => void {

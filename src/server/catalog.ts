@@ -52,6 +52,8 @@ export interface CatalogEntry extends ModelFacts {
   readonly experts: ModelState['experts'];
   /** While it is loading. */
   readonly progress: ModelState['progress'];
+  /** The backend that serves it, where it is not this engine. */
+  readonly backend?: string;
 }
 
 interface Known {
@@ -62,16 +64,30 @@ interface Known {
 export class Catalog {
   readonly #models: Map<string, Known>;
   readonly #status: () => EngineStatus;
+  readonly #others: () => readonly CatalogEntry[];
 
-  /** Use `readCatalog`. */
-  constructor(models: readonly Known[], status: () => EngineStatus) {
+  /** Use `readCatalog`. @param others models that other engines serve now */
+  constructor(
+    models: readonly Known[],
+    status: () => EngineStatus,
+    others: () => readonly CatalogEntry[] = () => [],
+  ) {
     this.#models = new Map(models.map((known) => [known.spec.id, known]));
     this.#status = status;
+    this.#others = others;
   }
 
   list(): readonly CatalogEntry[] {
     const states = new Map(this.#status().models.map((state) => [state.id, state]));
-    return [...this.#models.values()].map(({ facts }) => withState(facts, states.get(facts.id)));
+    const own = [...this.#models.values()].map(({ facts }) =>
+      withState(facts, states.get(facts.id)),
+    );
+    return [...own, ...this.#others().filter(({ id }) => !this.#models.has(id))];
+  }
+
+  /** Whether this engine has a model of this name. */
+  isOwn(id: string): boolean {
+    return this.#models.has(id);
   }
 
   /** What the model of this file is called here; undefined for a file that is not served. */
@@ -102,8 +118,14 @@ export class Catalog {
     const id = this.#models.has(name) ? name : name.replace(/:latest$/, '');
     const facts = this.#models.get(id)?.facts;
     if (facts === undefined) {
+      const others = this.#others();
+      const other =
+        others.find((entry) => entry.id === name) ?? others.find((entry) => entry.id === id);
+      if (other !== undefined) return other;
+      const names = [...this.#models.keys(), ...others.map((entry) => entry.id)];
       throw new PacelineError('model-not-found', `There is no model ${JSON.stringify(name)}`, {
-        hint: `This server has: ${[...this.#models.keys()].join(', ')}.`,
+        hint:
+          names.length === 0 ? 'No model is there yet.' : `This server has: ${names.join(', ')}.`,
         details: { param: 'model' },
       });
     }
@@ -173,9 +195,10 @@ function freeName(wanted: string, taken: { has(name: string): boolean }): string
 export async function readCatalog(
   specs: readonly ModelSpec[],
   status: () => EngineStatus,
+  others?: () => readonly CatalogEntry[],
 ): Promise<Catalog> {
   const known = specs.map(async (spec) => ({ spec, facts: await readFacts(spec) }));
-  return new Catalog(await Promise.all(known), status);
+  return new Catalog(await Promise.all(known), status, others);
 }
 
 async function readFacts({ id, source }: ModelSpec): Promise<ModelFacts> {

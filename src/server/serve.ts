@@ -3,11 +3,14 @@
  * listens before the model is loaded, so that `/health` can say so; it ends without cutting a text
  * that can still finish.
  */
+import type { BackendEngine } from '../backends/engine.js';
 import { PacelineError } from '../base/errors.js';
 import { packageVersion } from '../base/package-version.js';
 import type { DraftKind } from '../engine/types.js';
+import { backendEntry } from './backend-catalog.js';
 import { modelSpecs, readCatalog, type ServedModel } from './catalog.js';
 import type { ServedLoadOptions } from './engine-process/models.js';
+import { ServedEngines, type SharingPolicy } from './engines.js';
 import { createApp, type Health } from './http/app.js';
 import { Guard, isLoopback, loopbackNames } from './http/guard.js';
 import { type Listening, listen } from './http/listen.js';
@@ -31,6 +34,10 @@ export interface ServeOptions {
   readonly cors?: readonly string[];
   /** Further names by which the server may be addressed. */
   readonly allowedHosts?: readonly string[];
+  /** Other engines behind the same endpoint. They are started and ended with the server. */
+  readonly backends?: BackendEngine;
+  /** Who answers for a model that both this engine and others have. */
+  readonly sharing?: SharingPolicy;
   readonly load?: ServedLoadOptions;
   /** Which drafter may propose tokens where a request does not say. */
   readonly draft?: DraftKind;
@@ -61,6 +68,8 @@ export interface RunningServer {
   /** Settles when the pinned models are loaded. @throws as `loadModel` */
   readonly ready: Promise<void>;
   readonly engine: EngineSupervisor;
+  /** Names of the models that it has now. */
+  readonly models: () => readonly string[];
   /** Drains: running texts finish, for at most so long; default 30 s. */
   close(patienceMs?: number): Promise<void>;
 }
@@ -98,14 +107,19 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     ...(options.engineProgram === undefined ? {} : { program: options.engineProgram }),
     onNotice: (level, text) => log(level, text),
   });
-  const catalog = await readCatalog(specs, () => engine.status);
+  const others = options.backends;
+  const catalog = await readCatalog(
+    specs,
+    () => engine.status,
+    () => (others?.models ?? []).map(backendEntry),
+  );
   let stopping = false;
-  const health = (): Health => healthOf(engine, stopping);
+  const health = (): Health => healthOf(engine, others, stopping);
   const metrics = new Metrics(
     () => ({
       ready: engine.state === 'ready',
-      waiting: engine.waiting,
-      slotsTaken: engine.slotsTaken,
+      waiting: engine.waiting + (others?.waiting ?? 0),
+      slotsTaken: engine.slotsTaken + (others?.busy ?? 0),
       slots,
       restarts: engine.restarts,
       memoryBytes: engine.status.memoryBytes,
@@ -118,7 +132,13 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   );
   const page = await readPageFiles();
   const app = createApp({
-    engine,
+    engine: new ServedEngines({
+      own: engine,
+      isOwn: (model) => catalog.isOwn(model),
+      others,
+      ...options.sharing,
+    }),
+    backends: others,
     catalog: () => catalog,
     guard: new Guard({
       apiKeys,
@@ -150,7 +170,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     socket: options.socket,
     maxConnections: options.maxConnections ?? 512,
   });
-  const ready = engine.start();
+  const ready = Promise.all([engine.start(), others?.start()]).then(() => {});
   // Whoever waits for it hears of a failure; nobody has to.
   ready.catch(() => {});
   let closing: Promise<void> | undefined;
@@ -159,22 +179,39 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     port: listening.port,
     ready,
     engine,
+    models: () => catalog.list().map(({ id }) => id),
     close(patienceMs = usualPatienceMs) {
       stopping = true;
-      closing ??= listening.close(patienceMs).then(() => engine.stop());
+      closing ??= listening
+        .close(patienceMs)
+        .then(() => Promise.all([engine.stop(), others?.stop()]))
+        .then(() => {});
       return closing;
     },
   };
 }
 
-function healthOf(engine: EngineSupervisor, stopping: boolean): Health {
+function healthOf(
+  engine: EngineSupervisor,
+  others: BackendEngine | undefined,
+  stopping: boolean,
+): Health {
   const details = {
     restarts: engine.restarts,
     queue: engine.waiting,
     slots_busy: engine.slotsTaken,
-    models: engine.status.models.map(({ id, state }) => ({ id, state })),
+    models: [...engine.status.models, ...(others?.models ?? [])].map(({ id, state }) => ({
+      id,
+      state,
+    })),
+    ...(others === undefined
+      ? {}
+      : { upstreams: others.reports.map(({ backend, url, state }) => ({ backend, url, state })) }),
   };
   if (stopping || engine.state === 'stopped') return { status: 'stopping', details };
+  if (engine.status.models.length === 0 && others !== undefined) {
+    return { status: others.isUp ? 'ready' : 'loading', details };
+  }
   if (engine.state === 'ready') return { status: 'ready', details };
   return { status: engine.state === 'restarting' ? 'degraded' : 'loading', details };
 }

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { type Context, Hono } from 'hono';
+import type { BackendEngine } from '../../backends/engine.js';
 import type { PacelineError } from '../../base/errors.js';
 import { refuseField } from '../../chat/refusals.js';
 import type {
@@ -46,6 +47,7 @@ import { responseExchange } from '../dialects/openai/responses.js';
 import { retryAfter, toFailure } from '../internal/failure.js';
 import type { Library } from '../library.js';
 import { openapi } from '../openapi.js';
+import { backendMetrics } from './backend-metrics.js';
 import { readJson } from './body.js';
 import { answerText } from './exchange.js';
 import type { Guard } from './guard.js';
@@ -72,6 +74,8 @@ export interface Health {
 
 export interface AppOptions {
   readonly engine: ServedEngine;
+  /** Other engines, for what is told of them. */
+  readonly backends: BackendEngine | undefined;
   readonly catalog: () => Catalog;
   readonly guard: Guard;
   readonly log: Log;
@@ -245,6 +249,7 @@ export function createApp(options: AppOptions): Hono<AppVariables> {
 
   addPacelineRoutes(app, {
     engine,
+    backends: options.backends,
     catalog,
     page: options.page,
     library: options.library,
@@ -262,7 +267,9 @@ export function createApp(options: AppOptions): Hono<AppVariables> {
   app.get('/metrics', async (c) => {
     await engine.refresh();
     const { contentType, text: lines } = await metrics.text();
-    return c.body(lines, 200, { 'content-type': contentType });
+    const others = options.backends;
+    const more = others === undefined ? '' : await backendMetrics(others, c.get('gone').signal);
+    return c.body(lines + more, 200, { 'content-type': contentType });
   });
   app.get('/openapi.json', (c) => c.json(description));
 

@@ -3,6 +3,7 @@
  * compute, loading and unloading, and the proof of a text.
  */
 import type { Context, Hono } from 'hono';
+import type { BackendEngine } from '../../backends/engine.js';
 import type { TextRequest } from '../../chat/request.js';
 import type { ProofEvent } from '../../engine/verify/prove.js';
 import type { Catalog } from '../catalog.js';
@@ -34,6 +35,7 @@ export interface WatchedEngine {
 
 export interface PacelineRoutesOptions {
   readonly engine: WatchedEngine;
+  readonly backends: BackendEngine | undefined;
   readonly catalog: () => Catalog;
   readonly page: PageFiles;
   /** The models on the disk. */
@@ -66,7 +68,10 @@ export function addPacelineRoutes(app: Hono<AppVariables>, options: PacelineRout
     const { state, restarts, waiting, status } = engine;
     const models = catalog().list();
     const { memoryBytes } = status;
-    return c.json(statusBody({ version, engine: state, restarts, waiting, memoryBytes, models }));
+    const upstreams = options.backends?.reports ?? [];
+    return c.json(
+      statusBody({ version, engine: state, restarts, waiting, memoryBytes, models, upstreams }),
+    );
   });
   app.get('/paceline/v1/activity', async (c) => {
     const model = catalog().get(c.req.query('model') ?? '').id;

@@ -116,6 +116,13 @@ export class EngineSupervisor {
     return this.#admission.waiting;
   }
 
+  /** Requests for a model that wait before another would; undefined: none would have to wait. */
+  queueFor(request: TextRequest): number | undefined {
+    const { model } = request;
+    if (!this.#admission.wouldWait(model, slotsOf(request))) return undefined;
+    return this.#admission.waitingFor(model);
+  }
+
   get slotsTaken(): number {
     return this.#admission.taken;
   }
@@ -129,8 +136,13 @@ export class EngineSupervisor {
     return this.#child?.pid;
   }
 
-  /** Starts the process; resolves when its pinned models are loaded. @throws as `loadModel` */
+  /** Starts the process, if there are models for it; resolves when its pinned models are loaded. @throws as `loadModel` */
   async start(): Promise<void> {
+    if (this.#options.config.models.length === 0) {
+      // All models are served by other engines.
+      this.#state = 'ready';
+      return;
+    }
     this.#spawn();
     await this.#until(() => this.#state !== 'loading');
     if (this.#state !== 'ready') throw this.#failure ?? stopped();

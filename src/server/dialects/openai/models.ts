@@ -12,6 +12,7 @@ export function openaiModel(entry: CatalogEntry): Record<string, unknown> {
     state,
     context_length: contextLength ?? trainedContextLength,
     capabilities,
+    ...(entry.backend === undefined ? {} : { backend: entry.backend }),
   };
 }
 

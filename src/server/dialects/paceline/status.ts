@@ -1,4 +1,5 @@
 /** `GET /paceline/v1/status`, `.../activity` and `.../library`: what only this server can tell. */
+import type { UpstreamReport } from '../../../backends/engine.js';
 import { hostMemory } from '../../../ggml/host.js';
 import type { CatalogEntry } from '../../catalog.js';
 import type { ModelActivity } from '../../engine-process/model-report.js';
@@ -12,6 +13,7 @@ export interface StatusFacts {
   /** Resident memory of the engine's process. */
   readonly memoryBytes: number;
   readonly models: readonly CatalogEntry[];
+  readonly upstreams: readonly UpstreamReport[];
 }
 
 /** The server and its models, with what each holds in memory. */
@@ -24,6 +26,7 @@ export function statusBody(facts: StatusFacts) {
     waiting: facts.waiting,
     memory: { total, available, engine: facts.memoryBytes },
     models: facts.models.map(modelBody),
+    upstreams: facts.upstreams,
   };
 }
 
@@ -31,6 +34,7 @@ function modelBody(entry: CatalogEntry) {
   const { info, memory } = entry;
   return {
     id: entry.id,
+    backend: entry.backend ?? null,
     name: entry.metadata['general.name'] ?? entry.id,
     architecture: entry.architecture,
     parameters: entry.parameters,

@@ -1,0 +1,366 @@
+/**
+ * Other engines as one: the models of all upstreams and of the engines that are started here, by name,
+ * with a queue that has an end. Speaks the internal requests and events that every dialect is made of,
+ * and knows none of them.
+ */
+import { PacelineError } from '../base/errors.js';
+import { Admission } from '../chat/admission.js';
+import type { TextEvent } from '../chat/events.js';
+import {
+  type EmbedRequest,
+  type EmbedResult,
+  type RankRequest,
+  type RankResult,
+  type ReadingOptions,
+  slotsOf,
+  type TextRequest,
+} from '../chat/request.js';
+import type { ManagedModel, ManagedState } from './managed/managed-model.js';
+import type { ManagedPool } from './managed/managed-pool.js';
+import { AffinityMemory } from './routing/choose.js';
+import { conversationOf } from './routing/conversation.js';
+import { UpstreamGroup, type UpstreamTarget } from './routing/group.js';
+import { mergeTexts } from './routing/merge.js';
+import type { Upstream, UpstreamState } from './routing/upstream.js';
+import { countOnWire, embedOnWire, type ReadOptions, rankOnWire } from './wire/reading.js';
+import { runOnWire } from './wire/run.js';
+
+export interface BackendEngineOptions {
+  /** Attached engines. */
+  readonly upstreams: readonly Upstream[];
+  /** Engines that are started here. */
+  readonly managed?: ManagedPool;
+  /** Requests that may wait. */
+  readonly queueLimit: number;
+  /** Milliseconds between two looks at every upstream; default 2 s. */
+  readonly healthMs?: number;
+  /** A request waits so long for an upstream that is well; default 30 s. */
+  readonly patienceMs?: number;
+  /** After so much silence an upstream is asked whether it lives; default 60 s. */
+  readonly silenceMs?: number;
+  readonly onNotice?: (level: 'info' | 'warn' | 'error', text: string) => void;
+}
+
+/** A model that other engines serve. */
+export interface BackendModel {
+  readonly id: string;
+  readonly backend: string;
+  readonly contextLength: number | undefined;
+  readonly state: 'unloaded' | 'loading' | 'ready';
+  readonly pinned: boolean;
+  readonly users: number;
+}
+
+/** What an upstream is doing. */
+export interface UpstreamReport {
+  readonly backend: string;
+  readonly url: string;
+  readonly state: UpstreamState | ManagedState;
+  readonly models: readonly string[];
+  readonly outstanding: number;
+  readonly requests: number;
+  readonly failures: number;
+  readonly restarts: number;
+  /** Of an engine that was started here. */
+  readonly pid?: number;
+  readonly log?: string;
+}
+
+/** Engines that load and compile take their time. */
+const managedPatienceMs = 3_600_000;
+const usualHealthMs = 2000;
+
+export class BackendEngine {
+  readonly #options: BackendEngineOptions;
+  readonly #affinity = new AffinityMemory();
+  readonly #groups = new Map<string, UpstreamGroup>();
+  readonly #admission: Admission;
+  readonly #closed = new AbortController();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: BackendEngineOptions) {
+    this.#options = options;
+    this.#admission = new Admission({
+      slots: (model) => Math.max(1, this.#group(model).slots),
+      queueLimit: options.queueLimit,
+    });
+    for (const upstream of this.#upstreams) {
+      upstream.onChange = () => {
+        for (const group of this.#groups.values()) group.wake();
+      };
+    }
+  }
+
+  /** Looks at every upstream, and starts what is pinned. @throws as `ManagedModel.ensure` */
+  async start(): Promise<void> {
+    const { upstreams, managed, healthMs = usualHealthMs } = this.#options;
+    await this.#look();
+    for (const { id, state } of upstreams) {
+      if (state !== 'up') this.#options.onNotice?.('warn', `The upstream ${id} does not answer`);
+    }
+    this.#timer = setInterval(() => void this.#look(), healthMs);
+    this.#timer.unref();
+    await managed?.startPinned(this.#closed.signal);
+  }
+
+  /** Ends the engines that were started here. */
+  async stop(): Promise<void> {
+    this.#closed.abort();
+    clearInterval(this.#timer);
+    await this.#options.managed?.close();
+    for (const { client } of this.#options.upstreams) client.close();
+  }
+
+  /** Requests that wait for a slot. */
+  get waiting(): number {
+    return this.#admission.waiting;
+  }
+
+  /** Requests that upstreams work on. */
+  get busy(): number {
+    return this.#admission.taken;
+  }
+
+  /** Whether any model would be answered, or be started for it. */
+  get isUp(): boolean {
+    const { upstreams, managed } = this.#options;
+    const started = managed?.models ?? [];
+    const pinned = started.filter(({ spec }) => spec.pinned);
+    return (
+      upstreams.some(({ isAvailable }) => isAvailable) ||
+      (pinned.length > 0 && pinned.every(({ state }) => state === 'ready')) ||
+      (started.length > 0 && pinned.length === 0)
+    );
+  }
+
+  has(model: string): boolean {
+    return this.models.some(({ id }) => id === model);
+  }
+
+  /** Whether requests for a model would be answered now. */
+  isAvailable(model: string): boolean {
+    return this.#group(model).isAvailable;
+  }
+
+  /** Requests for a model that wait before another would; undefined: none would have to wait. */
+  queueFor(request: TextRequest): number | undefined {
+    const { model } = request;
+    if (!this.#admission.wouldWait(model, slotsOf(request))) return undefined;
+    return this.#admission.waitingFor(model);
+  }
+
+  get models(): readonly BackendModel[] {
+    const found = new Map<string, BackendModel>();
+    for (const { spec, state, users, upstream } of this.#options.managed?.models ?? []) {
+      const loaded = state === 'ready' ? 'ready' : state === 'unloaded' ? 'unloaded' : 'loading';
+      found.set(spec.id, {
+        id: spec.id,
+        backend: upstream.backend.name,
+        contextLength: upstream.models[0]?.contextLength,
+        state: loaded,
+        pinned: spec.pinned,
+        users,
+      });
+    }
+    for (const { backend, models, isAvailable, outstanding } of this.#options.upstreams) {
+      for (const { id, contextLength } of models) {
+        const known = found.get(id);
+        if (known?.state === 'ready') continue;
+        const state = isAvailable ? 'ready' : 'unloaded';
+        const users = outstanding;
+        found.set(id, { id, backend: backend.name, contextLength, state, pinned: true, users });
+      }
+    }
+    return [...found.values()];
+  }
+
+  get reports(): readonly UpstreamReport[] {
+    const attached = this.#options.upstreams.map((upstream) => reportOf(upstream));
+    const started = (this.#options.managed?.models ?? []).map((model) => ({
+      ...reportOf(model.upstream),
+      state: model.state,
+      models: [model.spec.id],
+      restarts: model.restarts,
+      log: model.logPath,
+      ...(model.pid === undefined ? {} : { pid: model.pid }),
+    }));
+    return [...attached, ...started];
+  }
+
+  /** All upstreams that answer, for their metrics. */
+  get available(): readonly Upstream[] {
+    return this.#upstreams.filter(({ isAvailable }) => isAvailable);
+  }
+
+  /**
+   * Runs a request and yields its events.
+   * @throws {PacelineError} `model-not-found`, `busy`, `unavailable`, and as `runOnWire`
+   */
+  async *run(
+    request: TextRequest,
+    { signal, client = '' }: { readonly signal: AbortSignal; readonly client?: string },
+  ): AsyncGenerator<readonly TextEvent[], void> {
+    const ticket = { model: request.model, slots: slotsOf(request), client };
+    const release = await this.#admission.enter(ticket, signal);
+    // One text that fails takes the others with it.
+    const group = new AbortController();
+    const together = AbortSignal.any([signal, group.signal]);
+    let leave: (() => void) | undefined;
+    try {
+      leave = await this.#use(request.model, signal);
+      const texts = Array.from({ length: slotsOf(request) }, (_, choice) =>
+        this.#text(request, choice, together),
+      );
+      yield* mergeTexts(texts);
+    } finally {
+      group.abort();
+      leave?.();
+      release();
+    }
+  }
+
+  #text(
+    request: TextRequest,
+    choice: number,
+    signal: AbortSignal,
+  ): AsyncGenerator<readonly TextEvent[], void> {
+    const { silenceMs } = this.#options;
+    const options = { signal, conversation: conversationOf(request) };
+    return this.#group(request.model).stream(options, ({ upstream, model }, onAccepted) =>
+      runOnWire(request, {
+        client: upstream.client,
+        backend: upstream.backend,
+        model,
+        choice,
+        signal,
+        onAccepted,
+        isAlive: () => upstream.isWell(),
+        ...(silenceMs === undefined ? {} : { silenceMs }),
+      }),
+    );
+  }
+
+  /** Tokens of a request's prompt. @throws as `run` */
+  count(request: TextRequest, signal: AbortSignal): Promise<number> {
+    const conversation = conversationOf(request);
+    return this.#read(request.model, { signal }, conversation, (options) =>
+      countOnWire(request, options),
+    );
+  }
+
+  /** @throws as `run` */
+  embed(request: EmbedRequest, options: ReadingOptions): Promise<EmbedResult> {
+    return this.#read(request.model, options, '', (read) => embedOnWire(request, read));
+  }
+
+  /** @throws as `run` */
+  rank(request: RankRequest, options: ReadingOptions): Promise<RankResult> {
+    return this.#read(request.model, options, '', (read) => rankOnWire(request, read));
+  }
+
+  /** Starts the engine of a model. @throws as `ManagedModel.ensure` */
+  async load(model: string, signal: AbortSignal): Promise<void> {
+    (await this.#use(model, signal))();
+  }
+
+  /** Ends the engine of a model, if it was started here. @throws {PacelineError} `busy` */
+  async unload(model: string): Promise<void> {
+    const found = this.#options.managed?.find(model);
+    if (found !== undefined) await this.#options.managed?.unload(found);
+  }
+
+  async #read<T>(
+    model: string,
+    { signal, client = '' }: ReadingOptions,
+    conversation: string,
+    work: (options: ReadOptions) => Promise<T>,
+  ): Promise<T> {
+    const release = await this.#admission.enter({ model, slots: 1, client }, signal);
+    let leave: (() => void) | undefined;
+    try {
+      leave = await this.#use(model, signal);
+      return await this.#group(model).ask({ signal, conversation }, (target) =>
+        work({
+          client: target.upstream.client,
+          backend: target.upstream.backend,
+          model: target.model,
+          signal,
+        }),
+      );
+    } finally {
+      leave?.();
+      release();
+    }
+  }
+
+  /** Takes the engine of a model into use. */
+  async #use(model: string, signal: AbortSignal): Promise<() => void> {
+    const { managed } = this.#options;
+    const found = managed?.find(model);
+    if (managed !== undefined && found !== undefined) return managed.use(found, signal);
+    if (this.#targets(model).length === 0) {
+      throw new PacelineError(
+        'model-not-found',
+        `No upstream has the model ${JSON.stringify(model)}`,
+      );
+    }
+    return () => {};
+  }
+
+  #group(model: string): UpstreamGroup {
+    const known = this.#groups.get(model);
+    if (known !== undefined) return known;
+    const patience = this.#options.managed?.find(model)
+      ? managedPatienceMs
+      : this.#options.patienceMs;
+    const group = new UpstreamGroup({
+      model,
+      targets: () => this.#targets(model),
+      affinity: this.#affinity,
+      ...(patience === undefined ? {} : { patienceMs: patience }),
+    });
+    // Names are checked by the catalog, so that strangers can't fill this.
+    this.#groups.set(model, group);
+    return group;
+  }
+
+  #targets(model: string): readonly UpstreamTarget[] {
+    const started: ManagedModel | undefined = this.#options.managed?.find(model);
+    const attached = this.#options.upstreams.filter(({ models }) =>
+      models.some(({ id }) => id === model),
+    );
+    return [
+      ...(started === undefined ? [] : [{ upstream: started.upstream, model }]),
+      ...attached.map((upstream) => ({ upstream, model })),
+    ];
+  }
+
+  get #upstreams(): readonly Upstream[] {
+    const started = (this.#options.managed?.models ?? []).map(({ upstream }) => upstream);
+    return [...this.#options.upstreams, ...started];
+  }
+
+  async #look(): Promise<void> {
+    const before = new Map(this.#options.upstreams.map(({ id, state }) => [id, state]));
+    await Promise.all(this.#options.upstreams.map((one) => one.probe(this.#closed.signal)));
+    for (const { id, state } of this.#options.upstreams) {
+      const was = before.get(id);
+      if (was === state || was === 'unknown') continue;
+      this.#options.onNotice?.(state === 'up' ? 'info' : 'warn', `The upstream ${id} is ${state}`);
+    }
+  }
+}
+
+function reportOf(upstream: Upstream): UpstreamReport {
+  const { backend, id, state, models, outstanding, requests, failures } = upstream;
+  return {
+    backend: backend.name,
+    url: id,
+    state,
+    models: models.map((model) => model.id),
+    outstanding,
+    requests,
+    failures,
+    restarts: 0,
+  };
+}

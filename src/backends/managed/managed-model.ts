@@ -1,0 +1,252 @@
+/**
+ * One model that an engine of ours serves in a process of its own: started when it is asked for, started
+ * again when it dies, with growing pauses, and ended when nobody needs it.
+ */
+import { randomBytes } from 'node:crypto';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { PacelineError, throwIfAborted } from '../../base/errors.js';
+import { dataFolder } from '../../base/paths.js';
+import type { BackendDescriptor, DeviceFamily, ReadinessState } from '../descriptor.js';
+import { Upstream } from '../routing/upstream.js';
+import { EngineLog } from './engine-log.js';
+import { EngineProcess } from './engine-process.js';
+import { launchPlan } from './launch.js';
+
+export interface ManagedSpec {
+  /** What requests call it. */
+  readonly id: string;
+  /** A path or a name, as the backend understands it. */
+  readonly model: string;
+  /** Started with the server and never ended. */
+  readonly pinned: boolean;
+}
+
+export interface ManagedOptions {
+  readonly backend: BackendDescriptor;
+  /** The program of an installation, and arguments that always come first. */
+  readonly program: readonly [string, ...string[]];
+  readonly slots: number;
+  readonly contextLength?: number;
+  readonly threads?: number;
+  readonly device?: DeviceFamily;
+  /** Arguments of the user's. */
+  readonly extra?: readonly string[];
+  /** Where logs are kept; default: `logs` in the data folder. */
+  readonly logFolder?: string;
+  readonly onNotice?: (level: 'info' | 'warn' | 'error', text: string) => void;
+}
+
+export type ManagedState = 'unloaded' | ReadinessState | 'restarting' | 'failed';
+
+const firstPauseMs = 100;
+const longestPauseMs = 15_000;
+/** A process that answered for so long was not killed by its start. */
+const steadyMs = 30_000;
+/** So often in a row it is started again; then requests ask for it. */
+const mostRestarts = 8;
+
+export class ManagedModel {
+  readonly spec: ManagedSpec;
+  readonly upstream: Upstream;
+  readonly #options: ManagedOptions;
+  readonly #key = randomBytes(24).toString('base64url');
+  readonly #port: number;
+  readonly #log: EngineLog;
+  readonly #closed = new AbortController();
+  #process: EngineProcess | undefined;
+  #starting: Promise<void> | undefined;
+  #state: ManagedState = 'unloaded';
+  #deaths = 0;
+  #readyAt = 0;
+  users = 0;
+  lastUsed = Date.now();
+  restarts = 0;
+
+  private constructor(spec: ManagedSpec, options: ManagedOptions, port: number) {
+    this.spec = spec;
+    this.#options = options;
+    this.#port = port;
+    const { backend, slots, logFolder = join(dataFolder(), 'logs') } = options;
+    const takesKey = backend.launch?.keyVariable !== undefined;
+    const address = { url: `http://127.0.0.1:${port}`, ...(takesKey ? { key: this.#key } : {}) };
+    this.upstream = new Upstream({ backend, slots, address });
+    this.upstream.hold(true);
+    const name = spec.id.replace(/[^\w.-]+/g, '_').slice(0, 80);
+    this.#log = new EngineLog(join(logFolder, `${backend.name}-${name}.log`));
+  }
+
+  static async create(spec: ManagedSpec, options: ManagedOptions): Promise<ManagedModel> {
+    return new ManagedModel(spec, options, await freePort());
+  }
+
+  get state(): ManagedState {
+    return this.#state;
+  }
+
+  get isLoaded(): boolean {
+    return this.#process !== undefined;
+  }
+
+  /** The process group of its engine. */
+  get pid(): number | undefined {
+    return this.#process?.pid;
+  }
+
+  get logPath(): string {
+    return this.#log.path;
+  }
+
+  /** Waits until it answers; starts it where it does not run. @throws as `EngineProcess.ready` */
+  async ensure(signal: AbortSignal): Promise<void> {
+    throwIfAborted(signal);
+    if (this.#state === 'ready') return;
+    this.#starting ??= this.#start();
+    await orAborted(this.#starting, signal);
+  }
+
+  /** Ends it, and everything that it started. */
+  async stop(): Promise<void> {
+    const engine = this.#process;
+    this.#process = undefined;
+    this.#state = 'unloaded';
+    this.upstream.hold(true);
+    await engine?.stop();
+  }
+
+  /** Ends it for ever. */
+  async close(): Promise<void> {
+    this.#closed.abort();
+    await this.stop();
+    this.upstream.client.close();
+  }
+
+  #start(): Promise<void> {
+    const starting = this.#startNow();
+    const settled = (): void => {
+      if (this.#starting === starting) this.#starting = undefined;
+    };
+    starting.then(settled, settled);
+    return starting;
+  }
+
+  async #startNow(): Promise<void> {
+    const { backend, program, extra, slots, contextLength, threads, device } = this.#options;
+    const { launch } = backend;
+    if (launch === undefined) throw new PacelineError('usage', `${backend.title} is not started`);
+    const plan = launchPlan(
+      backend,
+      program,
+      {
+        model: this.spec.model,
+        servedName: this.spec.id,
+        host: '127.0.0.1',
+        port: this.#port,
+        slots,
+        key: this.#key,
+        ...(contextLength === undefined ? {} : { contextLength }),
+        ...(threads === undefined ? {} : { threads }),
+        ...(device === undefined ? {} : { device }),
+      },
+      extra,
+    );
+    const name = `${backend.title} with ${this.spec.id}`;
+    const engine = new EngineProcess({
+      name,
+      plan,
+      launch,
+      log: this.#log,
+      isWell: () => this.upstream.isWell(this.#closed.signal),
+      onState: (state) => {
+        if (this.#process === engine) this.#enter(state);
+      },
+      onExit: (how) => this.#died(engine, how),
+    });
+    this.#process = engine;
+    this.#enter('loading');
+    try {
+      await engine.ready(this.#closed.signal);
+      if (this.#process !== engine) throw new PacelineError('unavailable', `${name} was ended`);
+    } catch (error) {
+      if (this.#process === engine) this.#process = undefined;
+      this.#state = 'failed';
+      await engine.stop();
+      throw error;
+    }
+    this.#readyAt = performance.now();
+    this.upstream.hold(false);
+  }
+
+  #enter(state: ReadinessState): void {
+    if (this.#state === state) return;
+    this.#state = state;
+    this.#options.onNotice?.('info', `${this.#options.backend.name} ${this.spec.id}: ${state}`);
+  }
+
+  /** The process has ended by itself. While it starts, `ready` tells of it. */
+  #died(engine: EngineProcess, how: string): void {
+    if (this.#process !== engine || this.#state !== 'ready') return;
+    this.#process = undefined;
+    this.#state = 'restarting';
+    this.upstream.hold(true);
+    if (performance.now() - this.#readyAt > steadyMs) this.#deaths = 0;
+    const pause = Math.min(longestPauseMs, firstPauseMs * 2 ** this.#deaths);
+    this.#deaths += 1;
+    this.restarts += 1;
+    const { onNotice, backend } = this.#options;
+    onNotice?.('error', `${backend.name} ${this.spec.id} died (${how}); starting it again`);
+    this.#starting ??= this.#restart(pause);
+  }
+
+  #restart(pauseMs: number): Promise<void> {
+    const restarting = (async () => {
+      let pause = pauseMs;
+      for (let attempt = 1; ; attempt++) {
+        await new Promise((resolve) => setTimeout(resolve, pause));
+        throwIfAborted(this.#closed.signal);
+        try {
+          await this.#startNow();
+          return;
+        } catch (error) {
+          if (attempt >= mostRestarts || this.#closed.signal.aborted) throw error;
+          this.#state = 'restarting';
+          pause = Math.min(longestPauseMs, pause * 2);
+        }
+      }
+    })();
+    const settled = (): void => {
+      if (this.#starting === restarting) this.#starting = undefined;
+    };
+    // Requests hear of a failure when they ask for the model.
+    restarting.then(settled, settled);
+    return restarting;
+  }
+}
+
+/** A port that is free now. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === 'string') {
+    throw new PacelineError('io', 'No port is free');
+  }
+  return address.port;
+}
+
+async function orAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  let stop: () => void = () => {};
+  const aborted = new Promise<void>((_, reject) => {
+    stop = () => reject(new PacelineError('aborted', 'The request was given up'));
+    signal.addEventListener('abort', stop, { once: true });
+  });
+  try {
+    await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+}
