@@ -30,6 +30,8 @@ export interface BackendEngineOptions {
   readonly upstreams: readonly Upstream[];
   /** Engines that are started here. */
   readonly managed?: ManagedPool;
+  /** Further names for models: the name that requests say, and what the upstreams call it. */
+  readonly aliases?: ReadonlyMap<string, string>;
   /** Requests that may wait. */
   readonly queueLimit: number;
   /** Milliseconds between two looks at every upstream; default 2 s. */
@@ -163,12 +165,14 @@ export class BackendEngine {
       });
     }
     for (const { backend, models, isAvailable, outstanding } of this.#options.upstreams) {
-      for (const { id, contextLength } of models) {
-        const known = found.get(id);
-        if (known?.state === 'ready') continue;
-        const state = isAvailable ? 'ready' : 'unloaded';
-        const users = outstanding;
-        found.set(id, { id, backend: backend.name, contextLength, state, pinned: true, users });
+      for (const { id: own, contextLength } of models) {
+        for (const id of this.#namesOf(own)) {
+          const known = found.get(id);
+          if (known?.state === 'ready') continue;
+          const state = isAvailable ? 'ready' : 'unloaded';
+          const users = outstanding;
+          found.set(id, { id, backend: backend.name, contextLength, state, pinned: true, users });
+        }
       }
     }
     return [...found.values()];
@@ -326,13 +330,22 @@ export class BackendEngine {
 
   #targets(model: string): readonly UpstreamTarget[] {
     const started: ManagedModel | undefined = this.#options.managed?.find(model);
+    const theirs = this.#options.aliases?.get(model) ?? model;
     const attached = this.#options.upstreams.filter(({ models }) =>
-      models.some(({ id }) => id === model),
+      models.some(({ id }) => id === theirs),
     );
     return [
       ...(started === undefined ? [] : [{ upstream: started.upstream, model }]),
-      ...attached.map((upstream) => ({ upstream, model })),
+      ...attached.map((upstream) => ({ upstream, model: theirs })),
     ];
+  }
+
+  /** What requests call a model of an upstream: its own name, or those that it was given here. */
+  #namesOf(own: string): readonly string[] {
+    const given = [...(this.#options.aliases ?? [])].flatMap(([name, theirs]) =>
+      theirs === own ? [name] : [],
+    );
+    return given.length > 0 ? given : [own];
   }
 
   get #upstreams(): readonly Upstream[] {

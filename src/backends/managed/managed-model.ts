@@ -26,6 +26,8 @@ export interface ManagedOptions {
   readonly backend: BackendDescriptor;
   /** The program of an installation, and arguments that always come first. */
   readonly program: readonly [string, ...string[]];
+  /** Variables that the program needs. */
+  readonly environment?: Readonly<Record<string, string>>;
   readonly slots: number;
   readonly contextLength?: number;
   readonly threads?: number;
@@ -151,9 +153,10 @@ export class ManagedModel {
       extra,
     );
     const name = `${backend.title} with ${this.spec.id}`;
+    const environment = { ...this.#options.environment, ...plan.environment };
     const engine = new EngineProcess({
       name,
-      plan,
+      plan: { ...plan, environment },
       launch,
       log: this.#log,
       isWell: () => this.upstream.isWell(this.#closed.signal),

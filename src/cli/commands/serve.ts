@@ -7,6 +7,13 @@ import type { DraftKind } from '../../engine/types.js';
 import type { ServedModel } from '../../server/catalog.js';
 import type { ModelSource } from '../../server/library.js';
 import type { RunningServer, ServeOptions } from '../../server/serve.js';
+import {
+  addBackendFlags,
+  type BackendFlags,
+  backendEngine,
+  sharingOf,
+  usesBackend,
+} from '../backend-flags.js';
 import { addCacheFlags, type CacheFlags, cacheOptions } from '../cache-flags.js';
 import { addLoadFlags, type LoadFlags, loadOptions } from '../generation-flags.js';
 import { addExamples } from '../help.js';
@@ -15,7 +22,7 @@ import { modelArgument, resolveModel } from '../model-names.js';
 import { collect, integer } from '../numbers.js';
 import { note, printJson } from '../output.js';
 
-interface ServeFlags extends LoadFlags, CacheFlags {
+interface ServeFlags extends LoadFlags, CacheFlags, BackendFlags {
   readonly host: string;
   readonly port: number;
   readonly socket?: string;
@@ -130,6 +137,7 @@ export function defineServe(program: Command): void {
         'Loading',
       ),
     );
+  addBackendFlags(command);
   addCacheFlags(command);
   addLoadFlags(command);
   const context = command.options.find(({ long }) => long === '--ctx');
@@ -143,13 +151,23 @@ export function defineServe(program: Command): void {
     ['serve default', 'the embedded model, and its page, on http://127.0.0.1:11711'],
     ['serve --demo', 'the same, with the page opened in a browser'],
     ['serve model.gguf other.gguf --slots 8', 'two models, the second when it is asked for'],
+    ['serve --upstream http://gpu-host:8000', 'the models of a vLLM on another machine'],
+    ['serve model.gguf --upstream http://gpu-host:8000 --spill-after 4', 'the other when 4 wait'],
+    ['serve --backend llama-server model.gguf', 'llama.cpp’s server, started and watched'],
     ['serve default --host 0.0.0.0 --api-key-file keys.txt', 'for other machines, with a key'],
   );
 }
 
-async function serveCommand(models: readonly string[], flags: ServeFlags): Promise<void> {
+async function serveCommand(given: readonly string[], flags: ServeFlags): Promise<void> {
+  const models = [...given, ...(flags.model ?? [])];
+  const { createLog } = await import('../../server/http/log.js');
+  const log = createLog({ format: flags.logFormat });
+  const backends = await backendEngine(models, flags, (level, text) => log(level, text));
+  const isAlone = models.length === 0 && backends === undefined;
+  const own = usesBackend(flags) ? [] : isAlone ? ['default'] : models;
   const options: ServeOptions = {
-    models: await servedModels(models.length === 0 ? ['default'] : models, flags),
+    models: await servedModels(own, flags),
+    ...(backends === undefined ? {} : { backends, sharing: sharingOf(flags) }),
     host: flags.host,
     port: flags.port,
     ...(flags.socket === undefined ? {} : { socket: flags.socket }),
@@ -164,7 +182,7 @@ async function serveCommand(models: readonly string[], flags: ServeFlags): Promi
     unloadAfterMs: flags.unloadAfter * 1000,
     bodyLimit: flags.bodyLimit,
     keepAliveMs: flags.keepAlive * 1000,
-    log: flags.logFormat,
+    log,
     logPrompts: flags.logPrompts === true,
     library: modelsOnDisk(flags),
   };
@@ -225,7 +243,7 @@ function modelsOnDisk({ draftModel }: ServeFlags): ModelSource {
 /** Where to find it and what to type first; the page comes last. */
 async function announce(server: RunningServer, { json, demo }: ServeFlags): Promise<void> {
   const { address, port } = server;
-  const models = server.engine.status.models.map(({ id }) => id);
+  const models = server.models();
   if (json === true) {
     await printJson({ address, port, models, pid: process.pid });
   } else {
