@@ -1,4 +1,5 @@
 /** Models that other engines serve, as entries of the catalog: what is not known of them is said so. */
+import { createHash } from 'node:crypto';
 import type { BackendModel } from '../backends/engine.js';
 import type { CatalogEntry } from './catalog.js';
 
@@ -10,7 +11,8 @@ export function backendEntry(model: BackendModel): CatalogEntry {
     id,
     createdAt: startedAt,
     bytes: 0,
-    digest: '',
+    // Nothing of its file is known: of equal names they are equal.
+    digest: createHash('sha256').update(`${backend}/${id}`).digest('hex'),
     architecture: 'unknown',
     parameters: 0,
     quantization: 'unknown',

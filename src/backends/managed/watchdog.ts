@@ -32,7 +32,7 @@ async function adoptOrphans(): Promise<void> {
   }
 }
 
-/** All processes below this one, by the parents that /proc tells. */
+/** All living processes below this one, by the parents that /proc tells. */
 function descendants(): readonly number[] {
   if (process.platform !== 'linux') return [];
   const children = new Map<number, number[]>();
@@ -41,8 +41,11 @@ function descendants(): readonly number[] {
     try {
       const status = readFileSync(`/proc/${name}/stat`, 'latin1');
       // The name of a program may hold spaces and brackets.
-      const parent = Number(status.slice(status.lastIndexOf(')') + 2).split(' ')[1]);
-      children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
+      const [state, parent] = status.slice(status.lastIndexOf(')') + 2).split(' ');
+      // What has ended stays in the list until somebody asks how: nobody does for orphans.
+      if (state === 'Z') continue;
+      const siblings = children.get(Number(parent)) ?? [];
+      children.set(Number(parent), [...siblings, Number(name)]);
     } catch {
       // It has ended meanwhile.
     }
@@ -77,11 +80,12 @@ function signalAll(signal: NodeJS.Signals): void {
 function isGroupAlive(): boolean {
   const pid = engine?.pid;
   if (pid === undefined || process.platform === 'win32') return false;
+  if (process.platform === 'linux') return descendants().length > 0;
   try {
     process.kill(-pid, 0);
     return true;
   } catch {
-    return descendants().length > 0;
+    return false;
   }
 }
 

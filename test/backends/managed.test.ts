@@ -1,0 +1,178 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import type { BackendDescriptor } from '../../src/backends/descriptor.js';
+import { launchPlan } from '../../src/backends/managed/launch.js';
+import { ManagedModel } from '../../src/backends/managed/managed-model.js';
+import { ManagedPool } from '../../src/backends/managed/managed-pool.js';
+import { backendNamed } from '../../src/backends/registry.js';
+import { PacelineError } from '../../src/base/errors.js';
+import { eventually } from '../server/support.js';
+import { repository } from '../support/repository.js';
+import { never } from './support.js';
+
+const program = join(repository, 'test/backends/fake-engine.mjs');
+const posix = process.platform !== 'win32';
+
+/** vLLM's description with the fake's arguments. */
+function fakeBackend(folder: string, mode = 'well'): BackendDescriptor {
+  const vllm = backendNamed('vllm');
+  if (vllm.launch === undefined) throw new Error('vLLM is not started');
+  const workerFile = join(folder, '{servedName}.json');
+  const launch = { ...vllm.launch, arguments: ['{port}', workerFile, mode] };
+  return { ...vllm, launch };
+}
+
+async function managed(
+  t: TestContext,
+  options: { readonly id?: string; readonly mode?: string; readonly pinned?: boolean } = {},
+) {
+  const { id = 'fake', mode, pinned = false } = options;
+  const folder = mkdtempSync(join(tmpdir(), 'paceline-managed-'));
+  const states: string[] = [];
+  const model = await ManagedModel.create(
+    { id, model: 'm', pinned },
+    {
+      backend: fakeBackend(folder, mode),
+      program: [process.execPath, program],
+      slots: 4,
+      logFolder: folder,
+      onNotice: (_, text) => states.push(text),
+    },
+  );
+  t.after(() => model.close());
+  const processes = (): { engine: number; worker: number } =>
+    JSON.parse(readFileSync(join(folder, `${id}.json`), 'utf8'));
+  return { model, folder, states, processes };
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    // A zombie is dead: its parent has not looked yet.
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT' && process.platform !== 'linux';
+  }
+}
+
+describe('the arguments of a start', () => {
+  const values = { model: 'm', servedName: 's', host: '127.0.0.1', port: 9 };
+
+  it('are what the descriptor says, with conditions', () => {
+    const backend = backendNamed('vllm');
+    const plain = launchPlan(backend, ['vllm'], { ...values, key: 'k' });
+    assert.ok(!plain.arguments.includes('--enforce-eager'));
+    assert.equal(plain.environment.VLLM_API_KEY, 'k');
+    assert.ok(!plain.arguments.includes('k'));
+    const cpu = launchPlan(backend, ['vllm'], { ...values, device: 'cpu', contextLength: 4096 });
+    assert.ok(cpu.arguments.includes('--enforce-eager'));
+    assert.equal(cpu.arguments[cpu.arguments.indexOf('--max-model-len') + 1], '4096');
+  });
+
+  it('refuse those of the user that are the server’s to give', () => {
+    assert.throws(
+      () => launchPlan(backendNamed('vllm'), ['vllm'], values, ['--port=1']),
+      /--port=1/,
+    );
+    assert.throws(
+      () => launchPlan(backendNamed('ollama'), ['ollama'], values),
+      /not started by Paceline/,
+    );
+  });
+});
+
+describe('an engine in a process of its own', { skip: posix ? false : 'POSIX' }, () => {
+  it('is ready after its states, says its arguments, and ends with its workers', async (t) => {
+    const { model, states, processes } = await managed(t);
+    assert.equal(model.state, 'unloaded');
+    await model.ensure(never);
+    assert.equal(model.state, 'ready');
+    assert.equal(model.upstream.isAvailable, true);
+    assert.ok(states.includes('vllm fake: loading'));
+    assert.ok(states.includes('vllm fake: ready'));
+    assert.match(readFileSync(model.logPath, 'utf8'), /start: .*fake-engine\.mjs \d+ /);
+    const { engine, worker } = processes();
+    assert.ok(isAlive(engine) && isAlive(worker));
+    await model.stop();
+    assert.equal(isAlive(engine), false);
+    if (process.platform === 'linux') assert.equal(isAlive(worker), false);
+    assert.equal(model.upstream.isAvailable, false);
+  });
+
+  it('says why it does not start', async (t) => {
+    const { model } = await managed(t, { mode: 'fail' });
+    await assert.rejects(model.ensure(never), (error) => {
+      assert.ok(PacelineError.is(error) && error.code === 'unavailable');
+      assert.match(error.message, /exit code 3/);
+      assert.match(error.hint ?? '', /no device was found/);
+      return true;
+    });
+    assert.equal(model.state, 'failed');
+  });
+
+  it('is started again when it dies', async (t) => {
+    const { model, processes } = await managed(t);
+    await model.ensure(never);
+    const { engine } = processes();
+    process.kill(engine, 'SIGKILL');
+    await eventually(() => model.restarts === 1, 'a restart');
+    await model.ensure(never);
+    assert.notEqual(processes().engine, engine);
+  });
+
+  it('makes room for another, unless it is used or pinned', async (t) => {
+    const [a, b, c] = await Promise.all([
+      managed(t, { id: 'a', pinned: true }),
+      managed(t, { id: 'b' }),
+      managed(t, { id: 'c' }),
+    ]);
+    const models = [a.model, b.model, c.model];
+    const pool = new ManagedPool({ models, maxLoaded: 2, unloadAfterMs: 0 });
+    await pool.startPinned(never);
+    const release = await pool.use(b.model, never);
+    await assert.rejects(
+      pool.use(c.model, never),
+      (error) => PacelineError.is(error) && error.code === 'busy',
+    );
+    release();
+    (await pool.use(c.model, never))();
+    assert.deepEqual(
+      models.map(({ state }) => state),
+      ['ready', 'unloaded', 'ready'],
+    );
+  });
+
+  it('leaves nothing behind when the server is killed', {
+    skip: process.platform === 'linux' ? false : 'Linux',
+  }, async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'paceline-orphans-'));
+    const url = (path: string): string => pathToFileURL(join(repository, 'dist', path)).href;
+    const source = `
+      const { ManagedModel } = await import(${JSON.stringify(url('src/backends/managed/managed-model.js'))});
+      const backend = ${JSON.stringify(fakeBackend(folder))};
+      const model = await ManagedModel.create({ id: 'fake', model: 'm', pinned: true }, {
+        backend, program: [process.execPath, ${JSON.stringify(program)}], slots: 1, logFolder: ${JSON.stringify(folder)},
+      });
+      await model.ensure(new AbortController().signal);
+      console.log('ready');
+      setInterval(() => {}, 1000);
+    `;
+    const file = join(folder, 'server.mjs');
+    writeFileSync(file, source);
+    const server = spawn(process.execPath, [file], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    t.after(() => server.kill('SIGKILL'));
+    await once(server.stdout, 'data');
+    const { engine, worker } = JSON.parse(readFileSync(join(folder, 'fake.json'), 'utf8'));
+    assert.ok(isAlive(engine) && isAlive(worker));
+    server.kill('SIGKILL');
+    await eventually(() => !isAlive(engine) && !isAlive(worker), 'the end of the orphans');
+  });
+});
