@@ -33,7 +33,10 @@ export interface ChoiceEnd {
   readonly warnings?: readonly string[];
   readonly timings: Timings;
   readonly draft: DraftStatistics;
-  /** The prompt's counts, where another engine told them at its end only; they replace the start's. */
+  /**
+   * The prompt's counts, on its first text, where another engine told them at its end only; they replace
+   * the start's.
+   */
   readonly prompt?: Pick<StartEvent, 'promptTokens' | 'cachedTokens'>;
   /** Which engine answered, where it was not the server's own. */
   readonly engine?: string;
@@ -117,12 +120,17 @@ export function withStart(before: StartEvent | undefined, start: StartEvent): St
   };
 }
 
-/** The counts of a prompt as they are known when the first of its texts has ended. */
+/** The counts of all prompts of a request, as they are known when its texts have ended. */
 export function promptCounts(
   start: StartEvent,
-  end: ChoiceEnd | undefined,
+  ends: readonly ChoiceEnd[],
 ): Pick<StartEvent, 'promptTokens' | 'cachedTokens'> {
-  return end?.prompt ?? start;
+  const told = ends.flatMap(({ prompt }) => (prompt === undefined ? [] : [prompt]));
+  if (told.length === 0) return start;
+  return {
+    promptTokens: told.reduce((sum, { promptTokens }) => sum + promptTokens, 0),
+    cachedTokens: told.reduce((sum, { cachedTokens }) => sum + cachedTokens, 0),
+  };
 }
 
 /** Whether an event carries something of the text: after it, a request cannot be run again. */

@@ -43,6 +43,11 @@ export const environment: readonly (readonly [name: string, meaning: string])[] 
     'a folder whose node_modules is searched too for libraries of graphics cards',
   ],
   ['PACELINE_API_KEY', 'a key of `serve`, and the one that `ps` sends'],
+  [
+    'PACELINE_UPSTREAM_KEY',
+    'the key of engines that `serve --upstream` and `verify --backend` ask',
+  ],
+  ['PACELINE_LLAMA_SERVER', 'the program of `serve --backend llama-server`; default: in PATH'],
   ['PACELINE_CACHE', 'folder of the KV cache; off: none is kept'],
   ['PACELINE_DEBUG', 'print stacks of errors'],
   ['PACELINE_RELEASES', 'a mirror of GitHub’s API, where archives of backends are listed'],

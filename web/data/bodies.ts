@@ -7,6 +7,8 @@ export interface ModelBody {
   readonly parameters: number;
   readonly quantization: string;
   readonly bytes: number;
+  /** The other engine that serves it; null: this one. */
+  readonly backend?: string | null;
   readonly expert_bytes: number;
   readonly state: 'unloaded' | 'loading' | 'ready';
   readonly pinned: boolean;

@@ -67,6 +67,8 @@ export interface TurnReport {
   >;
   readonly controller?: ControllerReport;
   readonly failed?: Readonly<Record<string, string>>;
+  /** Which engine answered, where it was not the server's own. */
+  readonly engine?: string;
   readonly warnings?: readonly string[];
 }
 

@@ -72,6 +72,8 @@ export interface Chunk {
       >;
     };
   };
+  /** Which engine answered, where it was not the server's own. */
+  readonly engine?: string;
   readonly warnings?: readonly string[];
   readonly error?: { readonly message: string; readonly code?: string };
 }

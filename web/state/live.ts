@@ -88,7 +88,7 @@ export class LiveAnswer {
     this.#meter.add(tokens.length, now);
   }
 
-  #end({ choices, details, timings, warnings }: Chunk): void {
+  #end({ choices, details, timings, engine, warnings }: Chunk): void {
     const finish = choices?.[0]?.finish_reason;
     if (finish != null) this.report = { ...this.report, finish };
     if (timings === undefined) return;
@@ -108,6 +108,7 @@ export class LiveAnswer {
       ...(details?.restore_ms === undefined ? {} : { restoreMs: details.restore_ms }),
       ...(details?.controller === undefined ? {} : { controller: details.controller }),
       ...(details?.failed === undefined ? {} : { failed: details.failed }),
+      ...(engine === undefined ? {} : { engine }),
       ...(warnings === undefined ? {} : { warnings }),
     };
   }

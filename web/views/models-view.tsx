@@ -52,8 +52,14 @@ function Served({ model }: { readonly model: ModelBody }) {
         />
       )}
       <p class="faint">
-        {model.architecture}, {count(model.parameters)} parameters, {model.quantization},{' '}
-        {bytes(model.bytes)}
+        {model.backend == null ? (
+          <>
+            {model.architecture}, {count(model.parameters)} parameters, {model.quantization},{' '}
+            {bytes(model.bytes)}
+          </>
+        ) : (
+          <>Served by {model.backend}</>
+        )}
       </p>
       {state === 'ready' && (
         <dl class="facts">

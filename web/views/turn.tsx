@@ -112,6 +112,9 @@ function Answer({ turn, live, conversation, last }: AnswerProps) {
       {turn.report?.finish === 'length' && live === undefined && (
         <p class="ended">Cut at the limit of tokens.</p>
       )}
+      {turn.report?.engine !== undefined && live === undefined && (
+        <p class="ended">Answered by {turn.report.engine}.</p>
+      )}
       {turn.report?.warnings?.map((warning) => (
         <p key={warning} class="ended">
           {warning}

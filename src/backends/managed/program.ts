@@ -1,8 +1,7 @@
-/** Where the program of an engine is. */
-import { accessSync, constants } from 'node:fs';
-import { delimiter, join } from 'node:path';
+/** Where the program of an engine is, and what it needs. */
 import { PacelineError } from '../../base/errors.js';
 import type { BackendDescriptor } from '../descriptor.js';
+import { backendStatus, type StatusOptions } from '../install/status.js';
 
 export interface EngineProgram {
   /** Absolute, with arguments that always come first. */
@@ -11,39 +10,14 @@ export interface EngineProgram {
   readonly environment: Readonly<Record<string, string>>;
 }
 
-/** @throws {PacelineError} `not-found` where it is not installed, with what to do about it */
+/** @throws {PacelineError} `not-found` where it is not installed, with the command that comes next */
 export async function engineProgram(
   backend: BackendDescriptor,
-  env: Readonly<Record<string, string | undefined>> = process.env,
+  options: StatusOptions = {},
 ): Promise<EngineProgram> {
-  for (const installation of backend.installations) {
-    if (installation.kind !== 'provided') continue;
-    const { program, variable, hint } = installation;
-    const [name, ...first] = program;
-    const given = env[variable];
-    const path = given !== undefined && given !== '' ? given : inPath(name, env.PATH ?? '');
-    if (path !== undefined && isProgram(path))
-      return { program: [path, ...first], environment: {} };
-    throw new PacelineError('not-found', `${backend.title} is not there (${path ?? name})`, {
-      hint,
-    });
-  }
-  throw new PacelineError('not-found', `${backend.title} is not installed`, {
-    hint: `Install it with: paceline backends install ${backend.name}`,
+  const { program, environment, message, next } = await backendStatus(backend, options);
+  if (program !== undefined) return { program, environment };
+  throw new PacelineError('not-found', `${backend.title} is not there: ${message}`, {
+    ...(next === undefined ? {} : { hint: `Next: ${next}` }),
   });
-}
-
-function inPath(name: string, path: string): string | undefined {
-  const names = process.platform === 'win32' ? [`${name}.exe`, name] : [name];
-  const all = path.split(delimiter).flatMap((folder) => names.map((one) => join(folder, one)));
-  return all.find(isProgram);
-}
-
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }

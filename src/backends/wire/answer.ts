@@ -131,7 +131,7 @@ export class AnswerReader {
       ...(warnings.length > 0 ? { warnings } : {}),
       timings,
       draft,
-      ...(prompt === undefined ? {} : { prompt }),
+      ...(choice === 0 ? { prompt } : {}),
       engine,
     };
     this.#emit(end);

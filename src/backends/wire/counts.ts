@@ -86,8 +86,7 @@ export class AnswerCounts {
   ending(): {
     readonly timings: Timings;
     readonly draft: DraftStatistics;
-    /** Where the start did not know it. */
-    readonly prompt: Pick<StartEvent, 'promptTokens' | 'cachedTokens'> | undefined;
+    readonly prompt: Pick<StartEvent, 'promptTokens' | 'cachedTokens'>;
   } {
     const prefillMs = (this.#firstAt ?? performance.now()) - this.#began;
     const decodeMs = this.#firstAt === undefined ? 0 : this.#lastAt - this.#firstAt;

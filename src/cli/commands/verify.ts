@@ -1,9 +1,11 @@
 /** `paceline verify`: proof that nothing but model, prompt, settings and seed decides a text. */
 import type { Command } from 'commander';
+import { PacelineError } from '../../base/errors.js';
 import { draftKinds } from '../../engine/options.js';
 import { addDeviceFlags, kvOption } from '../generation-flags.js';
 import { addExamples } from '../help.js';
 import { collect, integer, integers, number, numbers, words } from '../numbers.js';
+import type { BackendVerifyFlags } from '../verify-backends-command.js';
 import type { VerifyFlags } from '../verify-command.js';
 
 /** Declares the command. */
@@ -47,9 +49,26 @@ export function defineVerify(program: Command): void {
         'often they do, and where near-ties flip',
       number(0),
     )
+    .option(
+      '--backend <url>',
+      'compare another engine with this one instead: greedy texts, token by token, with their ' +
+        'log-probabilities; differences that are no near-ties fail (--tolerance, default 0.1 nats)',
+    )
+    .option('--against <url>', 'compare that engine with a further one')
     .addOption(kvOption())
     .option('--json', 'one JSON object on stdout')
-    .action(async (model: string, flags: VerifyFlags) => {
+    .action(async (model: string, flags: Partial<BackendVerifyFlags> & VerifyFlags) => {
+      const { backend, against } = flags;
+      if (backend !== undefined) {
+        const { verifyBackendsCommand } = await import('../verify-backends-command.js');
+        await verifyBackendsCommand(model, { ...flags, backend });
+        return;
+      }
+      if (against !== undefined) {
+        throw new PacelineError('usage', '--against needs --backend', {
+          hint: 'For example: paceline verify --backend URL --against OTHER MODEL.',
+        });
+      }
       const { verifyCommand } = await import('../verify-command.js');
       await verifyCommand(model, flags);
     });
@@ -59,6 +78,7 @@ export function defineVerify(program: Command): void {
     ['verify', 'the embedded model and its drafters'],
     ['verify model.gguf --prompts 4 --gen 16', 'a quick look at a model of yours'],
     ['verify model.gguf --threads 1,2,4 --json', 'for a report'],
+    ['verify model.gguf --backend http://gpu-host:8000', 'another engine against this one'],
     [
       'verify model.gguf --device CUDA0 --tolerance 0.05',
       'a card, whose logits depend on the batch',

@@ -257,7 +257,14 @@ export class EngineSupervisor {
     const { id } = spec;
     const unloaded = { id, pinned: false, state: 'unloaded', users: 0 } as const;
     this.#status = { ...this.#status, models: [...this.#status.models, unloaded] };
-    if (this.#state === 'ready') this.#send({ type: 'add', spec });
+    if (this.#state !== 'ready') return;
+    if (this.#child === undefined) {
+      // There was nothing for a process of ours to do.
+      this.#state = 'restarting';
+      this.#spawn();
+    } else {
+      this.#send({ type: 'add', spec });
+    }
   }
 
   /** Loads a model into memory. @throws as `EngineHost.load` */

@@ -116,7 +116,7 @@ interface Head {
 }
 
 function usage(start: StartEvent, end?: ChoiceEnd) {
-  const { promptTokens, cachedTokens } = promptCounts(start, end);
+  const { promptTokens, cachedTokens } = promptCounts(start, end === undefined ? [] : [end]);
   return {
     input_tokens: promptTokens - cachedTokens,
     cache_creation_input_tokens: 0,

@@ -188,7 +188,7 @@ function parsed(text: string): unknown {
 function ending(start: StartEvent, end: ChoiceEnd) {
   const nanoseconds = (milliseconds: number): number => Math.round(milliseconds * 1e6);
   const { prefillMs, decodeMs } = end.timings;
-  const { promptTokens, cachedTokens } = promptCounts(start, end);
+  const { promptTokens, cachedTokens } = promptCounts(start, [end]);
   return {
     done: true,
     done_reason: end.reason === 'length' ? 'length' : 'stop',

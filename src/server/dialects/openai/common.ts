@@ -61,7 +61,7 @@ export function openaiUsage(start: StartEvent, ends: readonly ChoiceEnd[]) {
   const sum = (of: (end: ChoiceEnd) => number): number =>
     ends.reduce((total, end) => total + of(end), 0);
   const completion = sum(({ tokens }) => tokens);
-  const { promptTokens, cachedTokens } = promptCounts(start, ends[0]);
+  const { promptTokens, cachedTokens } = promptCounts(start, ends);
   const accepted = sum(({ draft }) => draft.accepted);
   return {
     prompt_tokens: promptTokens,

@@ -131,7 +131,7 @@ export function callItem(
 
 export function responseUsage(start: StartEvent, end: ChoiceEnd) {
   const { draft } = end;
-  const { promptTokens, cachedTokens } = promptCounts(start, end);
+  const { promptTokens, cachedTokens } = promptCounts(start, [end]);
   return {
     input_tokens: promptTokens,
     input_tokens_details: { cached_tokens: cachedTokens },
