@@ -33,6 +33,7 @@ export function backendEntry(model: BackendModel): CatalogEntry {
     info: undefined,
     memory: undefined,
     progress: undefined,
+    experts: undefined,
     backend,
   };
 }
