@@ -27,7 +27,10 @@ export interface TextSaverOptions {
 
 /** Tokens of a block that are shown to people. */
 const shownTokens = 40;
-/** State that cannot go back is saved after so many blocks, besides where prompts and texts end. */
+/**
+ * State that cannot go back is saved after so many blocks, besides where prompts and texts end. After each
+ * block it is saved for the time being, so that a killed process loses no more than that.
+ */
 const stateEvery = 4;
 /** So far before a prompt's end, texts may come back to every position (the question on a long text). */
 const exactTokens = 1024;
@@ -40,6 +43,8 @@ export class TextSaver {
   readonly #names: string[];
   /** Whole blocks that need not be saved any more. */
   #saved = 0;
+  /** The name of the last state that goes when another one is there. */
+  #passing: string | undefined;
   #cuts: number;
   #time = performance.now();
   #ended = false;
@@ -61,17 +66,24 @@ export class TextSaver {
     }
     this.#time = now;
     this.#saveBlocks();
-    const { text } = this.#options;
+    const { text, store } = this.#options;
+    if (!text.state.hasFixed) return;
     const { length } = text.tokens;
-    const every = this.#snapshotEvery;
-    if (text.state.hasFixed && Math.floor(length / every) > Math.floor((length - rows) / every)) {
-      this.boundary();
-    }
+    const passed = (every: number): boolean =>
+      Math.floor(length / every) > Math.floor((length - rows) / every);
+    if (passed(this.#snapshotEvery)) this.boundary();
+    else if (passed(store.blockTokens)) this.#saveFixed({ passing: true });
   }
 
   /** A place to which later texts are likely to come back: saves what does not grow. */
   boundary(): void {
-    this.#saveState();
+    if (this.#options.text.state.hasFixed) this.#saveFixed();
+    else this.#saveState();
+  }
+
+  /** A state that cannot go back is of use only with all rows before it. */
+  #saveFixed(options: { readonly passing?: boolean } = {}): void {
+    if (this.#saveBlocks() && this.#saveRest()) this.#saveState(options);
   }
 
   /** The text rests. */
@@ -171,7 +183,7 @@ export class TextSaver {
   }
 
   /** What does not grow, and what drafters have seen, as they are now. */
-  #saveState(): boolean {
+  #saveState({ passing = false }: { readonly passing?: boolean } = {}): boolean {
     const { store, text, cache } = this.#options;
     const { length } = text.tokens;
     if (length === 0) return true;
@@ -180,9 +192,12 @@ export class TextSaver {
     const states: [string, Uint8Array][] = Object.entries(text.saveDrafters());
     if (text.state.hasFixed) states.unshift(['', text.state.readFixed(length)]);
     if (states.length === 0) return true;
-    return store.put({
+    const replaces = this.#passing;
+    const taken = store.put({
       kind: 'state',
       ...place,
+      passing,
+      replaces,
       // What does not grow saves all that came before it.
       costMs: !text.state.hasFixed ? 0 : cache.msPerToken * Math.min(length, 4096),
       parts: states.map(([name, bytes]) => ({ name, bytes: bytes.byteLength })),
@@ -190,6 +205,8 @@ export class TextSaver {
         for (const [at, into] of targets.entries()) into.set(states[at]?.[1] ?? []);
       },
     });
+    if (taken) this.#passing = passing ? blockName(place.parent, place.tokens) : undefined;
+    return taken;
   }
 
   #place(start: number, end: number) {

@@ -18,6 +18,8 @@ export interface Entry {
   hits: number;
   /** Readers that are at work with it. */
   pins: number;
+  /** Of a state that is kept until a later one of its text is there. */
+  passing?: boolean | undefined;
 }
 
 /** The longest stored prefix of a text. */

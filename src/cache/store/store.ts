@@ -47,6 +47,10 @@ export interface NewBlock extends Omit<BlockHeader, 'parts'> {
   readonly parts: readonly { readonly name: string; readonly bytes: number }[];
   /** Copies the parts; called at once, or not at all. */
   readonly fill: (targets: readonly Uint8Array[]) => void;
+  /** A state that may be replaced: it is there in case the process dies. */
+  readonly passing?: boolean | undefined;
+  /** The name of a passing state that goes when this one is on the disk. */
+  readonly replaces?: string | undefined;
 }
 
 /** Where the parts of a block go when it is read. */
@@ -86,6 +90,8 @@ export class PrefixStore {
   readonly #options: StoreOptions;
   readonly #folder: ModelFolder;
   readonly #queue: Entry[] = [];
+  /** Names of the passing states that blocks of the queue replace. */
+  readonly #replaces = new WeakMap<Entry, string>();
   #stagedBytes = 0;
   #writing: Promise<void> | undefined;
   #notes: Promise<void> = Promise.resolve();
@@ -148,7 +154,7 @@ export class PrefixStore {
     parent,
     tokens,
     parts,
-  }: Omit<NewBlock, 'fill' | 'start' | 'costMs' | 'text'>): boolean {
+  }: Pick<NewBlock, 'kind' | 'parent' | 'tokens' | 'parts'>): boolean {
     const header = this.index.get(kind, blockName(parent, tokens))?.header;
     if (header?.tokens.length !== tokens.length) return false;
     return (
@@ -162,16 +168,26 @@ export class PrefixStore {
    * @returns false when too much waits already: `onRoom` says when to ask again.
    */
   put(block: NewBlock): boolean {
-    if (!this.#saves || this.has(block)) return true;
+    if (!this.#saves) return true;
+    const name = blockName(block.parent, block.tokens);
+    if (this.has(block)) {
+      const present = this.index.get(block.kind, name);
+      if (present?.passing === true && block.passing !== true) present.passing = false;
+      if (present !== undefined && present.staged === undefined && block.replaces !== name) {
+        this.#notes = this.#notes.then(() => this.#removePassing(block.replaces));
+      }
+      return true;
+    }
     const bytes = block.parts.reduce((sum, part) => sum + part.bytes, 0);
     const { mostStaged = usualStaged } = this.#options;
     if (this.#stagedBytes > 0 && this.#stagedBytes + bytes > mostStaged) return false;
     const staged = block.parts.map((part) => this.#take(part.bytes));
     block.fill(staged);
-    const { fill: _, parts, ...header } = block;
+    const { fill: _, parts, passing, replaces, ...header } = block;
     const entry: Entry = {
       kind: block.kind,
-      name: blockName(block.parent, block.tokens),
+      name,
+      passing,
       header: { ...header, parts: parts.map((part) => ({ ...part, sum: '' })) },
       bytes,
       staged,
@@ -180,6 +196,7 @@ export class PrefixStore {
       pins: 0,
     };
     this.index.add(entry);
+    if (replaces !== undefined) this.#replaces.set(entry, replaces);
     this.#queue.push(entry);
     this.#stagedBytes += bytes;
     this.#writing ??= this.#writeAll();
@@ -323,12 +340,22 @@ export class PrefixStore {
     this.statistics.blocksWritten++;
     this.statistics.bytesWritten += size;
     this.index.resize(entry, size);
+    await this.#removePassing(this.#replaces.get(entry));
     if (entry.kind !== 'rows') return;
     for (const old of this.index.covered(entry)) {
-      if (old.pins > 0 || old.staged !== undefined || this.index.hasChildren(old.name)) continue;
-      this.#total -= old.bytes;
-      await this.#folder.remove(old);
+      if (!this.index.hasChildren(old.name)) await this.#removeUnused(old);
     }
+  }
+
+  async #removePassing(name: string | undefined): Promise<void> {
+    const old = name === undefined ? undefined : this.index.get('state', name);
+    if (old?.passing === true) await this.#removeUnused(old);
+  }
+
+  async #removeUnused(entry: Entry): Promise<void> {
+    if (entry.pins > 0 || entry.staged !== undefined) return;
+    this.#total -= entry.bytes;
+    await this.#folder.remove(entry);
   }
 
   /** Keeps the budget before a file is written; false when there is no room for it at all. */

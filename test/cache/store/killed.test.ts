@@ -5,16 +5,16 @@ import { checkAfterKill, expectedTokens, killWriter } from './killed.js';
 import { newFolder } from './support.js';
 
 it('holds only what is right after ten kills', async () => {
-  const folder = newFolder();
-  const expected = await expectedTokens();
+  const writer = { path: 'default', folder: newFolder() };
+  const expected = await expectedTokens(writer.path);
   let most = 0;
   for (let round = 0; round < 5; round++) {
     // Two at a time, into the same store.
     await Promise.all([
-      killWriter(folder, round, 20 + 67 * round),
-      killWriter(folder, round, 90 + 31 * round),
+      killWriter(writer, round, 20 + 67 * round),
+      killWriter(writer, round, 90 + 31 * round),
     ]);
-    most = Math.max(most, await checkAfterKill(folder, expected));
+    most = Math.max(most, await checkAfterKill(writer, expected));
   }
   assert.ok(most >= 64, `${most} tokens were there`);
 });

@@ -5,26 +5,48 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { checkStore } from '../../../src/cache/store/admin.js';
+import { writeGguf } from '../../../src/gguf/writer.js';
 import { loadModel } from '../../../src/index.js';
+import { type RandomModelOptions, randomModel } from '../../../src/synthetic/random-model.js';
 import { repository } from '../../support/repository.js';
+import { temporaryFile } from '../../support/tiny-model.js';
 
 const child = `
 import { loadModel } from './dist/src/index.js';
-const [folder, seed] = process.argv.slice(-2);
-const model = await loadModel('default', { threads: 1, contextLength: 1024, cache: { folder, blockTokens: 64 } });
+const [path, folder, seed] = process.argv.slice(-3);
+const model = await loadModel(path, { threads: 1, contextLength: 1024, cache: { folder, blockTokens: 64 } });
 console.log('ready');
 for (let round = 0; ; round++) {
-  const prompt = Array.from({ length: 200 + 50 * (round % 5) }, (_, at) => 40 + ((at * 37 + Math.floor(at / 150) * round) % 400));
+  const prompt = Array.from({ length: 200 + 50 * (round % 5) }, (_, at) => 40 + ((at * 37 + Math.floor(at / 150) * round) % 200));
   await model.generate(prompt, { temperature: 1, seed: Number(seed) + round, maxTokens: 40, draft: 'none' });
 }
 `;
 
+/** A model, and where its texts are saved. */
+export interface Writer {
+  /** Path of the model, or `default`. */
+  readonly path: string;
+  readonly folder: string;
+}
+
+/** A small random model whose state is of another kind than rows, by its architecture. */
+export async function smallModel(kind: RandomModelOptions): Promise<string> {
+  const path = temporaryFile(`killed-${kind.architecture}.gguf`);
+  const shape = { layers: 4, embedding: 64, heads: 2, kvHeads: 1, headDim: 64, inner: 64 };
+  await writeGguf(path, randomModel({ ...shape, vocab: 331, context: 1024, ...kind }));
+  return path;
+}
+
 /**
- * Kills a child that saves into `folder`, so many milliseconds after it has loaded its model. It runs
- * what `npm test` has built.
+ * Kills a child that saves, so many milliseconds after it has loaded its model. It runs what `npm test`
+ * has built.
  */
-export async function killWriter(folder: string, seed: number, afterMs: number): Promise<void> {
-  const args = ['--input-type=module', '-e', child, '--', folder, String(seed)];
+export async function killWriter(
+  { path, folder }: Writer,
+  seed: number,
+  afterMs: number,
+): Promise<void> {
+  const args = ['--input-type=module', '-e', child, '--', path, folder, String(seed)];
   const writer = spawn(process.execPath, args, {
     cwd: repository,
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -37,17 +59,20 @@ export async function killWriter(folder: string, seed: number, afterMs: number):
   assert.equal(writer.signalCode, 'SIGKILL', 'it ran until it was killed');
 }
 
-const prompt = Array.from({ length: 300 }, (_, at) => 40 + ((at * 37) % 400));
+const prompt = Array.from({ length: 300 }, (_, at) => 40 + ((at * 37) % 200));
 const settings = { temperature: 1, seed: 5, maxTokens: 20, draft: 'none' } as const;
 
 /** The text that a model without a store gives. */
-export async function expectedTokens(): Promise<readonly number[]> {
-  await using model = await loadModel('default', { threads: 1, contextLength: 1024 });
+export async function expectedTokens(path: string): Promise<readonly number[]> {
+  await using model = await loadModel(path, { threads: 1, contextLength: 1024 });
   return (await model.generate(prompt, settings)).tokens;
 }
 
 /** Checks every file, then goes on from what is there; says how many tokens that were. */
-export async function checkAfterKill(folder: string, expected: readonly number[]): Promise<number> {
+export async function checkAfterKill(
+  { path, folder }: Writer,
+  expected: readonly number[],
+): Promise<number> {
   const { broken } = await checkStore(folder);
   assert.deepEqual(broken, []);
   const warnings: string[] = [];
@@ -58,7 +83,7 @@ export async function checkAfterKill(folder: string, expected: readonly number[]
       warnings.push(text);
     },
   };
-  await using model = await loadModel('default', { threads: 1, contextLength: 1024, cache });
+  await using model = await loadModel(path, { threads: 1, contextLength: 1024, cache });
   const { tokens, cachedTokens } = await model.generate(prompt, settings);
   assert.deepEqual(tokens, expected);
   assert.deepEqual(warnings, []);
