@@ -183,6 +183,13 @@ function perLayerText(value: PerLayer | undefined): string | undefined {
   return distinct.length === 1 ? String(distinct[0]) : `${distinct.join(', ')} (by layer)`;
 }
 
+/** What layers keep that have rows of blocks. */
+function compressedText(layers: readonly HeaderLayer[]): string {
+  const ratios = [...new Set(layers.flatMap(({ blocks }) => blocks?.ratio ?? []))];
+  const windows = [...new Set(layers.flatMap(({ blocks, window }) => (blocks && window) ?? []))];
+  return `${windows.join(' or ')} positions and a row for every ${ratios.join(' or ')}`;
+}
+
 /** What the layers keep of a text, or undefined where all keep every position. */
 function kindsText(layers: readonly HeaderLayer[]): string | undefined {
   const kinds = layerKinds(layers);
@@ -193,6 +200,7 @@ function kindsText(layers: readonly HeaderLayer[]): string | undefined {
     [kinds.window, `${windows.join(' or ')} positions`],
     [kinds.latent, 'latent rows'],
     [kinds.recurrent, 'a state that does not grow'],
+    [kinds.compressed, compressedText(layers)],
     [kinds.shared, "another layer's rows"],
   ];
   const said = parts.filter(([count]) => count > 0).map(([count, what]) => `${what} in ${count}`);

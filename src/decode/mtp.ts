@@ -13,7 +13,7 @@ import type { Graph } from '../ggml/graph.js';
 import type { Tensor } from '../ggml/tensor.js';
 import { GgmlType } from '../ggml/types.js';
 import { Workspace } from '../ggml/workspace.js';
-import type { MtpModel } from '../models/mtp.js';
+import type { MtpModel } from '../models/mtp-model.js';
 import { mostMtpDrafts as mostDrafts, mtpPromptRows, usualWindow } from './draft-window.js';
 import type {
   DraftContext,
@@ -82,7 +82,7 @@ class MtpDrafter extends RowDrafter implements Drafter {
       window,
       guesses: mostDrafts,
       layout: model.rows,
-      width: model.embeddingLength,
+      width: model.hiddenLength,
     });
     this.needs = needsOf(options);
     this.#options = options;
@@ -190,7 +190,7 @@ class MtpDrafter extends RowDrafter implements Drafter {
     const { model } = this.#options;
     const graph = workspace.begin();
     const tokens = graph.input('draft tokens', GgmlType.I32, [count]);
-    const hidden = graph.input('draft hidden', GgmlType.F32, [model.embeddingLength, count]);
+    const hidden = graph.input('draft hidden', GgmlType.F32, [model.hiddenLength, count]);
     const positions = graph.input('draft positions', GgmlType.I32, [count]);
     const slice = { state: this.cache, start: 0, count, past: this.cache.length };
     const outputs = count === 1 ? undefined : graph.indices('draft outputs', [count - 1]);

@@ -48,7 +48,8 @@ export function draftMemory(
     contextLength,
     window,
     guesses: dflash ? dflashBlockSize(file) : mostMtpDrafts,
-    width: width * taps,
+    // Of a residual of several streams a block reads all.
+    width: width * taps * (file.optionalInteger(key('hyper_connection.count')) ?? 1),
     layout: layers,
   });
   let weightBytes = 0;

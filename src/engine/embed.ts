@@ -56,6 +56,15 @@ export async function embed(
     throw new PacelineError('platform', 'The model ranks texts, and makes no vectors of them');
   }
   const width = runtime.model.hyperparameters.embeddingLength;
+  if (runtime.model.hiddenLength !== width) {
+    throw new PacelineError(
+      'platform',
+      'The residual of this model has several streams: no vectors',
+      {
+        hint: 'Use another model for embeddings.',
+      },
+    );
+  }
   const { dimensions = width, onProgress } = options;
   if (dimensions > width) {
     throw new PacelineError('usage', `The model's vectors have ${width} dimensions`, {

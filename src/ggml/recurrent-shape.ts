@@ -65,3 +65,22 @@ export function shortConvolutionShape(sizes: {
 }): RecurrentShape {
   return { folded: 0, inputs: sizes.channels, tail: sizes.kernel - 1 };
 }
+
+/** Blocks of so many positions overlap: the one before takes part in each. */
+export const overlappingRatio = 4;
+
+/**
+ * What the makers of rows of blocks keep: for every position the values and gates of each maker, of which
+ * those of overlapping blocks have twice as many channels as a row.
+ */
+export function compressorShape(sizes: {
+  /** Positions of a block. */
+  readonly ratio: number;
+  /** Elements of each maker's rows. */
+  readonly widths: readonly number[];
+}): RecurrentShape {
+  const { ratio, widths } = sizes;
+  const span = ratio === overlappingRatio ? 2 : 1;
+  const inputs = widths.reduce((sum, width) => sum + 2 * span * width, 0);
+  return { folded: 0, inputs, tail: span * ratio - 1 };
+}

@@ -4,7 +4,13 @@
  * `inspect` and for questions before loading; what a loaded model really holds is the cache's word.
  */
 import { cacheBytes as bytesOfCaches, type RowShape } from '../ggml/cache-rows.js';
-import { deltaNetShape, recurrentBytes, shortConvolutionShape } from '../ggml/recurrent-shape.js';
+import {
+  compressorShape,
+  deltaNetShape,
+  overlappingRatio,
+  recurrentBytes,
+  shortConvolutionShape,
+} from '../ggml/recurrent-shape.js';
 import { type GgmlType, GgmlType as Type } from '../ggml/types.js';
 import { keptPositions } from '../ggml/window-rows.js';
 import type { GgufMetadata } from './metadata.js';
@@ -16,6 +22,8 @@ export interface HeaderLayer extends RowShape {
   readonly window?: number;
   /** Bytes of a state that does not grow, as in linear attention. */
   readonly stateBytes?: number;
+  /** Rows that stand for blocks of so many positions. */
+  readonly blocks?: { readonly ratio: number; readonly layout: readonly RowShape[] };
 }
 
 export interface MemoryNeed {
@@ -64,8 +72,10 @@ export function memoryNeed(
   let cacheBytes = 0;
   let wholeCacheBytes = 0;
   for (const layer of layers) {
-    const { window, stateBytes = 0 } = layer;
-    const bytesOf = (positions: number) => bytesOfCaches(kvType, [layer], positions) + stateBytes;
+    const { window, stateBytes = 0, blocks } = layer;
+    const rows = Math.floor(contextLength / (blocks?.ratio ?? 1));
+    const fixed = stateBytes + (blocks ? bytesOfCaches(kvType, blocks.layout, rows) : 0);
+    const bytesOf = (positions: number) => bytesOfCaches(kvType, [layer], positions) + fixed;
     cacheBytes += bytesOf(keptPositions(window, contextLength));
     wholeCacheBytes += bytesOf(contextLength);
   }
@@ -75,7 +85,7 @@ export function memoryNeed(
 
 /**
  * The layers' caches, or undefined when the header does not say enough (a vocabulary alone, or an
- * architecture that keeps something else, such as compressed rows).
+ * architecture that keeps something else).
  * @param which the model's own layers, or the blocks behind them that predict further tokens.
  * @throws {PacelineError} `broken-file` when a key has a value of the wrong kind.
  */
@@ -88,7 +98,7 @@ export function cacheLayers(
   const integer = (name: string) => file.optionalInteger(key(name));
   const count = integer('block_count');
   if (count === undefined || count > mostLayers) return undefined;
-  if (file.has(key('attention.compress_ratios'))) return undefined;
+  if (file.has(key('attention.compress_ratios'))) return compressedLayers(file, count, which);
   const embedding = integer('embedding_length');
   const heads = perLayer(file, key('attention.head_count'), count);
   const kvHeads = file.has(key('attention.head_count_kv'))
@@ -141,6 +151,32 @@ export function cacheLayers(
   });
 }
 
+/** The layers of DeepSeek V4: a window of rows that are key and value, and rows of blocks. */
+function compressedLayers(
+  file: GgufMetadata,
+  count: number,
+  which: 'trunk' | 'nextn',
+): HeaderLayer[] | undefined {
+  const architecture = file.optionalString('general.architecture');
+  const integer = (name: string) => file.optionalInteger(`${architecture}.${name}`);
+  const ratios = file.numberArray(`${architecture}.attention.compress_ratios`);
+  const keyLength = integer('attention.key_length');
+  const window = integer('attention.sliding_window');
+  if (ratios.length < count || keyLength === undefined || window === undefined) return undefined;
+  const trunk = Math.max(0, count - (integer('nextn_predict_layers') ?? 0));
+  const row = (width: number) => ({ heads: 1, keys: width, values: 0, valuesInKeys: width });
+  const index = integer('attention.indexer.key_length');
+  const [from, end] = which === 'trunk' ? [0, trunk] : [trunk, count];
+  return ratios.slice(from, end).map((ratio): HeaderLayer => {
+    const rows = { ...row(keyLength), window };
+    if (!Number.isInteger(ratio) || ratio <= 0) return rows;
+    const indexed = ratio === overlappingRatio && index !== undefined;
+    const widths = indexed ? [keyLength, index] : [keyLength];
+    const stateBytes = recurrentBytes([compressorShape({ ratio, widths })]);
+    return { ...rows, stateBytes, blocks: { ratio, layout: widths.map(row) } };
+  });
+}
+
 /** How many layers keep what, by kind. */
 export interface LayerKinds {
   /** Keys and values of every position. */
@@ -151,18 +187,21 @@ export interface LayerKinds {
   readonly latent: number;
   /** A state that does not grow. */
   readonly recurrent: number;
+  /** A window of rows, and rows that stand for blocks of positions. */
+  readonly compressed: number;
   /** Nothing: they read the rows of another layer. */
   readonly shared: number;
 }
 
 /** Counts the layers of each kind. */
 export function layerKinds(layers: readonly HeaderLayer[]): LayerKinds {
-  const kinds = { full: 0, window: 0, latent: 0, recurrent: 0, shared: 0 };
-  for (const { window, stateBytes = 0, valuesInKeys = 0, keys } of layers) {
-    if (stateBytes > 0) kinds.recurrent++;
+  const kinds = { full: 0, window: 0, latent: 0, recurrent: 0, compressed: 0, shared: 0 };
+  for (const { window, stateBytes = 0, valuesInKeys = 0, keys, blocks } of layers) {
+    if (blocks !== undefined) kinds.compressed++;
+    else if (stateBytes > 0) kinds.recurrent++;
     else if (keys === 0) kinds.shared++;
-    else if (valuesInKeys > 0) kinds.latent++;
     else if (window !== undefined) kinds.window++;
+    else if (valuesInKeys > 0) kinds.latent++;
     else kinds.full++;
   }
   return kinds;

@@ -16,7 +16,7 @@ import {
   storeWindow,
   tailRope,
 } from '../ggml/native/compressed.js';
-import type { RecurrentShape } from '../ggml/recurrent-shape.js';
+import { compressorShape, overlappingRatio, type RecurrentShape } from '../ggml/recurrent-shape.js';
 import type { Tensor } from '../ggml/tensor.js';
 import type { Weight } from '../ggml/weight.js';
 import { overflow } from './attention.js';
@@ -32,8 +32,8 @@ import type { WeightLoader } from './weights.js';
 /** The kernels, which these layers cannot do without. @throws {PacelineError} `platform`. */
 const kernels = () => requireKernels('Layers of compressed attention');
 
-/** Blocks of so many positions overlap, and an indexer chooses among them. */
-const indexedRatio = 4;
+/** An indexer chooses among these, which overlap. */
+const indexedRatio = overlappingRatio;
 /** All of these are seen. */
 const denseRatio = 128;
 
@@ -193,12 +193,11 @@ export function declareCompressedAttention(
 
 /** What a layer keeps of a sequence. */
 export function attentionState(h: CompressedAttention, layer: number): LayerState {
-  const { keyLength, window, index } = h;
+  const { keyLength, window } = h;
   const ratio = h.ratios[layer] ?? 0;
   const row = (width: number) => ({ heads: 1, keys: width, values: 0, valuesInKeys: width });
   if (ratio === 0) return { kind: 'rows', window, ...row(keyLength) };
-  const indexed = ratio === indexedRatio && index !== undefined;
-  const widths = indexed ? [keyLength, index.keyLength] : [keyLength];
+  const widths = widthsOf(h, ratio);
   const frontier = frontierOf(h, layer);
   return {
     kind: 'compressed',
@@ -210,19 +209,15 @@ export function attentionState(h: CompressedAttention, layer: number): LayerStat
   };
 }
 
-/** What the makers of a layer's blocks look back on: for each its values and its gates. */
-function frontierOf(
-  { keyLength, ratios, index }: CompressedAttention,
-  layer: number,
-): RecurrentShape {
-  if (ratios[layer] !== indexedRatio) {
-    return { folded: 0, inputs: 2 * keyLength, tail: denseRatio - 1 };
-  }
-  return {
-    folded: 0,
-    inputs: 4 * (keyLength + (index?.keyLength ?? 0)),
-    tail: 2 * indexedRatio - 1,
-  };
+/** Elements of the rows that a layer makes of blocks. */
+function widthsOf({ keyLength, index }: CompressedAttention, ratio: number): number[] {
+  return ratio === indexedRatio && index ? [keyLength, index.keyLength] : [keyLength];
+}
+
+/** What the makers of a layer's blocks look back on. */
+function frontierOf(h: CompressedAttention, layer: number): RecurrentShape {
+  const ratio = h.ratios[layer] ?? 0;
+  return compressorShape({ ratio, widths: widthsOf(h, ratio) });
 }
 
 /** Rows of a pass as the kernels see them: with the rows of one kind of blocks, or none. */

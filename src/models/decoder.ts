@@ -34,6 +34,8 @@ export interface Architecture<H extends Hyperparameters, B> {
    */
   collapse?(loader: WeightLoader, h: H): (graph: Graph, x: Tensor) => Tensor;
   tap?(graph: Graph, h: H, x: Tensor): Tensor;
+  /** Elements of the rows of all streams, which then are the hidden rows. */
+  hiddenLength?(h: H): number;
   /** What happens to the logits after the head. */
   logits?(graph: Graph, h: H, z: Tensor): Tensor;
   /** What a layer keeps of a sequence; default: `keptRows` of its attention. */
@@ -92,8 +94,12 @@ export function decoder<H extends Hyperparameters, B>(a: Architecture<H, B>): De
       const wanted = rmsNorm(graph, collapse(graph, rows), norm, epsilon);
       const logits = head(graph, wanted);
       const more = batch.hiddenRows !== undefined && batch.hiddenRows !== 'outputs';
-      const hidden =
-        more && rows !== x ? rmsNorm(graph, collapse(graph, x), norm, epsilon) : wanted;
+      const behind = more && rows !== x ? x : rows;
+      const hidden = a.collapse
+        ? behind
+        : behind === rows
+          ? wanted
+          : rmsNorm(graph, behind, norm, epsilon);
       return { logits, hidden, taps: stream.taps };
     }
 
@@ -101,7 +107,9 @@ export function decoder<H extends Hyperparameters, B>(a: Architecture<H, B>): De
       return h.attention.map((shape, layer) => a.layerState?.(h, layer) ?? keptRows(shape));
     }
 
-    return { hyperparameters: h, head: classifier ? 'classes' : 'tokens', layerStates, forward };
+    const hiddenLength = a.hiddenLength?.(h) ?? embeddingLength;
+    const kind = classifier ? 'classes' : 'tokens';
+    return { hyperparameters: h, hiddenLength, head: kind, layerStates, forward };
   };
 }
 

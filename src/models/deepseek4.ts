@@ -96,7 +96,7 @@ function readLimits(m: Metadata, key: string, layerCount: number) {
     .map((limit): layers.ClampedSilu | 'silu' => (limit <= leastLimit ? 'silu' : { limit }));
 }
 
-interface Block {
+export interface Block {
   readonly attentionMixer: Mixer;
   readonly attentionNorm: Weight;
   readonly attention: AttentionWeights;
@@ -107,7 +107,8 @@ interface Block {
   readonly table: Weight | undefined;
 }
 
-function weights(w: WeightLoader, h: DeepSeek4, layer: number): Block {
+/** The weights of block `layer`. */
+export function declareBlock(w: WeightLoader, h: DeepSeek4, layer: number): Block {
   const at = `blk.${layer}`;
   const { embeddingLength: embedding, hyper, hashed } = h;
   const inner = h.expertInner[layer] as number;
@@ -194,10 +195,11 @@ export function collapse(w: WeightLoader, h: DeepSeek4) {
 
 export const deepseek4: Decoder = decoder({
   hyperparameters,
-  weights,
-  block,
+  weights: declareBlock,
+  block: (stream, h: DeepSeek4, b, x, layer) => block(stream, h, b, x, layer),
   embed: (graph, h: DeepSeek4, x) => repeatStreams(graph, x, h.hyper.streams),
   collapse,
+  hiddenLength: (h) => h.hyper.streams * h.embeddingLength,
   tap: (graph, h: DeepSeek4, x) => meanOfStreams(graph, x, h.hyper.streams),
   layerState: (h, layer) => attentionState(h, layer),
   tied: false,

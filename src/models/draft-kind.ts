@@ -46,7 +46,9 @@ export function hasMtpBlock(file: Pick<DraftHeader, 'tensors'>): boolean {
 }
 
 /** Architectures whose prediction blocks `mtp.ts` computes; others run without. */
-const mtpArchitectures: ReadonlySet<unknown> = new Set(['qwen3', 'qwen35', 'qwen35moe']);
+const mtpArchitectures: ReadonlySet<unknown> = new Set([
+  ...['deepseek4', 'qwen3', 'qwen35', 'qwen35moe'],
+]);
 
 /** Whether the file has a multi-token prediction block that can draft here. */
 export function hasUsableMtpBlock(file: DraftHeader): boolean {

@@ -171,6 +171,7 @@ export async function loadLanguageModel(
     weightBytes: allocations.reduce((sum, { bytes }) => sum + bytes, 0),
     readsFile: blueprint.readsFile ?? false,
     head: blueprint.head ?? 'tokens',
+    hiddenLength: blueprint.hiddenLength ?? blueprint.hyperparameters.embeddingLength,
     causal: blueprint.causal ?? true,
     exact: allocations.every(({ storages }) => storages.every(({ exact }) => exact)),
     layerStates: blueprint.layerStates,

@@ -80,7 +80,10 @@ export type ModelHead = 'tokens' | 'classes' | 'none';
 export interface ForwardResult {
   /** [vocabulary or classes, outputs] F32; undefined without a head. */
   readonly logits: Tensor | undefined;
-  /** [embedding, outputs or rows] F32, after the output norm. */
+  /**
+   * [hiddenLength, outputs or rows] F32, after the output norm; where the residual is several streams, these,
+   * behind the last layer.
+   */
   readonly hidden: Tensor;
   /** One for each of the batch's taps: [embedding, rows]. */
   readonly taps: readonly Tensor[];
@@ -119,6 +122,8 @@ export interface LanguageModel {
   /** Bytes that the weights hold in memory. */
   readonly weightBytes: number;
   readonly head: ModelHead;
+  /** Elements of a hidden row. */
+  readonly hiddenLength: number;
   /** False: rows see those after them, so that a text is computed in one pass. */
   readonly causal: boolean;
   /** Whether no row's products depend on the rows that are computed with it. */
@@ -137,6 +142,8 @@ export interface Blueprint {
   readonly hyperparameters: Hyperparameters;
   /** Default: `tokens`. */
   readonly head?: ModelHead;
+  /** Elements of a hidden row; default: the embedding length. */
+  readonly hiddenLength?: number;
   /** Default: yes. */
   readonly causal?: boolean;
   /** Positions that there are, for models that look them up in a table; undefined: any number. */

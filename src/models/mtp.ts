@@ -5,47 +5,21 @@
  * its own. Row p takes token x_p and hidden row h_{p-1} (after the output norm), and predicts x_{p+1}.
  */
 import { PacelineError } from '../base/errors.js';
-import type { RowShape } from '../ggml/cache-rows.js';
-import type { Graph } from '../ggml/graph.js';
 import { layoutsAt } from '../ggml/layouts.js';
-import type { Tensor } from '../ggml/tensor.js';
 import { keptRows } from './decoder.js';
+import { loadDeepSeek4Head } from './deepseek4-head.js';
 import type { DeclareHeadBlock } from './head-block.js';
 import { rowShapes } from './layer-state.js';
 import { type Linear, linear, rmsNorm, Stream } from './layers.js';
 import type { DraftLoadOptions, ModelSource } from './load.js';
 import { Metadata, readHyperparameters } from './metadata.js';
-import type { LanguageModel, SequenceSlice } from './model.js';
+import type { LanguageModel } from './model.js';
+import type { MtpModel } from './mtp-model.js';
 import { qwen3Head } from './qwen3.js';
 import { qwen35Head } from './qwen35.js';
 import { sharedWeight } from './shared-weights.js';
 import { unreadTensors } from './unread-tensors.js';
 import { WeightLoader } from './weights.js';
-
-export interface MtpBatch {
-  /** Token ids, I32 [T]. */
-  readonly tokens: Tensor;
-  /** Hidden rows of the positions before, F32 [embedding, T]. */
-  readonly hidden: Tensor;
-  readonly positions: Tensor;
-  /** Rows of the head's own cache. */
-  readonly sequence: SequenceSlice;
-  /** Row numbers whose logits are wanted, I32; undefined: all. */
-  readonly outputs: Tensor | undefined;
-  /** A row sees its own position and the `window - 1` before. */
-  readonly window: number;
-}
-
-export interface MtpModel {
-  readonly embeddingLength: number;
-  readonly vocabSize: number;
-  readonly weightBytes: number;
-  /** What the block keeps of a position: one layer. */
-  readonly rows: readonly RowShape[];
-  /** [vocabulary, outputs], and [embedding, outputs] to go on from. */
-  forward(graph: Graph, batch: MtpBatch): { readonly logits: Tensor; readonly hidden: Tensor };
-  dispose(): void;
-}
 
 /** Which block a head of an architecture has. */
 const headBlocks: ReadonlyMap<string, DeclareHeadBlock> = new Map([
@@ -65,6 +39,7 @@ export async function loadMtpModel(
   options: DraftLoadOptions,
 ): Promise<MtpModel> {
   const metadata = new Metadata(source);
+  if (metadata.architecture === 'deepseek4') return loadDeepSeek4Head(source, target, options);
   const declareBlock = headBlocks.get(metadata.architecture);
   if (declareBlock === undefined) {
     throw new PacelineError(
@@ -110,7 +85,7 @@ export async function loadMtpModel(
     layouts: (spec) => layoutsAt(options.place, spec),
   });
   return {
-    embeddingLength,
+    hiddenLength: embeddingLength,
     vocabSize,
     weightBytes: allocations.reduce((sum, { bytes }) => sum + bytes, 0),
     rows: rowShapes([keptRows(block.attention)]),

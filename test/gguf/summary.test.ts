@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GgmlType } from '../../src/ggml/types.js';
+import { keptPositions } from '../../src/ggml/window-rows.js';
 import { layerKinds, memoryNeed } from '../../src/gguf/kv-layout.js';
 import { readGguf } from '../../src/gguf/reader.js';
 import { summarize } from '../../src/gguf/summary.js';
@@ -190,7 +191,33 @@ test('what the header does not tell is undefined', async () => {
   const compressed = await summaryOf('deepseek4', llama, [
     ['deepseek4.attention.compress_ratios', ggufValue.numbers('uint32', [4])],
   ]);
-  assert.equal(compressed.cache, undefined);
+  assert.equal(compressed.cache, undefined, 'fewer than the layers');
+});
+
+test('the cache of a million tokens of DeepSeek V4 Flash', async () => {
+  // Two layers with a window alone, then 21 with a row for 4 positions and 20 with one for 128; a draft block.
+  const ratios = [0, 0, ...Array.from({ length: 41 }, (_, at) => (at % 2 === 0 ? 4 : 128)), 0];
+  const keys = {
+    ...{ block_count: 44, embedding_length: 4096, nextn_predict_layers: 1 },
+    ...{ 'attention.head_count': 64, 'attention.head_count_kv': 1 },
+    ...{ 'attention.key_length': 512, 'attention.value_length': 512 },
+    ...{ 'attention.sliding_window': 128, 'attention.indexer.head_count': 64 },
+    ...{ 'attention.indexer.key_length': 128, 'attention.indexer.top_k': 512 },
+  };
+  const { cache } = await summaryOf('deepseek4', keys, [
+    ['deepseek4.attention.compress_ratios', ggufValue.numbers('uint32', ratios)],
+  ]);
+  assert.ok(cache);
+  assert.deepEqual(layerKinds(cache), {
+    ...{ full: 0, window: 2, latent: 0, recurrent: 0, compressed: 41, shared: 0 },
+  });
+  const need = memoryNeed(cache, { contextLength: 1_000_000, weightBytes: 0 });
+  const rows = 21 * 250_000 * (512 + 128) * 2 + 20 * 7812 * 512 * 2;
+  const windows = 43 * keptPositions(128, 1_000_000) * 512 * 2;
+  // Values and gates of the last 7 or 127 positions and of 16 that may be undone, before and behind a pass.
+  const frontiers = 21 * 2 * 4 * (7 + 16) * 4 * (512 + 128) + 20 * 2 * 4 * (127 + 16) * 2 * 512;
+  assert.equal(need.cacheBytes, rows + windows + frontiers);
+  assert.ok(need.cacheBytes < 7.2e9, `${need.cacheBytes}`);
 });
 
 test('a real vocabulary without weights is summed up', async () => {
@@ -223,7 +250,7 @@ test('counts the layers by what they keep', async () => {
   const sliding = { 'attention.sliding_window': 512, 'attention.sliding_window_pattern': 4 };
   const shared = { 'attention.shared_kv_layers': 12 };
   const windows = await summaryOf('gemma4', { ...llama, ...sliding, ...shared });
-  const none = { full: 0, window: 0, latent: 0, recurrent: 0, shared: 0 };
+  const none = { full: 0, window: 0, latent: 0, recurrent: 0, compressed: 0, shared: 0 };
   const kindsOf = (summary: Awaited<ReturnType<typeof summaryOf>>) =>
     layerKinds(summary.cache ?? []);
   assert.deepEqual(kindsOf(windows), { ...none, full: 5, window: 15, shared: 12 });

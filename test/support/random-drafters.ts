@@ -18,7 +18,7 @@ export type DraftShape = Omit<RandomModelOptions, 'architecture' | 'layers'>;
 
 export interface RandomMtpOptions extends DraftShape {
   /** Default: qwen3. */
-  readonly architecture?: 'qwen3' | 'qwen35' | 'qwen35moe';
+  readonly architecture?: 'deepseek4' | 'qwen3' | 'qwen35' | 'qwen35moe';
   /** Layers of the target, behind which the block stands. */
   readonly layers: number;
   readonly ownHeadNorm?: boolean;
@@ -113,7 +113,9 @@ export function randomMtp(options: RandomMtpOptions): GgufContent {
   const { metadata, tensors } = withBlock(options);
   return {
     metadata,
-    tensors: tensors.filter(({ name }) => name.startsWith(`blk.${options.layers}.`)),
+    tensors: tensors.filter(
+      ({ name }) => name.startsWith(`blk.${options.layers}.`) || name.startsWith('output_hc'),
+    ),
   };
 }
 
