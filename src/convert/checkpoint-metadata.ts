@@ -9,6 +9,7 @@ import { ggufValue } from '../gguf/values.js';
 import { bertArchitecture, readBertHyperparameters } from './bert-checkpoint.js';
 import type { CheckpointHyperparameters } from './checkpoint-shape.js';
 import type { JsonObject } from './json.js';
+import { lfm2Architecture, readLfm2Hyperparameters } from './lfm2-checkpoint.js';
 
 /** GGUF's names of the architectures by the class that config.json names. */
 const architectures: Readonly<Record<string, string>> = {
@@ -22,6 +23,7 @@ const architectures: Readonly<Record<string, string>> = {
   Gemma3ForCausalLM: 'gemma3',
   Gemma3ForConditionalGeneration: 'gemma3',
   BertModel: bertArchitecture,
+  Lfm2ForCausalLM: lfm2Architecture,
 };
 
 /** Classes of checkpoints that can be converted. */
@@ -34,6 +36,7 @@ export const supportedClasses: readonly string[] = Object.keys(architectures);
 export function readHyperparameters(config: JsonObject): CheckpointHyperparameters {
   const architecture = architectureOf(config);
   if (architecture === bertArchitecture) return readBertHyperparameters(config);
+  if (architecture === lfm2Architecture) return readLfm2Hyperparameters(config);
   const text = config.object('text_config') ?? config;
   const gemma = architecture === 'gemma3';
   const usual = (key: string, standard: number) =>

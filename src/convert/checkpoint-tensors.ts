@@ -8,6 +8,7 @@ import { PacelineError } from '../base/errors.js';
 import { type GgmlType, rowBytes } from '../ggml/types.js';
 import { bertArchitecture, bertTensorName } from './bert-checkpoint.js';
 import type { CheckpointShape } from './checkpoint-shape.js';
+import { lfm2Architecture, lfm2TensorName } from './lfm2-checkpoint.js';
 import type { SafetensorsTensor } from './safetensors.js';
 
 /** Rows of a matrix inside a tensor of a checkpoint. */
@@ -79,6 +80,12 @@ export function planTensors(
       if (name !== null) planned.push(plain(name, tensor));
       continue;
     }
+    if (shape.architecture === lfm2Architecture) {
+      const name = lfm2TensorName(given);
+      if (name === undefined) throw unknown(given, shape);
+      if (name !== 'output.weight' || !shape.tied) planned.push(plain(name, depthwise(tensor)));
+      continue;
+    }
     if (left.test(given)) continue;
     const name = given.replace(/^(model\.)?language_model\.(model\.)?/, 'model.');
     if (/(^|\.)lm_head\.weight$/.test(name)) {
@@ -124,6 +131,12 @@ function named(
   const heads = { attn_q: shape.heads, attn_k: shape.kvHeads }[target];
   if (shape.architecture !== 'llama' || heads === undefined) return planned;
   return interleaved(planned, heads);
+}
+
+/** The kernel of a convolution of each channel by itself, [channels, 1, kernel], as a matrix. */
+function depthwise(tensor: SafetensorsTensor): SafetensorsTensor {
+  const [channels = 0, one, kernel = 0] = tensor.shape;
+  return tensor.shape.length === 3 && one === 1 ? { ...tensor, shape: [channels, kernel] } : tensor;
 }
 
 /** A tensor as it is, its extents turned round. */

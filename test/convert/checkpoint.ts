@@ -11,7 +11,8 @@ export type CheckpointClass =
   | 'Qwen3ForCausalLM'
   | 'Qwen3MoeForCausalLM'
   | 'OlmoeForCausalLM'
-  | 'Gemma3ForCausalLM';
+  | 'Gemma3ForCausalLM'
+  | 'Lfm2ForCausalLM';
 
 export interface Weights {
   readonly shape: readonly number[];
@@ -57,6 +58,7 @@ const modelTypes: Readonly<Record<CheckpointClass, string>> = {
   Qwen3MoeForCausalLM: 'qwen3_moe',
   OlmoeForCausalLM: 'olmoe',
   Gemma3ForCausalLM: 'gemma3_text',
+  Lfm2ForCausalLM: 'lfm2',
 };
 
 /** Sizes of a small model of that class, as its config.json says them. */
@@ -72,6 +74,14 @@ export function configOf(name: CheckpointClass): Record<string, unknown> {
     Gemma3ForCausalLM: {
       ...{ sliding_window: 8, rope_theta: 1_000_000, rope_local_base_freq: 10_000 },
       ...{ tie_word_embeddings: true, query_pre_attn_scalar: 16, num_hidden_layers: 7 },
+    },
+    Lfm2ForCausalLM: {
+      ...{ norm_eps: 1e-5, conv_L_cache: 3, conv_bias: false, tie_word_embeddings: true },
+      ...{
+        num_hidden_layers: 4,
+        layer_types: ['conv', 'full_attention', 'conv', 'full_attention'],
+      },
+      ...{ block_auto_adjust_ff_dim: false },
     },
   };
   return { architectures: [name], model_type: modelTypes[name], ...sizes, ...own[name] };
@@ -122,6 +132,7 @@ function shapesOf(
 ): Map<string, number[]> {
   const n = (key: string) => config[key] as number;
   const [embedding, inner, head] = [n('hidden_size'), n('intermediate_size'), n('head_dim')];
+  if (name === 'Lfm2ForCausalLM') return lfm2Shapes(config);
   const queries = n('num_attention_heads') * head;
   const keys = n('num_key_value_heads') * head;
   const shapes = new Map<string, number[]>([
@@ -170,6 +181,41 @@ function shapesOf(
       set(`${block}.${network}${up}.weight`, [inner, embedding]);
       set(`${block}.${network}${down}.weight`, [embedding, inner]);
     }
+  }
+  return shapes;
+}
+
+function lfm2Shapes(config: Readonly<Record<string, unknown>>): Map<string, number[]> {
+  const n = (key: string) => config[key] as number;
+  const [width, inner] = [n('hidden_size'), n('intermediate_size')];
+  const head = width / n('num_attention_heads');
+  const keys = n('num_key_value_heads') * head;
+  const shapes = new Map<string, number[]>([
+    ['model.embed_tokens.weight', [n('vocab_size'), width]],
+    ['model.embedding_norm.weight', [width]],
+  ]);
+  const kinds = config.layer_types as readonly string[] | undefined;
+  const numbers = config.full_attn_idxs as readonly number[] | undefined;
+  for (let layer = 0; layer < n('num_hidden_layers'); layer++) {
+    const set = (part: string, shape: number[]) =>
+      shapes.set(`model.layers.${layer}.${part}.weight`, shape);
+    set('operator_norm', [width]);
+    set('ffn_norm', [width]);
+    if (kinds?.[layer] === 'full_attention' || numbers?.includes(layer)) {
+      set('self_attn.q_proj', [width, width]);
+      set('self_attn.k_proj', [keys, width]);
+      set('self_attn.v_proj', [keys, width]);
+      set('self_attn.out_proj', [width, width]);
+      set('self_attn.q_layernorm', [head]);
+      set('self_attn.k_layernorm', [head]);
+    } else {
+      set('conv.in_proj', [3 * width, width]);
+      set('conv.conv', [width, 1, n('conv_L_cache')]);
+      set('conv.out_proj', [width, width]);
+    }
+    set('feed_forward.w1', [inner, width]);
+    set('feed_forward.w3', [inner, width]);
+    set('feed_forward.w2', [width, inner]);
   }
   return shapes;
 }

@@ -50,6 +50,18 @@ describe('the same bytes everywhere', () => {
     });
   }
 
+  it('is refused by encoders, whose norm and GELU are ggml’s', async () => {
+    const path = temporaryFile('everywhere-bert.gguf');
+    const shape = { layers: 1, embedding: 64, heads: 2, inner: 96, context: 128 } as const;
+    await writeGguf(path, randomModel({ architecture: 'bert', ...shape }));
+    await assert.rejects(
+      loadModel(path, { ...everywhere, contextLength: 128 }),
+      refusedAs('usage', /of norm, ggml_gelu they depend on the machine/),
+    );
+    await using usual = await loadModel(path, { threads: 1 });
+    assert.equal((await usual.embed(['a'])).vectors.length, 1);
+  });
+
   it('has a cache of f16 unless another is asked for, and ends with the model', async () => {
     const usual = nativeKernels().kernels?.path;
     {
