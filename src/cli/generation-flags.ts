@@ -24,6 +24,7 @@ export interface DeviceFlags {
   readonly cpuMoe?: boolean;
   readonly cpuMoeLayers?: number;
   readonly expertMemory?: number | 'auto';
+  readonly exact?: boolean;
 }
 
 /** Adds the flags that say what computes. */
@@ -48,6 +49,10 @@ export function addDeviceFlags(command: Command): Command {
       'experts of a mixture stay in the file but for as many as fit into this, such as 8GB (default: ' +
         'auto, all in memory if the model fits)',
     ).argParser((text) => (text === 'auto' ? text : byteCount(text))),
+    new Option(
+      '--exact',
+      'on cards: compute near-ties again alone, so that drafts never change the text',
+    ),
   ];
   for (const flag of flags) command.addOption(flag.helpGroup('Devices:'));
   return command;
@@ -60,6 +65,7 @@ export function deviceOptions(flags: DeviceFlags): LoadOptions {
     gpuLayers: flags.gpuLayers,
     cpuMoe: flags.cpuMoe ? true : flags.cpuMoeLayers,
     expertMemory: flags.expertMemory,
+    exact: flags.exact,
   } as LoadOptions);
 }
 

@@ -115,6 +115,7 @@ export async function verifyCommand(model: string, flags: VerifyFlags): Promise<
       drafts: flags.draft,
       tokensOnly: flags.tokensOnly === true,
       tolerance: flags.tolerance,
+      exact: flags.exact,
       onProgress: bar.onProgress,
       signal,
     });

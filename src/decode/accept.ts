@@ -15,9 +15,10 @@ export interface AcceptInput {
   readonly drafts: ArrayLike<number>;
   /**
    * Logits of row i of the target's pass over [last token, d_1, ..., d_m]: what follows the last
-   * token (i = 0) or d_i. Asked for in order, and only as far as needed.
+   * token (i = 0) or d_i. Asked for in order, and only as far as needed. Undefined: the row decides
+   * nothing, and the step ends before it.
    */
-  readonly row: (index: number) => Float32Array;
+  readonly row: (index: number) => Float32Array | undefined;
   /** Of the text t_0..t_n; accepts the chosen tokens. */
   readonly chooser: Chooser;
   /** Sees every chosen token in order; a finish ends the step (`Finish` of stop.ts). */
@@ -31,7 +32,7 @@ export interface ChosenToken extends SampledToken, FinishStep {
 }
 
 export interface Accepted {
-  /** At least one. */
+  /** At least one, unless the first row decides nothing. */
   readonly tokens: readonly ChosenToken[];
   /** How many of the guesses were right and used. */
   readonly accepted: number;
@@ -49,7 +50,9 @@ export function acceptDrafts({ drafts, row, chooser, finish }: AcceptInput): Acc
   const tokens: ChosenToken[] = [];
   let accepted = 0;
   for (let i = 0; i <= drafts.length; i++) {
-    const sampled = chooser.choose(row(i));
+    const logits = row(i);
+    if (logits === undefined) break;
+    const sampled = chooser.choose(logits);
     const drafted = i < drafts.length && sampled.token === drafts[i];
     chooser.accept(sampled.token);
     const step = finish.push(sampled.token);

@@ -11,6 +11,7 @@ import type { Constraint } from '../constraint/constraint.js';
 import { TokenHistory } from './history.js';
 import { type SampledToken, sampleToken } from './sampler.js';
 import type { SamplingSettings } from './settings.js';
+import { isSure } from './sure.js';
 
 export interface ChooserOptions {
   readonly settings: SamplingSettings;
@@ -51,12 +52,24 @@ export class Chooser {
    * @throws {PacelineError} `bad-weights` at NaN or +Infinity; `usage` if nothing can be chosen.
    */
   choose(logits: Float32Array): SampledToken {
-    return sampleToken(logits, {
+    return sampleToken(logits, this.#context());
+  }
+
+  /**
+   * Whether the choice stays the same if each logit is off by `bound` at most; see `isSure`.
+   * @throws as `choose`.
+   */
+  isSure(logits: Float32Array, bound: number): boolean {
+    return isSure(logits, this.#context(), bound);
+  }
+
+  #context() {
+    return {
       position: this.#history.length,
       history: this.#history.view(),
       settings: this.settings,
       mask: this.#constraint?.mask(),
-    });
+    };
   }
 
   /** The same for who looks ahead: undefined where nothing can be chosen, as behind a whole text. */

@@ -47,7 +47,7 @@ let counts = new Int32Array(0);
 let best = new Int32Array(0);
 
 /** Logits after mask, bias and penalties: the row itself where there are none, else a reused copy. */
-function adjust(logits: Float32Array, context: SampleContext): Float32Array {
+export function adjustLogits(logits: Float32Array, context: SampleContext): Float32Array {
   const { history, settings, mask } = context;
   const { repetitionPenalty, presencePenalty, frequencyPenalty, penaltyWindow } = settings;
   const penalised =
@@ -152,13 +152,14 @@ export function logprobsOf(
  */
 export function sampleToken(logits: Float32Array, context: SampleContext): SampledToken {
   const { settings } = context;
-  const row = adjust(logits, context);
-  const token = row === logits ? choose(row, context) : chooseAdjusted(row, logits, context);
+  const row = adjustLogits(logits, context);
+  const token = row === logits ? chooseToken(row, context) : chooseAdjusted(row, logits, context);
   if (settings.logprobs === 0) return { token };
   return { token, ...logprobsOf(logits, token, settings.logprobs) };
 }
 
-function choose(row: Float32Array, { settings, position }: SampleContext): number {
+/** The choice from adjusted logits. @throws {PacelineError} `bad-weights` at NaN or +Infinity. */
+export function chooseToken(row: Float32Array, { settings, position }: SampleContext): number {
   if (settings.temperature === 0 || settings.topK === 1) return argmax(row);
   return drawWithNoise(filterCandidates(row, settings), settings, position);
 }
@@ -166,7 +167,7 @@ function choose(row: Float32Array, { settings, position }: SampleContext): numbe
 /** Tells a bias or constraint that banned every token from broken weights. */
 function chooseAdjusted(row: Float32Array, logits: Float32Array, context: SampleContext): number {
   try {
-    return choose(row, context);
+    return chooseToken(row, context);
   } catch (error) {
     argmax(logits); // throws if the model's own row is the cause
     const field = context.mask === undefined ? 'logitBias' : 'constraint';

@@ -24,6 +24,8 @@ export interface Job {
   /** Fires it. */
   abort(): void;
   readonly need: JobNeed;
+  /** Whether its next pass must have its rows only. */
+  readonly alone?: boolean;
   /** Prompt tokens that are still to be computed. */
   readonly promptLeft: number;
   /** Called once, when the job's first pass is near; `wake` tells the scheduler of a changed need. */
@@ -44,4 +46,6 @@ export interface PassOutcome extends PassRows {
   readonly passMs: number;
   /** Rows of other jobs that decode. */
   readonly otherRows: number;
+  /** Whether the pass had nobody else's rows. */
+  readonly alone: boolean;
 }

@@ -18,6 +18,7 @@ import { draftMemory } from './draft-memory.js';
 import { loadDrafters } from './draft-models.js';
 import { poolingOf } from './embed.js';
 import { rememberUses, usesFile } from './expert-uses.js';
+import { measureRounding } from './measure-rounding.js';
 import { Model } from './model.js';
 import { modelIdentity } from './model-identity.js';
 import { draftFilesOf, resolveModelPath } from './model-path.js';
@@ -133,7 +134,10 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       mostRunning: given.maxRunning,
       mostWaiting: given.maxWaiting,
     });
-    if (reproducible) await probe(runtime);
+    if (reproducible) await orClose(runtime, probe(runtime));
+    if (given.exact === true && causal && backend.accelerators.length > 0) {
+      runtime.rounding = await orClose(runtime, measureRounding(runtime, signal));
+    }
     const { architecture } = language;
     const name = gguf.optionalString('general.name');
     if (language.experts !== undefined && uses !== undefined) {
@@ -195,11 +199,18 @@ async function probe(runtime: Runtime): Promise<void> {
   const text = runtime.createInput();
   try {
     await runtime.run(text, [0]);
+  } finally {
+    runtime.release(text);
+  }
+}
+
+/** Ends the runtime's passes where something fails that comes before its first text. */
+async function orClose<T>(runtime: Runtime, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
   } catch (error) {
     await runtime.scheduler.close();
     throw error;
-  } finally {
-    runtime.release(text);
   }
 }
 

@@ -60,6 +60,7 @@ export const loadSchema = z.strictObject({
     z.union([z.literal('auto'), z.number().int().min(1).max(Number.MAX_SAFE_INTEGER)]),
     'auto, or a number of bytes, 1 or more',
   ),
+  exact: flag,
   reproducible: oneOf(reproducibilities),
   draftModels: field(strings, 'an array of paths'),
   draftWindow: wholeNumber(1, positive),

@@ -24,6 +24,7 @@ import type { PassOutcome } from './job.js';
 import { PassCosts } from './pass-costs.js';
 import { PassLog } from './pass-log.js';
 import { PassRunner } from './pass-runner.js';
+import type { Rounding } from './rounding.js';
 import { RowsJob, type RowsOptions } from './rows-job.js';
 import { Scheduler } from './scheduler.js';
 import { Text, type TextOptions } from './text.js';
@@ -94,6 +95,8 @@ export class Runtime {
   readonly drafterSources: readonly LoadedDrafter[];
   /** What drafting costs and gains, learnt by all sessions together. */
   readonly draftExperience = new DraftExperience();
+  /** Where choices must not depend on what is computed together: how far logits do. */
+  rounding: Rounding | undefined;
   /** Where prefixes are kept; undefined: only in sessions. */
   cache: TextCache | undefined;
   readonly #options: RuntimeOptions;

@@ -154,7 +154,9 @@ export class Scheduler {
   async #turn(): Promise<boolean> {
     // Readers that come back may be more than there are places; then places go round.
     const ready = this.#running.filter(({ need }) => need === 'decode' || need === 'prefill');
-    const turn = ready.slice(0, this.#mostRunning);
+    const first = ready.slice(0, this.#mostRunning);
+    const single = first.find(({ need, alone }) => need === 'decode' && alone);
+    const turn = single === undefined ? first : [single];
     const decoding = await this.#draft(turn.filter(({ need }) => need === 'decode'));
     const parts: Part[] = [];
     for (const job of decoding) this.#take(parts, job, true, Number.POSITIVE_INFINITY);
@@ -222,7 +224,10 @@ export class Scheduler {
       for (const [index, { job, request, decodes }] of parts.entries()) {
         const otherRows = decodeRows - (decodes ? request.tokens.length : 0);
         const rows = results[index];
-        this.#guard(job, () => rows && job.settle({ ...rows, passMs, otherRows }));
+        this.#guard(
+          job,
+          () => rows && job.settle({ ...rows, passMs, otherRows, alone: parts.length === 1 }),
+        );
       }
       this.#costs.record(decodeRows, sliceRows, ms);
       this.#passes?.record(

@@ -241,6 +241,7 @@ export class Session implements Disposable {
       finish,
       drafting,
       draftKind,
+      rounding: this.#runtime.rounding,
       prefillChunk,
       priority: options.priority,
       constraint: begin(constraint, prompt.slice(prompt.length - constrainedTokens)),

@@ -17,6 +17,7 @@ import { Boundaries } from './boundaries.js';
 import { EventQueue } from './event-queue.js';
 import type { Job, JobNeed, PassOutcome } from './job.js';
 import type { FeatureRequest, PassRequest, PassRows } from './pass-runner.js';
+import type { Rounding } from './rounding.js';
 import type { Text } from './text.js';
 import type { TextCache } from './text-cache.js';
 import { type Spell, TextRecord } from './text-record.js';
@@ -37,6 +38,11 @@ export interface TextJobOptions {
   readonly finish: Finish;
   /** Of the text's drafters. */
   readonly drafting: Drafting;
+  /**
+   * How far logits are off that are computed beside others: choices within it are made again from a row
+   * that is computed alone. Undefined: such rows decide as they are.
+   */
+  readonly rounding?: Rounding | undefined;
   /** How drafting was asked for, for the result. */
   readonly draftKind: DraftKind;
   /** Most prompt tokens of one pass; never changes the result. */
@@ -53,6 +59,8 @@ export interface TextJobOptions {
   /** Sees every row of logits that a token is chosen from, before it is; for checks. */
   readonly onRow?: ((position: number, logits: Float32Array) => void) | undefined;
 }
+
+const noDraft: Draft = { tokens: [], drafter: undefined };
 
 /** Events that a reader may leave unread before the text waits for it. */
 const mostUnread = 64;
@@ -80,7 +88,10 @@ export class TextJob implements Job {
   #saver: TextSaver | undefined;
   /** The tokens of the pass under way. */
   #rows: readonly number[] = [];
-  #draft: Draft = { tokens: [], drafter: undefined };
+  #draft: Draft = noDraft;
+  /** The row that decided nothing, of the token that is computed alone next. */
+  #doubted: Float32Array | undefined;
+  #rechecked = 0;
 
   /** Every error of the options is thrown here, before anything runs. */
   constructor(options: TextJobOptions) {
@@ -139,6 +150,10 @@ export class TextJob implements Job {
     return this.#phase === 'decode' && this.#events.full ? 'rest' : this.#phase;
   }
 
+  get alone(): boolean {
+    return this.#doubted !== undefined;
+  }
+
   get promptLeft(): number {
     return this.#options.prompt.length - this.text.tokens.length;
   }
@@ -185,6 +200,8 @@ export class TextJob implements Job {
 
   async draft({ otherRows, otherTokens }: PassNeighbours): Promise<number> {
     const { drafting, finish, text } = this.#options;
+    this.#draft = noDraft;
+    if (this.alone) return 1;
     const { state } = text;
     const room = state.capacity - this.#chooser.length;
     const limit = Math.min(room, finish.remaining - 1, state.mostProvisional - 1);
@@ -269,7 +286,7 @@ export class TextJob implements Job {
     const position = text.tokens.length;
     let accepted: ReturnType<typeof acceptDrafts>;
     try {
-      accepted = this.#choose(this.#draft.tokens, outcome);
+      accepted = this.#choose(this.#draft.tokens, outcome, outcome.alone);
     } catch (error) {
       text.commit(this.#rows.slice(0, 1));
       throw error;
@@ -278,32 +295,50 @@ export class TextJob implements Job {
     // the token that ended the text, which without drafts is not computed either.
     const stay = this.#rows.slice(0, accepted.tokens.length);
     text.commit(stay);
+    drafting.settle(accepted, outcome.passMs, { otherRows: outcome.otherRows });
+    if (stay.length === 0) return;
     this.#checkpoint(position);
     this.#observe(position, stay, outcome);
-    drafting.settle(accepted, outcome.passMs, { otherRows: outcome.otherRows });
     this.#saver?.committed(stay.length, { prefill: false });
     this.#say(accepted, this.#draft);
   }
 
   #accept(drafts: readonly number[], outcome: PassRows): void {
-    this.#say(this.#choose(drafts, outcome));
+    // Rows of a prompt decide as they are, whatever they were computed with.
+    this.#say(this.#choose(drafts, outcome, true));
   }
 
-  /** Chooses from the rows of a pass until a guess is wrong. */
-  #choose(drafts: readonly number[], { logits }: PassRows) {
+  /** Chooses from the rows of a pass until a guess is wrong or a row decides nothing. */
+  #choose(drafts: readonly number[], { logits }: PassRows, alone: boolean) {
     const { finish, onRow } = this.#options;
     const before = this.#chooser.length;
     return acceptDrafts({
       drafts,
-      row(index) {
+      row: (index) => {
         const row = logits[index];
         if (row === undefined) throw new PacelineError('internal', `No logits of row ${index}`);
+        if (this.#doubts(row, alone && logits.length === 1)) return undefined;
         onRow?.(before + index, row);
         return row;
       },
       chooser: this.#chooser,
       finish,
     });
+  }
+
+  /** Whether a row has to be computed again. One that was computed alone decides. */
+  #doubts(row: Float32Array, alone: boolean): boolean {
+    const { rounding } = this.#options;
+    if (rounding === undefined) return false;
+    if (alone) {
+      if (this.#doubted !== undefined) rounding.compare(row, this.#doubted);
+      this.#doubted = undefined;
+      return false;
+    }
+    if (this.#chooser.isSure(row, rounding.bound)) return false;
+    this.#doubted = Float32Array.from(row);
+    this.#rechecked++;
+    return true;
   }
 
   #say({ tokens, finish }: ReturnType<typeof acceptDrafts>, draft?: Draft): void {
@@ -350,7 +385,14 @@ export class TextJob implements Job {
       cachedTokens: this.#cachedTokens,
       seed: settings.seed,
       ...(warnings.length > 0 ? { warnings } : {}),
-      draft: { kind: draftKind, steps, drafted, accepted, ...details },
+      draft: {
+        kind: draftKind,
+        steps,
+        drafted,
+        accepted,
+        ...details,
+        ...(this.#options.rounding === undefined ? {} : { rechecked: this.#rechecked }),
+      },
     });
     this.#events.push({ type: 'end', generation });
     this.#close();

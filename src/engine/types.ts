@@ -66,6 +66,13 @@ export interface LoadOptions {
    */
   readonly expertMemory?: number | 'auto' | undefined;
   /**
+   * True: drafts are checked so that the text is that of single steps also on cards, where logits depend
+   * on what is computed together: a choice that such rounding could change is made again from a row
+   * that is computed alone. How far logits are off is measured when the model is loaded. On the CPU
+   * texts never depend on it. Default: false.
+   */
+  readonly exact?: boolean | undefined;
+  /**
    * `everywhere`: logits have the same bytes on every x64 and arm64 machine, on a path without the
    * processor's own instructions, several times slower. Models for which that does not hold are
    * refused (`usage`), and so are others beside one in the same process. Default: the fastest path.
@@ -206,6 +213,8 @@ export interface DraftStatistics {
   readonly byDrafter: Readonly<
     Record<string, { readonly drafted: number; readonly accepted: number }>
   >;
+  /** With `LoadOptions.exact` on a card: rows that were near a tie and were computed again, alone. */
+  readonly rechecked?: number;
   /** Drafters that were given up, and why; the text went on without them. */
   readonly failed?: Readonly<Record<string, string>>;
   /** With `auto`: what was measured, tried and chosen, and why. */

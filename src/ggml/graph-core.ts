@@ -31,11 +31,6 @@ export class GraphCore {
   #state: State = 'building';
   #repeatable = true;
   #longForGgml = false;
-  /**
-   * Has cards compute each row by the very operations that it gets alone, so that no row's result
-   * depends on how many are computed with it.
-   */
-  rowsAlone = false;
 
   constructor(workspace: Workspace) {
     this.workspace = workspace;

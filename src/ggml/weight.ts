@@ -166,7 +166,7 @@ export class GgmlStorage implements WeightStorage {
 
   linear(graph: Graph, _weight: Weight, x: Tensor): Tensor {
     const [k, rows, ...outer] = x.shape;
-    const alone = this.#exactRows(graph, false) === 1;
+    const alone = this.#exactRows(false) === 1;
     if (!alone || rows === 1) return graph.mulMat(this.tensor, x);
     const even = x.contiguous ? x : graph.cont(x);
     // Rows on an axis of their own are products of a vector each, in one operation.
@@ -178,7 +178,7 @@ export class GgmlStorage implements WeightStorage {
   }
 
   experts(graph: Graph, _weight: Weight, x: Tensor, ids: Tensor): Tensor {
-    const most = this.#exactRows(graph, true);
+    const most = this.#exactRows(true);
     const tokens = ids.shape[1];
     if (tokens <= most) return graph.mulMatId(this.tensor, x, ids);
     // An expert gets a token once at most, so that few tokens are few rows of a matrix.
@@ -207,10 +207,10 @@ export class GgmlStorage implements WeightStorage {
   }
 
   /** How many rows one operation may take. */
-  #exactRows(graph: Graph, experts: boolean): number {
+  #exactRows(experts: boolean): number {
     const { type, place } = this.tensor;
     if (place === undefined) return exactRows(type, { native: false, experts });
-    return graph.rowsAlone ? 1 : Number.POSITIVE_INFINITY;
+    return Number.POSITIVE_INFINITY;
   }
 }
 

@@ -1,4 +1,4 @@
-/** Drafts on a card, and several texts at once, whose buffers come and go: the text of plain steps. */
+/** Drafts on a card with `exact`, and several texts at once, whose buffers come and go: the text of plain steps. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { DraftKind } from '../../src/engine/types.js';
@@ -15,11 +15,15 @@ describe('drafting on a card', () => {
     const { tokens, draft: report } = await model.generate(prompt, {
       ...{ maxTokens: 16, temperature: 0, draft },
     });
-    return { tokens, drafted: report.drafted };
+    return { tokens, drafted: report.drafted, rechecked: report.rechecked ?? -1 };
   };
 
   before(async () => {
-    model = await loadModel('default', { device: 'Vulkan0', contextLength: 512 });
+    model = await loadModel('default', {
+      device: 'Vulkan0',
+      contextLength: 512,
+      exact: true,
+    });
     for (const prompt of prompts) plain.set(prompt, (await tokensOf(prompt, 'none')).tokens);
   });
   after(() => model.dispose());
@@ -30,6 +34,7 @@ describe('drafting on a card', () => {
       for (const [at, prompt] of prompts.entries()) {
         assert.deepEqual(found[at]?.tokens, plain.get(prompt), prompt);
       }
+      assert.ok(found.every(({ rechecked }) => rechecked >= 0));
       assert.ok(found.some(({ drafted }) => drafted > 0) || draft === 'auto', 'nothing drafted');
     });
   }

@@ -110,6 +110,7 @@ async function run(
       experience: runtime.draftExperience,
     }),
     draftKind: way.draft,
+    rounding: runtime.rounding,
     prefillChunk: way.prefillChunk,
     signal,
     onRow: (position, logits) => rows.push(traceRow(position, logits)),

@@ -34,6 +34,8 @@ export interface VerifyOptions {
    * they do, and where that decides a token, is reported and is no fault.
    */
   readonly tolerance?: number | undefined;
+  /** The model was loaded with `exact`: then no draft may flip a token, whatever is tolerated. */
+  readonly exact?: boolean | undefined;
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -163,7 +165,8 @@ async function verifyWith(options: VerifyOptions, folder: string): Promise<Verif
       tally.largestDifference = Math.max(tally.largestDifference, largest);
       if (flip !== undefined) tally.flips++;
       if (flip !== undefined && flips.length < mostFlips) flips.push({ ...flip, ...where });
-      divergence = fault;
+      const strict = options.exact === true && way.draft !== 'none' && way.neighbours === 0;
+      divergence = fault ?? (strict && flip ? { kind: 'token', ...flip } : undefined);
     }
     if (divergence === undefined) return;
     tally.differences++;

@@ -63,6 +63,7 @@ export type ServedLoadOptions = Pick<
   | 'gpuLayers'
   | 'cpuMoe'
   | 'expertMemory'
+  | 'exact'
   | 'draftModels'
   | 'draftWindow'
   | 'cache'
