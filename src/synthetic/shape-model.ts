@@ -10,6 +10,7 @@ import { type GgmlType, tensorBytes } from '../ggml/types.js';
 import { writeGguf } from '../gguf/writer.js';
 import { metadataOf } from './architecture.js';
 import { text, u32 } from './entries.js';
+import type { Shape } from './known-shapes.js';
 import { numbersOf, type TensorPlan } from './plan.js';
 import { blockBytes, makePool, tensorData } from './pools.js';
 import { mixOf, shapeOf, typedTensorsOf } from './shapes.js';
@@ -41,11 +42,11 @@ export interface ShapeModelOptions {
  */
 export async function writeShapeModel(
   path: string,
-  shapeName: string,
+  shapeName: string | Shape,
   typeName: string,
   options: ShapeModelOptions = {},
 ): Promise<void> {
-  const shape = shapeOf(shapeName);
+  const shape = typeof shapeName === 'string' ? shapeOf(shapeName) : shapeName;
   const pools = new Map<GgmlType, Uint8Array>();
   const poolOf = (type: GgmlType): Uint8Array => {
     const pool = pools.get(type) ?? makePool(type);
