@@ -15,7 +15,7 @@ import { type RandomModelOptions, randomModel } from '../../src/synthetic/random
 import { temporaryFile } from '../support/tiny-model.js';
 
 const shape = {
-  ...{ layers: 3, embedding: 256, heads: 4, kvHeads: 2, headDim: 64, inner: 256 },
+  ...{ layers: 2, embedding: 256, heads: 4, kvHeads: 2, headDim: 64, inner: 256 },
   ...{ experts: [12, 3] as const, vocab: 331, context: 512, type: GgmlType.Q4_K },
 } as const satisfies Partial<RandomModelOptions>;
 
@@ -24,8 +24,8 @@ const mixtures: Readonly<Record<string, RandomModelOptions>> = {
   qwen3moe: { architecture: 'qwen3moe', type: GgmlType.Q6_K },
   'gpt-oss, with biases': { architecture: 'gpt-oss', window: [16, 2], type: GgmlType.MXFP4 },
   'gemma4, gate and up in one tensor': {
-    ...{ architecture: 'gemma4', layers: 6, window: [33, 3], type: GgmlType.Q4_0 },
-    gemma4: { perLayer: 32, shared: 3 },
+    ...{ architecture: 'gemma4', window: [33, 2], type: GgmlType.Q4_0 },
+    gemma4: { perLayer: 0, rawValues: true, fullKvHeads: 1, expertInner: 96, together: true },
   },
   'deepseek2, with a shared expert': {
     ...{ architecture: 'deepseek2', latent: { kv: 64, query: 96, rotated: 32 } },
