@@ -10,6 +10,7 @@ import { bertArchitecture, readBertHyperparameters } from './bert-checkpoint.js'
 import type { CheckpointHyperparameters } from './checkpoint-shape.js';
 import type { JsonObject } from './json.js';
 import { lfm2Architecture, readLfm2Hyperparameters } from './lfm2-checkpoint.js';
+import { nomicArchitecture, readNomicHyperparameters } from './nomic-checkpoint.js';
 
 /** GGUF's names of the architectures by the class that config.json names. */
 const architectures: Readonly<Record<string, string>> = {
@@ -24,6 +25,7 @@ const architectures: Readonly<Record<string, string>> = {
   Gemma3ForConditionalGeneration: 'gemma3',
   BertModel: bertArchitecture,
   Lfm2ForCausalLM: lfm2Architecture,
+  NomicBertModel: nomicArchitecture,
 };
 
 /** Classes of checkpoints that can be converted. */
@@ -37,6 +39,7 @@ export function readHyperparameters(config: JsonObject): CheckpointHyperparamete
   const architecture = architectureOf(config);
   if (architecture === bertArchitecture) return readBertHyperparameters(config);
   if (architecture === lfm2Architecture) return readLfm2Hyperparameters(config);
+  if (architecture === nomicArchitecture) return readNomicHyperparameters(config);
   const text = config.object('text_config') ?? config;
   const gemma = architecture === 'gemma3';
   const usual = (key: string, standard: number) =>

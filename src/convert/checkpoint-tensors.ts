@@ -9,6 +9,7 @@ import { type GgmlType, rowBytes } from '../ggml/types.js';
 import { bertArchitecture, bertTensorName } from './bert-checkpoint.js';
 import type { CheckpointShape } from './checkpoint-shape.js';
 import { lfm2Architecture, lfm2TensorName } from './lfm2-checkpoint.js';
+import { nomicArchitecture, nomicTensorName } from './nomic-checkpoint.js';
 import type { SafetensorsTensor } from './safetensors.js';
 
 /** Rows of a matrix inside a tensor of a checkpoint. */
@@ -59,6 +60,13 @@ const expertNames: ReadonlyMap<string, string> = new Map([
   ...(['down_proj', 'w2'] as const).map((name) => [name, 'ffn_down_exps'] as const),
 ]);
 
+/** Names of tensors of architectures that have none of llama's: null is left behind. */
+const ownNames: ReadonlyMap<string, (given: string) => string | null | undefined> = new Map([
+  [bertArchitecture, bertTensorName],
+  [lfm2Architecture, lfm2TensorName],
+  [nomicArchitecture, nomicTensorName],
+]);
+
 /** Parts of checkpoints that a text model does not need. */
 const left = /^(model\.)?(vision_tower|multi_modal_projector|vision_model)\.|rotary_emb\.inv_freq$/;
 
@@ -74,16 +82,12 @@ export function planTensors(
   const planned: PlannedTensor[] = [];
   const stacks = new Map<string, (SafetensorsTensor | undefined)[]>();
   for (const [given, tensor] of tensors) {
-    if (shape.architecture === bertArchitecture) {
-      const name = bertTensorName(given);
+    const own = ownNames.get(shape.architecture);
+    if (own !== undefined) {
+      const name = own(given);
       if (name === undefined) throw unknown(given, shape);
-      if (name !== null) planned.push(plain(name, tensor));
-      continue;
-    }
-    if (shape.architecture === lfm2Architecture) {
-      const name = lfm2TensorName(given);
-      if (name === undefined) throw unknown(given, shape);
-      if (name !== 'output.weight' || !shape.tied) planned.push(plain(name, depthwise(tensor)));
+      const leave = name === null || (name === 'output.weight' && shape.tied);
+      if (!leave) planned.push(plain(name, depthwise(tensor)));
       continue;
     }
     if (left.test(given)) continue;

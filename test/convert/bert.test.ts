@@ -9,11 +9,9 @@ import { randomNormal } from '../../src/synthetic/random-model.js';
 import { temporaryFile } from '../support/tiny-model.js';
 import { bertVector } from './bert-reference.js';
 import { safetensors, type Weights } from './checkpoint.js';
+import { words, writeWordPiece } from './wordpiece.js';
 
 const sizes = { layers: 2, heads: 2, embedding: 32, inner: 64, positions: 40, epsilon: 1e-12 };
-const marks = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'];
-const words = [...marks, 'the', 'river', '##s', 'of', 'eu', '##rope', 'a', 'b', '##c', '.'];
-
 function tensors(): Map<string, Weights> {
   const found = new Map<string, Weights>();
   const { embedding, inner } = sizes;
@@ -51,25 +49,6 @@ function tensors(): Map<string, Weights> {
   return found;
 }
 
-const tokenizer = {
-  added_tokens: marks.map((content, id) => ({ id, content, special: true })),
-  normalizer: { type: 'BertNormalizer', lowercase: true, strip_accents: null },
-  pre_tokenizer: { type: 'BertPreTokenizer' },
-  post_processor: {
-    type: 'TemplateProcessing',
-    single: [
-      { SpecialToken: { id: '[CLS]' } },
-      { Sequence: { id: 'A' } },
-      { SpecialToken: { id: '[SEP]' } },
-    ],
-  },
-  model: {
-    type: 'WordPiece',
-    unk_token: '[UNK]',
-    vocab: Object.fromEntries(words.map((text, id) => [text, id])),
-  },
-};
-
 function checkpoint(weights: ReadonlyMap<string, Weights>, changed: object = {}): string {
   const folder = temporaryFile(`bert-${Math.random().toString(36).slice(2)}`);
   mkdirSync(join(folder, '1_Pooling'), { recursive: true });
@@ -82,14 +61,7 @@ function checkpoint(weights: ReadonlyMap<string, Weights>, changed: object = {})
     ...{ max_position_embeddings: sizes.positions, layer_norm_eps: sizes.epsilon },
     ...changed,
   });
-  write('tokenizer.json', tokenizer);
-  write(
-    'tokenizer_config.json',
-    Object.fromEntries([
-      ['unk_token', '[UNK]'],
-      ['pad_token', '[PAD]'],
-    ]),
-  );
+  writeWordPiece(folder);
   write('1_Pooling/config.json', { pooling_mode_mean_tokens: true, pooling_mode_cls_token: false });
   writeFileSync(join(folder, 'model.safetensors'), safetensors([...weights], 'F32'));
   return folder;
