@@ -199,9 +199,15 @@ function bytesOf(weights: readonly WeightSpec[], layouts: readonly WeightLayout[
       const bytes = layout.bytes(spec);
       if (bytes !== undefined) return sum + bytes;
     }
-    throw new PacelineError('unsupported-type', `No way to store ${spec.name}`, {
-      details: { tensor: spec.name, type: typeName(spec.type) },
-    });
+    const type = typeName(spec.type);
+    throw new PacelineError(
+      'unsupported-type',
+      `There is no way to store ${spec.name} of ${type}`,
+      {
+        hint: 'Use a file of another type.',
+        details: { tensor: spec.name, type },
+      },
+    );
   }, 0);
 }
 
