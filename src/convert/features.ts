@@ -179,6 +179,10 @@ async function record(
   taps: readonly number[],
   signal: AbortSignal | undefined,
 ): Promise<RecordedText> {
+  if (model.runtime.model.hiddenLength !== model.info.embeddingLength) {
+    const problem = 'The residual of this model has several streams, which features do not record';
+    throw new PacelineError('platform', problem, { hint: 'Take another target.' });
+  }
   const source = recorderSource(taps);
   const { tokens: said } = await continueText(model, tokens, {
     sources: [source],

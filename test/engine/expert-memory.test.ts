@@ -31,6 +31,7 @@ const mixtures: Readonly<Record<string, RandomModelOptions>> = {
     ...{ architecture: 'deepseek2', latent: { kv: 64, query: 96, rotated: 32 } },
     ...{ sharedExperts: 1, type: GgmlType.F16 },
   },
+  'deepseek4, clamped and by token': { architecture: 'deepseek4', kvHeads: 1 },
   glm4moe: { architecture: 'glm4moe', type: GgmlType.Q2_K },
   'lfm2moe, types of layers that differ': {
     ...{ architecture: 'lfm2moe', layers: 4, tied: false, type: GgmlType.Q8_0 },

@@ -5,7 +5,7 @@ import { Backend } from '../../src/ggml/backend.js';
 import type { GgufMetadataEntry } from '../../src/gguf/types.js';
 import { hasMtpBlock, hasUsableMtpBlock } from '../../src/models/draft-kind.js';
 import { loadLanguageModel } from '../../src/models/load.js';
-import { bools, i32s, u32 } from '../../src/synthetic/entries.js';
+import { bools, i32s, u32, u32s } from '../../src/synthetic/entries.js';
 import { type RandomModelOptions, randomModel } from '../../src/synthetic/random-model.js';
 import { open, refused, small } from './support.js';
 
@@ -39,6 +39,28 @@ describe('variants are refused', () => {
     const groups = { expert_group_count: u32(3), expert_group_used_count: u32(1) };
     const said = refused('broken-file', /expert_group_count is 3 for 8 experts/);
     await assert.rejects(load('deepseek2', groups), said);
+  });
+
+  it('deepseek4 with blocks of other lengths, or fewer than layers', async () => {
+    const form = (ratios: readonly number[]) => ({ 'attention.compress_ratios': u32s(ratios) });
+    const said = refused('unsupported-architecture', /blocks of 8 positions/);
+    await assert.rejects(load('deepseek4', form([4, 8, 0])), said);
+    const short = refused('broken-file', /compress_ratios has 1 items for 2 layers/);
+    await assert.rejects(load('deepseek4', form([4])), short);
+  });
+
+  it('deepseek4 with experts rated in another way', async () => {
+    const said = refused('unsupported-architecture', /rated by function 2/);
+    await assert.rejects(load('deepseek4', { expert_gating_func: u32(2) }), said);
+  });
+
+  it('deepseek4 with a table of experts that there are not', async () => {
+    const change: RandomModelOptions['change'] = (tensor) =>
+      tensor.name === 'blk.0.ffn_gate_tid2eid.weight'
+        ? { ...tensor, values: tensor.values.map((value, at) => (at === 31 ? 8 : value)) }
+        : tensor;
+    const said = refused('bad-weights', /holds 8 in row 10, expected numbers from 0 to 7/);
+    await assert.rejects(load('deepseek4', {}, { change, kvHeads: 1 }), said);
   });
 
   it('gemma4 whose layers have no other of their kind to share with', async () => {
