@@ -70,7 +70,8 @@ export async function loadMtpModel(
   const ownHead = own(`${at}.shared_head_head.weight`, true);
   const block = declareBlock(metadata, common, loader, layer);
   const table = ownTable ?? sharedWeight(target, 'token_embd.weight');
-  const norm = ownNorm ?? sharedWeight(target, 'output_norm.weight');
+  // LFM2's files call the norm behind the last layer as its checkpoints do.
+  const norm = ownNorm ?? sharedWeight(target, 'output_norm.weight', 'token_embd_norm.weight');
   const headWeight = ownHead ?? sharedWeight(target, 'output.weight', 'token_embd.weight');
   const head: Linear = { weight: headWeight, scale: undefined, bias: undefined };
 
