@@ -44,8 +44,8 @@ def quantise_q8_0(w: np.ndarray) -> np.ndarray:
 
 def write(path: Path, meta: Meta, tensors: dict[str, np.ndarray], q8: bool = True,
           copied: dict[str, bytes] | None = None) -> int:
-    """Write a file: 1-d arrays as F32, matrices as Q8_0 (F32 without q8). Meta values are (type, value), 'arr:<type>'
-    for lists; `copied` are entries of another file, from `entries`. Returns the file's size."""
+    """Write a file: 1-d arrays and routers as F32, matrices and stacks of them as Q8_0 (F32 without q8). Meta values are
+    (type, value), 'arr:<type>' for lists; `copied` are entries of another file, from `entries`. Returns the file's size."""
     copied = copied or {}
     head = struct.pack('<4sIQQ', b'GGUF', 3, len(tensors), len(meta) + len(copied))
     for key, entry in copied.items():
@@ -59,8 +59,9 @@ def write(path: Path, meta: Meta, tensors: dict[str, np.ndarray], q8: bool = Tru
             head += struct.pack('<I', TYPES[kind]) + _scalar(kind, value)
     blobs, offset = [], 0
     for name, array in tensors.items():
-        quantised = q8 and array.ndim == 2
-        data = (quantise_q8_0(array) if quantised else array.astype('<f4')).tobytes()
+        quantised = q8 and array.ndim >= 2 and not name.endswith('.ffn_gate_inp.weight')
+        rows = array.reshape(-1, array.shape[-1]) if quantised else array
+        data = (quantise_q8_0(rows) if quantised else array.astype('<f4')).tobytes()
         head += _string(name) + struct.pack('<I', array.ndim)
         head += b''.join(struct.pack('<Q', n) for n in reversed(array.shape))
         head += struct.pack('<IQ', Q8_0 if quantised else F32, offset)

@@ -58,7 +58,7 @@ export interface BenchOptions {
   readonly kvType?: KvType | undefined;
   /** What computes; default: as `loadModel` chooses. */
   readonly device?:
-    | Pick<LoadOptions, 'device' | 'gpuLayers' | 'cpuMoe' | 'expertMemory' | 'exact'>
+    | Pick<LoadOptions, 'device' | 'gpuLayers' | 'cpuMoe' | 'expertMemory' | 'exact' | 'experts'>
     | undefined;
   /** Whether passes are taken apart by operation; on the CPU only. */
   readonly profile: boolean;

@@ -15,10 +15,12 @@ import { nativeKernels } from '../ggml/native/library.js';
 import type { WeightLayout } from '../ggml/weight.js';
 import { Workspace } from '../ggml/workspace.js';
 import { readGguf } from '../gguf/reader.js';
+import type { ExpertSubset } from '../models/expert-subset.js';
 import { requireLogits, requireText } from '../models/head.js';
 import { rowShapes } from '../models/layer-state.js';
 import { loadLanguageModel, textNeeds } from '../models/load.js';
 import type { LanguageModel } from '../models/model.js';
+import { subsetOf } from '../models/subset-source.js';
 import { createTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js';
 
 export interface EvaluatorOptions {
@@ -28,6 +30,8 @@ export interface EvaluatorOptions {
   readonly kvType?: KvType | undefined;
   /** Default: the physical cores. */
   readonly threads?: number | undefined;
+  /** Only these experts; default: all. */
+  readonly subset?: ExpertSubset | undefined;
   /** How weights are stored; default: as for generating. */
   readonly layouts?: readonly WeightLayout[] | undefined;
   readonly onProgress?: OnProgress | undefined;
@@ -58,10 +62,11 @@ export class Evaluator implements Disposable {
    * @throws {PacelineError} as `loadModel`.
    */
   static async open(path: string, options: EvaluatorOptions): Promise<Evaluator> {
-    const { contextLength, threads, layouts, onProgress, signal } = options;
+    const { contextLength, threads, layouts, subset, onProgress, signal } = options;
     await using file = await readGguf(path, { signal });
+    const source = subset === undefined ? file : await subsetOf(file, subset, signal);
     const tokenizer = createTokenizer(file);
-    const layers = textNeeds(file, contextLength).layerStates;
+    const layers = textNeeds(source, contextLength).layerStates;
     const { kernels } = nativeKernels();
     const kvType = chooseKvType(options.kvType, rowShapes(layers), kernels?.path);
     const type = cacheType(kvType);
@@ -69,7 +74,7 @@ export class Evaluator implements Disposable {
     let model: LanguageModel | undefined;
     try {
       const load = { contextLength, cacheType: type, layouts, onProgress, signal };
-      model = await loadLanguageModel(file, { backend, ...load });
+      model = await loadLanguageModel(source, { backend, ...load });
       requireText(model);
       // It never meets another state, so it needs no identity.
       const capacity = contextLength;
@@ -110,12 +115,16 @@ export class Evaluator implements Disposable {
 
   /**
    * Reads a text and computes every layer for every token. `seen` is called after each pass, when
-   * what was added to its graph can be read.
+   * what was added to its graph can be read; `begun` when a graph is still empty.
    */
-  async read(tokens: readonly number[], seen: (graph: Graph) => void): Promise<void> {
+  async read(
+    tokens: readonly number[],
+    seen: (graph: Graph) => void,
+    begun?: (graph: Graph) => void,
+  ): Promise<void> {
     this.state.truncate(0);
     for (let start = 0; start < tokens.length; start += readRows) {
-      await this.#pass(tokens.slice(start, start + readRows), 1, 'all', seen);
+      await this.#pass(tokens.slice(start, start + readRows), 1, 'all', seen, begun);
     }
   }
 
@@ -125,8 +134,10 @@ export class Evaluator implements Disposable {
     outputs: number,
     hiddenRows: 'all' | 'outputs',
     seen?: (graph: Graph) => void,
+    begun?: (graph: Graph) => void,
   ): Promise<Float32Array> {
     const graph = this.#workspace.begin();
+    begun?.(graph);
     const past = this.state.length;
     const count = tokens.length;
     const positions = tokens.map((_, at) => past + at);

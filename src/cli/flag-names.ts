@@ -11,6 +11,7 @@ const flags: Partial<Record<keyof LoadOptions | keyof ChatOptions, string>> = {
   gpuLayers: '--gpu-layers',
   cpuMoe: '--cpu-moe',
   expertMemory: '--expert-memory',
+  experts: '--experts',
   reproducible: '--portable',
   draftModels: '--draft-model',
   draftWindow: '--draft-window',

@@ -25,9 +25,10 @@ export interface DeviceFlags {
   readonly cpuMoeLayers?: number;
   readonly expertMemory?: number | 'auto';
   readonly exact?: boolean;
+  readonly experts?: string;
 }
 
-/** Adds the flags that say what computes. */
+/** Adds the flags that say what computes, and with how much of a mixture. */
 export function addDeviceFlags(command: Command): Command {
   const layers = integer(0, 10_000);
   const flags = [
@@ -55,7 +56,12 @@ export function addDeviceFlags(command: Command): Command {
     ),
   ];
   for (const flag of flags) command.addOption(flag.helpGroup('Devices:'));
-  return command;
+  return command.addOption(
+    new Option(
+      '--experts <file>',
+      'only these experts of a mixture, as `experts select` chose them',
+    ).helpGroup('Loading:'),
+  );
 }
 
 /** The engine's loading options for the flags of `addDeviceFlags`. */
@@ -66,6 +72,7 @@ export function deviceOptions(flags: DeviceFlags): LoadOptions {
     cpuMoe: flags.cpuMoe ? true : flags.cpuMoeLayers,
     expertMemory: flags.expertMemory,
     exact: flags.exact,
+    experts: flags.experts,
   } as LoadOptions);
 }
 

@@ -12,6 +12,7 @@ import { defineDetokenize } from './commands/detokenize.js';
 import { defineDevices } from './commands/devices.js';
 import { defineDraft } from './commands/draft.js';
 import { defineEmbed } from './commands/embed.js';
+import { defineExperts } from './commands/experts.js';
 import { defineFeatures } from './commands/features.js';
 import { defineHelp } from './commands/help.js';
 import { defineImatrix } from './commands/imatrix.js';
@@ -114,6 +115,7 @@ export function createProgram(): Command {
   defineQuantize(program);
   defineImatrix(program);
   definePerplexity(program);
+  defineExperts(program);
   defineFeatures(program);
   defineDraft(program);
   defineCompletion(program);

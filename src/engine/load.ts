@@ -8,9 +8,11 @@ import { positionBytes } from '../ggml/cache-rows.js';
 import { nativeKernels } from '../ggml/native/library.js';
 import { type GgufFile, readGguf } from '../gguf/reader.js';
 import { recommendedSampling } from '../gguf/sampling.js';
+import { readSubset } from '../models/expert-subset.js';
 import { rowShapes } from '../models/layer-state.js';
 import { loadLanguageModel, textNeeds } from '../models/load.js';
 import { planLine } from '../models/memory-plan.js';
+import { subsetOf } from '../models/subset-source.js';
 import { createChatTemplate } from '../tokenizer/chat.js';
 import { createTokenizer } from '../tokenizer/tokenizer.js';
 import { openDevices } from './device-choice.js';
@@ -50,13 +52,15 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
   let keepsFile = false;
   const drafts: GgufFile[] = [];
   try {
+    const subset = given.experts === undefined ? undefined : await readSubset(given.experts);
+    const source = subset === undefined ? gguf : await subsetOf(gguf, subset, signal);
     const tokenizer = createTokenizer(gguf);
     const chatTemplate = createChatTemplate(gguf, tokenizer);
     const trained = gguf.optionalNumber(
       `${gguf.optionalString('general.architecture')}.context_length`,
     );
     const wantedContext = given.contextLength ?? Math.min(trained ?? usualContext, usualContext);
-    const { layerStates, causal, positions } = textNeeds(gguf, wantedContext);
+    const { layerStates, causal, positions } = textNeeds(source, wantedContext);
     const contextLength = Math.min(wantedContext, positions ?? wantedContext);
     const { draftWindow: window } = given;
     const reproducible = given.reproducible !== undefined;
@@ -70,7 +74,7 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       0,
     );
     const layout = rowShapes(layerStates);
-    const { backend, kvType, placement, choice, warnings } = openDevices(gguf, {
+    const { backend, kvType, placement, choice, warnings } = openDevices(source, {
       ...(given.threads === undefined ? {} : { threads: given.threads }),
       reproducible,
       wish: { ...given, cpuExperts: given.cpuMoe },
@@ -84,7 +88,7 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
     });
     made.push(() => backend.dispose());
     const cached = cacheType(kvType);
-    const language = await loadLanguageModel(gguf, {
+    const language = await loadLanguageModel(source, {
       backend,
       signal,
       onProgress,
@@ -111,6 +115,7 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
     const identity = await modelIdentity(gguf, {
       backend,
       contextLength,
+      subset,
       places: language.placement.states,
     });
     const { cache = false } = given;
@@ -152,7 +157,7 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       path,
       name,
       architecture,
-      parameters: [...gguf.tensors.values()].reduce(
+      parameters: [...source.tensors.values()].reduce(
         (sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1),
         0,
       ),

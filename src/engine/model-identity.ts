@@ -22,6 +22,8 @@ const pieceBytes = 1 << 20;
 export interface IdentityOptions {
   readonly backend: Backend;
   readonly contextLength: number;
+  /** The experts that are left of the files'; default: all. */
+  readonly subset?: { readonly kept: readonly (readonly number[])[] } | undefined;
   /** The card of each layer; default: the CPU. */
   readonly places?: readonly ({ readonly name: string } | undefined)[];
 }
@@ -32,7 +34,7 @@ export interface IdentityOptions {
  */
 export async function modelIdentity(
   gguf: GgufFile,
-  { backend, contextLength, places = [] }: IdentityOptions,
+  { backend, contextLength, subset, places = [] }: IdentityOptions,
 ): Promise<string> {
   const contents = createHash('sha256');
   for (const [index, path] of gguf.files.entries()) {
@@ -63,6 +65,7 @@ export async function modelIdentity(
       await handle.close();
     }
   }
+  if (subset !== undefined) contents.update(JSON.stringify(subset.kept));
   // LongRoPE turns by other angles when the context is long.
   const long = gguf.tensors.has('rope_factors_long.weight') ? contextLength : 0;
   const cards = places.some(Boolean) ? [places.map((card) => card?.name ?? '').join('/')] : [];

@@ -61,6 +61,7 @@ export const loadSchema = z.strictObject({
     'auto, or a number of bytes, 1 or more',
   ),
   exact: flag,
+  experts: field(z.string().min(1), 'a path'),
   reproducible: oneOf(reproducibilities),
   draftModels: field(strings, 'an array of paths'),
   draftWindow: wholeNumber(1, positive),

@@ -73,6 +73,11 @@ export interface LoadOptions {
    */
   readonly exact?: boolean | undefined;
   /**
+   * A file of `paceline experts select`: only its experts are loaded, as if the router's logits of the
+   * others were minus infinity. Default: all.
+   */
+  readonly experts?: string | undefined;
+  /**
    * `everywhere`: logits have the same bytes on every x64 and arm64 machine, on a path without the
    * processor's own instructions, several times slower. Models for which that does not hold are
    * refused (`usage`), and so are others beside one in the same process. Default: the fastest path.

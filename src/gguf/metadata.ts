@@ -9,10 +9,11 @@ import { type GgufMetadataEntry, GgufValueType, valueTypeName } from './types.js
 
 export class GgufMetadata {
   readonly metadata: ReadonlyMap<string, GgufMetadataEntry>;
-  readonly #file: string;
+  /** Path of the file, or what else messages call it. */
+  readonly label: string;
 
   constructor(file: string, metadata: ReadonlyMap<string, GgufMetadataEntry>) {
-    this.#file = file;
+    this.label = file;
     this.metadata = metadata;
   }
 
@@ -159,10 +160,10 @@ export class GgufMetadata {
   #error(key: string, problem: string): PacelineError {
     return new PacelineError(
       'broken-file',
-      `${this.#file}: metadata key ${shown(key)} ${problem}`,
+      `${this.label}: metadata key ${shown(key)} ${problem}`,
       {
         hint: 'The file is incomplete or made for another program; convert the model again.',
-        details: { file: this.#file, key },
+        details: { file: this.label, key },
       },
     );
   }

@@ -109,6 +109,33 @@ export function declareExperts(
   };
 }
 
+/** What is seen of the mixtures of a graph; named by the block, as `blk.3`. */
+export interface MixtureObserver {
+  /** Added to the logits: 0, or minus infinity for experts that are to be left out; [experts]. */
+  readonly mask?: (graph: Graph, block: string) => Tensor | undefined;
+  /** Called for each mixture: the router's logits [experts, T] before any mask, and its choice. */
+  routed(graph: Graph, block: string, logits: Tensor, routing: Routing): void;
+  /**
+   * The chosen experts' own results [embedding, used, T], not weighed yet; asked for only when there
+   * is this method, because they are made for it.
+   */
+  readonly made?: ((graph: Graph, block: string, outputs: Tensor) => void) | undefined;
+  /**
+   * What a mixture read and what it gave: [embedding, T] both. Of a block the last call counts, which
+   * has the shared experts in it.
+   */
+  readonly mixed?: ((graph: Graph, block: string, x: Tensor, result: Tensor) => void) | undefined;
+}
+
+const observers = new WeakMap<Graph, MixtureObserver>();
+
+/** Has somebody see the mixtures that are added to a graph from now on. */
+export function observeMixtures(graph: Graph, observer: MixtureObserver): void {
+  observers.set(graph, observer);
+}
+
+const blockOf = ({ name }: Weight) => name.slice(0, name.indexOf('.', 4));
+
 /** Which experts the rows of a batch go through, and with which weights. */
 export interface Routing {
   /** I32 [used, T]. */
@@ -134,6 +161,8 @@ export interface RoutingOptions {
   readonly scale?: number | undefined;
   /** Added to the ratings for the choice alone: [experts]. */
   readonly choiceBias?: Weight | undefined;
+  /** Added to the logits, and to what the choice is made by: 0 or minus infinity; [experts]. */
+  readonly mask?: Tensor | undefined;
   /** Only the best groups' experts can be chosen; a group is as good as its two best. */
   readonly groups?: { readonly count: number; readonly used: number } | undefined;
 }
@@ -141,9 +170,27 @@ export interface RoutingOptions {
 /** The smallest sum by which router weights are divided: 2^-14, F16's smallest normal number. */
 const leastWeightSum = 6.103515625e-5;
 
+/** Chooses experts of a mixture by what its router makes of x [embedding, T]. */
+export function routeMixture(
+  graph: Graph,
+  { router, used, choiceBias }: Mixture,
+  x: Tensor,
+  options: Omit<RoutingOptions, 'used' | 'choiceBias' | 'mask'>,
+): Routing {
+  const logits = linear(graph, router, x);
+  const observer = observers.get(graph);
+  if (observer === undefined) return route(graph, logits, { ...options, used, choiceBias });
+  const block = blockOf(router.weight);
+  const mask = observer.mask?.(graph, block);
+  const routing = route(graph, logits, { ...options, used, choiceBias, mask });
+  observer.routed(graph, block, logits, routing);
+  return routing;
+}
+
 /** Chooses experts by a router's logits [experts, T]. */
-export function route(graph: Graph, logits: Tensor, options: RoutingOptions): Routing {
-  const { used, rating = 'softmax', normalise, scale = 1, choiceBias, groups } = options;
+export function route(graph: Graph, given: Tensor, options: RoutingOptions): Routing {
+  const { used, rating = 'softmax', normalise, scale = 1, choiceBias, groups, mask } = options;
+  const logits = mask === undefined ? given : graph.add(given, mask);
   const [count, tokens] = logits.shape;
   const ratings =
     rating === 'softmax'
@@ -153,7 +200,8 @@ export function route(graph: Graph, logits: Tensor, options: RoutingOptions): Ro
         : rating === 'root of softplus'
           ? rootSoftplus(requireKernels('Ratings of this kind'), graph, logits)
           : logits;
-  const biased = choiceBias === undefined ? ratings : graph.add(ratings, choiceBias.tensor);
+  const added = choiceBias === undefined ? ratings : graph.add(ratings, choiceBias.tensor);
+  const biased = mask === undefined ? added : graph.add(added, mask);
   const candidates = groups === undefined ? biased : inBestGroups(graph, biased, groups);
   const chosen = options.chosen ?? graph.topK(candidates, used); // [used, T]
   let weights = graph.reshape(graph.getRows(graph.reshape(ratings, [1, count, tokens]), chosen), [
@@ -209,6 +257,8 @@ export function mixExperts(
           expertProducts(graph, up, rows, chosen),
           activation,
         );
+  const observer = observers.get(graph);
+  observer?.made?.(graph, blockOf(down.weight), expertProducts(graph, down, inner, chosen));
   const scaled = down.scale ? graph.mul(weights, picked(graph, down.scale, chosen)) : weights;
   const mixed = graph.mixedExperts(down.weight, inner, chosen, scaled);
   if (down.bias === undefined) return mixed;
@@ -264,10 +314,18 @@ export interface MixtureOptions extends Omit<RoutingOptions, 'used' | 'choiceBia
 
 /** What a mixture makes of x [embedding, T], its shared expert included. */
 export function mixture(graph: Graph, m: Mixture, x: Tensor, options: MixtureOptions): Tensor {
-  const { used, choiceBias, shared } = m;
-  const routing = route(graph, linear(graph, m.router, x), { ...options, used, choiceBias });
+  const { shared } = m;
+  const routing = routeMixture(graph, m, x, options);
   const mixed = mixExperts(graph, m.experts, x, routing, options.activation);
-  return shared === undefined
-    ? mixed
-    : graph.add(mixed, gatedNetwork(graph, shared, x, options.activation));
+  const result =
+    shared === undefined
+      ? mixed
+      : graph.add(mixed, gatedNetwork(graph, shared, x, options.activation));
+  noteMixed(graph, m, x, result);
+  return result;
+}
+
+/** Tells an observer what a mixture has made of x. */
+export function noteMixed(graph: Graph, m: Mixture, x: Tensor, result: Tensor): void {
+  observers.get(graph)?.mixed?.(graph, blockOf(m.router.weight), x, result);
 }

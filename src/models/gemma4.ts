@@ -230,9 +230,10 @@ function network(graph: Graph, h: Gemma4, b: Block, x: Tensor): Tensor {
   if (b.beside === undefined) return dense;
   const { mixture, routerScale, afterNetworkNorm, expertsNorm, afterExpertsNorm } = b.beside;
   const rated = graph.scale(norm(x, routerScale), 1 / Math.sqrt(h.embeddingLength));
-  const logits = layers.linear(graph, mixture.router, rated);
-  const routing = experts.route(graph, logits, { used: mixture.used, normalise: true });
-  const mixed = experts.mixExperts(graph, mixture.experts, norm(x, expertsNorm), routing, 'gelu');
+  const routing = experts.routeMixture(graph, mixture, rated, { normalise: true });
+  const input = norm(x, expertsNorm);
+  const mixed = experts.mixExperts(graph, mixture.experts, input, routing, 'gelu');
+  experts.noteMixed(graph, mixture, input, mixed);
   return graph.add(norm(dense, afterNetworkNorm), norm(mixed, afterExpertsNorm));
 }
 

@@ -221,7 +221,9 @@ function network(graph: Graph, { mixture, own, ownGate }: Network, x: Tensor): T
   if (mixture === undefined || ownGate === undefined) return every;
   const chosen = experts.mixture(graph, mixture, x, { activation: 'silu', normalise: true });
   const gate = graph.sigmoid(graph.linear(ownGate, x)); // [1, T]
-  return graph.add(chosen, graph.mul(every, gate));
+  const result = graph.add(chosen, graph.mul(every, gate));
+  experts.noteMixed(graph, mixture, x, result);
+  return result;
 }
 
 function block(stream: layers.Stream, h: Qwen35, b: Block, x: Tensor, layer: number): Tensor {

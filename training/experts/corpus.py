@@ -21,10 +21,10 @@ import numpy as np
 
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.append(str(HERE.parent))
 
-import prepare  # noqa: E402
-import tokenizer  # noqa: E402
+import prepare
+import tokenizer
 
 WORK = tokenizer.WORK / 'experts'
 KINDS = ('ts', 'dts', 'md', 'css', 'py')

@@ -64,6 +64,7 @@ export type ServedLoadOptions = Pick<
   | 'cpuMoe'
   | 'expertMemory'
   | 'exact'
+  | 'experts'
   | 'draftModels'
   | 'draftWindow'
   | 'cache'
