@@ -8,6 +8,7 @@ import type { GgufMetadataEntry } from '../gguf/types.js';
 import { ggufValue } from '../gguf/values.js';
 import { bertArchitecture, readBertHyperparameters } from './bert-checkpoint.js';
 import type { CheckpointHyperparameters } from './checkpoint-shape.js';
+import { emoClass, emoMetadata, readEmoLayers } from './emo-checkpoint.js';
 import type { JsonObject } from './json.js';
 import { lfm2Architecture, readLfm2Hyperparameters } from './lfm2-checkpoint.js';
 import { nomicArchitecture, readNomicHyperparameters } from './nomic-checkpoint.js';
@@ -21,6 +22,7 @@ const architectures: Readonly<Record<string, string>> = {
   Qwen3ForCausalLM: 'qwen3',
   Qwen3MoeForCausalLM: 'qwen3moe',
   OlmoeForCausalLM: 'olmoe',
+  [emoClass]: 'deepseek',
   Gemma3ForCausalLM: 'gemma3',
   Gemma3ForConditionalGeneration: 'gemma3',
   BertModel: bertArchitecture,
@@ -52,12 +54,13 @@ export function readHyperparameters(config: JsonObject): CheckpointHyperparamete
   const headDim = text.count('head_dim') ?? (gemma ? 256 : undefined);
   const vocabSize = text.count('vocab_size') ?? config.count('vocab_size') ?? 262_208;
   refuseOddities(text, architecture);
+  const emo = architecture === 'deepseek' ? readEmoLayers(text, layers) : undefined;
 
   const metadata = new Map<string, GgufMetadataEntry>();
   const set = (key: string, entry: GgufMetadataEntry) =>
     metadata.set(`${architecture}.${key}`, entry);
   set('block_count', ggufValue.uint32(layers));
-  set('context_length', ggufValue.uint32(usual('max_position_embeddings', 131_072)));
+  if (!emo) set('context_length', ggufValue.uint32(usual('max_position_embeddings', 131_072)));
   set('embedding_length', ggufValue.uint32(embedding));
   set('feed_forward_length', ggufValue.uint32(text.requiredCount('intermediate_size')));
   set('attention.head_count', ggufValue.uint32(heads));
@@ -69,7 +72,7 @@ export function readHyperparameters(config: JsonObject): CheckpointHyperparamete
     set('attention.key_length', ggufValue.uint32(headDim));
     set('attention.value_length', ggufValue.uint32(headDim));
   }
-  if (experts > 0) {
+  if (experts > 0 && !emo) {
     set('expert_count', ggufValue.uint32(experts));
     set('expert_used_count', ggufValue.uint32(text.requiredCount('num_experts_per_tok')));
   }
@@ -85,6 +88,9 @@ export function readHyperparameters(config: JsonObject): CheckpointHyperparamete
     set('attention.sliding_window', ggufValue.uint32(text.requiredCount('sliding_window')));
   }
   const dimensions = headDim ?? embedding / heads;
+  for (const [key, entry] of emo ? emoMetadata(text, emo, { dimensions, vocabSize }) : []) {
+    set(key, entry);
+  }
   const ropeFactors = setRope(set, text, { gemma, dimensions });
   const tied = text.boolean('tie_word_embeddings') ?? config.boolean('tie_word_embeddings');
   return {
@@ -94,6 +100,7 @@ export function readHyperparameters(config: JsonObject): CheckpointHyperparamete
       heads,
       kvHeads,
       experts,
+      emo,
       vocabSize,
       tied: tied ?? gemma,
     },

@@ -1,5 +1,6 @@
 /** What a checkpoint's config says, as far as its conversion needs it. Types only. */
 import type { GgufMetadataEntry } from '../gguf/types.js';
+import type { EmoLayer } from './emo-checkpoint.js';
 
 /** Sizes that naming and reordering of tensors need. */
 export interface CheckpointShape {
@@ -9,6 +10,8 @@ export interface CheckpointShape {
   readonly kvHeads: number;
   /** 0 in dense models. */
   readonly experts: number;
+  /** Of EMO: the networks of the layers. */
+  readonly emo?: readonly EmoLayer[] | undefined;
   readonly vocabSize: number;
   /** The head is the token table. */
   readonly tied: boolean;

@@ -11,6 +11,7 @@ import type { CheckpointShape } from './checkpoint-shape.js';
 import { lfm2Architecture, lfm2TensorName } from './lfm2-checkpoint.js';
 import { nomicArchitecture, nomicTensorName } from './nomic-checkpoint.js';
 import type { SafetensorsTensor } from './safetensors.js';
+import { layerIn } from './tensor-names.js';
 
 /** Rows of a matrix inside a tensor of a checkpoint. */
 export interface MatrixSource {
@@ -47,6 +48,7 @@ const names: readonly (readonly [part: string, name: string])[] = [
   ['mlp.gate', 'ffn_gate_inp'],
   ['block_sparse_moe.gate', 'ffn_gate_inp'],
   ['input_layernorm', 'attn_norm'],
+  ['pre_attention_layernorm', 'attn_norm'],
   ['pre_feedforward_layernorm', 'ffn_norm'],
   ['post_feedforward_layernorm', 'post_ffw_norm'],
 ];
@@ -103,13 +105,19 @@ export function planTensors(
       const stack = `blk.${expert[1]}.${kind}.weight`;
       const members = stacks.get(stack) ?? [];
       const index = Number(expert[2]);
-      if (index >= shape.experts) throw unknown(given, shape);
+      const { routed, shared } = expertsOf(shape, Number(expert[1]));
+      if (index >= routed + shared) throw unknown(given, shape);
+      if (index >= routed) {
+        planned.push(plain(stack.replace('_exps', '_shexp'), tensor));
+        continue;
+      }
       members[index] = tensor;
       stacks.set(stack, members);
       continue;
     }
     const fused = /^model\.layers\.(\d+)\.mlp\.experts\.(gate_up_proj|down_proj)$/.exec(name);
-    if (fused) planned.push(...fusedExperts(`blk.${fused[1]}`, fused[2] as string, tensor));
+    if (fused && !shape.emo)
+      planned.push(...fusedExperts(`blk.${fused[1]}`, fused[2] as string, tensor));
     else planned.push(named(given, name, tensor, shape));
   }
   for (const [name, members] of stacks) planned.push(stacked(name, members, shape));
@@ -133,7 +141,8 @@ function named(
   if (target === undefined || Number(layer) >= shape.layers) throw unknown(given, shape);
   const planned = { ...plain(`blk.${layer}.${target}.${kind}`, tensor), ...shift };
   const heads = { attn_q: shape.heads, attn_k: shape.kvHeads }[target];
-  if (shape.architecture !== 'llama' || heads === undefined) return planned;
+  if (target === 'ffn_gate_inp' && shape.emo) return routerOf(planned, shape, Number(layer));
+  if (!rotatesPairs.has(shape.architecture) || heads === undefined) return planned;
   return interleaved(planned, heads);
 }
 
@@ -141,6 +150,26 @@ function named(
 function depthwise(tensor: SafetensorsTensor): SafetensorsTensor {
   const [channels = 0, one, kernel = 0] = tensor.shape;
   return tensor.shape.length === 3 && one === 1 ? { ...tensor, shape: [channels, kernel] } : tensor;
+}
+
+/** Architectures of GGUF that rotate neighbours, where checkpoints rotate halves. */
+const rotatesPairs: ReadonlySet<string> = new Set(['llama', 'deepseek']);
+
+/** Experts of a layer that a router chooses among, and those behind them that it does not. */
+function expertsOf({ experts, emo }: CheckpointShape, layer: number) {
+  const own = emo?.[layer];
+  return emo
+    ? { routed: own?.experts ?? 0, shared: own?.shared ?? 0 }
+    : { routed: experts, shared: 0 };
+}
+
+/** The rows of a router without those of shared experts, which are never used. */
+function routerOf(planned: PlannedTensor, shape: CheckpointShape, layer: number): PlannedTensor {
+  const { routed, shared } = expertsOf(shape, layer);
+  if (planned.shape.length !== 2 || planned.rows !== routed + shared) {
+    throw wrongShape(planned.name, planned.matrices[0]?.tensor as SafetensorsTensor);
+  }
+  return { ...planned, rows: routed, shape: [planned.rowLength, routed] };
 }
 
 /** A tensor as it is, its extents turned round. */
@@ -171,10 +200,11 @@ function interleaved(planned: PlannedTensor, heads: number): PlannedTensor {
 function stacked(
   name: string,
   members: readonly (SafetensorsTensor | undefined)[],
-  { experts }: CheckpointShape,
+  checkpoint: CheckpointShape,
 ): PlannedTensor {
   const [first] = members;
-  const all = Array.from({ length: experts }, (_, index) => {
+  const { routed } = expertsOf(checkpoint, layerIn(name));
+  const all = Array.from({ length: routed }, (_, index) => {
     const tensor = members[index];
     if (first === undefined || tensor === undefined) {
       throw new PacelineError('missing-tensor', `Expert ${index} of ${name} is missing`, {
@@ -188,7 +218,7 @@ function stacked(
   });
   const { type, shape } = first as SafetensorsTensor;
   const [rows = 1, rowLength = 1] = shape;
-  return { name, type, shape: [rowLength, rows, experts], matrices: all, rowLength, rows };
+  return { name, type, shape: [rowLength, rows, routed], matrices: all, rowLength, rows };
 }
 
 /** All experts in one tensor [experts, out, in], gate above up, as transformers 5 saves them. */

@@ -288,6 +288,9 @@ function preTokenizerOf(tokenizer: JsonObject, architecture: string): string {
     ['words', architecture === 'olmoe' ? 'olmo' : 'gpt-2'],
   ]);
   const name = known.get(described.join(','));
+  // EMO's (dolma2) cuts as Llama 3's does, but merges pieces that are tokens as a whole; stock readers
+  // know that by the name of DBRX.
+  if (name === 'llama-bpe' && architecture === 'deepseek') return 'dbrx';
   if (name !== undefined) return name;
   throw unsupported(`The pre-tokenizer is not known (${described.join(', then ') || 'none'})`);
 }

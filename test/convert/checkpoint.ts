@@ -11,6 +11,7 @@ export type CheckpointClass =
   | 'Qwen3ForCausalLM'
   | 'Qwen3MoeForCausalLM'
   | 'OlmoeForCausalLM'
+  | 'EmoForCausalLM'
   | 'Gemma3ForCausalLM'
   | 'Lfm2ForCausalLM';
 
@@ -57,6 +58,7 @@ const modelTypes: Readonly<Record<CheckpointClass, string>> = {
   Qwen3ForCausalLM: 'qwen3',
   Qwen3MoeForCausalLM: 'qwen3_moe',
   OlmoeForCausalLM: 'olmoe',
+  EmoForCausalLM: 'emo',
   Gemma3ForCausalLM: 'gemma3_text',
   Lfm2ForCausalLM: 'lfm2',
 };
@@ -71,6 +73,10 @@ export function configOf(name: CheckpointClass): Record<string, unknown> {
     Qwen3ForCausalLM: {},
     Qwen3MoeForCausalLM: { ...mixture, moe_intermediate_size: 96, norm_topk_prob: true },
     OlmoeForCausalLM: { ...mixture, num_key_value_heads: 4, rms_norm_eps: 1e-5 },
+    EmoForCausalLM: {
+      ...{ num_experts: 6, num_experts_per_tok: 3, num_shared_experts: 1 },
+      ...{ num_key_value_heads: 4, max_position_embeddings: -1, rope_theta: 500_000 },
+    },
     Gemma3ForCausalLM: {
       ...{ sliding_window: 8, rope_theta: 1_000_000, rope_local_base_freq: 10_000 },
       ...{ tie_word_embeddings: true, query_pre_attn_scalar: 16, num_hidden_layers: 7 },
@@ -131,7 +137,7 @@ function shapesOf(
   fused: boolean,
 ): Map<string, number[]> {
   const n = (key: string) => config[key] as number;
-  const [embedding, inner, head] = [n('hidden_size'), n('intermediate_size'), n('head_dim')];
+  const [embedding, head] = [n('hidden_size'), n('head_dim')];
   if (name === 'Lfm2ForCausalLM') return lfm2Shapes(config);
   const queries = n('num_attention_heads') * head;
   const keys = n('num_key_value_heads') * head;
@@ -145,8 +151,9 @@ function shapesOf(
   for (let layer = 0; layer < n('num_hidden_layers'); layer++) {
     const set = (part: string, shape: number[]) =>
       shapes.set(`model.layers.${layer}.${part}`, shape);
-    set('input_layernorm.weight', [embedding]);
-    set('post_attention_layernorm.weight', [embedding]);
+    const emo = name === 'EmoForCausalLM';
+    set(`${emo ? 'pre_attention' : 'input'}_layernorm.weight`, [embedding]);
+    set(`${emo ? 'pre_feedforward' : 'post_attention'}_layernorm.weight`, [embedding]);
     set('self_attn.q_proj.weight', [queries, embedding]);
     set('self_attn.k_proj.weight', [keys, embedding]);
     set('self_attn.v_proj.weight', [keys, embedding]);
@@ -164,7 +171,15 @@ function shapesOf(
       set('pre_feedforward_layernorm.weight', [embedding]);
       set('post_feedforward_layernorm.weight', [embedding]);
     }
-    const experts = (config.num_experts ?? config.num_local_experts ?? 0) as number;
+    const uneven = config.num_experts_per_layer as number[] | undefined;
+    const all = (config.num_experts ?? config.num_local_experts ?? 0) as number;
+    const experts = uneven?.[layer] ?? all;
+    const inner = n(experts === 0 && emo ? 'dense_intermediate_size' : 'intermediate_size');
+    if (experts === 0 && config.dense_mlp_bias === true) {
+      set('mlp.gate_proj.bias', [inner]);
+      set('mlp.up_proj.bias', [inner]);
+      set('mlp.down_proj.bias', [embedding]);
+    }
     const mixtral = name === 'MixtralForCausalLM';
     const block = mixtral ? 'block_sparse_moe' : 'mlp';
     if (experts > 0) set(`${block}.gate.weight`, [experts, embedding]);

@@ -55,6 +55,18 @@ const cases: readonly (readonly [name: string, of: CheckpointClass, options: Che
     ['qwen3moe', 'Qwen3MoeForCausalLM', { shards: 2 }],
     ['qwen3moe with fused experts', 'Qwen3MoeForCausalLM', { fused: true }],
     ['olmoe', 'OlmoeForCausalLM', {}],
+    ['emo', 'EmoForCausalLM', { shards: 2 }],
+    ['emo without a shared expert', 'EmoForCausalLM', { config: { num_shared_experts: 0 } }],
+    [
+      'emo, pruned to fewer experts than a token goes through, unevenly, and with a dense layer',
+      'EmoForCausalLM',
+      {
+        config: {
+          ...{ num_hidden_layers: 4, num_experts_per_layer: [6, 0, 2, 4], attention_bias: true },
+          ...{ dense_intermediate_size: 48, dense_mlp_bias: true },
+        },
+      },
+    ],
     ['gemma3', 'Gemma3ForCausalLM', {}],
   ];
 

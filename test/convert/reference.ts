@@ -83,9 +83,29 @@ export function referenceLogits(checkpoint: Checkpoint, tokens: readonly number[
     const at = `${layer}.block_sparse_moe.experts.${index}`;
     return network(linear(x, `${at}.w1`), linear(x, `${at}.w3`), (y) => linear(y, `${at}.w2`));
   };
+  /** The last experts are shared; the others' shares are a softmax among themselves, as they are. */
+  const emoMixture = (x: Row, layer: string, logits: readonly number[]): Row => {
+    const shared = n('num_shared_experts');
+    const routed = logits.length - shared;
+    const best = softmax(logits.slice(0, routed))
+      .map((share, index) => ({ share, index }))
+      .sort((a, b) => b.share - a.share)
+      .slice(0, n('num_experts_per_tok') - shared);
+    for (let at = 0; at < shared; at++) best.push({ share: 1, index: routed + at });
+    let result: Row = new Float64Array(x.length);
+    for (const { share, index } of best) {
+      result = add(
+        result,
+        expert(x, layer, index).map((value) => value * share),
+      );
+    }
+    return result;
+  };
   const mixture = (x: Row, layer: string): Row => {
     const router = name === 'MixtralForCausalLM' ? 'block_sparse_moe.gate' : 'mlp.gate';
-    const shares = softmax([...linear(x, `${layer}.${router}`)]);
+    const logits = [...linear(x, `${layer}.${router}`)];
+    if (name === 'EmoForCausalLM') return emoMixture(x, layer, logits);
+    const shares = softmax(logits);
     const best = shares
       .map((share, index) => ({ share, index }))
       .sort((a, b) => b.share - a.share)
@@ -113,8 +133,12 @@ export function referenceLogits(checkpoint: Checkpoint, tokens: readonly number[
   for (let index = 0; index < n('num_hidden_layers'); index++) {
     const layer = `model.layers.${index}`;
     const local = gemma && (index + 1) % 6 !== 0;
+    const uneven = config.num_experts_per_layer as number[] | undefined;
+    const layerExperts = uneven?.[index] ?? experts;
     const base = local ? n('rope_local_base_freq') : n('rope_theta');
-    const normed = rows.map((x) => norm(x, `${layer}.input_layernorm`));
+    const emo = name === 'EmoForCausalLM';
+    const input = emo ? 'pre_attention_layernorm' : 'input_layernorm';
+    const normed = rows.map((x) => norm(x, `${layer}.${input}`));
     const project = (part: 'q' | 'k', count: number) =>
       normed.map((x, position) => {
         let y = linear(x, `${layer}.self_attn.${part}_proj`);
@@ -150,9 +174,9 @@ export function referenceLogits(checkpoint: Checkpoint, tokens: readonly number[
       }
       const out = linear(attended, `${layer}.self_attn.o_proj`);
       const after = add(x, gemma ? norm(out, `${layer}.post_attention_layernorm`) : out);
-      const before = gemma ? 'pre_feedforward_layernorm' : 'post_attention_layernorm';
+      const before = gemma || emo ? 'pre_feedforward_layernorm' : 'post_attention_layernorm';
       const y = norm(after, `${layer}.${before}`);
-      const grown = experts > 0 ? mixture(y, layer) : dense(y, `${layer}.mlp`);
+      const grown = layerExperts > 0 ? mixture(y, layer) : dense(y, `${layer}.mlp`);
       return add(after, gemma ? norm(grown, `${layer}.post_feedforward_layernorm`) : grown);
     });
   }
