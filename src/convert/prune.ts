@@ -5,7 +5,7 @@ import type { OnProgress } from '../base/progress.js';
 import { readGguf } from '../gguf/reader.js';
 import { type GgufTensorToWrite, writeGguf } from '../gguf/writer.js';
 import { readSubset } from '../models/expert-subset.js';
-import { estimateMemory } from '../models/load.js';
+import { planModel } from '../models/load.js';
 import { subsetOf } from '../models/subset-source.js';
 
 export interface PruneOptions {
@@ -60,7 +60,7 @@ export async function pruneModel(options: PruneOptions): Promise<PruneResult> {
   }
   const subset = await readSubset(options.subset);
   const source = await subsetOf(file, subset, signal);
-  estimateMemory(source); // refuses what could not be loaded again
+  planModel(source); // refuses what could not be loaded again
   const tensors = [...source.tensors.values()].map((info): GgufTensorToWrite => {
     const { name, type, shape, bytes } = info;
     async function* data() {
