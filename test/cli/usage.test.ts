@@ -29,6 +29,7 @@ test('every command has --help and --json', async () => {
       'chat',
       'ps',
       'connect',
+      'backends',
       'pull',
       'ls',
       'show',

@@ -89,7 +89,7 @@ export const vllmInstallations: readonly Installation[] = [
     variant: 'cpu-pypi',
     version: '0.32.0',
     tested:
-      'Installed and run by `npm run test:backends`. Like `cpu`, with the PyTorch that PyPI has, which brings CUDA’s libraries along.',
+      'Installed and run by `npm run test:vllm`. Like `cpu`, with the PyTorch that PyPI has, which brings CUDA’s libraries along.',
     platforms: ['linux-x64'],
     devices: ['cpu'],
     downloadBytes: 2.98e9,

@@ -119,10 +119,10 @@ async function statusCommand(
 
 function statusReport(
   { name }: BackendDescriptor,
-  { state, message, next, receipt, program }: BackendStatus,
+  { state, message, next, receipt, program, environment }: BackendStatus,
 ): Record<string, unknown> {
   return {
-    ...{ name, state, message, next: next ?? null, program: program ?? null },
+    ...{ name, state, message, next: next ?? null, program: program ?? null, environment },
     variant: receipt?.variant ?? null,
     release: receipt?.release ?? null,
     chip: receipt?.chip ?? null,
