@@ -24,8 +24,30 @@ function softmax(scores: readonly number[]): number[] {
   return powers.map((power) => power / sum);
 }
 
+/** What a mixture of EMO has done with a row. */
+export interface MixtureSeen {
+  readonly layer: number;
+  /** Of the experts that the router chooses among. */
+  readonly shares: readonly number[];
+  /** Which the row went through, and the norms of what they gave. */
+  readonly best: readonly { readonly share: number; readonly index: number }[];
+  readonly norms: readonly number[];
+  readonly x: Float64Array;
+  readonly result: Float64Array;
+}
+
+export interface ReferenceOptions {
+  /** Of EMO: the experts that are left of the first layers. */
+  readonly kept?: readonly (readonly number[] | undefined)[];
+  readonly see?: (seen: MixtureSeen) => void;
+}
+
 /** Logits after each token. */
-export function referenceLogits(checkpoint: Checkpoint, tokens: readonly number[]): Row[] {
+export function referenceLogits(
+  checkpoint: Checkpoint,
+  tokens: readonly number[],
+  options: ReferenceOptions = {},
+): Row[] {
   const { config } = checkpoint;
   const [name] = config.architectures as [string];
   const n = (key: string) => config[key] as number;
@@ -87,18 +109,28 @@ export function referenceLogits(checkpoint: Checkpoint, tokens: readonly number[
   const emoMixture = (x: Row, layer: string, logits: readonly number[]): Row => {
     const shared = n('num_shared_experts');
     const routed = logits.length - shared;
-    const best = softmax(logits.slice(0, routed))
+    const index = Number(layer.split('.')[2]);
+    const kept = options.kept?.[index];
+    const masked = logits
+      .slice(0, routed)
+      .map((logit, at) => (kept && !kept.includes(at) ? Number.NEGATIVE_INFINITY : logit));
+    const shares = softmax(masked);
+    const best = shares
       .map((share, index) => ({ share, index }))
       .sort((a, b) => b.share - a.share)
       .slice(0, n('num_experts_per_tok') - shared);
     for (let at = 0; at < shared; at++) best.push({ share: 1, index: routed + at });
+    const norms: number[] = [];
     let result: Row = new Float64Array(x.length);
     for (const { share, index } of best) {
+      const own = expert(x, layer, index);
+      norms.push(Math.sqrt(dot(own, own)));
       result = add(
         result,
-        expert(x, layer, index).map((value) => value * share),
+        own.map((value) => value * share),
       );
     }
+    options.see?.({ layer: index, shares, best, norms, x, result });
     return result;
   };
   const mixture = (x: Row, layer: string): Row => {

@@ -12,6 +12,7 @@
 import { createHash } from 'node:crypto';
 import { PacelineError, throwIfAborted } from '../../base/errors.js';
 import type { OnProgress } from '../../base/progress.js';
+import type { KvType } from '../../cache/kv-names.js';
 import { readGguf } from '../../gguf/reader.js';
 import {
   type ExpertSubset,
@@ -41,6 +42,8 @@ export interface SelectorOptions {
   readonly contextLength?: number | undefined;
   /** Most passages to read. Default: all. */
   readonly passages?: number | undefined;
+  /** Default: what `loadModel` takes. */
+  readonly kvType?: KvType | undefined;
   readonly threads?: number | undefined;
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -76,7 +79,7 @@ export class ExpertSelector implements Disposable {
    * @throws {PacelineError} `usage` for a model without mixtures or an empty text; as `loadModel`.
    */
   static async open(options: SelectorOptions): Promise<ExpertSelector> {
-    const { contextLength = usualContext, threads, signal, onProgress } = options;
+    const { contextLength = usualContext, kvType, threads, signal, onProgress } = options;
     await using file = await readGguf(options.model, { signal });
     const mixtures = mixturesOf(file);
     const architecture = file.string('general.architecture');
@@ -89,7 +92,7 @@ export class ExpertSelector implements Disposable {
     if (layers > experts.length) throw new PacelineError('internal', 'A layer past the last one');
     const routers = await routersDigest(file, signal);
     const shared = file.optionalInteger(`${architecture}.expert_shared_count`) ?? 0;
-    const load = { contextLength, threads, onProgress, signal };
+    const load = { contextLength, kvType, threads, onProgress, signal };
     const model = await Evaluator.open(options.model, load);
     try {
       const passages = passagesOf(model.tokenizer, options.text, contextLength, options.passages);
