@@ -3,14 +3,24 @@
  * there, and the table of `docs/upstreams.md` of what each passes. `paceline` is a second server and
  * always there; `llama-server` is looked for in PACELINE_LLAMA_SERVER and PATH; for others
  * PACELINE_TEST_VLLM and the like name the URL of a running one with the models `default` and `thinking`.
+ * Results are kept in `.cache/backends`, so that engines can be tested one after the other.
  */
 import { spawn } from 'node:child_process';
-import { accessSync, constants, readFileSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setupOrExit } from './setup.mjs';
 
 const document = 'docs/upstreams.md';
+const kept = join('.cache', 'backends');
+const known = ['paceline', 'llama-server', 'vllm', 'sglang'];
 const wanted = process.argv.slice(2).filter((word) => !word.startsWith('--'));
 
 function leaveOut(name, reason) {
@@ -90,17 +100,22 @@ function writeTable(columns) {
 }
 
 await setupOrExit();
-const columns = {};
+mkdirSync(kept, { recursive: true });
 let failed = false;
-for (const name of wanted.length > 0 ? wanted : ['paceline', 'llama-server', 'vllm', 'sglang']) {
+for (const name of wanted.length > 0 ? wanted : known) {
   const backend = tested(name);
   if (backend === undefined) continue;
-  columns[name] = await results(backend);
-  const broken = columns[name].filter(({ passed }) => !passed);
-  process.stderr.write(`backends: ${name}: ${broken.length} of ${columns[name].length} fail\n`);
+  const found = await results(backend);
+  const broken = found.filter(({ passed }) => !passed);
+  process.stderr.write(`backends: ${name}: ${broken.length} of ${found.length} fail\n`);
   for (const { name: test, error } of broken) process.stderr.write(`  ${test}: ${error}\n`);
   // What the documentation's table names may fail; a suite that did not run may not.
-  failed ||= columns[name].length === 0 || (name === 'paceline' && broken.length > 0);
+  failed ||= found.length === 0 || (name === 'paceline' && broken.length > 0);
+  if (found.length > 0) writeFileSync(join(kept, `${name}.json`), JSON.stringify(found));
 }
-if (!failed) writeTable(columns);
+const files = readdirSync(kept);
+const columns = known
+  .filter((name) => files.includes(`${name}.json`))
+  .map((name) => [name, JSON.parse(readFileSync(join(kept, `${name}.json`), 'utf8'))]);
+if (!failed) writeTable(Object.fromEntries(columns));
 process.exitCode = failed ? 1 : 0;

@@ -123,12 +123,11 @@ async function managedSpec(
     });
   }
   const backend = backendNamed(name);
-  const { program, environment } = await engineProgram(backend);
+  const engine = await engineProgram(backend);
   const { slots, maxModels, unloadAfter, ctx, threads, backendArg } = flags;
   return {
     backend: backend.name,
-    program,
-    environment,
+    ...engine,
     models: await Promise.all(
       models.map(async (model, index) => ({
         ...(await servedModel(name, model)),

@@ -1,32 +1,19 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { pathToFileURL } from 'node:url';
-import type { BackendDescriptor } from '../../src/backends/descriptor.js';
 import { launchPlan } from '../../src/backends/managed/launch.js';
 import { ManagedModel } from '../../src/backends/managed/managed-model.js';
 import { ManagedPool } from '../../src/backends/managed/managed-pool.js';
 import { backendNamed } from '../../src/backends/registry.js';
 import { PacelineError } from '../../src/base/errors.js';
 import { eventually } from '../server/support.js';
-import { repository } from '../support/repository.js';
+import { fakeBackend, fakeProgram, isAlive, killServer } from './started-engine.js';
 import { never } from './support.js';
 
-const program = join(repository, 'test/backends/fake-engine.mjs');
 const posix = process.platform !== 'win32';
-
-/** vLLM's description with the fake's arguments. */
-function fakeBackend(folder: string, mode = 'well'): BackendDescriptor {
-  const vllm = backendNamed('vllm');
-  if (vllm.launch === undefined) throw new Error('vLLM is not started');
-  const workerFile = join(folder, '{servedName}.json');
-  const launch = { ...vllm.launch, arguments: ['{port}', workerFile, mode] };
-  return { ...vllm, launch };
-}
+const linux = process.platform === 'linux';
 
 async function managed(
   t: TestContext,
@@ -39,7 +26,7 @@ async function managed(
     { id, model: 'm', pinned },
     {
       backend: fakeBackend(folder, mode),
-      program: [process.execPath, program],
+      program: [process.execPath, fakeProgram],
       slots: 4,
       logFolder: folder,
       onNotice: (_, text) => states.push(text),
@@ -49,16 +36,6 @@ async function managed(
   const processes = (): { engine: number; worker: number } =>
     JSON.parse(readFileSync(join(folder, `${id}.json`), 'utf8'));
   return { model, folder, states, processes };
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    // A zombie is dead: its parent has not looked yet.
-    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ENOENT' && process.platform !== 'linux';
-  }
 }
 
 describe('the arguments of a start', () => {
@@ -148,31 +125,7 @@ describe('an engine in a process of its own', { skip: posix ? false : 'POSIX' },
     );
   });
 
-  it('leaves nothing behind when the server is killed', {
-    skip: process.platform === 'linux' ? false : 'Linux',
-  }, async (t) => {
-    const folder = mkdtempSync(join(tmpdir(), 'paceline-orphans-'));
-    const url = (path: string): string => pathToFileURL(join(repository, 'dist', path)).href;
-    const source = `
-      const { ManagedModel } = await import(${JSON.stringify(url('src/backends/managed/managed-model.js'))});
-      const backend = ${JSON.stringify(fakeBackend(folder))};
-      const model = await ManagedModel.create({ id: 'fake', model: 'm', pinned: true }, {
-        backend, program: [process.execPath, ${JSON.stringify(program)}], slots: 1, logFolder: ${JSON.stringify(folder)},
-      });
-      await model.ensure(new AbortController().signal);
-      console.log('ready');
-      setInterval(() => {}, 1000);
-    `;
-    const file = join(folder, 'server.mjs');
-    writeFileSync(file, source);
-    const server = spawn(process.execPath, [file], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    t.after(() => server.kill('SIGKILL'));
-    await once(server.stdout, 'data');
-    const { engine, worker } = JSON.parse(readFileSync(join(folder, 'fake.json'), 'utf8'));
-    assert.ok(isAlive(engine) && isAlive(worker));
-    server.kill('SIGKILL');
-    await eventually(() => !isAlive(engine) && !isAlive(worker), 'the end of the orphans');
-  });
+  it('leaves nothing behind when the server is killed', { skip: linux ? false : 'Linux' }, () =>
+    killServer(),
+  );
 });

@@ -1,6 +1,6 @@
 /** Where the program of an engine is, and what it needs. */
 import { PacelineError } from '../../base/errors.js';
-import type { BackendDescriptor } from '../descriptor.js';
+import type { BackendDescriptor, DeviceFamily } from '../descriptor.js';
 import { backendStatus, type StatusOptions } from '../install/status.js';
 
 export interface EngineProgram {
@@ -8,6 +8,8 @@ export interface EngineProgram {
   readonly program: readonly [string, ...string[]];
   /** Variables that it needs. */
   readonly environment: Readonly<Record<string, string>>;
+  /** What the installation computes on, where it can only be one thing. */
+  readonly device?: DeviceFamily;
 }
 
 /** @throws {PacelineError} `not-found` where it is not installed, with the command that comes next */
@@ -15,8 +17,13 @@ export async function engineProgram(
   backend: BackendDescriptor,
   options: StatusOptions = {},
 ): Promise<EngineProgram> {
-  const { program, environment, message, next } = await backendStatus(backend, options);
-  if (program !== undefined) return { program, environment };
+  const { program, environment, message, next, receipt } = await backendStatus(backend, options);
+  if (program !== undefined) {
+    const made = backend.installations.find(({ variant }) => variant === receipt?.variant);
+    const [device, ...others] = made?.kind === 'provided' ? [] : (made?.devices ?? []);
+    const only = device !== undefined && others.length === 0 ? { device } : {};
+    return { program, environment, ...only };
+  }
   throw new PacelineError('not-found', `${backend.title} is not there: ${message}`, {
     ...(next === undefined ? {} : { hint: `Next: ${next}` }),
   });

@@ -362,7 +362,9 @@ export class EngineSupervisor {
     const job = new Job(this.#ids++);
     this.#jobs.set(job.id, job);
     void job.settled.then(() => this.#jobs.delete(job.id));
-    this.#send({ ...message, id: job.id });
+    // Without models there is no process, and nobody to ask.
+    if (this.#child === undefined) job.fail(died);
+    else this.#send({ ...message, id: job.id });
     return job;
   }
 
