@@ -71,6 +71,12 @@ const { cards, problems } = await import('../dist/src/ggml/devices.js').then((d)
 if (!cards.some((card) => card.name === 'Vulkan0')) {
   leaveOut(`no Vulkan device (${problems.join('; ') || 'is mesa-vulkan-drivers installed?'})`);
 }
+// `--bench`: the dry run of `npm run bench:gpu`.
+if (process.argv.includes('--bench')) {
+  const words = ['--import', 'tsx', 'bench/gpu.ts', '--tiny', '--device', 'Vulkan0'];
+  const { code } = await run(process.execPath, words, { stdout: 'inherit' });
+  process.exit(code);
+}
 const words = process.argv.slice(2);
 const files = filesUnder('test/gpu')
   .filter((path) => path.endsWith('-gpu.ts'))

@@ -22,7 +22,7 @@ import { judgeDisturbance, type Stretch, watchStretch } from './disturbance.js';
 import { measureDrafts, type PeerRunner } from './drafts.js';
 import { measureBatches, measureRun, type RunTimes } from './measure.js';
 import { type PaddedModel, paddedForPeer, paddedModel } from './padded-model.js';
-import { installPeer, PeerProcess, peerVersion } from './peer.js';
+import { installPeer, type PeerDevice, PeerProcess, peerVersion } from './peer.js';
 import { type ProfileReport, profilePass } from './profile.js';
 import { type BenchReport, type BenchRow, ratiosOf } from './report.js';
 import { spread } from './statistics.js';
@@ -111,7 +111,6 @@ export async function runBench(options: BenchOptions): Promise<BenchOutcome> {
   for (const folder of ['shapes', 'padded']) {
     await removeStaleParts(join(options.cacheFolder, folder));
   }
-  const entry = options.peer ? await installPeer(options.cacheFolder, options) : undefined;
   const files = await filesFor(options);
   const texts = await textsFor(options, files.path);
   const context = contextFor(options, texts);
@@ -128,10 +127,14 @@ export async function runBench(options: BenchOptions): Promise<BenchOutcome> {
   const { threads, vocabularySize } = model.info;
   const kinds = draftKindsFor(options, model);
   const prompt = noise(length, vocabularySize);
-  const started =
-    entry === undefined
-      ? undefined
-      : await PeerProcess.start({ entry, model: files.peerPath, threads, context });
+  const device = peerDevice(model);
+  const started = options.peer
+    ? await PeerProcess.start({
+        entry: await installPeer(options.cacheFolder, { ...options, device }),
+        model: files.peerPath,
+        ...{ threads, context, device },
+      })
+    : undefined;
   await using peer = started;
   const measured: Measured = {
     loadAverage,
@@ -157,6 +160,12 @@ export async function runBench(options: BenchOptions): Promise<BenchOutcome> {
   }
   const report = await reportOf(options, files, model, peer !== undefined, measured);
   return failure === undefined ? { report } : { report, failure: failure.error };
+}
+
+/** The peer computes with the library that we do: of the card that the model is on, or the CPU's. */
+function peerDevice({ runtime }: Model): PeerDevice {
+  const variant = runtime.backend.accelerators[0]?.variant;
+  return variant === 'cuda' || variant === 'vulkan' || variant === 'metal' ? variant : undefined;
 }
 
 async function reportOf(

@@ -52,7 +52,7 @@ interface Peer {
     readonly predictionLength?: { readonly max: number };
   }) => PeerPredictor;
   getLlama(options: {
-    readonly gpu: false;
+    readonly gpu: string | false;
     readonly build: 'never';
     readonly maxThreads: number;
     readonly logLevel: string;
@@ -86,12 +86,18 @@ export interface PeerAnswer {
   readonly leftAfter?: number;
 }
 
-async function main(entry: string, modelPath: string, threads: number, context: number) {
+async function main(
+  entry: string,
+  modelPath: string,
+  threads: number,
+  context: number,
+  device: string,
+) {
   const { getLlama, InputLookupTokenPredictor, TokenBias } = (await import(
     pathToFileURL(entry).href
   )) as Peer;
   const llama = await getLlama({
-    gpu: false,
+    gpu: device || false,
     build: 'never',
     maxThreads: threads,
     logLevel: 'error',
@@ -204,6 +210,7 @@ async function measure(
   };
 }
 
-const [entry = '', modelPath = '', threads = '1', context = '1024'] = process.argv.slice(2);
-await main(entry, modelPath, Number(threads), Number(context));
+const [entry = '', modelPath = '', threads = '1', context = '1024', device = ''] =
+  process.argv.slice(2);
+await main(entry, modelPath, Number(threads), Number(context), device);
 process.exit(0);

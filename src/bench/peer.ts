@@ -1,6 +1,6 @@
 /**
  * The peer to measure against: node-llama-cpp, installed into the user's cache folder when first
- * needed (only its CPU package), and run in a process of its own.
+ * needed (only its CPU package, and the one of the card that is measured), and run in a process of its own.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -24,6 +24,16 @@ const platformPackages: Readonly<Record<string, string>> = {
   'win32-arm64': 'win-arm64',
 };
 
+/** What the peer computes on: the build of a card's library, or the CPU. */
+export type PeerDevice = 'cuda' | 'vulkan' | 'metal' | undefined;
+
+/** The packages of a card's library. */
+function cardPackages(platform: string, device: PeerDevice): readonly string[] {
+  if (device === undefined || device === 'metal') return [];
+  const name = `${platform}-${device}`;
+  return device === 'cuda' ? [name, `${name}-ext`] : [name];
+}
+
 /** npm, as the one that runs us or the one on the path. */
 function npm(): { command: string; args: string[]; shell: boolean } {
   const script = process.env.npm_execpath;
@@ -36,15 +46,24 @@ function npm(): { command: string; args: string[]; shell: boolean } {
 
 /**
  * Installs the peer into `cacheFolder` unless it is there.
- * @param options `onNote` hears once what is installed and where to.
+ * @param options `onNote` hears once what is installed and where to; `device`: for a card.
  * @returns the path of its entry module.
  * @throws {PacelineError} `network` when npm fails, `platform` where it has no package.
  */
 export async function installPeer(
   cacheFolder: string,
-  { onNote, signal }: { readonly onNote: (text: string) => void; readonly signal?: AbortSignal },
+  {
+    onNote,
+    signal,
+    device,
+  }: {
+    readonly onNote: (text: string) => void;
+    readonly signal?: AbortSignal;
+    readonly device?: PeerDevice;
+  },
 ): Promise<string> {
-  const folder = join(cacheFolder, 'peers', `node-llama-cpp-${peerVersion}`);
+  const suffix = device === undefined ? '' : `-${device}`;
+  const folder = join(cacheFolder, 'peers', `node-llama-cpp-${peerVersion}${suffix}`);
   const entry = join('node_modules', 'node-llama-cpp', 'dist', 'index.js');
   if (existsSync(join(folder, entry))) return join(folder, entry);
   const platform = platformPackages[`${process.platform}-${process.arch}`];
@@ -55,7 +74,7 @@ export async function installPeer(
   }
   onNote(`installing node-llama-cpp ${peerVersion} into ${folder} ...`);
   await removeLeftovers(dirname(folder), (name) => {
-    const [, pid] = /^node-llama-cpp-\d+\.\d+\.\d+\.(\d+)$/.exec(name) ?? [];
+    const [, pid] = /^node-llama-cpp-\d+\.\d+\.\d+(?:-[a-z]+)?\.(\d+)$/.exec(name) ?? [];
     return pid === undefined ? undefined : Number(pid);
   });
   const partial = `${folder}.${process.pid}`;
@@ -69,8 +88,10 @@ export async function installPeer(
     '--prefix',
     partial,
     `node-llama-cpp@${peerVersion}`,
-    `@node-llama-cpp/${platform}@${peerVersion}`,
-    // Its optional packages are the CUDA and Vulkan ones: hundreds of megabytes.
+    ...[platform, ...cardPackages(platform, device)].map(
+      (name) => `@node-llama-cpp/${name}@${peerVersion}`,
+    ),
+    // Its optional packages are those of every card: hundreds of megabytes.
     '--omit=optional',
     '--ignore-scripts',
     '--no-audit',
@@ -130,15 +151,16 @@ export class PeerProcess implements AsyncDisposable {
     readonly model: string;
     readonly threads: number;
     readonly context: number;
+    readonly device?: PeerDevice;
   }): Promise<PeerProcess> {
-    const { entry, model, threads, context } = options;
+    const { entry, model, threads, context, device = '' } = options;
     // The same extension as this module: from sources, tsx runs the program as it runs us.
     const own = import.meta.url;
     const program = fileURLToPath(new URL(`./peer-program${extname(own)}`, own));
     const loader = extname(own) === '.ts' ? ['--import', import.meta.resolve('tsx')] : [];
     const child = spawn(
       process.execPath,
-      [...loader, program, entry, model, String(threads), String(context)],
+      [...loader, program, entry, model, String(threads), String(context), device],
       { stdio: ['pipe', 'pipe', 'pipe'] },
     );
     const peer = new PeerProcess(child);
