@@ -20,7 +20,7 @@ describe('drafting on a card', () => {
 
   before(async () => {
     model = await loadModel('default', {
-      device: 'Vulkan0',
+      device: process.env.PACELINE_TEST_DEVICE ?? 'Vulkan0',
       contextLength: 512,
       exact: true,
     });

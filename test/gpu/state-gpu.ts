@@ -18,7 +18,10 @@ describe('state on a card', () => {
   let prompt: readonly number[];
 
   before(async () => {
-    card = await loadModel('default', { ...options, device: 'Vulkan0' });
+    card = await loadModel('default', {
+      ...options,
+      device: process.env.PACELINE_TEST_DEVICE ?? 'Vulkan0',
+    });
     prompt = card.tokenizer
       .encode('export function parse(text: string): number[] {\n'.repeat(8))
       .slice(0, 72);

@@ -132,7 +132,9 @@ export class Oracle implements Disposable {
   constructor(path: string, options: OracleOptions = {}) {
     bound ??= bind();
     this.#llama = bound;
-    const model = { ...bound.modelDefaults(), load_mode: 0, use_extra_bufts: false };
+    // On the CPU also where a card's library is loaded.
+    const own = { load_mode: 0, use_extra_bufts: false, n_gpu_layers: 0 };
+    const model = { ...bound.modelDefaults(), ...own };
     this.#model = bound.loadModel(path, model) as number;
     if (this.#model === 0) throw new Error(`libllama does not load ${path}`);
     this.vocabSize = bound.vocabSize(bound.vocab(this.#model)) as number;
@@ -148,6 +150,8 @@ export class Oracle implements Disposable {
       type_k: options.cacheType ?? GgmlType.F16,
       type_v: options.cacheType ?? GgmlType.F16,
       swa_full: true,
+      offload_kqv: false,
+      op_offload: false,
       embeddings: options.embeddings ?? false,
     }) as number;
     if (this.#context === 0) throw new Error(`libllama makes no context for ${path}`);
