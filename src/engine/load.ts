@@ -8,29 +8,23 @@ import { positionBytes } from '../ggml/cache-rows.js';
 import { nativeKernels } from '../ggml/native/library.js';
 import { type GgufFile, readGguf } from '../gguf/reader.js';
 import { recommendedSampling } from '../gguf/sampling.js';
-import { readSubset } from '../models/expert-subset.js';
-import { rowShapes } from '../models/layer-state.js';
-import { loadLanguageModel, textNeeds } from '../models/load.js';
+import { loadLanguageModel } from '../models/load.js';
 import { planLine } from '../models/memory-plan.js';
-import { subsetOf } from '../models/subset-source.js';
 import { createChatTemplate } from '../tokenizer/chat.js';
 import { createTokenizer } from '../tokenizer/tokenizer.js';
-import { openDevices } from './device-choice.js';
-import { draftMemory } from './draft-memory.js';
 import { loadDrafters } from './draft-models.js';
 import { poolingOf } from './embed.js';
 import { rememberUses, usesFile } from './expert-uses.js';
+import { prepareLoad } from './load-plan.js';
 import { measureRounding } from './measure-rounding.js';
 import { Model } from './model.js';
 import { modelIdentity } from './model-identity.js';
-import { draftFilesOf, resolveModelPath } from './model-path.js';
+import { resolveModelPath } from './model-path.js';
 import { openTextCache } from './open-cache.js';
 import { checkLoadOptions, checkModelName } from './options.js';
 import { Runtime } from './runtime.js';
 import type { LoadOptions } from './types.js';
 
-/** Context of a session when nobody asks for more: models' own limits are often far beyond need. */
-const usualContext = 8192;
 const usualChunk = 512;
 
 const purposes = { tokens: 'text', classes: 'ranking', none: 'embeddings' } as const;
@@ -52,51 +46,21 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
   let keepsFile = false;
   const drafts: GgufFile[] = [];
   try {
-    const subset = given.experts === undefined ? undefined : await readSubset(given.experts);
-    const source = subset === undefined ? gguf : await subsetOf(gguf, subset, signal);
     const tokenizer = createTokenizer(gguf);
     const chatTemplate = createChatTemplate(gguf, tokenizer);
-    const trained = gguf.optionalNumber(
-      `${gguf.optionalString('general.architecture')}.context_length`,
-    );
-    const wantedContext = given.contextLength ?? Math.min(trained ?? usualContext, usualContext);
-    const { layerStates, causal, positions } = textNeeds(source, wantedContext);
-    const contextLength = Math.min(wantedContext, positions ?? wantedContext);
+    const prepared = await prepareLoad(gguf, path, { ...given, signal }, drafts);
+    const { contextLength, wantedContext, draftNeeds, layout, causal, source, subset } = prepared;
+    const { backend, kvType, choice, warnings } = prepared.devices;
+    made.push(() => backend.dispose());
     const { draftWindow: window } = given;
     const reproducible = given.reproducible !== undefined;
-    for (const file of draftFilesOf(path, given.draftModels))
-      drafts.push(await readGguf(file, { signal }));
-    const draftNeeds = [gguf, ...drafts]
-      .map((file) => draftMemory(file, { contextLength, window }))
-      .filter((need) => need !== undefined);
-    const draftBytes = draftNeeds.reduce(
-      (sum, need) => sum + need.weightBytes + need.stateBytes,
-      0,
-    );
-    const layout = rowShapes(layerStates);
-    const { backend, kvType, placement, choice, warnings } = openDevices(source, {
-      ...(given.threads === undefined ? {} : { threads: given.threads }),
-      reproducible,
-      wish: { ...given, cpuExperts: given.cpuMoe },
-      contextLength,
-      layout,
-      // An encoder's cache lives for one pass and is that of one layer: it need not be small.
-      kvType: given.kvType ?? (causal ? undefined : 'f32'),
-      causal,
-      draftBytes,
-      expertMemory: given.expertMemory,
-    });
-    made.push(() => backend.dispose());
     const cached = cacheType(kvType);
     const language = await loadLanguageModel(source, {
+      ...prepared.plan,
       backend,
       signal,
       onProgress,
       contextLength,
-      cacheType: cached,
-      draftBytes,
-      placement,
-      expertMemory: given.expertMemory,
     });
     made.push(() => language.dispose());
     const { hyperparameters } = language;

@@ -1,8 +1,10 @@
 /** `paceline inspect`: what a GGUF holds and what it needs, from its header alone. */
 import type { Command } from 'commander';
+import { addDeviceFlags, kvOption } from '../generation-flags.js';
 import { addExamples } from '../help.js';
 import type { InspectFlags } from '../inspect-report.js';
 import { collect, integer } from '../numbers.js';
+import type { PlanFlags } from '../plan-report.js';
 
 /** Declares the command. */
 export function defineInspect(program: Command): void {
@@ -21,16 +23,23 @@ export function defineInspect(program: Command): void {
       collect,
     )
     .option('--draft-window <tokens>', 'how far draft models look back', integer(1))
+    .option('--plan', 'what loading it on this machine would put where, and whether it fits')
     .option('--all', 'also list all metadata and tensors')
     .option('--json', 'one JSON object on stdout')
-    .action(async (model: string, flags: InspectFlags) => {
+    .action(async (model: string, flags: InspectFlags & PlanFlags) => {
+      if (flags.plan) {
+        const { planCommand } = await import('../plan-report.js');
+        return planCommand(model, flags);
+      }
       const { inspectCommand } = await import('../inspect-report.js');
       await inspectCommand(model, flags);
     });
+  addDeviceFlags(command).addOption(kvOption().helpGroup('Loading:'));
   addExamples(
     command,
     ['inspect model.gguf', 'what it holds, and the memory it needs'],
     ['inspect model.gguf --ctx 32768', 'with a long context'],
+    ['inspect model.gguf --plan', 'what would go where on this machine'],
     ['inspect default --all', 'all metadata and tensors too'],
   );
 }
