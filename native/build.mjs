@@ -58,11 +58,13 @@ const avx512 = [
   '-mavx512vnni',
   '-mprefer-vector-width=512',
 ];
+const avx512vbmi = [...avx512, '-mavx512vbmi', '-mgfni'];
 const amx = ['-mamx-tile', '-mamx-int8'];
 /** Flags of each path by architecture, best first. */
 const paths = {
   x64: {
-    amx: [...avx512, ...amx],
+    amx: [...avx512vbmi, ...amx],
+    avx512vbmi,
     avx512,
     avxvnni: [...avx2, '-mavxvnni'],
     avx2,
@@ -71,8 +73,8 @@ const paths = {
   arm64: { neon: ['-march=armv8.2-a+dotprod+fp16'], scalar: [] },
 };
 /** Paths whose files a path needs beside its own. */
-const needs = { amx: ['avx512'], avxvnni: ['avx2'] };
-const pathFile = /^(amx|avx512|avxvnni|avx2|neon|scalar)$/;
+const needs = { amx: ['avx512vbmi', 'avx512'], avx512vbmi: ['avx512'], avxvnni: ['avx2'] };
+const pathFile = /^(amx|avx512vbmi|avx512|avxvnni|avx2|neon|scalar)$/;
 
 const isOwn = ({ platform, arch }) => platform === process.platform && arch === process.arch;
 
@@ -318,7 +320,7 @@ function pathOfHeader(file, arch) {
 export async function checkHeaders() {
   const target = targets().find(isOwn);
   if (target === undefined) return undefined;
-  const foreign = target.arch === 'x64' ? ['neon'] : ['amx', 'avx512', 'avx2'];
+  const foreign = target.arch === 'x64' ? ['neon'] : ['amx', 'avx512vbmi', 'avx512', 'avx2'];
   const able = pathsOf(target);
   const queue = [...files('src'), ...files('include')].filter((file) => {
     const words = basename(file, '.h').split('_');

@@ -14,7 +14,7 @@ export function cacheType(name: KvType): GgmlType {
 }
 
 /** Paths with fast products of bytes. */
-const integerPaths: readonly (string | undefined)[] = ['amx', 'avx512'];
+const integerPaths: readonly (string | undefined)[] = ['amx', 'avx512vbmi', 'avx512'];
 
 /**
  * The type of a cache with these rows, one entry a layer, when nobody asks for one. Products with

@@ -126,7 +126,7 @@ export function addLoadFlags(command: Command): Command {
 export function kvOption(): Option {
   return new Option(
     '--kv <type>',
-    'element type of the KV cache (default: i16 on the amx and avx512 paths, where the heads fit; otherwise f16)',
+    'element type of the KV cache (default: i16 with AVX-512 VNNI, where the heads fit; otherwise f16)',
   ).choices(kvTypes);
 }
 

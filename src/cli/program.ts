@@ -37,7 +37,7 @@ import { optionText } from './help.js';
 export const environment: readonly (readonly [name: string, meaning: string])[] = [
   [
     'PACELINE_CPU',
-    'force one path of the native kernels: amx, avx512, avxvnni, avx2, neon or scalar',
+    'force one path of the native kernels: amx, avx512vbmi, avx512, avxvnni, avx2, neon or scalar',
   ],
   [
     'PACELINE_PACKAGES',

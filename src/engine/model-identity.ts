@@ -86,7 +86,7 @@ async function computesWith(backend: Backend): Promise<string[]> {
   const always = [packageVersion(), base.ggml_version() ?? '', backend.name, kind];
   if (kernels === undefined) return always;
   const library = createHash('sha256').update(await readFile(kernels.file));
-  // The matrix unit's products have the bytes of those with AVX-512.
-  const path = kernels.path === 'amx' ? 'avx512' : kernels.path;
+  // The matrix unit's products, and those with looked up bytes, have the bytes of any with AVX-512.
+  const path = ['amx', 'avx512vbmi'].includes(kernels.path) ? 'avx512' : kernels.path;
   return [...always, path, library.digest('hex')];
 }

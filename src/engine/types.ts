@@ -45,7 +45,7 @@ export interface LoadOptions {
   /** Longest context of a session in tokens, 1 or more; default: the model's own, at most 8192. */
   readonly contextLength?: number | undefined;
   /**
-   * Element type of the KV cache; default: `i16` on the avx512 and amx paths where the heads fit,
+   * Element type of the KV cache; default: `i16` with AVX-512 VNNI where the heads fit,
    * otherwise `f16`. Decides the bytes of logits.
    */
   readonly kvType?: KvType | undefined;

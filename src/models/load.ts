@@ -13,8 +13,7 @@ import {
   type FiledExperts,
 } from '../ggml/native/expert-layout.js';
 import { nativeKernels } from '../ggml/native/library.js';
-import { typeName } from '../ggml/types.js';
-import { ggmlLayout, type Weight, type WeightRole, type WeightSpec } from '../ggml/weight.js';
+import type { WeightSpec } from '../ggml/weight.js';
 import type { GgufMetadata } from '../gguf/metadata.js';
 import { isDraftOnly } from './draft-kind.js';
 import type { LayerState } from './layer-state.js';
@@ -176,7 +175,7 @@ export async function loadLanguageModel(
     exact: allocations.every(({ storages }) => storages.every(({ exact }) => exact)),
     layerStates: blueprint.layerStates,
     forward: blueprint.forward,
-    warnings: [...warnings, ...plan.warnings, ...slowProducts(loader.weights)],
+    warnings: [...warnings, ...plan.warnings],
     dispose() {
       for (const allocation of allocations.splice(0)) allocation.dispose();
     },
@@ -192,23 +191,4 @@ function expertsInFile(
   const { kernels } = nativeKernels();
   if (experts === undefined || kernels === undefined) return undefined;
   return expertLayout(kernels, { bytes: experts.memory, used, layerOf, ...readExperts });
-}
-
-/**
- * What a user should know of products that fall off our kernels: these have no panels for some types, and
- * ggml computes with them.
- */
-function slowProducts(weights: readonly Weight[]): readonly string[] {
-  const { kernels } = nativeKernels();
-  if (kernels === undefined) return []; // said once, and of all
-  const products: readonly WeightRole[] = ['linear', 'experts', 'linear+rows'];
-  const slow = weights.filter(
-    ({ role, storage }) => products.includes(role) && storage.layout === ggmlLayout.name,
-  );
-  if (slow.length === 0) return [];
-  const types = [...new Set(slow.map(({ type }) => typeName(type)))].join(', ');
-  return [
-    `${slow.length} matrices of type ${types} have no kernels of Paceline's here: ggml computes their ` +
-      'products, which is slower. A file of another type (such as Q4_K_M) has none of these.',
-  ];
 }

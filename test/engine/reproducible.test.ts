@@ -8,10 +8,10 @@ import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { Backend } from '../../src/ggml/backend.js';
 import { nativeKernels } from '../../src/ggml/native/library.js';
-import { GgmlType } from '../../src/ggml/types.js';
 import { writeGguf } from '../../src/gguf/writer.js';
 import { type KvType, loadModel, PacelineError } from '../../src/index.js';
 import { randomModel } from '../../src/synthetic/random-model.js';
+import { shapes } from '../oracle/shapes.js';
 import { temporaryFile } from '../support/tiny-model.js';
 
 const tokens = Array.from({ length: 90 }, (_, at) => (at * 37 + 11) % 500);
@@ -92,10 +92,9 @@ describe('the same bytes everywhere', () => {
 
   it('is refused to a model that needs sums of ggml, by name', async () => {
     const path = temporaryFile('not-everywhere.gguf');
-    // IQ2_XXS has no kernels of its own.
-    const shape = { layers: 1, embedding: 256, inner: 256, heads: 4, kvHeads: 2, headDim: 64 };
-    await writeGguf(path, randomModel({ architecture: 'llama', type: GgmlType.IQ2_XXS, ...shape }));
-    await assert.rejects(loadModel(path, everywhere), refusedAs('usage', /mul_mat/));
+    // Its router chooses experts by ggml's operations.
+    await writeGguf(path, randomModel({ vocab: 331, ...shapes.olmoe?.[0], architecture: 'olmoe' }));
+    await assert.rejects(loadModel(path, everywhere), refusedAs('usage', /soft_max/));
     await using model = await loadModel(path, { contextLength: 64 });
     assert.match(model.info.kernels, /^native /);
   });

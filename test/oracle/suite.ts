@@ -8,7 +8,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { GgmlType, isQuantized, typeName } from '../../src/ggml/types.js';
+import { GgmlType, isQuantized, typeName, typeTraits } from '../../src/ggml/types.js';
 import { textArchitectures } from '../../src/models/registry.js';
 import { traitsOf } from '../../src/synthetic/architecture.js';
 import {
@@ -20,10 +20,11 @@ import { Oracle } from './libllama.js';
 import { argmax, differences, Runner, withRandomModel, worstDifference } from './runner.js';
 import { ownTypes, shapes, variants } from './shapes.js';
 
-const { F32, F16, Q4_K, Q6_K } = GgmlType;
+const { F32, F16 } = GgmlType;
 
 function sizesFor(architecture: string, type: GgmlType): RandomModelOptions {
-  const at = type === Q4_K || type === Q6_K ? 2 : isQuantized(type) ? 1 : 0;
+  const { blockSize } = typeTraits(type);
+  const at = blockSize > 32 ? 2 : isQuantized(type) ? 1 : 0;
   const vocab = 320 + 7 * at;
   const sizes = shapes[architecture]?.[at];
   assert.ok(sizes, `no sizes to compare ${architecture} in`);
@@ -49,17 +50,41 @@ function distances(
   extent: Extent,
   cacheType: GgmlType = F16,
 ): Promise<number[]> {
-  return withRandomModel(options, async (path) => {
-    using ours = await Runner.open(path, { cacheType });
-    // The oracle has no cache of integers.
-    using theirs = new Oracle(path, { cacheType: cacheType === GgmlType.I16 ? F16 : cacheType });
-    const prompt = promptOf(extent.prompt);
-    const found = differences(await ours.decode(prompt), theirs.decode(prompt));
-    for (const token of steps.slice(0, extent.steps)) {
-      found.push(...differences(await ours.decode([token]), theirs.decode([token])));
+  return withRandomModel(options, (path) => distancesOf(path, extent, cacheType));
+}
+
+async function distancesOf(path: string, extent: Extent, cacheType: GgmlType): Promise<number[]> {
+  using ours = await Runner.open(path, { cacheType });
+  // The oracle has no cache of integers.
+  using theirs = new Oracle(path, { cacheType: cacheType === GgmlType.I16 ? F16 : cacheType });
+  const prompt = promptOf(extent.prompt);
+  const found = differences(await ours.decode(prompt), theirs.decode(prompt));
+  for (const token of steps.slice(0, extent.steps)) {
+    found.push(...differences(await ours.decode([token]), theirs.decode([token])));
+  }
+  return found.sort((a, b) => b - a);
+}
+
+/** Weights of -1, 0 and 1: most of a normal matrix are 0, and what rounding an activation changes is not averaged. */
+const ternary: readonly GgmlType[] = [GgmlType.TQ1_0, GgmlType.TQ2_0];
+
+/** Declares a test of one architecture for each of these types, of weights without experts. */
+export function describeTypes(types: readonly GgmlType[], architecture: string): void {
+  describe(`types of weights, ${architecture}`, () => {
+    for (const type of types) {
+      it(`${typeName(type)} gives the logits of libllama`, async (t) => {
+        const [worst = Infinity] = await distances(sizesFor(architecture, type), short);
+        t.diagnostic(`worst difference ${worst.toExponential(1)} of the range`);
+        assert.ok(worst < (ternary.includes(type) ? 5e-2 : 2e-2), `${worst} of the range`);
+      });
     }
-    return found.sort((a, b) => b - a);
   });
+}
+
+/** The differences of a quantised mixture of experts in a file, without the worst tenth. */
+export async function expertDistance(path: string): Promise<number> {
+  const sorted = await distancesOf(path, short, F16);
+  return sorted[Math.floor(sorted.length / 10)] as number;
 }
 
 /**

@@ -14,6 +14,9 @@ const LinearPath* built_linear(Path path) {
 #if defined(PL_WITH_AMX)
     CASE(amx)
 #endif
+#if defined(PL_WITH_AVX512VBMI)
+    CASE(avx512vbmi)
+#endif
 #if defined(PL_WITH_AVX512)
     CASE(avx512)
 #endif
@@ -40,6 +43,10 @@ const attention::Ops* built_attention(Path path) {
 #if defined(PL_WITH_AMX)
     case Path::amx:
       return &attention::amx_ops();
+#endif
+#if defined(PL_WITH_AVX512VBMI)
+    case Path::avx512vbmi:
+      return &attention::avx512_ops();
 #endif
 #if defined(PL_WITH_AVX512)
     case Path::avx512:
@@ -72,6 +79,10 @@ const recurrent::Ops* built_recurrent(Path path) {
     case Path::amx:
       return &recurrent::avx512_ops();
 #endif
+#if defined(PL_WITH_AVX512VBMI)
+    case Path::avx512vbmi:
+      return &recurrent::avx512_ops();
+#endif
 #if defined(PL_WITH_AVX512)
     case Path::avx512:
       return &recurrent::avx512_ops();
@@ -101,6 +112,10 @@ const compressed::Ops* built_compressed(Path path) {
   switch (path) {
 #if defined(PL_WITH_AMX)
     case Path::amx:
+      return &compressed::avx512_ops();
+#endif
+#if defined(PL_WITH_AVX512VBMI)
+    case Path::avx512vbmi:
       return &compressed::avx512_ops();
 #endif
 #if defined(PL_WITH_AVX512)

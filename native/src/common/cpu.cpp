@@ -18,7 +18,7 @@ namespace {
 
 #if defined(__x86_64__)
 struct X86 {
-  bool avx2 = false, avxvnni = false, avx512 = false, amx = false;
+  bool avx2 = false, avxvnni = false, avx512 = false, avx512vbmi = false, amx = false;
   X86() {
     unsigned a, b, c, d;
     if (!__get_cpuid(1, &a, &b, &c, &d)) return;
@@ -35,8 +35,9 @@ struct X86 {
     avxvnni = avx2 && (a71 & (1u << 4));
     const unsigned f = 1u << 16, dq = 1u << 17, bw = 1u << 30, vl = 1u << 31;
     avx512 = avx2 && zmm && (b7 & f) && (b7 & dq) && (b7 & bw) && (b7 & vl) && (c7 & (1u << 11));
+    avx512vbmi = avx512 && (c7 & (1u << 1)) && (c7 & (1u << 8));  // and GFNI
     const bool tiles = (lo & 0x60000) == 0x60000 && (d7 & (1u << 24)), int8 = d7 & (1u << 25);
-    amx = avx512 && tiles && int8 && large_tiles() && tiles_permitted();
+    amx = avx512vbmi && tiles && int8 && large_tiles() && tiles_permitted();
   }
   // Palette 1 has the eight tiles of 16 rows of 64 bytes that the kernels configure.
   static bool large_tiles() {
@@ -70,6 +71,8 @@ bool supports(Path p) {
 #if defined(__x86_64__)
     case Path::amx:
       return x86().amx;
+    case Path::avx512vbmi:
+      return x86().avx512vbmi;
     case Path::avx512:
       return x86().avx512;
     case Path::avxvnni:
@@ -98,6 +101,8 @@ const char* path_name(Path p) {
   switch (p) {
     case Path::amx:
       return "amx";
+    case Path::avx512vbmi:
+      return "avx512vbmi";
     case Path::avx512:
       return "avx512";
     case Path::avxvnni:

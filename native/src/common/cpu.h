@@ -3,9 +3,9 @@
 
 namespace pl {
 
-enum class Path { scalar = 0, neon, avx2, avxvnni, avx512, amx, none };
-constexpr Path best_first[] = {Path::amx,  Path::avx512, Path::avxvnni,
-                               Path::avx2, Path::neon,   Path::scalar};
+enum class Path { scalar = 0, neon, avx2, avxvnni, avx512, avx512vbmi, amx, none };
+constexpr Path best_first[] = {Path::amx,  Path::avx512vbmi, Path::avx512, Path::avxvnni,
+                               Path::avx2, Path::neon,       Path::scalar};
 
 // The chosen path; valid after pl_init().
 Path path();

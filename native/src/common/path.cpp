@@ -51,7 +51,7 @@ PL_API int pl_init(const char* forced) {
     return 1;
   }
   std::snprintf(error_text, sizeof error_text, "PACELINE_CPU=%.32s is not a known path (known: %s)",
-                forced, "amx, avx512, avxvnni, avx2, neon, scalar");
+                forced, "amx, avx512vbmi, avx512, avxvnni, avx2, neon, scalar");
   return 1;
 }
 

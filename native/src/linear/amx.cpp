@@ -1,4 +1,4 @@
-// Matrix products of the amx path: the avx512 path's panels, activations and aux, and the same bytes.
+// Matrix products of the amx path: the avx512vbmi path's panels, activations and aux, and the same bytes.
 // Only where the integer sums of full tiles come from is different: from the matrix unit.
 //
 // For it, B is a block of 32 columns of a panel: its 8 units of 64 bytes are the 8 rows of a tile, four
@@ -11,13 +11,13 @@
 // near matrix instructions. Two panels share a load of A, and two tiles one of B. Up to three tiles, and an
 // odd one, are left to the avx512 path: unpacking two panels for them costs what the unit saves.
 #include "../vec/amx.h"
+#include "coded_avx512vbmi.h"
 #include "kernel.h"
-#include "../vec/avx512.h"
 
 namespace pl {
 namespace {
 
-struct Amx : Avx512 {
+struct Amx : Avx512Vbmi {
   static constexpr bool signed_products = true, float_sums = false;
 };
 
@@ -43,7 +43,7 @@ struct Work {
 
   void unpack(const uint8_t* panel, const Group& g, int blocks, int p, int parity) {
     Blocks<Amx, F> own;
-    own.begin(panel, g);
+    own.begin(panel, g, blocks);
     for (int b = 0; b < blocks; ++b) {
       Amx::I w[8];
       const Scales<Amx> s = own.next(w);
@@ -121,7 +121,9 @@ void two_tiles(const uint8_t* panel, int64_t panel_step, const int8_t* q, const 
                int64_t blocks, int count, float* out, int64_t out_step) {
   constexpr Group whole = group_layout(formats[F], width, group_blocks);
   constexpr int half = group_blocks / 2;
-  const int64_t q_tile = blocks * tall * 32, d_tile = blocks * tall;
+  constexpr bool coded = formats[F].book != Book::none;  // its quants are in the aux, see kernel.h
+  const int64_t q_tile = blocks * tall * (coded ? 36 : 32), d_tile = blocks * tall;
+  if constexpr (coded) q = static_cast<const int8_t*>(aux) + blocks * tall * 4;
   const float* minima = static_cast<const float*>(aux);
   Work<F> work;
   for (int p = 0; p < panels; ++p) {
@@ -179,7 +181,7 @@ LinearPath with_tiles(LinearPath p) {
 }  // namespace
 
 const LinearPath* linear_amx() {
-  static const LinearPath p = with_tiles(*linear_avx512());
+  static const LinearPath p = with_tiles(*linear_avx512vbmi());
   return &p;
 }
 }  // namespace pl

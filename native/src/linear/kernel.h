@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "../common/inline.h"
+#include "coded_kernel.h"
 #include "path.h"
 #include "row_kernel.h"
 
@@ -40,9 +41,11 @@ alignas(16) constexpr int8_t iq4nl_signed[16] = {-127, -104, -83, -65, -49, -35,
 alignas(16) constexpr uint8_t iq4nl_shifted[16] = {1,   24,  45,  63,  79,  93,  106, 118,
                                                    129, 141, 153, 166, 181, 197, 217, 241};
 
-// The most that a stored quant of up to 6 bits can be.
+// The most that a quant can be as a product takes it, where it is not of eight bits.
 constexpr int largest(const Format& f) {
-  return f.table == Table::fp4 ? 24 : (1 << (f.low + f.high)) - 1;
+  return f.book != Book::none || f.low == 0 ? 2 * f.bias
+         : f.table == Table::fp4            ? 24
+                                            : (1 << (f.low + f.high)) - 1;
 }
 // How many units' products of pairs (at most 127 of either sign) fit 16 bits together.
 constexpr int units_in_16_bits(const Format& f) {
@@ -73,10 +76,14 @@ struct Units {
       if constexpr (!A::signed_products) v = A::bit_xor(v, A::bytes(0x80));
     } else if constexpr (f.low == 4) {
       v = A::bit_and(shift<A, -(C & 4)>(A::load(low + (C & 3) * step)), A::bytes(15));
-    } else {
+    } else if constexpr (f.low == 2) {
       v = A::bit_and(shift<A, -(C & 6)>(A::load(low + (C & 1) * step)), A::bytes(3));
+    } else {
+      v = A::bit_and(shift<A, 1 - C>(A::load(high)), A::bytes(2));
     }
-    if constexpr (f.high == 2) {
+    if constexpr (f.low == 0) {
+      // One bit, doubled.
+    } else if constexpr (f.high == 2) {
       const I h = A::load(high + (C & 1) * step);
       v = A::bit_or(v, shift<A, f.low - (C & 6)>(A::bit_and(h, A::bytes(3 << (C & 6)))));
     } else if constexpr (f.high == 1) {
@@ -201,10 +208,11 @@ struct Scales {
   typename A::V s0, s1, m0, m1, first;
 };
 
+// `quants`: the block's, where they have bits of its scale. A scale 2 s + 1 of a header d is d + 2 d s, exactly.
 template <class A, int F>
-PL_INLINE Scales<A> block_scales(const uint8_t* p, typename A::V d, typename A::V dmin) {
+PL_INLINE Scales<A> block_scales(const uint8_t* p, const uint8_t* quants, typename A::V d, typename A::V dmin) {
   constexpr Format f = formats[F];
-  constexpr int W = A::W;
+  [[maybe_unused]] constexpr int W = A::W;
   Scales<A> r;
   r.s0 = r.s1 = r.m0 = r.m1 = r.first = A::zero();
   if constexpr (f.scale == Scale::f16) {
@@ -225,6 +233,18 @@ PL_INLINE Scales<A> block_scales(const uint8_t* p, typename A::V d, typename A::
     r.m1 = A::mul(dmin, A::load_high4(p + W));
   } else if constexpr (f.scale == Scale::k_one) {
     r.s0 = A::mul(d, A::load_s8(p));
+  } else if constexpr (f.scale == Scale::k_signs) {
+    const auto signs = A::load(quants + 4 * W * f.low);
+    const auto bits = A::bit_and(A::template shr<7>(signs), A::bytes(1));
+    r.s0 = A::fma(A::add(d, d), A::to_float(A::dot_full(A::zeros(), bits, bit_weights)), d);
+  } else if constexpr (f.scale == Scale::k_high) {
+    r.s0 = A::fma(A::add(d, d), A::load_middle3(p + W), d);
+  } else if constexpr (f.scale == Scale::k_nibbles) {
+    r.s0 = A::fma(A::add(d, d), A::load_low4(p), d);
+    r.s1 = A::fma(A::add(d, d), A::load_high4(p), d);
+  } else if constexpr (f.scale == Scale::ue4m3_pair) {
+    r.s0 = A::load_ue4m3(p);
+    r.s1 = A::load_ue4m3(p + W);
   } else {
     r.s0 = A::load_e8m0(p);
   }
@@ -255,7 +275,7 @@ PL_INLINE void add_block(typename A::I sum, typename A::I second, const Scales<A
 }
 
 // aux: with a bias, int32 [K/32][1 or 2][NT] = what sums start with, -bias * sum; with minima, f32 d * sum,
-// the same shape.
+// the same shape. With a codebook, behind it the quants [K/32][NT][32] in the order that units take.
 // `ahead`: what to ask for meanwhile, or null.
 template <class A, int F, int NT, int G>
 PL_INLINE void rows_of_block(const typename A::I* w, const Scales<A>& s, const int8_t* q,
@@ -277,26 +297,52 @@ PL_INLINE void rows_of_block(const typename A::I* w, const Scales<A>& s, const i
   }
 }
 
+// What a codebook's entries are looked up with: nothing where the path does so block by block.
+struct Nothing {};
+template <class A, int F>
+constexpr bool expands = formats[F].book != Book::none && !A::looks_up_bytes;
+template <class A, int F, bool = expands<A, F>>
+struct Lookup {
+  using Type = Nothing;
+};
+template <class A, int F>
+struct Lookup<A, F, true> {
+  using Type = LookedUp<A, F>;
+};
+
 // Goes through a panel block by block.
 template <class A, int F>
 struct Blocks {
   static constexpr const Format& f = formats[F];
   const uint8_t *scales, *quants;
+  const uint8_t* table = f.book == Book::none ? nullptr : codebook(f.book);
   typename A::V head, head_min;
+  int at;
+  typename Lookup<A, F>::Type looked_up;
 
-  PL_INLINE void begin(const uint8_t* panel, const Group& g) {
+  // A group of so many blocks.
+  PL_INLINE void begin(const uint8_t* panel, const Group& g, int blocks) {
     head = head_min = A::zero();
     if constexpr (f.header_bytes() >= 2) head = A::load_f16(panel);
     if constexpr (f.header_bytes() == 4) head_min = A::load_f16(panel + 2 * A::W);
-    scales = panel + g.scales, quants = panel + g.quants;
+    if constexpr (f.book != Book::none) head = A::mul(head, A::splat(unit_of(f.book)));
+    scales = panel + g.scales, quants = panel + g.quants, at = 0;
+    if constexpr (expands<A, F>) looked_up.fill(scales, quants, blocks);
   }
   PL_INLINE Ahead<A, F> ahead() const { return {scales, quants}; }
   // The units of the next block, and its scales.
   PL_INLINE Scales<A> next(typename A::I* w) {
-    Units<A, F>::load(quants, w);
-    const Scales<A> s = block_scales<A, F>(scales, head, head_min);
+    if constexpr (expands<A, F>) {
+      looked_up.units(at, quants, w);
+    } else if constexpr (f.book != Book::none) {
+      ByteUnits<F>::load(table, scales + A::W * f.own_scale_bytes(), quants, w);
+    } else {
+      Units<A, F>::load(quants, w);
+    }
+    if constexpr (f.book != Book::none && f.pair()) separate_halves<A>(w);
+    const Scales<A> s = block_scales<A, F>(scales, quants, head, head_min);
     quants += f.quant_bytes(A::W);
-    scales += A::W * f.scale_bytes();
+    if (++at % f.shared == 0) scales += A::W * f.scale_bytes();
     return s;
   }
 };
@@ -329,6 +375,7 @@ void tile(const uint8_t* panel, int64_t step, const int8_t* q, const float* d, c
   constexpr Group whole = group_layout(f, W, 8);
   const int32_t* bias = static_cast<const int32_t*>(aux);
   const float* minima = static_cast<const float*>(aux);
+  if constexpr (f.book != Book::none) q = static_cast<const int8_t*>(aux) + blocks * NT * parts * 4;
   typename A::V total[P][NT];
   PL_UNROLL
   for (int p = 0; p < P; ++p) {
@@ -340,7 +387,7 @@ void tile(const uint8_t* panel, int64_t step, const int8_t* q, const float* d, c
     const int here = blocks < 8 ? static_cast<int>(blocks) : 8;
     const Group g = here == 8 ? whole : group_layout(f, W, here);
     PL_UNROLL
-    for (int p = 0; p < P; ++p) panels[p].begin(panel + p * step, g);
+    for (int p = 0; p < P; ++p) panels[p].begin(panel + p * step, g, here);
     for (int b = 0; b < here; ++b) {
       PL_UNROLL
       for (int p = 0; p < P; ++p) multiply_block<A, F, NT>(panels[p], q, d, bias, minima, total[p]);
@@ -359,8 +406,12 @@ void tile(const uint8_t* panel, int64_t step, const int8_t* q, const float* d, c
 }
 
 template <class A, int F>
-void make_aux(const float* d, const int16_t* s, int64_t blocks, int rows, void* aux) {
+void make_aux(const int8_t* q, const float* d, const int16_t* s, int64_t blocks, int rows, void* aux) {
   constexpr Format f = formats[F];
+  if constexpr (f.book != Book::none) {
+    int8_t* to = static_cast<int8_t*>(aux) + blocks * rows * (f.pair() ? 8 : 4);
+    for (int64_t i = 0; i < blocks * rows; ++i) order_activations(f, q + i * 32, to + i * 32);
+  }
   constexpr int bias = bias_of<A>(f), first = float_sums<A>(f) ? first_bits : 0;
   for (int64_t b = 0; b < blocks; ++b, d += rows, s += 2 * rows) {
     if constexpr (f.has_min()) {
@@ -462,6 +513,7 @@ void fill_format(LinearPath& p) {
     p.real[F] = real_tile<A, F>;
   } else {
     p.aux_bytes[F] = (f.has_min() || bias_of<A>(f)) ? (f.pair() ? 8 : 4) : 0;
+    if constexpr (f.book != Book::none) p.aux_bytes[F] += 32;
     p.make_aux[F] = make_aux<A, F>;
     fill_sizes<A, F, 1, 2, 4>(p);
     if constexpr (A::tile_rows >= 8) fill_sizes<A, F, 3, 6, 8>(p);
@@ -500,6 +552,7 @@ void quantize_row(const float* x, int t, int count, int64_t k, int64_t first, in
 
 template <class A>
 const LinearPath* make_path() {
+  codebook(Book::none);
   static LinearPath p = {};
   p.width = A::W;
   p.tile_rows = A::tile_rows;

@@ -119,7 +119,7 @@ int64_t make_pass_aux(int format, const Act& act, int64_t k, int64_t rows, int64
   if (unit == 0) return 0;
   for (int64_t r = first; r < last; r += p.tile_rows) {
     const int here = static_cast<int>(rows - r < p.tile_rows ? rows - r : p.tile_rows);
-    p.make_aux[format](act.d + r * blocks, act.s + r * blocks * 2, blocks, p.padded[here],
+    p.make_aux[format](act.q + r * k, act.d + r * blocks, act.s + r * blocks * 2, blocks, p.padded[here],
                        static_cast<uint8_t*>(to) + (r - first) * blocks * unit);
   }
   return unit;

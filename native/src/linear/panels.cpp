@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "../vec/half.h"
+#include "plain.h"
 
 namespace pl {
 namespace {
@@ -14,13 +15,6 @@ uint32_t word(const uint8_t* p) {
   return w;
 }
 void put(uint8_t* p, uint32_t w) { std::memcpy(p, &w, 4); }
-
-// A group of up to 256 columns of one row, in the open.
-struct Plain {
-  uint8_t header[4];
-  uint8_t scales[8 * 4];  // scale_bytes() per block
-  uint8_t quants[256];    // unsigned (Q8_0: signed bytes; tables: indices)
-};
 
 void nibbles32(const uint8_t* source, uint8_t* out) {
   for (int i = 0; i < 16; ++i) {
@@ -39,8 +33,33 @@ void k_scales(const uint8_t* q, uint8_t* out) {
   }
 }
 
+// Digits of `count` bytes that have five to the base of 3 as a fraction, the first digits before the second ones.
+void digits(const uint8_t* s, int count, int each, uint8_t* out) {
+  constexpr uint8_t powers[5] = {1, 3, 9, 27, 81};
+  for (int n = 0; n < each; ++n, out += count)
+    for (int i = 0; i < count; ++i) {
+      const uint8_t fraction = static_cast<uint8_t>(s[i] * powers[n]);
+      out[i] = static_cast<uint8_t>(fraction * 3 >> 8);
+    }
+}
+// Bits of bytes, one by one or two by two, as bytes. Not inlined: the compiler would warn of groups too long.
+__attribute__((noinline)) void single_bits(const uint8_t* s, int count, uint8_t* out) {
+  for (int i = 0; i < count; ++i, out += 8) {
+    const uint64_t own = s[i] * 0x0101010101010101ull & 0x8040201008040201ull;
+    const uint64_t each = (own + 0x7f7f7f7f7f7f7f7full) >> 7 & 0x0101010101010101ull;
+    std::memcpy(out, &each, 8);
+  }
+}
+__attribute__((noinline)) void bit_pairs(const uint8_t* s, int count, uint8_t* out) {
+  for (int i = 0; i < count; ++i, out += 4) {
+    const uint32_t own = s[i];
+    put(out, (own | own << 6 | own << 12 | own << 18) & 0x03030303u);
+  }
+}
+
 // Reads one group. `blocks` counts 32-column blocks (always 8 for 256-column types).
 void read_group(const Format& f, const uint8_t* s, int blocks, Plain& p) {
+  if (f.book != Book::none) return read_coded(f, s, p);
   switch (f.type) {
     case 2:   // Q4_0: d, nibbles
     case 20:  // IQ4_NL
@@ -77,6 +96,41 @@ void read_group(const Format& f, const uint8_t* s, int blocks, Plain& p) {
         p.scales[b] = s[0];
         nibbles32(s + 1, p.quants + b * 32);
       }
+      break;
+    case 40:  // NVFP4: four scales, for each of them eight bytes of nibbles. A scale that is no number is zero.
+      for (int b = 0; b < blocks; b += 2, s += f.block_bytes)
+        for (int h = 0; h < 4; ++h) {
+          p.scales[b * 2 + h] = s[h] == 0x7f ? 0 : s[h] & 0x7f;
+          for (int i = 0; i < 8; ++i) {
+            p.quants[b * 32 + h * 16 + i] = s[4 + h * 8 + i] & 15;
+            p.quants[b * 32 + h * 16 + 8 + i] = s[4 + h * 8 + i] >> 4;
+          }
+        }
+      break;
+    case 41:  // Q1_0: d, bits
+      for (int b = 0; b < blocks; b += 4, s += f.block_bytes) {
+        std::memcpy(p.scales + b / 2, s, 2);
+        single_bits(s + 2, 16, p.quants + b * 32);
+      }
+      break;
+    case 42:  // Q2_0: d, four columns a byte
+      for (int b = 0; b < blocks; b += 2, s += f.block_bytes) {
+        std::memcpy(p.scales + b, s, 2);
+        bit_pairs(s + 2, 16, p.quants + b * 32);
+      }
+      break;
+    case 34:  // TQ1_0: digits to the base of 3, d
+      digits(s, 32, 5, p.quants);
+      digits(s + 32, 16, 5, p.quants + 160);
+      digits(s + 48, 4, 4, p.quants + 240);
+      std::memcpy(p.scales, s + 52, 2);
+      break;
+    case 35:  // TQ2_0: 64 quant bytes, d
+      for (int h = 0; h < 2; ++h)
+        for (int j = 0; j < 4; ++j)
+          for (int i = 0; i < 32; ++i)
+            p.quants[h * 128 + j * 32 + i] = s[h * 32 + i] >> (2 * j) & 3;
+      std::memcpy(p.scales, s + 64, 2);
       break;
     case 10:  // Q2_K: 16 scale bytes, 64 quant bytes, d, dmin
       std::memcpy(p.scales, s, 16);
@@ -149,10 +203,18 @@ int part_bytes(const Format& f) {
   return f.scale == Scale::f16 || f.scale == Scale::f16_min ? 2 : 1;
 }
 
+template <int BYTES>
+void write_parts_of(const uint8_t* from, int count, uint8_t* plane, int rows, int row) {
+  for (int i = 0; i < count; ++i) std::memcpy(plane + (int64_t{i} * rows + row) * BYTES, from + i * BYTES, BYTES);
+}
 void write_parts(const uint8_t* from, int count, int bytes, uint8_t* plane, int rows, int row) {
-  for (int i = 0; i < count; ++i)
-    std::memcpy(plane + (int64_t{i} * rows + row) * bytes, from + i * bytes,
-                static_cast<size_t>(bytes));
+  if (bytes == 1) {
+    write_parts_of<1>(from, count, plane, rows, row);
+  } else if (bytes == 2) {
+    write_parts_of<2>(from, count, plane, rows, row);
+  } else {
+    write_parts_of<4>(from, count, plane, rows, row);
+  }
 }
 void read_parts(uint8_t* to, int count, int bytes, const uint8_t* plane, int rows, int row) {
   for (int i = 0; i < count; ++i)
@@ -172,7 +234,7 @@ void pack_quants(const uint8_t* q, int blocks, uint8_t* quants, int rows, int ro
     } else if constexpr (LOW == 4) {
       for (int j = 0; j < 4; ++j, to += step)
         put(to, (u[j] & 0x0f0f0f0fu) | (u[j + 4] & 0x0f0f0f0fu) << 4);
-    } else {
+    } else if constexpr (LOW == 2) {
       for (int j = 0; j < 2; ++j, to += step) {
         uint32_t w = 0;
         for (int p = 0; p < 4; ++p) w |= (u[2 * p + j] & 0x03030303u) << (2 * p);
@@ -206,8 +268,10 @@ void unpack_quants(uint8_t* q, int blocks, const uint8_t* quants, int rows, int 
         u[c] = word(low + c * step);
       } else if constexpr (LOW == 4) {
         u[c] = word(low + (c & 3) * step) >> (c & 4) & 0x0f0f0f0fu;
-      } else {
+      } else if constexpr (LOW == 2) {
         u[c] = word(low + (c & 1) * step) >> (c & 6) & 0x03030303u;
+      } else {
+        u[c] = 0;
       }
       if constexpr (HIGH == 2) u[c] |= (word(high + (c & 1) * step) >> (c & 6) & 0x03030303u) << LOW;
       if constexpr (HIGH == 1) u[c] |= (word(high) >> c & 0x01010101u) << LOW;
@@ -224,6 +288,14 @@ float e8m0_half(uint8_t e) {
   return x;
 }
 
+// Four bits of exponent and three of a mantissa, halved.
+float ue4m3_half(uint8_t x) {
+  const uint32_t bits = uint32_t{x} << 20;
+  float f;
+  std::memcpy(&f, &bits, 4);
+  return f * 0x1p119f;
+}
+
 uint16_t half_at(const uint8_t* p) {
   uint16_t h;
   std::memcpy(&h, p, 2);
@@ -237,7 +309,7 @@ void scale_of(const Format& f, const Plain& p, int sixteenth, float& scale, floa
   minimum = 0;
   switch (f.scale) {
     case Scale::f16:
-      scale = half_to_float(half_at(p.scales + b * 2));
+      scale = half_to_float(half_at(p.scales + b / f.shared * 2));
       break;
     case Scale::f16_min:
       scale = half_to_float(half_at(p.scales + b * 4));
@@ -257,9 +329,15 @@ void scale_of(const Format& f, const Plain& p, int sixteenth, float& scale, floa
     case Scale::k_one:
       scale = d * static_cast<float>(static_cast<int8_t>(p.scales[b]));
       break;
+    case Scale::ue4m3_pair:
+      scale = ue4m3_half(p.scales[sixteenth]);
+      break;
     case Scale::e8m0:
       scale = e8m0_half(p.scales[b]);
       break;
+    case Scale::k_signs:
+    case Scale::k_high:
+    case Scale::k_nibbles:  // of codebooks only
     case Scale::none:
       scale = 1;
   }
@@ -283,15 +361,18 @@ void pack_row(const Format& f, const uint8_t* s, uint8_t* panel, int rows, int r
     const Group g = group_layout(f, rows, blocks);
     read_group(f, s, blocks, p);
     write_parts(p.header, f.header_bytes() / 2, 2, panel, rows, row);
-    write_parts(p.scales, parts * blocks, part, panel + g.scales, rows, row);
+    write_parts(p.scales, parts * f.scales_of(blocks), part, panel + g.scales, rows, row);
     uint8_t* quants = panel + g.quants;
-    switch (f.low * 10 + f.high) {
+    if (f.book != Book::none) {
+      write_parts(p.quants, (f.low + f.high) * blocks, 4, quants, rows, row);
+    } else switch (f.low * 10 + f.high) {
       case 80: pack_quants<8, 0>(p.quants, blocks, quants, rows, row); break;
       case 40: pack_quants<4, 0>(p.quants, blocks, quants, rows, row); break;
       case 41: pack_quants<4, 1>(p.quants, blocks, quants, rows, row); break;
       case 42: pack_quants<4, 2>(p.quants, blocks, quants, rows, row); break;
       case 20: pack_quants<2, 0>(p.quants, blocks, quants, rows, row); break;
       case 21: pack_quants<2, 1>(p.quants, blocks, quants, rows, row); break;
+      case 1: pack_quants<0, 1>(p.quants, blocks, quants, rows, row); break;
     }
     s += int64_t{blocks} * 32 / f.block * f.block_bytes;
     panel += g.bytes;
@@ -320,8 +401,14 @@ void unpack_row(const Format& f, const uint8_t* panel, int rows, int row, int64_
     const int blocks = k / 32 - block < 8 ? static_cast<int>(k / 32 - block) : 8;
     const Group g = group_layout(f, rows, blocks);
     read_parts(p.header, f.header_bytes() / 2, 2, panel, rows, row);
-    read_parts(p.scales, parts * blocks, part, panel + g.scales, rows, row);
+    read_parts(p.scales, parts * f.scales_of(blocks), part, panel + g.scales, rows, row);
     const uint8_t* quants = panel + g.quants;
+    if (f.book != Book::none) {
+      read_parts(p.quants, (f.low + f.high) * blocks, 4, quants, rows, row);
+      for (int b = 0; b < blocks; ++b, out += 32) coded_values(f, p, b, out);
+      panel += g.bytes;
+      continue;
+    }
     switch (f.low * 10 + f.high) {
       case 80: unpack_quants<8, 0>(p.quants, blocks, quants, rows, row); break;
       case 40: unpack_quants<4, 0>(p.quants, blocks, quants, rows, row); break;
@@ -329,6 +416,7 @@ void unpack_row(const Format& f, const uint8_t* panel, int rows, int row, int64_
       case 42: unpack_quants<4, 2>(p.quants, blocks, quants, rows, row); break;
       case 20: unpack_quants<2, 0>(p.quants, blocks, quants, rows, row); break;
       case 21: unpack_quants<2, 1>(p.quants, blocks, quants, rows, row); break;
+      case 1: unpack_quants<0, 1>(p.quants, blocks, quants, rows, row); break;
     }
     for (int j = 0; j < blocks * 2; ++j, out += 16) {
       float scale = 0, minimum = 0;
@@ -337,6 +425,7 @@ void unpack_row(const Format& f, const uint8_t* panel, int rows, int row, int64_
         const uint8_t u = p.quants[j * 16 + i];
         const int q = f.table != Table::none ? table[u]
                       : f.low == 8           ? static_cast<int8_t>(u)
+                      : f.low == 0           ? 2 * u - f.bias
                                              : u - f.bias;
         out[i] = scale * static_cast<float>(q) - minimum;
       }

@@ -9,8 +9,16 @@
 // unit of every row. Units share a byte: low nibble = unit j, high nibble = unit j + 4; 2-bit
 // fields p of vector j = unit 2p + j; bit c of the 1-bit vector = unit c.
 // F16, BF16 and F32 panels are just W values side by side, column after column.
+//
+// Of a type with a codebook (codebooks.h) the quants of 32 columns are, per row, four bytes each: indices of
+// entries (one vector of 8 columns an entry, or two of 4), then signs. Byte j of them belongs to the 8 columns
+// of group lane_group(j), bit i of a byte of signs to column i of these; a free bit 7 has a bit of an index or
+// of the scale. More bits of indices stand behind the block's scales. So a byte of every row looks up the same
+// columns at once, and products take activations in the order of column_of().
 #pragma once
 #include <stdint.h>
+
+#include "codebooks.h"
 
 namespace pl {
 
@@ -21,7 +29,11 @@ enum class Scale {
   k_pair,    // two s8 scales (16 columns each) of a header d
   k_pair_min,// two bytes (16 columns each): low nibble scale, high nibble min
   k_one,     // one s8 scale of a header d
+  k_signs,   // four bits s among the signs of a header d: 2 s + 1
+  k_high,    // three bits s among the indices' of a header d: 2 s + 1
+  k_nibbles, // two times four bits s (16 columns each) of a header d: 2 s + 1
   e8m0,      // a power of two
+  ue4m3_pair,// two floats of 8 bits without a sign (16 columns each), halved
   none       // f32, f16, bf16
 };
 
@@ -34,20 +46,49 @@ struct Format {
   int low, high;    // bits
   Scale scale;
   Table table;
-  int bias;         // what the stored unsigned quant is ahead of its meaning (0 with a table)
+  int bias;         // what the unsigned quant is ahead of its meaning (0 with a table)
+  Book book = Book::none;  // low: bits of its indices a column, high: of signs
+  int more = 0;     // bytes of a block's indices that stand behind its scales
+  int shared = 1;   // blocks that share a scale
 
   constexpr int header_bytes() const {
-    return scale == Scale::k_min || scale == Scale::k_pair_min                         ? 4
-           : scale == Scale::k_pair || scale == Scale::k_one ? 2
-                                                                                       : 0;
+    switch (scale) {
+      case Scale::k_min:
+      case Scale::k_pair_min:
+        return 4;
+      case Scale::k_pair:
+      case Scale::k_one:
+      case Scale::k_signs:
+      case Scale::k_high:
+      case Scale::k_nibbles:
+        return 2;
+      default:
+        return 0;
+    }
   }
-  constexpr int scale_bytes() const {
-    return scale == Scale::f16_min                        ? 4
-           : scale == Scale::e8m0 || scale == Scale::k_one ? 1
-           : scale == Scale::none                         ? 0
-                                                          : 2;
+  // Bytes of the scales of a block, without the bits of indices behind them.
+  constexpr int own_scale_bytes() const {
+    switch (scale) {
+      case Scale::f16_min:
+        return 4;
+      case Scale::e8m0:
+      case Scale::k_one:
+      case Scale::k_nibbles:
+        return 1;
+      case Scale::k_signs:
+      case Scale::k_high:
+      case Scale::none:
+        return 0;
+      default:
+        return 2;
+    }
   }
-  constexpr bool pair() const { return scale == Scale::k_pair || scale == Scale::k_pair_min; }
+  constexpr int scale_bytes() const { return own_scale_bytes() + more; }
+  constexpr int scales_of(int blocks) const { return (blocks + shared - 1) / shared; }
+  constexpr bool pair() const {
+    return scale == Scale::k_pair || scale == Scale::k_pair_min || scale == Scale::k_nibbles ||
+           scale == Scale::ue4m3_pair;
+  }
   constexpr bool has_min() const {
     return scale == Scale::f16_min || scale == Scale::k_min || scale == Scale::k_pair_min;
   }
@@ -74,6 +115,18 @@ constexpr Format formats[] = {
     {20, 32, 18, 4, 0, Scale::f16, Table::iq4nl, 0},          // IQ4_NL
     {23, 256, 136, 4, 0, Scale::k_one, Table::iq4nl, 0},      // IQ4_XS
     {39, 32, 17, 4, 0, Scale::e8m0, Table::fp4, 0},           // MXFP4
+    {40, 64, 36, 4, 0, Scale::ue4m3_pair, Table::fp4, 0},     // NVFP4
+    {41, 128, 18, 0, 1, Scale::f16, Table::none, 1, Book::none, 0, 4},  // Q1_0: twice the bit
+    {42, 64, 18, 2, 0, Scale::f16, Table::none, 1, Book::none, 0, 2},   // Q2_0
+    {34, 256, 54, 2, 0, Scale::f16, Table::none, 1, Book::none, 0, 8},  // TQ1_0, as TQ2_0
+    {35, 256, 66, 2, 0, Scale::f16, Table::none, 1, Book::none, 0, 8},  // TQ2_0
+    {16, 256, 66, 1, 1, Scale::k_signs, Table::none, 43, Book::iq2_xxs},       // IQ2_XXS
+    {17, 256, 74, 1, 1, Scale::k_nibbles, Table::none, 43, Book::iq2_xs},      // IQ2_XS
+    {22, 256, 82, 1, 1, Scale::k_nibbles, Table::none, 43, Book::iq2_s, 1},    // IQ2_S
+    {18, 256, 98, 2, 1, Scale::k_signs, Table::none, 62, Book::iq3_xxs},       // IQ3_XXS
+    {21, 256, 110, 2, 1, Scale::k_one, Table::none, 15, Book::iq3_s, 1},       // IQ3_S
+    {19, 256, 50, 1, 0, Scale::k_high, Table::none, 9, Book::iq1, 2},          // IQ1_S
+    {29, 256, 56, 1, 0, Scale::k_nibbles, Table::none, 9, Book::iq1, 2},       // IQ1_M
 };
 constexpr int format_count = sizeof formats / sizeof formats[0];
 
@@ -98,7 +151,7 @@ static constexpr Group group_layout(const Format& f, int rows, int blocks) {
   const int64_t a = rows * 4 < 64 ? rows * 4 : 64;
   Group g{};
   g.scales = align_up(int64_t{f.header_bytes()} * rows, a);
-  g.quants = g.scales + align_up(int64_t{f.scale_bytes()} * rows * blocks, a);
+  g.quants = g.scales + align_up(int64_t{f.scale_bytes()} * rows * f.scales_of(blocks), a);
   g.bytes = g.quants + f.quant_bytes(rows) * blocks;
   return g;
 }
@@ -107,6 +160,16 @@ static constexpr int64_t panel_bytes(const Format& f, int rows, int64_t k) {
   const int64_t blocks = k / 32, rest = blocks % 8;
   return blocks / 8 * group_layout(f, rows, 8).bytes +
          (rest ? group_layout(f, rows, static_cast<int>(rest)).bytes : 0);
+}
+
+// The group of 8 columns that byte j of an index vector belongs to.
+static constexpr int lane_group(const Format& f, int j) {
+  return f.pair() && (j == 1 || j == 2) ? 3 - j : j;
+}
+// The column (of 32) that byte j of unit c of a type with a codebook multiplies: where a block has two scales,
+// units 0 to 3 are of the first 16 columns.
+static constexpr int column_of(const Format& f, int c, int j) {
+  return f.pair() ? 16 * (c / 4) + 8 * (j / 2) + 2 * (c % 4) + j % 2 : 8 * j + c;
 }
 
 // One GGUF row into row `row` of a panel of `rows` rows.

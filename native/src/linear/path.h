@@ -39,10 +39,10 @@ struct LinearPath {
   TileFn two[format_count][max_tile_rows + 1];   // two panels at once; null where that does not pay
   TilesFn two_tiles[format_count];  // with the same results; null: one after the other
   RealTileFn real[format_count];
-  // What a tile kernel needs beside quants and scales, made from the sums: see kernel.h.
+  // What a tile kernel needs beside quants and scales, made of these and the sums: see kernel.h.
   // Bytes per row and block; 0: nothing.
   int aux_bytes[format_count];
-  void (*make_aux[format_count])(const float* d, const int16_t* s, int64_t blocks, int rows,
+  void (*make_aux[format_count])(const int8_t* q, const float* d, const int16_t* s, int64_t blocks, int rows,
                                  void* aux);
   // Quantises blocks [first, last) of a row (null = zeros) of K columns into place `t` of a tile of
   // `count` rows. With a norm weight: of y = x w / rms(x).
@@ -63,6 +63,7 @@ struct LinearPath {
 };
 
 const LinearPath* linear_amx();
+const LinearPath* linear_avx512vbmi();
 const LinearPath* linear_avx512();
 const LinearPath* linear_avxvnni();
 const LinearPath* linear_avx2();

@@ -13,6 +13,7 @@ struct Avx2 {
   using I = __m256i;
   using V = __m256;
   static constexpr int W = 8, tile_rows = 8, real_rows = 2, streamed_rows = 4;
+  static constexpr bool looks_up_bytes = false;
 #if defined(__AVXVNNI__)
   static constexpr int chains = 8;
   static constexpr bool signed_products = false, pairs_of_products = false, float_sums = true;
@@ -102,6 +103,12 @@ struct Avx2 {
     return _mm256_cvtepi32_ps(_mm256_and_si256(u8(p), _mm256_set1_epi32(15)));
   }
   static V load_high4(const void* p) { return _mm256_cvtepi32_ps(_mm256_srli_epi32(u8(p), 4)); }
+  static V load_middle3(const void* p) {
+    return _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32(u8(p), 4), _mm256_set1_epi32(7)));
+  }
+  static V load_ue4m3(const void* p) {
+    return mul(_mm256_castsi256_ps(_mm256_slli_epi32(u8(p), 20)), splat(0x1p119f));
+  }
   static V load_e8m0(const void* p) {
     const I e = u8(p);
     const I normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);

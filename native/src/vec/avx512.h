@@ -18,6 +18,7 @@ struct Avx512 {
   using V = __m512;
   static constexpr int W = 16, chains = 12, tile_rows = 16, real_rows = 6, streamed_rows = 4;
   static constexpr bool signed_products = false, pairs_of_products = false, float_sums = true;
+  static constexpr bool looks_up_bytes = false;
 
   static I zeros() { return _mm512_setzero_si512(); }
   static I load(const void* p) { return _mm512_loadu_si512(p); }
@@ -88,6 +89,12 @@ struct Avx512 {
     return _mm512_cvtepi32_ps(_mm512_and_si512(u8(p), _mm512_set1_epi32(15)));
   }
   static V load_high4(const void* p) { return _mm512_cvtepi32_ps(_mm512_srli_epi32(u8(p), 4)); }
+  static V load_middle3(const void* p) {
+    return _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(u8(p), 4), _mm512_set1_epi32(7)));
+  }
+  static V load_ue4m3(const void* p) {
+    return mul(_mm512_castsi512_ps(_mm512_slli_epi32(u8(p), 20)), splat(0x1p119f));
+  }
   static V load_e8m0(const void* p) {
     const I e = u8(p);
     const I normal = _mm512_slli_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), 23);

@@ -14,6 +14,7 @@ struct Neon {
   using V = float32x4_t;
   static constexpr int W = 4, chains = 4, tile_rows = 8, real_rows = 4, streamed_rows = 4;
   static constexpr bool signed_products = true, pairs_of_products = false, float_sums = false;
+  static constexpr bool looks_up_bytes = false;
 
   static I zeros() { return vdupq_n_s32(0); }
   static I load(const void* p) {
@@ -82,6 +83,12 @@ struct Neon {
   }
   static V load_low4(const void* p) { return vcvtq_f32_u32(vandq_u32(u8(p), vdupq_n_u32(15))); }
   static V load_high4(const void* p) { return vcvtq_f32_u32(vshrq_n_u32(u8(p), 4)); }
+  static V load_middle3(const void* p) {
+    return vcvtq_f32_u32(vandq_u32(vshrq_n_u32(u8(p), 4), vdupq_n_u32(7)));
+  }
+  static V load_ue4m3(const void* p) {
+    return mul(vreinterpretq_f32_u32(vshlq_n_u32(u8(p), 20)), splat(0x1p119f));
+  }
   static V load_e8m0(const void* p) {
     const uint32x4_t e = u8(p);
     const uint32x4_t normal = vshlq_n_u32(vsubq_u32(e, vdupq_n_u32(1)), 23);

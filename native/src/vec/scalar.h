@@ -18,6 +18,7 @@ struct Scalar {
   typedef uint16_t UH __attribute__((vector_size(16)));
   static constexpr int W = 4, chains = 2, tile_rows = 4, real_rows = 2, streamed_rows = 0;
   static constexpr bool signed_products = true, pairs_of_products = false, float_sums = false;
+  static constexpr bool looks_up_bytes = false;
 
   static I zeros() { return I{0, 0, 0, 0}; }
   static I load(const void* p) {
@@ -107,6 +108,11 @@ struct Scalar {
   }
   static V load_low4(const void* p) { return to_float(u8(p) & splat_i(15)); }
   static V load_high4(const void* p) { return to_float(u8(p) >> 4); }
+  static V load_middle3(const void* p) { return to_float((u8(p) >> 4) & splat_i(7)); }
+  static V load_ue4m3(const void* p) {
+    const I bits = u8(p) << 20;
+    return mul(load_f32(&bits), splat(0x1p119f));
+  }
   static V load_e8m0(const void* p) {
     const I e = u8(p);
     uint32_t bits[4];

@@ -67,7 +67,7 @@ export interface StructLayout {
 /** Our kernels, loaded. */
 export interface NativeKernels {
   readonly file: string;
-  /** The CPU path that runs: `amx`, `avx512`, `avxvnni`, `avx2`, `neon`, `scalar`. */
+  /** The CPU path that runs: `amx`, `avx512vbmi`, `avx512`, `avxvnni`, `avx2`, `neon`, `scalar`. */
   readonly path: string;
   /** All paths that this machine can run, best first. */
   readonly paths: readonly string[];

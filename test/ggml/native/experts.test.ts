@@ -8,7 +8,7 @@ import {
   normals,
   Panels,
   quantizeActivations,
-  quantizeRows,
+  randomRows,
   requireKernels,
   runOp,
 } from './support.js';
@@ -22,8 +22,7 @@ function stack(
   seed: number,
 ): { panels: Panels[]; data: Uint8Array; bytes: number } {
   const panels = Array.from({ length: experts }, (_, e) => {
-    const blocks = quantizeRows(type, normals(k * n, seed + e, 0.1), k);
-    return new Panels(kernels, type, k, n, blocks);
+    return new Panels(kernels, type, k, n, randomRows(type, k, n, seed + e));
   });
   const bytes = kernels.functions.pl_panel_bytes(type, k, n);
   const data = new Uint8Array(bytes * experts);
@@ -51,6 +50,8 @@ for (const path of kernels.paths) {
       GgmlType.Q4_K,
       GgmlType.Q6_K,
       GgmlType.MXFP4,
+      GgmlType.IQ2_XXS,
+      GgmlType.Q2_K,
       GgmlType.F16,
     ]) {
       test(`${typeName(type)}: each slot is the product with its expert`, () => {

@@ -7,7 +7,7 @@ import {
   nativeKernels,
   nativeLibraryFile,
 } from '../../../src/ggml/native/library.js';
-import { type GgmlType, isQuantized, rowBytes } from '../../../src/ggml/types.js';
+import { GgmlType, isQuantized, rowBytes, typeTraits } from '../../../src/ggml/types.js';
 
 const op = ['void', ['ptr', 'int', 'int', 'ptr']] as const;
 const signatures = {
@@ -84,6 +84,41 @@ export function quantizeRows(type: GgmlType, data: Float32Array, k: number): Uin
     return out;
   }
   loadGgml().base.ggml_quantize_chunk(type, data, out, 0, rows, k, 0);
+  return out;
+}
+
+/** Where blocks of types with codebooks have their scale, a number of 16 bits. */
+const coded: ReadonlyMap<GgmlType, number> = new Map([
+  ...[GgmlType.IQ2_XXS, GgmlType.IQ2_XS, GgmlType.IQ2_S].map((type) => [type, 0] as const),
+  ...[GgmlType.IQ3_XXS, GgmlType.IQ3_S, GgmlType.IQ1_S].map((type) => [type, 0] as const),
+  [GgmlType.IQ1_M, 48],
+]);
+
+/**
+ * Rows of `k` weights in a GGUF type: of those with codebooks, which take long to quantise, blocks of
+ * random bits, which have every entry; others as ggml quantises normal ones.
+ */
+export function randomRows(type: GgmlType, k: number, n: number, seed: number): Uint8Array {
+  const scaleAt = coded.get(type);
+  if (scaleAt === undefined) return quantizeRows(type, normals(k * n, seed, 0.05), k);
+  const out = new Uint8Array(rowBytes(type, k) * n);
+  let state = seed;
+  for (let at = 0; at < out.length; at++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    out[at] = state >>> 24;
+  }
+  const { blockBytes } = typeTraits(type);
+  for (let at = 0; at < out.length; at += blockBytes) {
+    // 2^-10 to 2^-9, of either sign; of IQ1_M the upper four bits of each of four numbers.
+    const scale = 0x1400 | ((out[at + scaleAt] as number) & 0xff) | ((at & 2) << 14);
+    for (let i = 0; i < 4 && type === GgmlType.IQ1_M; i++) {
+      const own = at + scaleAt + 2 * i + 1;
+      out[own] = ((out[own] as number) & 15) | (((scale >> (4 * i)) & 15) << 4);
+    }
+    if (type === GgmlType.IQ1_M) continue;
+    out[at + scaleAt] = scale & 255;
+    out[at + scaleAt + 1] = scale >> 8;
+  }
   return out;
 }
 
