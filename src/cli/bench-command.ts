@@ -77,7 +77,12 @@ export async function benchCommand(model: string | undefined, flags: BenchFlags)
 }
 
 function refuseContradictions(model: string | undefined, flags: BenchFlags): void {
-  const { shape, pad, text, draft } = flags;
+  const { shape, pad, text, draft, vs, experts } = flags;
+  if (vs !== undefined && experts !== undefined) {
+    throw new PacelineError('usage', `${vs} cannot leave experts out`, {
+      hint: 'Write the smaller model with `experts prune`, and compare on that.',
+    });
+  }
   if (text !== undefined && draft === undefined) {
     throw new PacelineError('usage', '--text is the prompt of drafts, and none are asked for', {
       hint: 'Give --draft too, for example `--draft ngram`.',

@@ -47,6 +47,7 @@ test('every command has --help and --json', async () => {
       'quantize',
       'imatrix',
       'perplexity',
+      'experts',
       'features',
       'draft',
       'completion',

@@ -65,7 +65,10 @@ export function defineExperts(program: Command): void {
     experts,
     ['experts stat model.gguf --text task.txt', 'a heat map of what a text uses'],
     ['experts select model.gguf --text task.txt --keep 25% -o task.json', 'choose'],
-    ['run model.gguf --experts task.json "Once"', 'run with these alone'],
+    [
+      'experts prune model.gguf --experts task.json -o small.gguf',
+      'write the model without the others',
+    ],
   );
   defineStat(experts);
   defineSelect(experts);
