@@ -63,7 +63,7 @@ Object.assign(process.env, await wrapDriver(), {
   PACELINE_PACKAGES: folder,
   // ggml leaves devices that are processors alone unless they are named.
   GGML_VK_VISIBLE_DEVICES: '0',
-  // LLVM 15 has no instructions for some of their shaders.
+  // Their shaders ended in a corrupt heap before destroyed buffers stayed, and were not tried since.
   GGML_VK_DISABLE_INTEGER_DOT_PRODUCT: '1',
   GGML_VK_DISABLE_F16: '1',
 });
