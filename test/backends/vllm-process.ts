@@ -173,11 +173,6 @@ export function groupOf(group: number): ProcessFacts[] {
   return processes().filter((one) => one.group === group);
 }
 
-/** Processes that call themselves like this. */
-export function processesNamed(start: string): number[] {
-  return processes().flatMap(({ pid, name }) => (name.startsWith(start) ? [pid] : []));
-}
-
 /** Waits until something holds. */
 export async function until(
   what: () => boolean | Promise<boolean>,
