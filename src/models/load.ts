@@ -75,6 +75,8 @@ interface Declared {
   readonly loader: WeightLoader;
   readonly contextLength: number;
   readonly expertsUsed: number;
+  /** See `PlannedModel`. */
+  readonly inFile: boolean;
   readonly warnings: readonly string[];
 }
 
@@ -98,7 +100,9 @@ function declare(source: ModelSource, wanted: number | undefined): Declared {
   const mixtures = readExperts(metadata, blueprint.hyperparameters.layerCount, 0);
   const expertsUsed = Math.max(0, ...mixtures.map(({ used }) => used));
   const { architecture } = metadata;
-  return { architecture, blueprint, loader, contextLength, expertsUsed, warnings };
+  const [tensor] = source.tensors.values();
+  const inFile = tensor !== undefined && source.fileOf?.(tensor) !== undefined;
+  return { architecture, blueprint, loader, contextLength, expertsUsed, inFile, warnings };
 }
 
 /** What a model's file says of its texts, before any weights are read. */
@@ -130,9 +134,10 @@ export function planModel(
   return planMemory(planned(declare(source, options.contextLength)), options);
 }
 
-function planned({ blueprint, loader, contextLength, expertsUsed }: Declared): PlannedModel {
+function planned(declared: Declared): PlannedModel {
+  const { blueprint, loader, contextLength, expertsUsed, inFile } = declared;
   return {
-    ...{ contextLength, expertsUsed },
+    ...{ contextLength, expertsUsed, inFile },
     weights: loader.weights,
     states: blueprint.layerStates(),
     attention: blueprint.hyperparameters.attention,

@@ -27,6 +27,8 @@ export interface PlannedModel {
   /** Experts that a token goes through in one layer. */
   readonly expertsUsed: number;
   readonly contextLength: number;
+  /** Whether weights lie in a file as they are: not those in memory, nor those that a subset leaves. */
+  readonly inFile: boolean;
 }
 
 /**
@@ -109,9 +111,15 @@ export function planMemory(model: PlannedModel, options: PlanOptions): MemoryPla
 }
 
 /** Why the experts of a model cannot stay in their file; undefined: they can. */
-function unfiled({ weights }: PlannedModel): PacelineError | undefined {
+function unfiled({ weights, inFile }: PlannedModel): PacelineError | undefined {
   const { kernels, reason } = nativeKernels();
   const hint = 'Leave out expertMemory.';
+  if (!inFile) {
+    const problem = 'Experts stay in their file only where the model is a whole file';
+    return new PacelineError('usage', problem, {
+      hint: 'Leave out expertMemory, or write what a subset leaves to a file first: `paceline experts prune`.',
+    });
+  }
   if (kernels === undefined) {
     const problem = `Experts stay in their file only with the native kernels: ${reason}`;
     return new PacelineError('platform', problem, { hint });

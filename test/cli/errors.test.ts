@@ -239,8 +239,17 @@ test('the engine’s words for options are flags here', async () => {
     inFlags('Option temperature is wrong, draft it'),
     'Option --temp is wrong, draft it',
   );
+  assert.equal(inFlags('Option experts of 4 experts'), 'Option --experts of 4 experts');
   assert.equal(inFlags('`kvType` and draftMax; maxTokensX'), '--kv and --draft-max; maxTokensX');
 });
+
+test('inspect says which flags are for its plan', async () =>
+  fails({
+    args: ['inspect', await tinyModel(), '--experts', 'subset.json'],
+    exit: 2,
+    code: 'usage',
+    says: /Option --experts .*--plan/,
+  }));
 
 test('text on stdin that is not UTF-8', async () => {
   const args = ['tokenize', await tinyModel()];

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { GgmlType } from '../../src/ggml/types.js';
+import type { GgufFile } from '../../src/gguf/reader.js';
+import type { GgufContent } from '../../src/gguf/writer.js';
 import { planModel } from '../../src/models/load.js';
 import { planLine, requireFit } from '../../src/models/memory-plan.js';
 import { randomModel } from '../../src/synthetic/random-model.js';
@@ -11,11 +13,17 @@ const mixture = {
   ...{ ...small, architecture: 'qwen3moe', embedding: 256, inner: 256 },
   ...{ experts: [8, 2] as const, type: GgmlType.Q8_0 },
 } as const;
+/** A model that lies in a file, as the plan sees it. */
+async function openFiled(model: GgufContent): Promise<GgufFile> {
+  const facts = { device: 1n, inode: 1n, size: 1n, modified: 1n, changed: 1n };
+  return Object.assign(await open(model), { fileOf: () => ({ path: 'model.gguf', facts }) });
+}
+
 const machine = (available: number) => ({ available, total: 1e12 });
 
 describe('the memory plan', () => {
   it('keeps all experts in memory where the model fits, and in the file where it does not', async () => {
-    const file = await open(randomModel(mixture));
+    const file = await openFiled(randomModel(mixture));
     const options = { contextLength: 100 };
     const roomy = planModel(file, { ...options, memory: machine(1e12) });
     assert.equal(roomy.experts, undefined);
@@ -32,7 +40,7 @@ describe('the memory plan', () => {
   });
 
   it('takes the size that is given, and no more than all experts need', async () => {
-    const file = await open(randomModel(mixture));
+    const file = await openFiled(randomModel(mixture));
     const whole = planModel(file, { expertMemory: 1e12, memory: machine(1e12) }).experts;
     assert.ok(whole && whole.held === whole.count && whole.memory === whole.whole);
     const half = planModel(file, { expertMemory: whole.whole / 2, memory: machine(1e12) }).experts;
@@ -40,6 +48,18 @@ describe('the memory plan', () => {
     assert.throws(
       () => planModel(file, { expertMemory: 1000, memory: machine(1e12) }),
       refused('memory', /2 experts of a layer/),
+    );
+  });
+
+  it('keeps experts in memory that lie in no file, whatever that takes', async () => {
+    const source = await open(randomModel(mixture));
+    const options = { contextLength: 100 };
+    const tight = planModel(source, { ...options, memory: machine(1e6) });
+    assert.equal(tight.experts, undefined);
+    assert.throws(() => requireFit(tight), refused('memory', /are available/));
+    assert.throws(
+      () => planModel(source, { ...options, expertMemory: 1e6, memory: machine(1e12) }),
+      refused('usage', /whole file/, /experts prune/),
     );
   });
 

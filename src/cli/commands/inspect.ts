@@ -1,10 +1,20 @@
 /** `paceline inspect`: what a GGUF holds and what it needs, from its header alone. */
 import type { Command } from 'commander';
-import { addDeviceFlags, kvOption } from '../generation-flags.js';
+import { PacelineError } from '../../base/errors.js';
+import { addDeviceFlags, deviceOptions, kvOption } from '../generation-flags.js';
 import { addExamples } from '../help.js';
 import type { InspectFlags } from '../inspect-report.js';
 import { collect, integer } from '../numbers.js';
 import type { PlanFlags } from '../plan-report.js';
+
+/** @throws {PacelineError} `usage` for flags that change nothing of what a header says. */
+function refuseForPlanOnly(flags: PlanFlags): void {
+  const given = Object.keys(deviceOptions(flags))[0];
+  if (given === undefined) return;
+  throw new PacelineError('usage', `Option ${given} says how a model is loaded`, {
+    hint: 'Add --plan to see what it changes.',
+  });
+}
 
 /** Declares the command. */
 export function defineInspect(program: Command): void {
@@ -31,6 +41,7 @@ export function defineInspect(program: Command): void {
         const { planCommand } = await import('../plan-report.js');
         return planCommand(model, flags);
       }
+      refuseForPlanOnly(flags);
       const { inspectCommand } = await import('../inspect-report.js');
       await inspectCommand(model, flags);
     });
