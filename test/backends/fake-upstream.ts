@@ -74,10 +74,12 @@ export class FakeUpstream {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    // Backends are asked for their health by different routes, of their models too.
+    if (request.method === 'GET' && !this.well) return json(response, 503, {});
     if (request.url === '/v1/models') {
       return json(response, 200, { object: 'list', data: [{ id: this.#model, owned_by: 'fake' }] });
     }
-    if (request.method === 'GET') return json(response, this.well ? 200 : 503, {});
+    if (request.method === 'GET') return json(response, 200, {});
     let text = '';
     for await (const piece of request) text += piece;
     const body = JSON.parse(text) as Record<string, unknown>;
