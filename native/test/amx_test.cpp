@@ -377,9 +377,12 @@ void test_attention() {
   amx::start({});
 }
 
-// Defects in single instructions: every one has to change the result.
+// Defects in single instructions: every one has to change the result. A byte of a block whose scale is zero
+// does not, so the numbers are always the same, whatever was drawn before.
 void test_defects(const Type& t) {
   if (hardware || !by_unit(t)) return;
+  const uint64_t drawn = random_state;
+  random_state = 2;
   const int64_t k = 512, n = 32, rows = 80;
   const Matrix a(t, k, n);
   const Activations input(k, rows);
@@ -398,6 +401,7 @@ void test_defects(const Type& t) {
     }
   }
   amx::start({});
+  random_state = drawn;
 }
 
 }  // namespace

@@ -1,8 +1,12 @@
-/** The promises of drafting on the families whose attention, state or head is of another kind. */
+/** The promises of drafting on the other families, and on those whose attention, state or head is of another kind. */
 import type { RandomModelOptions } from '../../src/synthetic/random-model.js';
 import { draftingFor } from './drafting-target.js';
 
 const targets: readonly RandomModelOptions[] = [
+  { architecture: 'llama' },
+  { architecture: 'qwen2' },
+  { architecture: 'qwen3moe', experts: [4, 2] },
+  { architecture: 'qwen35', tied: false },
   { architecture: 'gpt-oss', window: [16, 2], experts: [4, 2] },
   { architecture: 'deepseek2', experts: [4, 2], latent: { kv: 64, query: 96, rotated: 32 } },
   { architecture: 'lfm2', kvHeads: 2 },
@@ -17,3 +21,9 @@ const targets: readonly RandomModelOptions[] = [
 ];
 
 for (const target of targets) draftingFor(target.architecture, target);
+
+/** With experts. */
+draftingFor('gemma4, as 26B-A4B', {
+  ...{ architecture: 'gemma4', kvHeads: 2, window: [8, 2], experts: [4, 2] },
+  gemma4: { perLayer: 0, rawValues: true, fullKvHeads: 1, expertInner: 32, together: true },
+});
