@@ -92,6 +92,8 @@ tsx) shift; exec ${node} --import tsx "$@";;
       writeFileSync(join(bin, name), `#!/bin/sh\n${body}\n`);
       chmodSync(join(bin, name), 0o755);
     }
+    // What an earlier run has written, a command would not write over.
+    rmSync(join(repository, '.cache', 'commit-scan'), { recursive: true, force: true });
     server = await startServer();
   });
   after(async () => {
