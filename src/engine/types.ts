@@ -18,7 +18,7 @@ export type {
   ToolFormatName,
   ToolsSpec,
 } from '../constraint/spec.js';
-export type { ExpertStatistics } from '../ggml/native/expert-cache.js';
+export type { ExpertStatistics } from '../ggml/native/expert-statistics.js';
 export type { RawJson } from '../template/raw-json.js';
 
 /**

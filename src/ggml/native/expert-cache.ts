@@ -9,34 +9,9 @@ import type { Graph } from '../graph.js';
 import type { Tensor } from '../tensor.js';
 import { GgmlType } from '../types.js';
 import type { FilePlace, WeightSpec } from '../weight.js';
+import type { ExpertStatistics } from './expert-statistics.js';
 import type { NativeKernels } from './library.js';
 import { customWith } from './operation.js';
-
-/** What a cache has done so far. */
-export interface ExpertStatistics {
-  /** Rows of the model's passes. */
-  readonly rows: number;
-  /** Experts that passes asked for: each once a layer and pass. */
-  readonly asked: number;
-  /** Of these, those that were in memory. */
-  readonly found: number;
-  /** Experts that were read. */
-  readonly read: number;
-  readonly bytesRead: number;
-  /** Of these, bytes that were read past the page cache. */
-  readonly bytesDirect: number;
-  /** Time in which computing waited. */
-  readonly waitedMs: number;
-  /** Experts that were read before a pass asked for them, and how many of them were then asked for. */
-  readonly early: number;
-  readonly earlyUsed: number;
-  /** Layers' passes whose experts did not fit and were computed one after the other. */
-  readonly oversized: number;
-  /** Experts in memory now. */
-  readonly held: number;
-  /** Time of reading and repacking, summed over threads. */
-  readonly readingMs: number;
-}
 
 /** How a part of experts is read that the page cache does not have. */
 export const readingModes = ['auto', 'buffered', 'direct'] as const;
