@@ -219,6 +219,14 @@ function describeContinuation(architecture: string): void {
   });
 }
 
+/** By how much a tensor is changed, as a share of its values. */
+function changeOf(name = ''): number {
+  // What only chooses experts changes nothing until it chooses others.
+  if (name.endsWith('exp_probs_b.bias')) return 2;
+  // A sigmoid flattens what streams are mixed by.
+  return name.endsWith('hc_base.weight') ? 0.5 : 0.1;
+}
+
 /**
  * Declares for each architecture that the logits tell a change of any tensor: whatever is left out or
  * taken for another would be found by the comparison.
@@ -229,8 +237,7 @@ export function describePerturbations(): void {
       it(architecture, async () => {
         const options = sizesFor(architecture, F32);
         const logitsWith = (changed: string | undefined) => {
-          // What only chooses experts changes nothing until it chooses others.
-          const by = changed?.endsWith('exp_probs_b.bias') ? 2 : 0.1;
+          const by = changeOf(changed);
           const change = (tensor: RandomTensor) =>
             tensor.name === changed
               ? { ...tensor, values: tensor.values.map((v, at) => v * (at % 2 ? 1 + by : 1 - by)) }
