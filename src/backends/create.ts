@@ -1,8 +1,8 @@
 /** From what a user says of other engines to one that runs requests: the entrance of this folder. */
 import { PacelineError } from '../base/errors.js';
-import { type BackendName, backendNames, type DeviceFamily } from './descriptor.js';
+import { type BackendName, backendNames } from './descriptor.js';
 import { BackendEngine, type BackendEngineOptions } from './engine.js';
-import { ManagedModel, type ManagedSpec } from './managed/managed-model.js';
+import { ManagedModel, type ManagedOptions, type ManagedSpec } from './managed/managed-model.js';
 import { ManagedPool } from './managed/managed-pool.js';
 import { backendNamed, backends } from './registry.js';
 import type { BreakerOptions } from './routing/breaker.js';
@@ -16,20 +16,9 @@ export interface UpstreamSpec {
   readonly key?: string;
 }
 
-export interface ManagedEngineSpec {
+export interface ManagedEngineSpec extends Omit<ManagedOptions, 'backend' | 'onNotice'> {
   readonly backend: BackendName;
-  /** Its program, and arguments that always come first. */
-  readonly program: readonly [string, ...string[]];
-  readonly environment?: Readonly<Record<string, string>>;
   readonly models: readonly ManagedSpec[];
-  /** Texts at once of one engine. */
-  readonly slots: number;
-  readonly contextLength?: number;
-  readonly threads?: number;
-  readonly device?: DeviceFamily;
-  /** Arguments of the user's. */
-  readonly extra?: readonly string[];
-  readonly logFolder?: string;
   readonly maxLoaded: number;
   readonly unloadAfterMs: number;
 }

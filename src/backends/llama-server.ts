@@ -1,5 +1,6 @@
 /** llama.cpp's server. */
 import type { BackendDescriptor } from './descriptor.js';
+import { engineFields } from './usual-fields.js';
 
 export const llamaServer: BackendDescriptor = {
   name: 'llama-server',
@@ -68,32 +69,18 @@ export const llamaServer: BackendDescriptor = {
     'llamacpp:tokens_predicted_total': 'backend_generated_tokens_total',
   },
   fields: {
-    seed: { by: 'backend', as: 'seed' },
+    ...engineFields,
     stop: { by: 'us', how: 'Its own handling loses the last token before a stop string.' },
-    n: { by: 'us', how: 'A request for each text, with seeds that follow each other.' },
-    top_k: { by: 'backend', as: 'top_k' },
-    min_p: { by: 'backend', as: 'min_p' },
     repetition_penalty: { by: 'backend', as: 'repeat_penalty' },
     penalty_window: { by: 'backend', as: 'repeat_last_n' },
-    presence_penalty: { by: 'backend', as: 'presence_penalty' },
-    frequency_penalty: { by: 'backend', as: 'frequency_penalty' },
-    logit_bias: { by: 'backend', as: 'logit_bias' },
-    logprobs: { by: 'backend', as: 'logprobs' },
-    thinking: { by: 'backend', as: 'chat_template_kwargs.enable_thinking' },
-    template_variables: { by: 'backend', as: 'chat_template_kwargs' },
     reasoning_budget: { by: 'backend', as: 'reasoning_budget_tokens' },
-    json: { by: 'backend', as: 'response_format' },
-    json_schema: { by: 'backend', as: 'response_format' },
     regex: { by: 'nobody', why: 'it has no regular expressions' },
     grammar: { by: 'backend', as: 'grammar' },
     choice: { by: 'us', how: 'A grammar of the texts.' },
-    tools: { by: 'backend', as: 'tools' },
     tool_choice: {
       by: 'us',
       how: 'Required and named calls are asked for as JSON of a schema, because it does not enforce them.',
     },
-    parallel_tool_calls: { by: 'backend', as: 'parallel_tool_calls' },
-    token_prompts: { by: 'backend', as: 'prompt' },
     cached_tokens: { by: 'backend', as: 'timings.cache_n' },
     count_tokens: { by: 'backend', as: '/v1/chat/completions/input_tokens' },
   },

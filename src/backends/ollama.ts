@@ -1,5 +1,6 @@
 /** Ollama, by its compatible routes. */
 import type { BackendDescriptor } from './descriptor.js';
+import { usualFields } from './usual-fields.js';
 
 export const ollama: BackendDescriptor = {
   name: 'ollama',
@@ -16,32 +17,25 @@ export const ollama: BackendDescriptor = {
   health: { path: '/api/version', answersWhileLoading: true },
   metrics: {},
   fields: {
-    seed: { by: 'backend', as: 'seed' },
+    ...usualFields,
     stop: {
       by: 'us',
       how: 'It does not tell which one ended a text, so they are looked for here.',
     },
-    n: { by: 'us', how: 'A request for each text, with seeds that follow each other.' },
     top_k: { by: 'nobody', why: 'its compatible routes do not take it' },
     min_p: { by: 'nobody', why: 'its compatible routes do not take it' },
     repetition_penalty: { by: 'nobody', why: 'its compatible routes do not take it' },
     penalty_window: { by: 'nobody', why: 'its compatible routes do not take it' },
-    presence_penalty: { by: 'backend', as: 'presence_penalty' },
-    frequency_penalty: { by: 'backend', as: 'frequency_penalty' },
     logit_bias: { by: 'nobody', why: 'it does not take biases' },
-    logprobs: { by: 'backend', as: 'logprobs' },
     thinking: { by: 'us', how: 'The reasoning effort `none`, or `medium`.' },
     template_variables: { by: 'nobody', why: 'its templates take no variables' },
     reasoning_budget: { by: 'nobody', why: 'it has no limit of thought' },
-    json: { by: 'backend', as: 'response_format' },
-    json_schema: { by: 'backend', as: 'response_format' },
     regex: { by: 'nobody', why: 'it has no regular expressions' },
     grammar: { by: 'nobody', why: 'it takes no grammars' },
     choice: {
       by: 'us',
       how: 'JSON of a schema with one string, which is taken out of its quotes.',
     },
-    tools: { by: 'backend', as: 'tools' },
     tool_choice: {
       by: 'us',
       how: 'Required and named calls are asked for as JSON of a schema, because it has no such choice.',

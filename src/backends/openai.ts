@@ -1,5 +1,6 @@
 /** Any server with OpenAI's routes: a cluster behind a router of its own, or a provider. */
 import type { BackendDescriptor } from './descriptor.js';
+import { usualFields } from './usual-fields.js';
 
 const notOfTheApi = { by: 'nobody', why: 'the API has no such field' } as const;
 
@@ -15,32 +16,25 @@ export const openai: BackendDescriptor = {
   health: { path: '/v1/models', answersWhileLoading: false },
   metrics: {},
   fields: {
-    seed: { by: 'backend', as: 'seed' },
+    ...usualFields,
     stop: {
       by: 'us',
       how: 'The API takes four and does not tell which one ended a text, so they are looked for here.',
     },
-    n: { by: 'us', how: 'A request for each text, with seeds that follow each other.' },
     top_k: notOfTheApi,
     min_p: notOfTheApi,
     repetition_penalty: notOfTheApi,
     penalty_window: notOfTheApi,
-    presence_penalty: { by: 'backend', as: 'presence_penalty' },
-    frequency_penalty: { by: 'backend', as: 'frequency_penalty' },
     logit_bias: { by: 'backend', as: 'logit_bias' },
-    logprobs: { by: 'backend', as: 'logprobs' },
     thinking: { by: 'us', how: 'The reasoning effort `none`, or `medium`.' },
     template_variables: notOfTheApi,
     reasoning_budget: notOfTheApi,
-    json: { by: 'backend', as: 'response_format' },
-    json_schema: { by: 'backend', as: 'response_format' },
     regex: notOfTheApi,
     grammar: notOfTheApi,
     choice: {
       by: 'us',
       how: 'JSON of a schema with one string, which is taken out of its quotes.',
     },
-    tools: { by: 'backend', as: 'tools' },
     tool_choice: { by: 'backend', as: 'tool_choice' },
     parallel_tool_calls: { by: 'backend', as: 'parallel_tool_calls' },
     token_prompts: { by: 'nobody', why: 'providers take prompts as text only' },

@@ -1,5 +1,6 @@
 /** This engine on another host. In this server's own process it needs no description. */
 import type { BackendDescriptor } from './descriptor.js';
+import { engineFields } from './usual-fields.js';
 
 export const paceline: BackendDescriptor = {
   name: 'paceline',
@@ -22,29 +23,15 @@ export const paceline: BackendDescriptor = {
     paceline_generated_tokens_total: 'backend_generated_tokens_total',
   },
   fields: {
-    seed: { by: 'backend', as: 'seed' },
+    ...engineFields,
     stop: { by: 'backend', as: 'stop' },
-    n: { by: 'us', how: 'A request for each text, with seeds that follow each other.' },
-    top_k: { by: 'backend', as: 'top_k' },
-    min_p: { by: 'backend', as: 'min_p' },
     repetition_penalty: { by: 'backend', as: 'repetition_penalty' },
     penalty_window: { by: 'backend', as: 'penalty_window' },
-    presence_penalty: { by: 'backend', as: 'presence_penalty' },
-    frequency_penalty: { by: 'backend', as: 'frequency_penalty' },
-    logit_bias: { by: 'backend', as: 'logit_bias' },
-    logprobs: { by: 'backend', as: 'logprobs' },
-    thinking: { by: 'backend', as: 'chat_template_kwargs.enable_thinking' },
-    template_variables: { by: 'backend', as: 'chat_template_kwargs' },
     reasoning_budget: { by: 'backend', as: 'reasoning_budget' },
-    json: { by: 'backend', as: 'response_format' },
-    json_schema: { by: 'backend', as: 'response_format' },
     regex: { by: 'backend', as: 'response_format' },
     grammar: { by: 'backend', as: 'response_format' },
     choice: { by: 'backend', as: 'response_format' },
-    tools: { by: 'backend', as: 'tools' },
     tool_choice: { by: 'backend', as: 'tool_choice' },
-    parallel_tool_calls: { by: 'backend', as: 'parallel_tool_calls' },
-    token_prompts: { by: 'backend', as: 'prompt' },
     cached_tokens: { by: 'backend', as: 'usage.prompt_tokens_details.cached_tokens' },
     count_tokens: { by: 'us', how: 'A request for one token, whose usage says it.' },
   },

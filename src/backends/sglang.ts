@@ -1,6 +1,7 @@
 /** SGLang: an engine for cards whose scheduler is built around shared prefixes. */
 import type { BackendDescriptor } from './descriptor.js';
 import { sglangInstallations } from './installations/sglang.js';
+import { engineFields } from './usual-fields.js';
 
 export const sglang: BackendDescriptor = {
   name: 'sglang',
@@ -46,29 +47,15 @@ export const sglang: BackendDescriptor = {
     'sglang:generation_tokens_total': 'backend_generated_tokens_total',
   },
   fields: {
-    seed: { by: 'backend', as: 'seed' },
+    ...engineFields,
     stop: { by: 'backend', as: 'stop' },
-    n: { by: 'us', how: 'A request for each text, with seeds that follow each other.' },
-    top_k: { by: 'backend', as: 'top_k' },
-    min_p: { by: 'backend', as: 'min_p' },
     repetition_penalty: { by: 'backend', as: 'repetition_penalty' },
     penalty_window: { by: 'nobody', why: 'its penalties always look at the whole text' },
-    presence_penalty: { by: 'backend', as: 'presence_penalty' },
-    frequency_penalty: { by: 'backend', as: 'frequency_penalty' },
-    logit_bias: { by: 'backend', as: 'logit_bias' },
-    logprobs: { by: 'backend', as: 'logprobs' },
-    thinking: { by: 'backend', as: 'chat_template_kwargs.enable_thinking' },
-    template_variables: { by: 'backend', as: 'chat_template_kwargs' },
     reasoning_budget: { by: 'nobody', why: 'it has no limit of thought' },
-    json: { by: 'backend', as: 'response_format' },
-    json_schema: { by: 'backend', as: 'response_format' },
     regex: { by: 'backend', as: 'regex' },
     grammar: { by: 'backend', as: 'ebnf' },
     choice: { by: 'us', how: 'A regular expression of the texts.' },
-    tools: { by: 'backend', as: 'tools' },
     tool_choice: { by: 'backend', as: 'tool_choice' },
-    parallel_tool_calls: { by: 'backend', as: 'parallel_tool_calls' },
-    token_prompts: { by: 'backend', as: 'prompt' },
     cached_tokens: { by: 'backend', as: 'usage.prompt_tokens_details.cached_tokens' },
     count_tokens: { by: 'us', how: 'A request for one token, whose usage says it.' },
   },

@@ -1,6 +1,7 @@
 /** vLLM: the engine of clusters of graphics cards. */
 import type { BackendDescriptor } from './descriptor.js';
 import { vllmInstallations } from './installations/vllm.js';
+import { engineFields } from './usual-fields.js';
 
 export const vllm: BackendDescriptor = {
   name: 'vllm',
@@ -59,29 +60,15 @@ export const vllm: BackendDescriptor = {
     'vllm:spec_decode_num_accepted_tokens_total': 'backend_accepted_tokens_total',
   },
   fields: {
-    seed: { by: 'backend', as: 'seed' },
+    ...engineFields,
     stop: { by: 'backend', as: 'stop' },
-    n: { by: 'us', how: 'A request for each text, with seeds that follow each other.' },
-    top_k: { by: 'backend', as: 'top_k' },
-    min_p: { by: 'backend', as: 'min_p' },
     repetition_penalty: { by: 'backend', as: 'repetition_penalty' },
     penalty_window: { by: 'nobody', why: 'its penalties always look at the whole text' },
-    presence_penalty: { by: 'backend', as: 'presence_penalty' },
-    frequency_penalty: { by: 'backend', as: 'frequency_penalty' },
-    logit_bias: { by: 'backend', as: 'logit_bias' },
-    logprobs: { by: 'backend', as: 'logprobs' },
-    thinking: { by: 'backend', as: 'chat_template_kwargs.enable_thinking' },
-    template_variables: { by: 'backend', as: 'chat_template_kwargs' },
     reasoning_budget: { by: 'backend', as: 'thinking_token_budget' },
-    json: { by: 'backend', as: 'response_format' },
-    json_schema: { by: 'backend', as: 'response_format' },
     regex: { by: 'backend', as: 'structured_outputs.regex' },
     grammar: { by: 'backend', as: 'structured_outputs.grammar' },
     choice: { by: 'backend', as: 'structured_outputs.choice' },
-    tools: { by: 'backend', as: 'tools' },
     tool_choice: { by: 'backend', as: 'tool_choice' },
-    parallel_tool_calls: { by: 'backend', as: 'parallel_tool_calls' },
-    token_prompts: { by: 'backend', as: 'prompt' },
     cached_tokens: { by: 'backend', as: 'usage.prompt_tokens_details.cached_tokens' },
     count_tokens: { by: 'backend', as: '/tokenize' },
   },

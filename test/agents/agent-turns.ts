@@ -15,32 +15,12 @@ import { createInterface } from 'node:readline';
 import { after, before, describe, it } from 'node:test';
 import { type Endpoint, type ToolName, tools } from '../../src/connect/tools.js';
 import { repository } from '../support/repository.js';
-import { hermesCall, Unteachable, writeTaughtModel } from './taught-model.js';
+import { hermesCall, taughtTemplate, Unteachable, writeTaughtModel } from './taught-model.js';
 
 const question = 'When does the bridge open? It is written in note.txt.';
 const secret = 'heron-4711';
 const answer = 'The bridge opens at seven';
 const contextLength = 32_768;
-
-/** Writes what a real template does, and ends in the cue of what is to be said. */
-const template = `{%- if tools %}<|im_start|>system
-<tools>{% for tool in tools %}
-{{ tool | tojson }}{% endfor %}
-</tools><|im_end|>
-{% endif -%}
-{%- for message in messages -%}
-<|im_start|>{{ message.role }}
-{{ message.content }}
-{%- for call in message.tool_calls or [] %}
-<tool_call>
-{{ call.function | tojson }}
-</tool_call>{% endfor -%}
-<|im_end|>
-{% endfor -%}
-{%- if add_generation_prompt -%}
-<|im_start|>assistant
-{% if tools and messages | selectattr('role', 'equalto', 'tool') | list | length == 0 %}act{% else %}answer{% endif %}
-{%- endif -%}`;
 
 interface Agent {
   readonly name: Extract<ToolName, 'codex' | 'opencode' | 'claude-code'>;
@@ -192,7 +172,7 @@ async function teachableFolder(agent: Agent): Promise<string> {
     try {
       await writeTaughtModel(join(folder, 'taught.gguf'), {
         vocabulary: 'qwen2',
-        template,
+        template: taughtTemplate,
         texts: { answer, act: agent.call(note) },
         context: contextLength,
       });

@@ -22,6 +22,29 @@ export interface TaughtModelOptions {
   readonly context: number;
 }
 
+/**
+ * Writes what a real template does, and ends in the cue of what is to be said: `act` where tools may be
+ * called and nothing came back yet, or `answer`.
+ */
+export const taughtTemplate = `{%- if tools %}<|im_start|>system
+<tools>{% for tool in tools %}
+{{ tool | tojson }}{% endfor %}
+</tools><|im_end|>
+{% endif -%}
+{%- for message in messages -%}
+<|im_start|>{{ message.role }}
+{{ message.content }}
+{%- for call in message.tool_calls or [] %}
+<tool_call>
+{{ call.function | tojson }}
+</tool_call>{% endfor -%}
+<|im_end|>
+{% endfor -%}
+{%- if add_generation_prompt -%}
+<|im_start|>assistant
+{% if tools and messages | selectattr('role', 'equalto', 'tool') | list | length == 0 %}act{% else %}answer{% endif %}
+{%- endif -%}`;
+
 /** Where a text may have a space, if it is then easier to say. */
 export const maybeSpace = '\u2423';
 

@@ -18,7 +18,15 @@ import {
 } from '../support/random-drafters.js';
 import { deepseek4MtpLogits, deepseek4Rows } from './deepseek4-reference.js';
 import { forcedRun } from './forced-run.js';
-import { accept, check, checkWork, noting, prompt, tolerance, written } from './neural-support.js';
+import {
+  accept,
+  check,
+  checkWork,
+  notingMtp,
+  prompt,
+  tolerance,
+  written,
+} from './neural-support.js';
 import { Tensors } from './reference.js';
 
 const sizes = {
@@ -87,15 +95,7 @@ describe('the prediction block of deepseek4 against the reference', () => {
     const counts: number[] = [];
     using source = mtpSource({
       ...{ backend, contextLength: 128, window },
-      model: {
-        ...mtp,
-        forward(graph, batch) {
-          const made = mtp.forward(graph, batch);
-          counts.push(batch.tokens.elements);
-          noting(graph, made.logits, logits, 1);
-          return made;
-        },
-      },
+      model: notingMtp(mtp, logits, counts),
     });
     const rounds = await forcedRun({ model, source, logits, prompt, accept });
     assert.equal(rounds.length, accept.length);

@@ -20,7 +20,7 @@ import {
 } from '../support/random-drafters.js';
 import { forcedRun, type Round } from './forced-run.js';
 import { gemma4Rows } from './gemma4-reference.js';
-import { accept, check, checkWork, noting, prompt, written } from './neural-support.js';
+import { accept, check, checkWork, noting, notingMtp, prompt, written } from './neural-support.js';
 import { qwen35Rows } from './qwen35-reference.js';
 import {
   dflashLogits,
@@ -83,15 +83,7 @@ describe('mtp against the reference', () => {
     const counts: number[] = [];
     using source = mtpSource({
       ...{ backend, contextLength: 128, window },
-      model: {
-        ...mtp,
-        forward(graph, batch) {
-          const made = mtp.forward(graph, batch);
-          counts.push(batch.tokens.elements);
-          noting(graph, made.logits, logits, 1);
-          return made;
-        },
-      },
+      model: notingMtp(mtp, logits, counts),
     });
     const run = { model, source, logits, prompt, accept };
     const rounds = await forcedRun(prefillChunk === undefined ? run : { ...run, prefillChunk });

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import type { Graph } from '../../src/ggml/graph.js';
 import type { Tensor } from '../../src/ggml/tensor.js';
 import { type GgufContent, writeGguf } from '../../src/gguf/writer.js';
+import type { MtpModel } from '../../src/models/mtp-model.js';
 import { temporaryFile } from '../support/tiny-model.js';
 import type { Round } from './forced-run.js';
 
@@ -32,6 +33,19 @@ export function noting(graph: Graph, tensor: Tensor, logits: Float32Array[], row
       for (let row = 0; row < rows; row++) logits.push(data.slice(row * size, (row + 1) * size));
     }
     return data;
+  };
+}
+
+/** A prediction block whose logits are noted, and how many tokens each pass of it has. */
+export function notingMtp(mtp: MtpModel, logits: Float32Array[], counts: number[]): MtpModel {
+  return {
+    ...mtp,
+    forward(graph, batch) {
+      const made = mtp.forward(graph, batch);
+      counts.push(batch.tokens.elements);
+      noting(graph, made.logits, logits, 1);
+      return made;
+    },
   };
 }
 

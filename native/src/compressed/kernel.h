@@ -19,18 +19,6 @@ using attention::kLog2e;
 
 constexpr int kKeys = 32;  // unpacked at a time
 
-inline V load_some(const float* p, int64_t n) {
-  if (n >= 16) return load(p);
-  alignas(64) float t[16] = {};
-  for (int64_t i = 0; i < n; i++) t[i] = p[i];
-  return load(t);
-}
-inline void store_some(float* p, V a, int64_t n) {
-  if (n >= 16) return store(p, a);
-  alignas(64) float t[16];
-  store(t, a);
-  for (int64_t i = 0; i < n; i++) p[i] = t[i];
-}
 inline int64_t padded(int64_t n) { return (n + 15) & ~int64_t{15}; }
 
 // ---- streams --------------------------------------------------------------------------------------------

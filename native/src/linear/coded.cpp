@@ -7,13 +7,7 @@
 namespace pl {
 namespace {
 
-uint32_t word(const uint8_t* p) {
-  uint32_t w;
-  std::memcpy(&w, p, 4);
-  return w;
-}
 int short_at(const uint8_t* p) { return p[0] | p[1] << 8; }
-void put(uint8_t* p, uint32_t w) { std::memcpy(p, &w, 4); }
 uint8_t byte(int x) { return static_cast<uint8_t>(x); }
 
 // Eight bytes: those at even places, and those at odd ones.

@@ -9,13 +9,6 @@
 namespace pl {
 namespace {
 
-uint32_t word(const uint8_t* p) {
-  uint32_t w;
-  std::memcpy(&w, p, 4);
-  return w;
-}
-void put(uint8_t* p, uint32_t w) { std::memcpy(p, &w, 4); }
-
 void nibbles32(const uint8_t* source, uint8_t* out) {
   for (int i = 0; i < 16; ++i) {
     out[i] = source[i] & 15;

@@ -1,6 +1,7 @@
 // A group of up to 256 columns of one row, on its way between GGUF blocks and panels.
 #pragma once
 #include <stdint.h>
+#include <string.h>
 
 #include "panels.h"
 
@@ -12,6 +13,14 @@ struct Plain {
   // Unsigned (Q8_0: signed bytes; tables: indices); of a type with a codebook the words of its vectors.
   uint8_t quants[256];
 };
+
+// Four bytes at any place, as one word.
+inline uint32_t word(const uint8_t* p) {
+  uint32_t w;
+  memcpy(&w, p, 4);
+  return w;
+}
+inline void put(uint8_t* p, uint32_t w) { memcpy(p, &w, 4); }
 
 // One group of 256 columns of a type with a codebook.
 void read_coded(const Format& f, const uint8_t* source, Plain& p);

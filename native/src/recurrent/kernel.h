@@ -22,18 +22,6 @@ constexpr int kTile = PL_LOGGED_ROWS;
 // Blocks of columns that are in work together: as many chains as hide the latency of a multiply-add.
 constexpr int kTogether = kRegisters == 1 ? 4 : kRegisters == 2 ? 2 : 1;
 
-inline V load_some(const float* p, int n) {
-  if (n >= 16) return load(p);
-  alignas(64) float t[16] = {};
-  for (int i = 0; i < n; i++) t[i] = p[i];
-  return load(t);
-}
-inline void store_some(float* p, V a, int n) {
-  if (n >= 16) return store(p, a);
-  alignas(64) float t[16];
-  store(t, a);
-  for (int i = 0; i < n; i++) p[i] = t[i];
-}
 inline float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 inline float softplus(float x) { return x > 20.0f ? x : logf(1.0f + expf(x)); }
 inline V silu(V x) {

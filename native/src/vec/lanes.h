@@ -31,6 +31,19 @@ PL_INLINE V load(const float* p) {
   return r;
 }
 PL_INLINE void store(float* p, V a) { PL_EACH Own::store(p + Own::W * i, a.x[i]); }
+// The first `n` lanes; where they are read, the others are 0.
+inline V load_some(const float* p, int64_t n) {
+  if (n >= 16) return load(p);
+  alignas(64) float t[16] = {};
+  for (int64_t i = 0; i < n; i++) t[i] = p[i];
+  return load(t);
+}
+inline void store_some(float* p, V a, int64_t n) {
+  if (n >= 16) return store(p, a);
+  alignas(64) float t[16];
+  store(t, a);
+  for (int64_t i = 0; i < n; i++) p[i] = t[i];
+}
 PL_INLINE V load_half(const void* p) {
   V r;
   PL_EACH r.x[i] = Own::load_f16(static_cast<const uint8_t*>(p) + 2 * Own::W * i);

@@ -28,6 +28,7 @@ export interface ManagedOptions {
   readonly program: readonly [string, ...string[]];
   /** Variables that the program needs. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** Texts at once of one engine. */
   readonly slots: number;
   readonly contextLength?: number;
   readonly threads?: number;

@@ -5,29 +5,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type Message, Ollama, type ToolCall } from 'ollama';
-import { hermesCall, writeTaughtModel } from '../../agents/taught-model.js';
+import { hermesCall, taughtTemplate, writeTaughtModel } from '../../agents/taught-model.js';
 import { temporaryFile } from '../../support/tiny-model.js';
 import { startServer, type TestServer } from '../support.js';
-
-/** Ends in the cue of what is to be said: a call, or, where there is a result, the answer. */
-const template = `{%- if tools %}<|im_start|>system
-<tools>{% for tool in tools %}
-{{ tool | tojson }}{% endfor %}
-</tools><|im_end|>
-{% endif -%}
-{%- for message in messages -%}
-<|im_start|>{{ message.role }}
-{{ message.content }}
-{%- for call in message.tool_calls or [] %}
-<tool_call>
-{{ call.function | tojson }}
-</tool_call>{% endfor -%}
-<|im_end|>
-{% endfor -%}
-{%- if add_generation_prompt -%}
-<|im_start|>assistant
-{% if tools and messages | selectattr('role', 'equalto', 'tool') | list | length == 0 %}act{% else %}answer{% endif %}
-{%- endif -%}`;
 
 const tools = [
   {
@@ -61,7 +41,12 @@ describe('tools through the ollama client', () => {
   before(async () => {
     const path = temporaryFile('taught.gguf');
     const texts = { act: `I look.${hermesCall(call.name, call.arguments)}`, answer: 'At seven' };
-    await writeTaughtModel(path, { vocabulary: 'qwen2', template, texts, context: 2048 });
+    await writeTaughtModel(path, {
+      vocabulary: 'qwen2',
+      template: taughtTemplate,
+      texts,
+      context: 2048,
+    });
     server = await startServer({ models: [{ id: 'taught', path }], keepAliveMs: 60_000 });
     client = new Ollama({ host: server.url });
   });
