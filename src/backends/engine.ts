@@ -146,9 +146,7 @@ export class BackendEngine {
 
   /** Requests for a model that wait before another would; undefined: none would have to wait. */
   queueFor(request: TextRequest): number | undefined {
-    const { model } = request;
-    if (!this.#admission.wouldWait(model, slotsOf(request))) return undefined;
-    return this.#admission.waitingFor(model);
+    return this.#admission.queueFor(request.model, slotsOf(request));
   }
 
   get models(): readonly BackendModel[] {

@@ -145,7 +145,7 @@ async function scoreChunk(
 }
 
 /** ln of the sum of e^logit, and the place of the largest logit. */
-function normalise(logits: Float32Array): { logSum: number; best: number } {
+export function normalise(logits: Float32Array): { logSum: number; best: number } {
   let best = 0;
   for (let at = 1; at < logits.length; at++) {
     if ((logits[at] as number) > (logits[best] as number)) best = at;

@@ -38,14 +38,10 @@ export class Admission {
     return this.#waiting.length;
   }
 
-  /** Requests for a model that wait now. */
-  waitingFor(model: string): number {
-    return this.#waiting.filter((entry) => entry.model === model).length;
-  }
-
-  /** Whether a request for a model would have to wait now. */
-  wouldWait(model: string, slots: number): boolean {
-    return this.waitingFor(model) > 0 || !this.#fits({ model, slots, client: '' });
+  /** Requests for a model that wait before another would; undefined: none would have to wait. */
+  queueFor(model: string, slots: number): number | undefined {
+    const waiting = this.#waiting.filter((entry) => entry.model === model).length;
+    return waiting > 0 || !this.#fits({ model, slots, client: '' }) ? waiting : undefined;
   }
 
   /** Slots that are taken now, of all models. */

@@ -142,15 +142,15 @@ function network(
   x: Tensor,
   [layer, tokens]: readonly [number, Tensor],
 ): Tensor {
-  const { router, used, choiceBias, shared } = b.mixture;
+  const { shared } = b.mixture;
   const chosen = b.table && graph.getRows(b.table.tensor, tokens);
-  const logits = layers.linear(graph, router, x);
-  const routing = experts.route(graph, logits, { ...h.routing, used, choiceBias, chosen });
+  const routing = experts.routeMixture(graph, b.mixture, x, { ...h.routing, chosen });
   const limit = h.limits[layer] ?? 'silu';
   const mixed = experts.mixExperts(graph, b.mixture.experts, x, routing, limit);
-  if (shared === undefined) return mixed;
-  const own = layers.gatedNetwork(graph, shared, x, h.sharedLimits[layer] ?? 'silu');
-  return graph.add(mixed, own);
+  const own = shared && layers.gatedNetwork(graph, shared, x, h.sharedLimits[layer] ?? 'silu');
+  const result = own === undefined ? mixed : graph.add(mixed, own);
+  experts.noteMixed(graph, b.mixture, x, result);
+  return result;
 }
 
 /** How a block runs besides the usual. */

@@ -61,16 +61,22 @@ interface Known {
   readonly facts: ModelFacts;
 }
 
+/** A model that another engine serves: its entry is made when somebody asks for it. */
+export interface OtherModel {
+  readonly id: string;
+  readonly entry: () => CatalogEntry;
+}
+
 export class Catalog {
   readonly #models: Map<string, Known>;
   readonly #status: () => EngineStatus;
-  readonly #others: () => readonly CatalogEntry[];
+  readonly #others: () => readonly OtherModel[];
 
   /** Use `readCatalog`. @param others models that other engines serve now */
   constructor(
     models: readonly Known[],
     status: () => EngineStatus,
-    others: () => readonly CatalogEntry[] = () => [],
+    others: () => readonly OtherModel[] = () => [],
   ) {
     this.#models = new Map(models.map((known) => [known.spec.id, known]));
     this.#status = status;
@@ -82,7 +88,8 @@ export class Catalog {
     const own = [...this.#models.values()].map(({ facts }) =>
       withState(facts, states.get(facts.id)),
     );
-    return [...own, ...this.#others().filter(({ id }) => !this.#models.has(id))];
+    const others = this.#others().filter(({ id }) => !this.#models.has(id));
+    return [...own, ...others.map(({ entry }) => entry())];
   }
 
   /** Whether this engine has a model of this name. */
@@ -120,8 +127,8 @@ export class Catalog {
     if (facts === undefined) {
       const others = this.#others();
       const other =
-        others.find((entry) => entry.id === name) ?? others.find((entry) => entry.id === id);
-      if (other !== undefined) return other;
+        others.find((model) => model.id === name) ?? others.find((model) => model.id === id);
+      if (other !== undefined) return other.entry();
       const names = [...this.#models.keys(), ...others.map((entry) => entry.id)];
       throw new PacelineError('model-not-found', `There is no model ${JSON.stringify(name)}`, {
         hint:
@@ -195,7 +202,7 @@ function freeName(wanted: string, taken: { has(name: string): boolean }): string
 export async function readCatalog(
   specs: readonly ModelSpec[],
   status: () => EngineStatus,
-  others?: () => readonly CatalogEntry[],
+  others?: () => readonly OtherModel[],
 ): Promise<Catalog> {
   const known = specs.map(async (spec) => ({ spec, facts: await readFacts(spec) }));
   return new Catalog(await Promise.all(known), status, others);

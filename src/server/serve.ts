@@ -111,7 +111,8 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   const catalog = await readCatalog(
     specs,
     () => engine.status,
-    () => (others?.models ?? []).map(backendEntry),
+    () =>
+      (others?.models ?? []).map((model) => ({ id: model.id, entry: () => backendEntry(model) })),
   );
   let stopping = false;
   const health = (): Health => healthOf(engine, others, stopping);

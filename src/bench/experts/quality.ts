@@ -3,6 +3,7 @@ import { throwIfAborted } from '../../base/errors.js';
 import type { OnProgress } from '../../base/progress.js';
 import type { ExpertSubset, SelectionMethod } from '../../models/expert-subset.js';
 import { Evaluator } from '../evaluator.js';
+import { normalise } from '../perplexity.js';
 import { passagesOf } from './documents.js';
 import { ExpertSelector, type Keep } from './select.js';
 
@@ -117,22 +118,13 @@ async function measure(
     for await (const logits of model.logits(passage.tokens, 0)) {
       const token = passage.tokens[++place];
       if (token === undefined) break;
-      nats += logSum(logits) - (logits[token] as number);
+      nats += normalise(logits).logSum - (logits[token] as number);
       bytes += model.tokenizer.tokenBytes(token).length;
       tokens++;
     }
   }
   const seconds = (performance.now() - start) / 1000;
   return { nats, tokens, bytes, seconds, loadMs, weightBytes: model.model.weightBytes };
-}
-
-/** ln of the sum of e^logit. */
-function logSum(logits: Float32Array): number {
-  let largest = Number.NEGATIVE_INFINITY;
-  for (const logit of logits) largest = Math.max(largest, logit);
-  let total = 0;
-  for (const logit of logits) total += Math.exp(logit - largest);
-  return largest + Math.log(total);
 }
 
 function sum(numbers: readonly number[]): number {
