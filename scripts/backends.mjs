@@ -2,7 +2,8 @@
  * `npm run test:backends [backend ...]`: the tests of the official clients, over each backend that is
  * there, and the table of `docs/upstreams.md` of what each passes. `paceline` is a second server and
  * always there; `llama-server` is looked for in PACELINE_LLAMA_SERVER and PATH; for others
- * PACELINE_TEST_VLLM and the like name the URL of a running one with the models `default` and `thinking`.
+ * PACELINE_TEST_VLLM and the like name the URL of a running one with the models `default` and `thinking`, or
+ * of several, with commas between, that have them together; `npm run test:vllm clients` starts vLLM for it.
  * Results are kept in `.cache/backends`, so that engines can be tested one after the other.
  */
 import { spawn } from 'node:child_process';
@@ -50,8 +51,12 @@ function tested(name) {
     return leaveOut(name, 'neither PACELINE_LLAMA_SERVER nor PATH has it');
   }
   const variable = `PACELINE_TEST_${name.toUpperCase()}`;
-  const url = process.env[variable];
-  return url === undefined ? leaveOut(name, `${variable} names no URL`) : `${name}=${url}`;
+  const urls = process.env[variable];
+  if (urls === undefined) return leaveOut(name, `${variable} names no URL`);
+  return urls
+    .split(',')
+    .map((url) => `${name}=${url}`)
+    .join(',');
 }
 
 /** Runs the suite; the results of its tests in their order. */

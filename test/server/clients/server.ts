@@ -1,7 +1,8 @@
 /**
  * The one server that all clients talk to; it ends with the tests of the file that imports them. With
  * PACELINE_TEST_BACKEND the answers come from another engine behind it: `paceline` (a second server),
- * `llama-server`, or BACKEND=URL of a running one that has the models `default` and `thinking`.
+ * `llama-server`, or BACKEND=URL of a running one that has the models `default` and `thinking`; with a
+ * comma between, of several that have them together.
  */
 import { after } from 'node:test';
 import {
@@ -40,7 +41,9 @@ async function backendOptions(own: {
     behind = await startServer(own);
     return { upstreams: [{ url: behind.url, backend: 'paceline' }] };
   }
-  if (testedBackend !== 'llama-server') return { upstreams: [parseUpstream(testedBackend)] };
+  if (testedBackend !== 'llama-server') {
+    return { upstreams: testedBackend.split(',').map(parseUpstream) };
+  }
   return {
     managed: {
       backend: 'llama-server',
