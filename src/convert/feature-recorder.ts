@@ -7,10 +7,10 @@ import type {
   Drafter,
   DrafterNeeds,
   DrafterSource,
-  FeatureRows,
   Observation,
   Proposal,
 } from '../decode/drafter.js';
+import type { FeatureRows } from '../decode/feature-rows.js';
 
 /** The name under which it drafts. */
 export const recorderName = 'recorder';

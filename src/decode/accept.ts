@@ -9,6 +9,7 @@
 import type { Chooser } from './chooser.js';
 import type { SampledToken } from './sampler.js';
 import type { FinishStep } from './stop.js';
+import type { Logits } from './top-row.js';
 
 export interface AcceptInput {
   /** Guesses d_1..d_m; empty for a plain step. */
@@ -18,7 +19,7 @@ export interface AcceptInput {
    * token (i = 0) or d_i. Asked for in order, and only as far as needed. Undefined: the row decides
    * nothing, and the step ends before it.
    */
-  readonly row: (index: number) => Float32Array | undefined;
+  readonly row: (index: number) => Logits | undefined;
   /** Of the text t_0..t_n; accepts the chosen tokens. */
   readonly chooser: Chooser;
   /** Sees every chosen token in order; a finish ends the step (`Finish` of stop.ts). */

@@ -14,6 +14,7 @@ import { mostMtpDrafts as mostDrafts } from './draft-window.js';
 import type { DraftContext, Drafter, DrafterSource, Observation, Proposal } from './drafter.js';
 import { guessInTurn } from './guess-in-turn.js';
 import { HiddenRowDrafter } from './hidden-row-drafter.js';
+import { HiddenRows } from './hidden-rows.js';
 
 export interface AssistantOptions {
   readonly model: AssistantModel;
@@ -45,7 +46,7 @@ interface Pass {
   readonly next: Tensor;
 }
 
-class AssistantDrafter extends HiddenRowDrafter implements Drafter {
+class AssistantDrafter extends HiddenRowDrafter<HiddenRows> implements Drafter {
   readonly name = 'mtp';
   readonly needs = needs;
   readonly maxDrafts = mostDrafts;
@@ -54,7 +55,7 @@ class AssistantDrafter extends HiddenRowDrafter implements Drafter {
   #pass: Pass | undefined;
 
   constructor(options: AssistantOptions) {
-    super(options.model.embeddingLength, 1);
+    super(new HiddenRows(options.model.embeddingLength, 1));
     this.#options = options;
   }
 

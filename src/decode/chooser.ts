@@ -12,6 +12,8 @@ import { TokenHistory } from './history.js';
 import { type SampledToken, sampleToken } from './sampler.js';
 import type { SamplingSettings } from './settings.js';
 import { isSure } from './sure.js';
+import { isTopSure, sampleTop, topNeeded } from './top-choice.js';
+import { type Logits, TopRow } from './top-row.js';
 
 export interface ChooserOptions {
   readonly settings: SamplingSettings;
@@ -48,19 +50,33 @@ export class Chooser {
   }
 
   /**
-   * The next token, from the row of logits that the model gave for it; not yet part of the text.
+   * How many of a row's largest logits most likely tell the choice; undefined: only the whole row does.
+   * A constraint may allow none of them.
+   */
+  get topNeeded(): number | undefined {
+    return this.#constraint === undefined ? topNeeded(this.settings) : undefined;
+  }
+
+  /**
+   * The next token, from the row of logits that the model gave for it; not yet part of the text. Of a row
+   * of which the largest are here it is the same, and the others are read if that takes them.
    * @throws {PacelineError} `bad-weights` at NaN or +Infinity; `usage` if nothing can be chosen.
    */
-  choose(logits: Float32Array): SampledToken {
-    return sampleToken(logits, this.#context());
+  choose(row: Logits): SampledToken {
+    const context = this.#context();
+    if (!(row instanceof TopRow)) return sampleToken(row, context);
+    const token = sampleTop(row, context);
+    return token === undefined ? sampleToken(row.whole(), context) : { token };
   }
 
   /**
    * Whether the choice stays the same if each logit is off by `bound` at most; see `isSure`.
    * @throws as `choose`.
    */
-  isSure(logits: Float32Array, bound: number): boolean {
-    return isSure(logits, this.#context(), bound);
+  isSure(row: Logits, bound: number): boolean {
+    const context = this.#context();
+    if (!(row instanceof TopRow)) return isSure(row, context, bound);
+    return isTopSure(row, context, bound) ?? isSure(row.whole(), context, bound);
   }
 
   #context() {
@@ -73,7 +89,7 @@ export class Chooser {
   }
 
   /** The same for who looks ahead: undefined where nothing can be chosen, as behind a whole text. */
-  guess(logits: Float32Array): number | undefined {
+  guess(logits: Logits): number | undefined {
     try {
       return this.choose(logits).token;
     } catch (error) {

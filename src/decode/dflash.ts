@@ -7,20 +7,15 @@
  * was never shown or has left the window, is not in it, and costs guesses but never a wrong token.
  */
 import { throwIfAborted } from '../base/errors.js';
-import type { Accelerator } from '../ggml/accelerator.js';
-import type { Backend } from '../ggml/backend.js';
-import { GgmlType } from '../ggml/types.js';
+import { takeTop } from '../ggml/top-rows.js';
 import type { DflashModel } from '../models/dflash.js';
 import { usualWindow } from './draft-window.js';
 import type { DraftContext, Drafter, DrafterSource, Observation, Proposal } from './drafter.js';
-import { RowDrafter } from './row-drafter.js';
-import { logprobsOf } from './sampler.js';
+import { type DraftDevice, RowDrafter } from './row-drafter.js';
+import { type Logits, probabilityOf, readTopRows } from './top-row.js';
 
-export interface DflashOptions {
+export interface DflashOptions extends DraftDevice {
   readonly model: DflashModel;
-  readonly backend: Backend;
-  /** The card that keeps its rows; default: the host. */
-  readonly place?: Accelerator | undefined;
   /** Positions of the target's context. */
   readonly contextLength: number;
   /** Positions that a block looks back on. */
@@ -46,12 +41,11 @@ class DflashDrafter extends RowDrafter implements Drafter {
   readonly #options: DflashOptions;
 
   constructor(options: DflashOptions) {
-    const { backend, place, model, contextLength, window = usualWindow } = options;
+    const { model, window = usualWindow } = options;
     super({
-      backend,
-      place,
-      contextLength,
+      ...options,
       window,
+      parts: model.targetLayers.length,
       guesses: model.blockSize,
       layout: model.rows,
       width: model.embeddingLength * model.targetLayers.length,
@@ -71,7 +65,9 @@ class DflashDrafter extends RowDrafter implements Drafter {
     const last = tokens.length - 1;
     const most = Math.min(limit, this.maxDrafts);
     if (most <= 0 || last !== this.length || this.rows.first >= last) return { tokens: [] };
-    const rows = await this.#guess(tokens[last] ?? 0, last, signal);
+    const { vocabulary, targetVocabulary } = this.#options.model;
+    const top = this.topOf(chooser, vocabulary?.length ?? targetVocabulary);
+    const rows = await this.#guess(tokens[last] ?? 0, last, top, signal);
     const ahead = chooser.fork();
     const drafts: number[] = [];
     const confidence: number[] = [];
@@ -79,32 +75,32 @@ class DflashDrafter extends RowDrafter implements Drafter {
       const token = ahead.guess(logits);
       if (token === undefined) break;
       drafts.push(token);
-      confidence.push(Math.exp(logprobsOf(logits, token, 0).logprob));
+      confidence.push(probabilityOf(logits, token));
       ahead.accept(token);
     }
     return { tokens: drafts, confidence };
   }
 
-  /** Injects what is missing and guesses what follows `token` at position `last`. */
+  /** Injects what is missing and guesses what follows `token` at position `last`: logits, or the `top` largest. */
   async #guess(
     token: number,
     last: number,
+    top: number | undefined,
     signal: AbortSignal | undefined,
-  ): Promise<Float32Array[]> {
+  ): Promise<Logits[]> {
     const { model } = this.#options;
     const missing = this.#missing(last);
     const block = model.blockSize;
     this.makeRoom(last, missing + block);
     const graph = this.workspace.begin();
     const past = this.cache.length;
-    const { width } = this.rows;
     if (missing > 0) {
-      const first = last - missing;
-      const features = new Float32Array(missing * width);
-      for (let at = 0; at < missing; at++) this.rows.copy(first + at, features, at * width);
+      const known = range(last - missing, missing);
+      const features = this.rows.feed(graph, missing);
+      features.set(known);
       model.inject(graph, {
-        features: graph.input('features', GgmlType.F32, [width, missing], features),
-        positions: graph.indices('context positions', range(first, missing)),
+        features: features.tensor,
+        positions: graph.indices('context positions', known),
         slice: { state: this.cache, start: 0, count: missing, past },
       });
     }
@@ -117,14 +113,31 @@ class DflashDrafter extends RowDrafter implements Drafter {
         window: this.window,
       }),
     );
+    const taken = top === undefined ? top : takeTop(graph, logits, top, { probabilities: true });
     await graph.compute({ signal, wide: missing >= 64 });
     this.cache.append(missing);
+    if (taken !== undefined) {
+      return readTopRows(graph, { top: taken, logits, vocabulary: this.#spreading() }, [
+        0,
+        block - 1,
+      ]);
+    }
     const size = logits.shape[0];
     const flat = graph.read(logits);
     return range(0, block - 1).map((row) => {
       const known = flat.subarray(row * size, (row + 1) * size);
       return model.vocabulary === undefined ? known : this.#spread(known, model.vocabulary);
     });
+  }
+
+  #spreading() {
+    const { vocabulary } = this.#options.model;
+    return vocabulary === undefined
+      ? undefined
+      : {
+          token: (entry: number) => vocabulary[entry] as number,
+          spread: (row: Float32Array) => this.#spread(row, vocabulary),
+        };
   }
 
   /** Logits by the target's tokens, from those by the draft model's. */

@@ -15,6 +15,7 @@
  */
 import type { SequenceTensors } from '../models/model.js';
 import type { Chooser } from './chooser.js';
+import type { FeatureRows } from './feature-rows.js';
 
 /** What a drafter wants to be shown of the target's passes. Nothing at all when it is empty. */
 export interface DrafterNeeds {
@@ -32,15 +33,6 @@ export interface DrafterNeeds {
    * cost: without them, most of the last layer is computed for one row only. Default: `window`.
    */
   readonly hiddenRows?: number;
-}
-
-/** Rows of hidden states for the last `rows` tokens of an observation. */
-export interface FeatureRows {
-  readonly rows: number;
-  /** Floats in a row: the hidden size, or that times the number of taps. */
-  readonly width: number;
-  /** Row after row; only valid during the call of `observe`. */
-  readonly data: Float32Array;
 }
 
 /** Tokens that the target has run and that are part of the text. */

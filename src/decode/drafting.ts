@@ -12,11 +12,11 @@ import {
   type DraftContext,
   type Drafter,
   type DrafterNeeds,
-  type FeatureRows,
   joinNeeds,
   type Observation,
   type Proposal,
 } from './drafter.js';
+import { columnsOf, type FeatureRows } from './feature-rows.js';
 
 export interface DraftingOptions {
   /** The drafters that this sequence may use; empty for none. */
@@ -313,15 +313,10 @@ export class Drafting {
   #columns(wanted: readonly number[], taps: FeatureRows | undefined): FeatureRows | undefined {
     const all = this.needs.taps ?? [];
     if (taps === undefined || all.join() === wanted.join()) return taps;
-    const size = taps.width / all.length;
-    const width = size * wanted.length;
-    const data = new Float32Array(taps.rows * width);
-    for (let row = 0; row < taps.rows; row++) {
-      wanted.forEach((tap, i) => {
-        const from = row * taps.width + all.indexOf(tap) * size;
-        data.set(taps.data.subarray(from, from + size), row * width + i * size);
-      });
-    }
-    return { rows: taps.rows, width, data };
+    return columnsOf(
+      taps,
+      wanted.map((tap) => all.indexOf(tap)),
+      all.length,
+    );
   }
 }

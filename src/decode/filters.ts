@@ -9,7 +9,7 @@
 import { PacelineError } from '../base/errors.js';
 import { portableExp, portableLog } from '../base/portable-math.js';
 
-/** The tokens that survived, in no stated order: entries 0..count-1. */
+/** The tokens that survived: entries 0..count-1. */
 export interface Candidates {
   readonly ids: Int32Array;
   /** (logit - largest logit) / temperature of each: 0 or less. */
@@ -236,6 +236,8 @@ export function filterCandidates(logits: Float32Array, settings: FilterSettings)
   const leastScaled = minP > 0 ? portableLog(minP) : -Number.MAX_VALUE;
   if (topK > 0 && topK < length) {
     kept.count = selectTop(logits, topK, ids);
+    // In one order, whatever other logits the row has: sums of floats depend on it.
+    ids.subarray(0, kept.count).sort();
     let largest = Number.NEGATIVE_INFINITY;
     for (let i = 0; i < kept.count; i++) {
       largest = Math.max(largest, logits[ids[i] as number] as number);

@@ -1,7 +1,7 @@
 /** Guessing token after token: each follows from the logits that the one before leads to. */
 import type { Chooser } from './chooser.js';
 import type { Proposal } from './drafter.js';
-import { logprobsOf } from './sampler.js';
+import { type Logits, probabilityOf } from './top-row.js';
 
 export interface TurnOptions {
   /** Of the text; a fork of it chooses, as the target will. */
@@ -9,9 +9,9 @@ export interface TurnOptions {
   /** Most guesses. */
   readonly most: number;
   /** Logits of the first guess. */
-  readonly logits: Float32Array;
+  readonly logits: Logits;
   /** Logits of what follows the guess at this position. */
-  readonly next: (token: number, position: number) => Promise<Float32Array>;
+  readonly next: (token: number, position: number) => Promise<Logits>;
 }
 
 /** Guessing ends when all guesses together are less likely to be right than this. */
@@ -27,7 +27,7 @@ export async function guessInTurn({ chooser, most, logits, next }: TurnOptions):
     const position = ahead.length;
     const token = ahead.guess(row);
     if (token === undefined) break;
-    const sure = Math.exp(logprobsOf(row, token, 0).logprob);
+    const sure = probabilityOf(row, token);
     tokens.push(token);
     confidence.push(sure);
     ahead.accept(token);

@@ -4,16 +4,17 @@
  * are saved. Knows no draft model.
  */
 import { PacelineError } from '../base/errors.js';
-import type { FeatureRows, Observation } from './drafter.js';
-import { HiddenRows } from './hidden-rows.js';
+import type { Observation } from './drafter.js';
+import type { FeatureRows } from './feature-rows.js';
+import type { RowWindow } from './row-window.js';
 
-export abstract class HiddenRowDrafter {
+export abstract class HiddenRowDrafter<Rows extends RowWindow = RowWindow> {
   abstract readonly name: string;
-  protected readonly rows: HiddenRows;
+  protected readonly rows: Rows;
 
-  /** @param width floats of a row. @param count rows that are kept. */
-  constructor(width: number, count: number) {
-    this.rows = new HiddenRows(width, count);
+  /** @param rows none yet; owned from now on. */
+  constructor(rows: Rows) {
+    this.rows = rows;
   }
 
   get length(): number {

@@ -7,10 +7,9 @@
  * shown or has left the window, is not in it, and costs guesses but never a wrong token.
  */
 import { throwIfAborted } from '../base/errors.js';
-import type { Accelerator } from '../ggml/accelerator.js';
-import type { Backend } from '../ggml/backend.js';
 import type { Graph } from '../ggml/graph.js';
 import type { Tensor } from '../ggml/tensor.js';
+import { type TopTensors, takeTop } from '../ggml/top-rows.js';
 import { GgmlType } from '../ggml/types.js';
 import { Workspace } from '../ggml/workspace.js';
 import type { MtpModel } from '../models/mtp-model.js';
@@ -24,13 +23,12 @@ import type {
   Proposal,
 } from './drafter.js';
 import { guessInTurn } from './guess-in-turn.js';
-import { RowDrafter } from './row-drafter.js';
+import { type DraftDevice, RowDrafter } from './row-drafter.js';
+import type { FedRow, RowFeed } from './row-window.js';
+import { type Logits, readTopRows } from './top-row.js';
 
-export interface MtpOptions {
+export interface MtpOptions extends DraftDevice {
   readonly model: MtpModel;
-  readonly backend: Backend;
-  /** The card that keeps its rows; default: the host. */
-  readonly place?: Accelerator | undefined;
   /** Positions of the target's context. */
   readonly contextLength: number;
   /** Positions that the block looks back on. */
@@ -55,11 +53,22 @@ function needsOf({ window = usualWindow }: MtpOptions): DrafterNeeds {
 interface BlockPass {
   readonly graph: Graph;
   readonly tokens: Tensor;
-  readonly hidden: Tensor;
+  readonly hidden: RowFeed;
   readonly positions: Tensor;
   readonly slice: { past: number };
   readonly logits: Tensor;
-  readonly next: Tensor;
+  /** The largest of these, where they are taken. */
+  readonly top: TopTensors | undefined;
+  readonly keepNext: () => void;
+}
+
+/** Rows that the block runs over. */
+interface BlockRows {
+  readonly tokens: readonly number[];
+  /** The hidden row before each. */
+  readonly hidden: readonly FedRow[];
+  /** Position of the first. */
+  readonly position: number;
 }
 
 class MtpDrafter extends RowDrafter implements Drafter {
@@ -74,11 +83,9 @@ class MtpDrafter extends RowDrafter implements Drafter {
   #asked = { position: -1, token: -1 };
 
   constructor(options: MtpOptions) {
-    const { backend, place, model, contextLength, window = usualWindow } = options;
+    const { model, window = usualWindow } = options;
     super({
-      backend,
-      place,
-      contextLength,
+      ...options,
       window,
       guesses: mostDrafts,
       layout: model.rows,
@@ -103,12 +110,11 @@ class MtpDrafter extends RowDrafter implements Drafter {
     this.makeRoom(last, last - first + 1 + mostDrafts);
     let proposal: Proposal;
     try {
-      let state = await this.#run(this.#knownRows(tokens, first, last), first, signal);
-      const next = async (token: number, position: number) => {
-        state = await this.#run({ tokens: [token], hidden: state.next }, position, signal);
-        return state.logits;
-      };
-      proposal = await guessInTurn({ chooser, most, logits: state.logits, next });
+      const top = this.topOf(chooser, this.#options.model.vocabSize);
+      const logits = await this.#run(this.#knownRows(tokens, first, last), top, signal);
+      const next = (token: number, position: number) =>
+        this.#run({ tokens: [token], hidden: ['next'], position }, top, signal);
+      proposal = await guessInTurn({ chooser, most, logits, next });
     } finally {
       // Rows of guesses were made from the block's own rows: only those of true rows stay, also
       // when an abort comes between two guesses.
@@ -136,37 +142,33 @@ class MtpDrafter extends RowDrafter implements Drafter {
     return this.base;
   }
 
-  #knownRows(tokens: ArrayLike<number>, first: number, last: number) {
-    const count = last - first + 1;
-    const hidden = new Float32Array(count * this.rows.width);
-    const ids: number[] = [];
-    for (let at = 0; at < count; at++) {
-      ids.push(tokens[first + at] ?? 0);
-      const before = first + at - 1;
-      if (before >= 0) this.rows.copy(before, hidden, at * this.rows.width);
-    }
-    return { tokens: ids, hidden };
+  #knownRows(tokens: ArrayLike<number>, first: number, last: number): BlockRows {
+    const positions = Array.from({ length: last - first + 1 }, (_, at) => first + at);
+    return {
+      tokens: positions.map((at) => tokens[at] ?? 0),
+      hidden: positions.map((at) => (at === 0 ? 'zero' : at - 1)),
+      position: first,
+    };
   }
 
-  /** Runs rows from `position` on, and returns what the last one gives. */
+  /** Runs rows, and returns the logits of the last one, or the `top` largest of them. */
   async #run(
-    rows: { readonly tokens: readonly number[]; readonly hidden: Float32Array },
-    position: number,
+    { tokens, hidden, position }: BlockRows,
+    top: number | undefined,
     signal: AbortSignal | undefined,
-  ): Promise<{ logits: Float32Array; next: Float32Array }> {
-    const count = rows.tokens.length;
+  ): Promise<Logits> {
+    const count = tokens.length;
     this.cache.reserve(count); // before the graph writes them
-    const ids = Int32Array.from(rows.tokens);
-    const positions = Int32Array.from({ length: count }, (_, at) => position + at);
-    let pass = count === 1 ? this.#single : undefined;
-    if (pass === undefined) {
-      pass = count === 1 ? this.#buildSingle() : this.#build(this.workspace, count);
-      if (count === 1) this.#single = pass;
-    }
+    const known = count === 1 && this.#single?.top?.count === top ? this.#single : undefined;
+    const pass = known ?? this.#build(count, top);
+    if (count === 1) this.#single = pass;
     const { graph } = pass;
-    graph.write(pass.tokens, ids);
-    graph.write(pass.hidden, rows.hidden);
-    graph.write(pass.positions, positions);
+    graph.write(pass.tokens, Int32Array.from(tokens));
+    pass.hidden.set(hidden);
+    graph.write(
+      pass.positions,
+      Int32Array.from({ length: count }, (_, at) => position + at),
+    );
     pass.slice.past = this.cache.length;
     try {
       await graph.compute({ signal, wide: count >= 64 });
@@ -175,27 +177,26 @@ class MtpDrafter extends RowDrafter implements Drafter {
       throw error;
     }
     this.cache.append(count);
-    const result = { logits: graph.read(pass.logits), next: graph.read(pass.next) };
+    pass.keepNext();
     if (pass === this.#single && !graph.repeatable) this.#single = undefined;
-    return result;
+    if (pass.top === undefined) return graph.read(pass.logits);
+    return readTopRows(graph, { top: pass.top, logits: pass.logits }, [0, 1])[0] as Logits;
   }
 
-  /** The pass of one row, which is repeated, in memory of its own. */
-  #buildSingle(): BlockPass {
-    this.#ofSingle ??= new Workspace(this.#options.backend);
-    return this.#build(this.#ofSingle, 1);
-  }
-
-  #build(workspace: Workspace, count: number): BlockPass {
-    const { model } = this.#options;
-    const graph = workspace.begin();
+  /** A pass of one row, which is repeated, has memory of its own. */
+  #build(count: number, top: number | undefined): BlockPass {
+    const { model, backend } = this.#options;
+    if (count === 1) this.#ofSingle ??= new Workspace(backend);
+    const workspace = count === 1 ? this.#ofSingle : undefined;
+    const graph = (workspace ?? this.workspace).begin();
     const tokens = graph.input('draft tokens', GgmlType.I32, [count]);
-    const hidden = graph.input('draft hidden', GgmlType.F32, [model.hiddenLength, count]);
+    const hidden = this.rows.feed(graph, count);
     const positions = graph.input('draft positions', GgmlType.I32, [count]);
     const slice = { state: this.cache, start: 0, count, past: this.cache.length };
     const outputs = count === 1 ? undefined : graph.indices('draft outputs', [count - 1]);
     const { window } = this;
-    const batch = { tokens, hidden, positions, sequence: slice, outputs, window };
+    const given = { tokens, hidden: hidden.tensor, positions };
+    const batch = { ...given, sequence: slice, outputs, window };
     const made = model.forward(graph, batch);
     const logits = graph.output(made.logits);
     return {
@@ -205,7 +206,8 @@ class MtpDrafter extends RowDrafter implements Drafter {
       positions,
       slice,
       logits,
-      next: graph.output(made.hidden),
+      top: top === undefined ? undefined : takeTop(graph, logits, top, { probabilities: true }),
+      keepNext: this.rows.keepNext(graph, made.hidden),
     };
   }
 

@@ -11,6 +11,8 @@ import { RollingRows } from '../cache/rolling-rows.js';
 import type { Accelerator } from '../ggml/accelerator.js';
 import type { Backend } from '../ggml/backend.js';
 import { Workspace } from '../ggml/workspace.js';
+import type { Chooser } from './chooser.js';
+import { DeviceRows } from './device-rows.js';
 import {
   type DraftRows,
   draftCacheLength,
@@ -18,11 +20,34 @@ import {
   hiddenRowCount,
 } from './draft-window.js';
 import { HiddenRowDrafter } from './hidden-row-drafter.js';
+import { HiddenRows } from './hidden-rows.js';
+import { mostTop, topCount } from './top-row.js';
 
-export interface RowDrafterOptions extends DraftRows {
+/** What the drafters of a model are told of the device that they compute on. */
+export interface DraftDevice {
   readonly backend: Backend;
-  /** The card that keeps the rows; default: the host. */
+  /** The card that keeps their rows; default: the host. */
   readonly place?: Accelerator | undefined;
+  /** Whether the target's rows are kept as tensors; default: on a card. */
+  readonly resident?: boolean | undefined;
+  /**
+   * Whether so many of the largest of rows of `elements` are taken there, rather than the rows read;
+   * default: never.
+   */
+  readonly selects?: ((elements: number, count: number) => boolean) | undefined;
+}
+
+export interface RowDrafterOptions extends DraftRows, DraftDevice {
+  /** Tensors of the target that make up a row; default: 1. */
+  readonly parts?: number | undefined;
+}
+
+function rowsOf(options: RowDrafterOptions): HiddenRows | DeviceRows {
+  const { backend, place, width, parts = 1, resident = place !== undefined } = options;
+  const count = hiddenRowCount(options);
+  return resident
+    ? new DeviceRows({ backend, place, width, parts, count })
+    : new HiddenRows(width, count);
 }
 
 export abstract class RowDrafter extends HiddenRowDrafter {
@@ -32,19 +57,23 @@ export abstract class RowDrafter extends HiddenRowDrafter {
   /** Position of the cache's first row. */
   protected base = 0;
   protected readonly window: number;
+  readonly #selects: DraftDevice['selects'];
 
   constructor(options: RowDrafterOptions) {
-    const { backend, place, layout, width, window } = options;
-    super(width, hiddenRowCount(options));
+    const { backend, place, layout, window } = options;
+    super(rowsOf(options));
     this.window = window;
+    this.#selects = options.selects;
     const capacity = draftCacheLength(options);
-    this.workspace = new Workspace(backend);
     const places = layout.map(() => place);
     const rows = { backend, layout, capacity, type: draftCacheType, places };
+    const made: Disposable[] = [{ [Symbol.dispose]: () => this.rows.dispose() }];
     try {
+      this.workspace = new Workspace(backend);
+      made.push(this.workspace);
       this.cache = new RollingRows(rows);
     } catch (error) {
-      this.workspace.dispose();
+      for (const each of made) each[Symbol.dispose]();
       throw error;
     }
   }
@@ -81,6 +110,13 @@ export abstract class RowDrafter extends HiddenRowDrafter {
     this.cache.truncate(0);
   }
 
+  /** How many of the largest of rows of `elements` logits are taken for a text; undefined: the rows are read. */
+  protected topOf({ topNeeded }: Chooser, elements: number): number | undefined {
+    if (topNeeded === undefined || topCount(topNeeded) > mostTop) return undefined;
+    const count = Math.min(topCount(topNeeded), elements);
+    return this.#selects?.(elements, count) ? count : undefined;
+  }
+
   /** Makes a fresh drafter of the same kind a copy of this one, or disposes of it. */
   protected copied<Kind extends RowDrafter>(copy: Kind): Kind {
     try {
@@ -95,5 +131,6 @@ export abstract class RowDrafter extends HiddenRowDrafter {
   dispose(): void {
     this.workspace.dispose();
     this.cache.dispose();
+    this.rows.dispose();
   }
 }

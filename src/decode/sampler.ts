@@ -26,6 +26,11 @@ export interface SampleContext {
   readonly settings: SamplingSettings;
   /** The tokens that may be chosen; undefined: all. */
   readonly mask?: TokenMask | undefined;
+  /**
+   * The token of each entry of the row, ascending, where it has some tokens' logits only; undefined: entry i
+   * is token i.
+   */
+  readonly tokens?: Int32Array | undefined;
 }
 
 export interface TokenLogprob {
@@ -48,13 +53,11 @@ let best = new Int32Array(0);
 
 /** Logits after mask, bias and penalties: the row itself where there are none, else a reused copy. */
 export function adjustLogits(logits: Float32Array, context: SampleContext): Float32Array {
-  const { history, settings, mask } = context;
-  const { repetitionPenalty, presencePenalty, frequencyPenalty, penaltyWindow } = settings;
-  const penalised =
-    (repetitionPenalty !== 1 || presencePenalty !== 0 || frequencyPenalty !== 0) &&
-    penaltyWindow !== 0 &&
-    history.length > 0;
+  const { history, settings, mask, tokens } = context;
+  const { penaltyWindow } = settings;
+  const penalised = penalises(settings) && history.length > 0;
   if (!penalised && settings.logitBias.size === 0 && mask === undefined) return logits;
+  if (tokens !== undefined) return adjustSome(logits, tokens, context);
   const size = logits.length;
   if (adjusted.length < size) {
     adjusted = new Float32Array(size);
@@ -77,9 +80,47 @@ export function adjustLogits(logits: Float32Array, context: SampleContext): Floa
     const count = counts[token] ?? 0;
     if (count === 0 || token >= size) continue; // seen already, or no token of this model
     counts[token] = 0;
-    const logit = row[token] as number;
-    const repeated = logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty;
-    row[token] = repeated - count * frequencyPenalty - presencePenalty;
+    row[token] = penalise(row[token] as number, count, settings);
+  }
+  return row;
+}
+
+/** Whether penalties are set that change anything. */
+export function penalises(settings: SamplingSettings): boolean {
+  const { repetitionPenalty, presencePenalty, frequencyPenalty, penaltyWindow } = settings;
+  const some = repetitionPenalty !== 1 || presencePenalty !== 0 || frequencyPenalty !== 0;
+  return some && penaltyWindow !== 0;
+}
+
+/** The logit of a token that is `count` times in the window. */
+function penalise(logit: number, count: number, settings: SamplingSettings): number {
+  const { repetitionPenalty, presencePenalty, frequencyPenalty } = settings;
+  const repeated = logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty;
+  return repeated - count * frequencyPenalty - presencePenalty;
+}
+
+/** The same adjustments of some tokens' logits: a copy. */
+function adjustSome(
+  logits: Float32Array,
+  tokens: Int32Array,
+  { history, settings }: SampleContext,
+): Float32Array {
+  const { logitBias, penaltyWindow } = settings;
+  const row = logits.slice();
+  for (const [at, token] of tokens.entries()) {
+    const bias = logitBias.get(token);
+    if (bias !== undefined) row[at] = (row[at] as number) + bias;
+  }
+  if (!penalises(settings)) return row;
+  const seen = new Map(Array.from(tokens, (token) => [token, 0]));
+  const from = penaltyWindow < 0 ? 0 : Math.max(0, history.length - penaltyWindow);
+  for (let i = from; i < history.length; i++) {
+    const count = seen.get(history[i] as number);
+    if (count !== undefined) seen.set(history[i] as number, count + 1);
+  }
+  for (const [at, token] of tokens.entries()) {
+    const count = seen.get(token) ?? 0;
+    if (count > 0) row[at] = penalise(row[at] as number, count, settings);
   }
   return row;
 }
@@ -100,25 +141,25 @@ function applyMask(row: Float32Array, mask: TokenMask): void {
   }
 }
 
-/** The candidate with the largest sum of scaled logit and noise. */
-function drawWithNoise(candidates: Candidates, settings: SamplingSettings, position: number) {
+/** The candidate with the largest sum of scaled logit and noise, which is the token's. */
+function drawWithNoise(candidates: Candidates, { settings, position, tokens }: SampleContext) {
   const { ids, scaled, count } = candidates;
   const key = noiseKey(settings.seed, position);
-  let token = -1;
+  let entry = -1;
   let score = Number.NEGATIVE_INFINITY;
   for (let i = 0; i < count; i++) {
     const id = ids[i] as number;
     const s = scaled[i] as number;
-    const high = noiseHigh(key, id);
+    const high = noiseHigh(key, tokens === undefined ? id : (tokens[id] as number));
     // Most tokens of a large vocabulary cannot win: told by one table look-up, without logarithms.
     if (high < rejectionBound(score - s)) continue;
     const sum = s + gumbelFromHigh(key, high);
-    if (sum > score || (sum === score && id < token)) {
+    if (sum > score || (sum === score && id < entry)) {
       score = sum;
-      token = id;
+      entry = id;
     }
   }
-  return token;
+  return entry;
 }
 
 /**
@@ -153,21 +194,27 @@ export function logprobsOf(
 export function sampleToken(logits: Float32Array, context: SampleContext): SampledToken {
   const { settings } = context;
   const row = adjustLogits(logits, context);
-  const token = row === logits ? chooseToken(row, context) : chooseAdjusted(row, logits, context);
+  const token = row === logits ? chooseEntry(row, context) : chooseAdjusted(row, logits, context);
   if (settings.logprobs === 0) return { token };
   return { token, ...logprobsOf(logits, token, settings.logprobs) };
 }
 
-/** The choice from adjusted logits. @throws {PacelineError} `bad-weights` at NaN or +Infinity. */
-export function chooseToken(row: Float32Array, { settings, position }: SampleContext): number {
-  if (settings.temperature === 0 || settings.topK === 1) return argmax(row);
-  return drawWithNoise(filterCandidates(row, settings), settings, position);
+/** The chosen entry of adjusted logits. @throws {PacelineError} `bad-weights` at NaN or +Infinity. */
+export function chooseEntry(row: Float32Array, context: SampleContext): number {
+  const { settings } = context;
+  if (isGreedy(settings)) return argmax(row);
+  return drawWithNoise(filterCandidates(row, settings), context);
+}
+
+/** Whether the largest logit is taken. */
+export function isGreedy({ temperature, topK }: SamplingSettings): boolean {
+  return temperature === 0 || topK === 1;
 }
 
 /** Tells a bias or constraint that banned every token from broken weights. */
 function chooseAdjusted(row: Float32Array, logits: Float32Array, context: SampleContext): number {
   try {
-    return chooseToken(row, context);
+    return chooseEntry(row, context);
   } catch (error) {
     argmax(logits); // throws if the model's own row is the cause
     const field = context.mask === undefined ? 'logitBias' : 'constraint';

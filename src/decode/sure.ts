@@ -3,7 +3,7 @@
  * rounding depends on what is computed together. Conservative: it may doubt a choice that is safe.
  */
 import { filterCandidates, selectTop } from './filters.js';
-import { adjustLogits, chooseToken, type SampleContext } from './sampler.js';
+import { adjustLogits, chooseEntry, isGreedy, type SampleContext } from './sampler.js';
 import type { SamplingSettings } from './settings.js';
 
 /**
@@ -12,27 +12,46 @@ import type { SamplingSettings } from './settings.js';
  * @throws {PacelineError} as `sampleToken`.
  */
 export function isSure(logits: Float32Array, context: SampleContext, bound: number): boolean {
+  // Nothing is missing of a whole row.
+  return isSureOf(logits, { ...context, tokens: undefined }, bound, -Infinity) ?? false;
+}
+
+/**
+ * The same from some of a row's logits, those of `context.tokens`, of which no other is larger than
+ * `most`; undefined where that does not tell what the whole row would.
+ */
+export function isSureOf(
+  logits: Float32Array,
+  context: SampleContext,
+  bound: number,
+  most: number,
+): boolean | undefined {
   const { settings } = context;
   if (bound === 0) return true;
   const row = Float32Array.from(adjustLogits(logits, context));
-  const token = chooseToken(row, context);
+  const token = chooseEntry(row, context);
   const { repetitionPenalty: penalty } = settings;
   // A penalty multiplies errors as it does logits. Two logits move by twice the error against each other.
   const apart = 2 * bound * Math.max(1, penalty, 1 / penalty);
   const worst = Float32Array.from(row);
   worst[token] = (worst[token] as number) - apart;
-  if (settings.temperature === 0 || settings.topK === 1) {
-    return chooseToken(worst, context) === token;
+  const clear = (least: number) => most === -Infinity || least > most;
+  if (isGreedy(settings)) {
+    if (!clear(row[token] as number)) return undefined;
+    if (chooseEntry(worst, context) !== token) return false;
+    return clear(worst[token] as number) ? true : undefined;
   }
+  if (most !== -Infinity && !clear(largestOf(row, settings.topK) - apart)) return undefined;
   const tight = { ...settings, topP: movedShare(settings, apart) };
   const { ids, count } = filterCandidates(worst, tight);
   if (!ids.subarray(0, count).includes(token)) return false;
   const least = leastPossible(row, settings, apart);
+  if (!clear(least)) return undefined;
   for (let id = 0; id < row.length; id++) {
     if (id !== token && (row[id] as number) < least) worst[id] = Number.NEGATIVE_INFINITY;
   }
   const unfiltered = { ...settings, topK: 0, topP: 1, minP: 0 };
-  return chooseToken(worst, { ...context, settings: unfiltered }) === token;
+  return chooseEntry(worst, { ...context, settings: unfiltered }) === token;
 }
 
 /** The smallest logit that some filter's moving bound may let through. */
@@ -57,8 +76,14 @@ function movedShare({ topP, temperature }: SamplingSettings, apart: number): num
 
 /** How many logits are no further than `apart` below the k-th largest. */
 function atLeast(row: Float32Array, k: number, apart: number): number {
+  const least = largestOf(row, k) - apart;
+  return row.reduce((count, logit) => (logit >= least ? count + 1 : count), 0);
+}
+
+/** The k-th largest of a row; -Infinity where it has fewer. */
+export function largestOf(row: Float32Array, k: number): number {
+  if (k > row.length) return Number.NEGATIVE_INFINITY;
   const heap = new Int32Array(k);
   selectTop(row, k, heap);
-  const least = (row[heap[0] as number] as number) - apart;
-  return row.reduce((count, logit) => (logit >= least ? count + 1 : count), 0);
+  return row[heap[0] as number] as number;
 }

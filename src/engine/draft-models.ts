@@ -8,6 +8,7 @@ import { dflashSource } from '../decode/dflash.js';
 import type { DrafterSource } from '../decode/drafter.js';
 import { mtpSource } from '../decode/mtp.js';
 import { ngramSource } from '../decode/ngram.js';
+import type { DraftDevice } from '../decode/row-drafter.js';
 import type { Accelerator } from '../ggml/accelerator.js';
 import type { Backend } from '../ggml/backend.js';
 import type { GgufFile } from '../gguf/reader.js';
@@ -28,6 +29,7 @@ export interface DraftModelOptions {
   readonly contextLength: number;
   /** Positions that neural drafters look back on. */
   readonly window?: number | undefined;
+  readonly selects?: DraftDevice['selects'];
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -72,13 +74,13 @@ async function loadAssistant(file: GgufFile, options: DraftModelOptions): Promis
 }
 
 async function loadMtp(file: GgufFile, options: DraftModelOptions): Promise<LoadedDrafter> {
-  const { target, backend, place, contextLength, window, signal } = options;
+  const { target, backend, place, contextLength, window, selects, signal } = options;
   const model = await loadMtpModel(file, target, { backend, place, signal });
-  return mtpSource({ model, backend, place, contextLength, window });
+  return mtpSource({ model, backend, place, contextLength, window, selects });
 }
 
 async function loadDflash(file: GgufFile, options: DraftModelOptions): Promise<LoadedDrafter> {
-  const { target, backend, place, contextLength, window, signal } = options;
+  const { target, backend, place, contextLength, window, selects, signal } = options;
   const model = await loadDflashModel(file, target, { backend, place, signal });
-  return dflashSource({ model, backend, place, contextLength, window });
+  return dflashSource({ model, backend, place, contextLength, window, selects });
 }

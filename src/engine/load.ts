@@ -23,6 +23,7 @@ import { resolveModelPath } from './model-path.js';
 import { openTextCache } from './open-cache.js';
 import { checkLoadOptions, checkModelName } from './options.js';
 import { Runtime } from './runtime.js';
+import { topChoice } from './top-choice.js';
 import type { LoadOptions } from './types.js';
 
 const usualChunk = 512;
@@ -64,12 +65,14 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
     });
     made.push(() => language.dispose());
     const { hyperparameters } = language;
+    const selects = topChoice(language);
     const drafters = await loadDrafters(gguf, drafts, {
       target: language,
       backend,
       place: language.placement.head,
       contextLength,
       window,
+      selects,
       signal,
     });
     made.push(() => {
@@ -103,6 +106,7 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       mostRunning: given.maxRunning,
       mostWaiting: given.maxWaiting,
     });
+    runtime.runner.selects = (count) => selects?.(hyperparameters.vocabSize, count) ?? false;
     if (reproducible) await orClose(runtime, probe(runtime));
     if (given.exact === true && causal && backend.accelerators.length > 0) {
       runtime.rounding = await orClose(runtime, measureRounding(runtime, signal));

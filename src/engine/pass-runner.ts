@@ -5,7 +5,8 @@
  */
 import { PacelineError } from '../base/errors.js';
 import type { SequenceState } from '../cache/state.js';
-import type { FeatureRows } from '../decode/drafter.js';
+import { type FeatureRows, TensorRows } from '../decode/feature-rows.js';
+import { type Logits, mostTop, readTopRows, topCount } from '../decode/top-row.js';
 import type { Backend } from '../ggml/backend.js';
 import type { Graph } from '../ggml/graph.js';
 import type { Tensor } from '../ggml/tensor.js';
@@ -19,6 +20,11 @@ export interface PassRequest {
   readonly tokens: readonly number[];
   /** Which tokens' logits are wanted. */
   readonly outputs: 'first' | 'last' | 'all';
+  /**
+   * How many of a row's largest logits most likely suffice, where rows are only looked at until the next
+   * pass; undefined: none but the whole row does.
+   */
+  readonly top?: number | undefined;
   /** What drafters want to see of the pass besides. */
   readonly features?: FeatureRequest | undefined;
 }
@@ -32,15 +38,19 @@ export interface FeatureRequest {
   readonly rows: number;
   /** Hidden states of so many only; they are dearer than taps, as the last layer computes them. */
   readonly hiddenRows?: number;
+  /** They are only looked at until the next pass, and need not be read from their device before. */
+  readonly stay?: boolean;
 }
 
 /** What a pass gives one request. */
 export interface PassRows {
   /**
    * One row of floats for each output, one float a token of the vocabulary or a class; the state's
-   * next pass overwrites them. Empty for models without a head.
+   * next pass overwrites them. Empty for models without a head, and where `top` has them.
    */
   readonly logits: readonly Float32Array[];
+  /** The same rows where the largest logits were asked for, and taken; valid until the runner's next pass. */
+  readonly top?: readonly Logits[];
   readonly hidden?: FeatureRows;
   readonly taps?: FeatureRows;
 }
@@ -51,12 +61,19 @@ const wideRows = 64;
 export class PassRunner {
   readonly #passes: PassBuilder;
   readonly #layerCount: number;
+  readonly #vocabulary: number;
+  /**
+   * Whether so many of a row's largest logits are taken where it is computed, rather than the row read.
+   * Default: never, as the host's own memory is read faster than it is sorted.
+   */
+  selects: (count: number) => boolean = () => false;
   /** Where a text's logits go: new arrays of megabytes for every pass would keep the GC busy. */
   readonly #logits = new WeakMap<SequenceState, Float32Array>();
 
   constructor(options: { readonly model: LanguageModel; readonly backend: Backend }) {
     this.#passes = new PassBuilder(options.model, options.backend);
     this.#layerCount = options.model.hyperparameters.layerCount;
+    this.#vocabulary = options.model.hyperparameters.vocabSize;
   }
 
   /** Frees the graphs; nothing may be in flight. */
@@ -91,6 +108,7 @@ export class PassRunner {
       outputs: outputs.length === tokens.length ? undefined : outputs,
       taps: layers,
       hidden: this.#hiddenRows(requests, sequences, outputs, layers),
+      top: this.#topOf(requests),
     };
     const pass = this.#passes.prepare(shape, Int32Array.from(tokens), Int32Array.from(positions));
     const { graph, logits } = pass;
@@ -108,15 +126,35 @@ export class PassRunner {
     const results = requests.map((request, index) => {
       const slice = sequences[index] ?? { start: 0, count: 0 };
       const outputRows = request.outputs === 'all' ? slice.count : 1;
-      const read = logits ? this.#readLogits(request.state, graph, logits, row, outputRows) : [];
+      const range = [row, outputRows] as const;
       row += outputRows;
       return {
-        logits: read,
+        ...(logits ? this.#readRows(request, pass, logits, range) : { logits: [] }),
         ...readFeatures(request, slice, { pass, hidden: shape.hidden, taps }),
       };
     });
     if (!graph.repeatable) this.#passes.discard(pass);
     return { results, ms };
+  }
+
+  /** How many of each row's largest logits a pass takes: as many as any of the requests wants. */
+  #topOf(requests: readonly PassRequest[]): number {
+    const wanted = requests.map(({ top }) => top ?? 0).filter((top) => takes(top));
+    if (wanted.length === 0) return 0;
+    const count = Math.min(topCount(Math.max(...wanted)), this.#vocabulary);
+    return this.selects(count) ? count : 0;
+  }
+
+  #readRows(
+    request: PassRequest,
+    { graph, top }: Pass,
+    logits: Tensor,
+    range: readonly [number, number],
+  ): Pick<PassRows, 'logits' | 'top'> {
+    if (top !== undefined && takes(request.top ?? 0)) {
+      return { logits: [], top: readTopRows(graph, { top, logits }, range) };
+    }
+    return { logits: this.#readLogits(request.state, graph, logits, ...range) };
   }
 
   /** Rows [first, first + count) of the logits, in memory that the state's next pass overwrites. */
@@ -162,6 +200,11 @@ export class PassRunner {
   }
 }
 
+/** Whether that many of a row's largest logits are few enough to be taken. */
+function takes(count: number): boolean {
+  return count > 0 && topCount(count) <= mostTop;
+}
+
 interface Slice {
   readonly start: number;
   readonly count: number;
@@ -189,12 +232,16 @@ function readFeatures(
   // Where the pass has some rows only, they lie closer together than in the batch.
   const skipped = typeof hidden === 'string' ? 0 : known - hidden.indexOf(known);
   const tapped = tappedLayers(request).map((layer) => taps.get(layer) as Tensor);
-  const { graph } = pass;
+  const rowsOf = (tensors: readonly Tensor[], from: number, until: number): FeatureRows => {
+    const parts = tensors.map((tensor) => ({ tensor, from }));
+    const rows = new TensorRows(pass.graph, parts, until - from);
+    return features.stay ? rows : { rows: rows.rows, width: rows.width, data: rows.data };
+  };
   return {
     ...(features.hidden && pass.hidden
-      ? { hidden: readRows(graph, [pass.hidden], known - skipped, end - skipped) }
+      ? { hidden: rowsOf([pass.hidden], known - skipped, end - skipped) }
       : {}),
-    ...(features.taps ? { taps: readRows(graph, tapped, first, end) } : {}),
+    ...(features.taps ? { taps: rowsOf(tapped, first, end) } : {}),
   };
 }
 
@@ -217,26 +264,4 @@ function tapOf(taps: readonly (Tensor | undefined)[], index: number): Tensor {
   const tap = taps[index];
   if (tap === undefined) throw new PacelineError('internal', 'A tapped layer does not exist');
   return tap;
-}
-
-/** Rows [from, end) of tensors [width, T], side by side. */
-function readRows(
-  graph: Graph,
-  tensors: readonly Tensor[],
-  from: number,
-  end: number,
-): FeatureRows {
-  const rows = end - from;
-  const size = tensors[0]?.shape[0] ?? 0;
-  const parts = tensors.map((tensor) => graph.read(tensor, from * size, rows * size));
-  const first = parts[0];
-  if (parts.length === 1 && first !== undefined) return { rows, width: size, data: first };
-  const width = size * parts.length;
-  const data = new Float32Array(rows * width);
-  for (const [at, part] of parts.entries()) {
-    for (let row = 0; row < rows; row++) {
-      data.set(part.subarray(row * size, (row + 1) * size), row * width + at * size);
-    }
-  }
-  return { rows, width, data };
 }

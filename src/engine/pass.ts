@@ -7,6 +7,7 @@ import { PacelineError } from '../base/errors.js';
 import type { Backend } from '../ggml/backend.js';
 import type { Graph } from '../ggml/graph.js';
 import type { Tensor } from '../ggml/tensor.js';
+import { type TopTensors, takeTop } from '../ggml/top-rows.js';
 import { Workspace } from '../ggml/workspace.js';
 import type { KeptRows, LanguageModel, SequenceTensors } from '../models/model.js';
 
@@ -26,12 +27,16 @@ export interface PassShape {
   readonly taps: readonly number[];
   /** Rows of hidden states: none, all, or some (ascending; the outputs are among them). */
   readonly hidden: 'none' | 'all' | readonly number[];
+  /** How many of each row's largest logits are taken; 0: none. */
+  readonly top: number;
 }
 
 export interface Pass {
   readonly graph: Graph;
   /** [vocabulary or classes, outputs]; undefined for models without a head. */
   readonly logits: Tensor | undefined;
+  /** The largest of each row of these, where some were asked for. */
+  readonly top: TopTensors | undefined;
   /** [embedding, rows asked for]. */
   readonly hidden: Tensor | undefined;
   readonly taps: readonly Tensor[];
@@ -123,7 +128,7 @@ export class PassBuilder {
       start += count;
       return slice;
     });
-    const { outputs, taps, hidden } = shape;
+    const { outputs, taps, hidden, top } = shape;
     const result = this.#model.forward(graph, {
       tokens,
       positions,
@@ -133,6 +138,7 @@ export class PassBuilder {
       hiddenRows: hidden === 'none' ? 'outputs' : hidden === 'all' ? 'all' : someRows(graph, shape),
     });
     if (this.#backend.reproducible) requireFixed(graph);
+    const logits = result.logits && graph.output(result.logits);
     return {
       shape,
       profiler: this.#backend.profiler,
@@ -141,7 +147,8 @@ export class PassBuilder {
       tokens,
       positions,
       slices,
-      logits: result.logits && graph.output(result.logits),
+      logits,
+      top: logits && top > 0 ? takeTop(graph, logits, top) : undefined,
       hidden: hidden === 'none' ? undefined : graph.output(result.hidden),
       taps: result.taps.map((tap) => graph.output(tap)),
     };
@@ -176,6 +183,7 @@ function someRows(graph: Graph, { hidden, outputs = [] }: PassShape): KeptRows {
 function sameShape(a: PassShape, b: PassShape): boolean {
   return (
     a.hidden === b.hidden &&
+    a.top === b.top &&
     sameNumbers(a.taps, b.taps) &&
     sameNumbers(a.outputs, b.outputs) &&
     a.sequences.length === b.sequences.length &&

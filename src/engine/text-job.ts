@@ -9,10 +9,11 @@ import type { OnProgress } from '../base/progress.js';
 import type { Constraint } from '../constraint/constraint.js';
 import { acceptDrafts } from '../decode/accept.js';
 import { Chooser } from '../decode/chooser.js';
-import type { FeatureRows } from '../decode/drafter.js';
 import type { Draft, Drafting, PassNeighbours } from '../decode/drafting.js';
+import { firstRows } from '../decode/feature-rows.js';
 import type { SamplingSettings } from '../decode/settings.js';
 import type { Finish } from '../decode/stop.js';
+import { type Logits, wholeRow } from '../decode/top-row.js';
 import { Boundaries } from './boundaries.js';
 import { EventQueue } from './event-queue.js';
 import type { Job, JobNeed, PassOutcome } from './job.js';
@@ -218,8 +219,14 @@ export class TextJob implements Job {
     return {
       tokens: this.#rows,
       outputs: 'all',
+      top: this.#topNeeded(),
       features: features && { ...features, rows },
     };
+  }
+
+  /** How many of a row's largest logits are asked for; undefined: all. */
+  #topNeeded(): number | undefined {
+    return this.#options.onRow === undefined ? this.#chooser.topNeeded : undefined;
   }
 
   settle(outcome: PassOutcome): void {
@@ -238,7 +245,9 @@ export class TextJob implements Job {
     const { needs } = this.#options.drafting;
     const { hidden, taps, window = Number.POSITIVE_INFINITY, hiddenRows = window } = needs;
     const features =
-      hidden || taps ? { ...(hidden ? { hidden } : {}), ...(taps ? { taps } : {}) } : undefined;
+      hidden || taps
+        ? { ...(hidden ? { hidden } : {}), ...(taps ? { taps } : {}), stay: true }
+        : undefined;
     return { features, window, hiddenWindow: hiddenRows };
   }
 
@@ -249,7 +258,12 @@ export class TextJob implements Job {
     let end = Math.min(prompt.length, start + Math.min(room, prefillChunk));
     if (text.state.hasFixed) end = Math.min(end, this.#boundaries.next(start));
     this.#rows = prompt.slice(start, end);
-    return { tokens: this.#rows, outputs: 'last', features: this.#sliceFeatures(start, end) };
+    return {
+      tokens: this.#rows,
+      outputs: 'last',
+      top: this.#topNeeded(),
+      features: this.#sliceFeatures(start, end),
+    };
   }
 
   /** Rows that no drafter will read are not copied, and cost the prefill nothing. */
@@ -309,16 +323,17 @@ export class TextJob implements Job {
   }
 
   /** Chooses from the rows of a pass until a guess is wrong or a row decides nothing. */
-  #choose(drafts: readonly number[], { logits }: PassRows, alone: boolean) {
+  #choose(drafts: readonly number[], { logits, top }: PassRows, alone: boolean) {
     const { finish, onRow } = this.#options;
+    const rows: readonly Logits[] = top ?? logits;
     const before = this.#chooser.length;
     return acceptDrafts({
       drafts,
       row: (index) => {
-        const row = logits[index];
+        const row = rows[index];
         if (row === undefined) throw new PacelineError('internal', `No logits of row ${index}`);
-        if (this.#doubts(row, alone && logits.length === 1)) return undefined;
-        onRow?.(before + index, row);
+        if (this.#doubts(row, alone && rows.length === 1)) return undefined;
+        onRow?.(before + index, wholeRow(row));
         return row;
       },
       chooser: this.#chooser,
@@ -327,16 +342,16 @@ export class TextJob implements Job {
   }
 
   /** Whether a row has to be computed again. One that was computed alone decides. */
-  #doubts(row: Float32Array, alone: boolean): boolean {
+  #doubts(row: Logits, alone: boolean): boolean {
     const { rounding } = this.#options;
     if (rounding === undefined) return false;
     if (alone) {
-      if (this.#doubted !== undefined) rounding.compare(row, this.#doubted);
+      if (this.#doubted !== undefined) rounding.compare(wholeRow(row), this.#doubted);
       this.#doubted = undefined;
       return false;
     }
     if (this.#chooser.isSure(row, rounding.bound)) return false;
-    this.#doubted = Float32Array.from(row);
+    this.#doubted = Float32Array.from(wholeRow(row));
     this.#rechecked++;
     return true;
   }
@@ -408,9 +423,4 @@ export class TextJob implements Job {
     if (this.#restoring === undefined) this.#resolveEnded();
     else void this.#restoring.then(this.#resolveEnded, this.#resolveEnded);
   }
-}
-
-/** Without the rows of wrong guesses, which stand at the end. */
-function firstRows(features: FeatureRows, tokens: number): FeatureRows {
-  return features.rows <= tokens ? features : { ...features, rows: tokens };
 }

@@ -73,6 +73,11 @@ export class Backend implements Disposable {
   readonly pool: number;
   /** Set where weights are cut into many operations: workspaces then have room for them. */
   largeGraphs = false;
+  /**
+   * Bytes that were copied for graphs: inputs up to where they are computed, outputs down. Weights and
+   * what is saved of caches are not counted, nor what ggml's scheduler moves between devices.
+   */
+  readonly traffic = { up: 0, down: 0 };
   /** Sees how long each operation of a graph takes, instead of a plain run. For benchmarks. */
   profiler: GraphProfiler | undefined;
   /** ggml's own threads, where there is no pool; else 0. */

@@ -70,3 +70,26 @@ export function attends(card: Accelerator, question: AttentionQuestion): boolean
   );
   return attention && store;
 }
+
+/** Whether a card takes the `count` largest of rows of `elements` (`takeTop`). */
+export function selects(card: Accelerator, elements: number, count: number): boolean {
+  const { base } = card.ggml;
+  const row = [elements, rows];
+  const chosen = [count, rows];
+  const questions: readonly Parameters<Accelerator['computes']>[0][] = [
+    (context, tensor) => base.ggml_top_k(context, tensor(Type.F32, row).address, count),
+    (context, tensor) =>
+      base.ggml_get_rows(
+        context,
+        tensor(Type.F32, [1, ...row]).address,
+        tensor(Type.I32, chosen).address,
+      ),
+    (context, tensor) => base.ggml_sum_rows(context, tensor(Type.F32, row).address),
+    (context, tensor) => {
+      const [numbers, sums] = [tensor(Type.F32, chosen), tensor(Type.F32, [1, rows])];
+      return base.ggml_concat(context, numbers.address, sums.address, 0);
+    },
+    (context, tensor) => base.ggml_soft_max_ext(context, tensor(Type.F32, row).address, 0, 1, 0),
+  ];
+  return count <= elements && questions.every((question) => card.computes(question));
+}

@@ -31,6 +31,7 @@ export class GraphCore {
   #state: State = 'building';
   #repeatable = true;
   #longForGgml = false;
+  #runs = 0;
 
   constructor(workspace: Workspace) {
     this.workspace = workspace;
@@ -123,6 +124,11 @@ export class GraphCore {
     return this.#repeatable;
   }
 
+  /** How often the graph has been computed: outputs are those of the last time. */
+  get runs(): number {
+    return this.#runs;
+  }
+
   /** Says that the graph holds for this one computation only: something in it can't be changed. */
   onlyOnce(): void {
     this.#repeatable = false;
@@ -168,7 +174,9 @@ export class GraphCore {
       // An input that nothing uses has no memory.
       if (data.byteLength === 0 || this.ggml.ggml_get_data(tensor.address) === 0) continue;
       this.ggml.ggml_backend_tensor_set(tensor.address, data, 0, data.byteLength);
+      this.backend.traffic.up += data.byteLength;
     }
+    this.#runs++;
     for (const prepare of this.#beforeRun) prepare();
     this.#state = 'computing';
     try {
@@ -206,11 +214,11 @@ export class GraphCore {
     return target;
   }
 
-  /** A copy of an I32 output's elements. */
-  readIndices(tensor: Tensor): Int32Array {
+  /** A copy of an I32 output's elements, all or `count` from `start` on. */
+  readIndices(tensor: Tensor, start = 0, count: number = tensor.elements - start): Int32Array {
     if (tensor.type !== GgmlType.I32) fail('read', `${tensor} is not I32`);
-    const target = new Int32Array(tensor.elements);
-    this.#copy(tensor, target, 0);
+    const target = new Int32Array(count);
+    this.#copy(tensor, target, start * 4);
     return target;
   }
 
@@ -223,6 +231,7 @@ export class GraphCore {
     }
     if (target.byteLength === 0) return;
     this.ggml.ggml_backend_tensor_get(tensor.address, target, offset, target.byteLength);
+    this.backend.traffic.down += target.byteLength;
   }
 
   /** Ends the graph; the workspace calls it. */

@@ -278,15 +278,25 @@ export class Graph extends GraphViews {
   topK(x: Tensor, count: number): Tensor {
     this.checkRoom('top_k');
     this.checkRoom('top_k');
-    requireType('top_k', x, GgmlType.F32);
+    checkTop(x, count);
     if (!x.rowContiguous) fail('top_k', 'the rows have gaps', x);
-    if (!Number.isSafeInteger(count) || count < 1 || count > x.shape[0]) {
-      fail('top_k', `${count} of ${x.shape[0]}`, x);
-    }
     const address = this.ggml.ggml_argsort_top_k(this.context, x.address, count);
     const [n0, n1, n2, n3] = x.shape;
     const strides: Four = [4, 4 * n0, 4 * n0 * n1, 4 * n0 * n1 * n2];
     return this.made('top_k', address, GgmlType.I32, [count, n1, n2, n3], [x], strides);
+  }
+
+  /**
+   * Places of the `count` largest elements of each row, in no stated order: I32 [count, ...]. Which of
+   * equal elements are taken depends on the device.
+   */
+  largest(x: Tensor, count: number): Tensor {
+    this.checkRoom('largest');
+    checkTop(x, count);
+    requireContiguous('largest', x);
+    const address = this.ggml.ggml_top_k(this.context, x.address, count);
+    const shape: Four = [count, x.shape[1], x.shape[2], x.shape[3]];
+    return this.made('largest', address, GgmlType.I32, shape, [x]);
   }
 
   /** a [k, n] and b [k, m] to [n, m]: each row of b times each row of a. */
@@ -465,6 +475,13 @@ export class Graph extends GraphViews {
 
 function sameShape(a: Tensor, b: Tensor): boolean {
   return a.shape.every((extent, axis) => extent === b.shape[axis as 0]);
+}
+
+function checkTop(x: Tensor, count: number): void {
+  requireType('top_k', x, GgmlType.F32);
+  if (!Number.isSafeInteger(count) || count < 1 || count > x.shape[0]) {
+    fail('top_k', `${count} of ${x.shape[0]}`, x);
+  }
 }
 
 /** The first factor of a product must have gapless rows and must not be transposed. */

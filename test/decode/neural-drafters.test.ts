@@ -69,6 +69,62 @@ drafterConformance('small mtp', {
 drafterConformance('small dflash', {
   ...{ ...rounds, source: dflashSource({ ...common, model: dflash }), tapsWidth: 128 },
 });
+// As on a card: the target's rows are tensors, and the largest logits are taken.
+const onDevice = { ...common, resident: true, selects: () => true };
+drafterConformance('small mtp on a device', {
+  ...{ ...rounds, source: mtpSource({ ...onDevice, model: mtp }), hiddenWidth: 64 },
+});
+drafterConformance('small dflash on a device', {
+  ...{ ...rounds, source: dflashSource({ ...onDevice, model: dflash }), tapsWidth: 128 },
+});
+
+test('rows on a device give the guesses of rows on the host, and stay there', async () => {
+  const { traffic } = load.backend;
+  for (const [host, device, width] of [
+    [mtpSource({ ...common, model: mtp }), mtpSource({ ...onDevice, model: mtp }), 64],
+    [dflashSource({ ...common, model: dflash }), dflashSource({ ...onDevice, model: dflash }), 128],
+  ] as const) {
+    const random = new Random(3);
+    const settings = resolveSampling({ temperature: 0.7, topK: 8, seed: 4 });
+    const [one, other] = [host.open(), device.open()];
+    const tokens: number[] = [];
+    let guesses = 0;
+    const bytes = { host: 0, device: 0 };
+    // Longer than the window, so that rows are overwritten.
+    for (let round = 0; round < 12; round++) {
+      const from = tokens.length;
+      for (let more = 1 + random.below(5); more > 0; more--) tokens.push(random.below(shape.vocab));
+      const rows = fakeFeatures(tokens, from, width);
+      const seen = { position: from, tokens: tokens.slice(from) };
+      const answers = [];
+      for (const [name, drafter] of [
+        ['host', one],
+        ['device', other],
+      ] as const) {
+        drafter.observe({ ...seen, ...(drafter.needs.hidden ? { hidden: rows } : { taps: rows }) });
+        const chooser = new Chooser({ settings, tokens: [...tokens, 7] });
+        const { up, down } = traffic;
+        answers.push(await drafter.propose({ chooser, limit: 4 }));
+        bytes[name] += traffic.up - up + traffic.down - down;
+      }
+      const [expected, found] = answers;
+      assert.deepEqual(found?.tokens, expected?.tokens, `round ${round}`);
+      guesses += found?.tokens.length ?? 0;
+      for (const [at, sure] of (expected?.confidence ?? []).entries()) {
+        assert.ok(Math.abs(sure - (found?.confidence?.[at] ?? 0)) < 1e-4);
+      }
+      assert.deepEqual(other.snapshot(), one.snapshot());
+      if (round === 7) {
+        tokens.length -= 2;
+        assert.ok(one.truncate(tokens.length) && other.truncate(tokens.length));
+      }
+    }
+    assert.ok(guesses > 12, `${guesses}`);
+    assert.ok(bytes.device < bytes.host / 3, `${bytes.device} of ${bytes.host} bytes`);
+    one.dispose();
+    other.dispose();
+  }
+});
 
 // Gemma 4's drafter attends over rows of a target that has read some text.
 const gemma4 = {

@@ -1,7 +1,7 @@
 /** The rows that drafters are shown are the model's, whatever graphs were computed before. */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import type { FeatureRows } from '../../src/decode/drafter.js';
+import type { FeatureRows } from '../../src/decode/feature-rows.js';
 import type { FeatureRequest } from '../../src/engine/pass-runner.js';
 import { loadModel } from '../../src/index.js';
 

@@ -6,10 +6,10 @@ import type {
   Drafter,
   DrafterNeeds,
   DrafterSource,
-  FeatureRows,
   Observation,
   Proposal,
 } from '../../decode/drafter.js';
+import type { FeatureRows } from '../../decode/feature-rows.js';
 
 /** What was seen of one drafter over all texts. */
 export class DraftMeter {
