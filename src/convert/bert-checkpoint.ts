@@ -1,7 +1,7 @@
 /**
- * Checkpoints of BERT that make vectors (`BertModel`): hyperparameters, names of tensors, the WordPiece
- * vocabulary, and how sentence-transformers pools. What is for other purposes (the pooler, which
- * embeddings do without) stays behind.
+ * Checkpoints of BERT and XLM-RoBERTa (arXiv 1911.02116) that make vectors or rank: hyperparameters,
+ * names of tensors, the WordPiece vocabulary, and how sentence-transformers pools. What is for other
+ * purposes (the pooler, which vectors do without, and the head that guesses masked words) stays behind.
  */
 import { join } from 'node:path';
 import { PacelineError } from '../base/errors.js';
@@ -13,6 +13,15 @@ import { type JsonObject, readJsonIfThere } from './json.js';
 /** GGUF's name of the architecture. */
 export const bertArchitecture = 'bert';
 
+/** Classes of the architecture. */
+export const bertClasses = [
+  ...['BertModel', 'BertForMaskedLM', 'BertForSequenceClassification'],
+  ...['XLMRobertaModel', 'XLMRobertaForMaskedLM', 'XLMRobertaForSequenceClassification'],
+] as const;
+
+/** `pooling_type` of models that rank. */
+const rank = 4;
+
 /** @throws {PacelineError} `broken-file`, `unsupported-architecture`. */
 export function readBertHyperparameters(config: JsonObject): CheckpointHyperparameters {
   const refuse = (key: string) => {
@@ -23,29 +32,49 @@ export function readBertHyperparameters(config: JsonObject): CheckpointHyperpara
   if ((config.string('position_embedding_type') ?? 'absolute') !== 'absolute') {
     refuse('position_embedding_type');
   }
+  const [name] = config.list('architectures') ?? [];
+  const roberta = String(name).startsWith('XLMRoberta');
+  const ranks = String(name).endsWith('ForSequenceClassification');
+  if (ranks) requireOneClass(config);
+  const positionOffset = roberta ? 1 + (config.number('pad_token_id') ?? 1) : 0;
   const layers = config.requiredCount('num_hidden_layers');
   const heads = config.requiredCount('num_attention_heads');
   const metadata = new Map<string, GgufMetadataEntry>();
   const set = (key: string, entry: GgufMetadataEntry) =>
     metadata.set(`${bertArchitecture}.${key}`, entry);
   set('block_count', ggufValue.uint32(layers));
-  set('context_length', ggufValue.uint32(config.requiredCount('max_position_embeddings')));
+  const positions = config.requiredCount('max_position_embeddings') - positionOffset;
+  set('context_length', ggufValue.uint32(positions));
   set('embedding_length', ggufValue.uint32(config.requiredCount('hidden_size')));
   set('feed_forward_length', ggufValue.uint32(config.requiredCount('intermediate_size')));
   set('attention.head_count', ggufValue.uint32(heads));
   set('attention.layer_norm_epsilon', ggufValue.float32(config.number('layer_norm_eps') ?? 1e-12));
   set('attention.causal', ggufValue.boolean(false));
+  if (ranks) set('pooling_type', ggufValue.uint32(rank));
   const vocabSize = config.requiredCount('vocab_size');
   const types = config.count('type_vocab_size') ?? 1;
   metadata.set('tokenizer.ggml.token_type_count', ggufValue.uint32(types));
   return {
     shape: {
       ...{ architecture: bertArchitecture, layers, heads, kvHeads: heads, experts: 0 },
-      ...{ vocabSize, tied: true },
+      ...{ vocabSize, tied: true, positionOffset, ranks },
     },
     metadata,
     ropeFactors: undefined,
   };
+}
+
+/** A text is ranked by one number. */
+function requireOneClass(config: JsonObject): void {
+  const labels = config.object('id2label');
+  const classes =
+    config.count('num_labels') ?? Object.keys(labels?.values ?? { 0: 0, 1: 1 }).length;
+  if (classes === 1) return;
+  throw new PacelineError(
+    'unsupported-architecture',
+    `A classifier of ${classes} classes is not supported`,
+    { hint: 'What ranks texts has one (num_labels, or id2label in config.json).' },
+  );
 }
 
 const outer: ReadonlyMap<string, string> = new Map([
@@ -66,20 +95,31 @@ const inLayer: ReadonlyMap<string, string> = new Map([
   ['output.LayerNorm', 'layer_output_norm'],
 ]);
 
-/** What vectors do without. */
-const unused = /^(embeddings\.position_ids|pooler\..*)$/;
+/** The head of what ranks: BERT's pooler and classifier are what RoBERTa calls dense and out_proj. */
+const head: ReadonlyMap<string, string> = new Map([
+  ['pooler.dense', 'cls'],
+  ['classifier', 'cls.output'],
+  ['classifier.dense', 'cls'],
+  ['classifier.out_proj', 'cls.output'],
+]);
+
+/** What vectors do without, and what guesses words. */
+const unused = /^(embeddings\.position_ids|pooler\..*|cls\..*|lm_head\..*)$/;
 
 /** GGUF's name of a tensor; null: it is left behind; undefined: it is not known. */
-export function bertTensorName(given: string): string | null | undefined {
+export function bertTensorName(
+  given: string,
+  { ranks }: { readonly ranks?: boolean | undefined },
+): string | null | undefined {
   const name = given
-    .replace(/^bert\./, '')
+    .replace(/^(bert|roberta)\./, '')
     .replace(/\.gamma$/, '.weight')
     .replace(/\.beta$/, '.bias');
-  if (unused.test(name)) return null;
   const [, part = '', kind] = /^(.+)\.(weight|bias)$/.exec(name) ?? [];
   const [, layer, inner = ''] = /^encoder\.layer\.(\d+)\.(.+)$/.exec(part) ?? [];
-  const found = layer === undefined ? outer.get(part) : inLayer.get(inner);
-  if (found === undefined) return undefined;
+  const own = layer === undefined ? outer.get(part) : inLayer.get(inner);
+  const found = own ?? (ranks === true ? head.get(part) : undefined);
+  if (found === undefined) return unused.test(name) ? null : undefined;
   return layer === undefined ? `${found}.${kind}` : `blk.${layer}.${found}.${kind}`;
 }
 

@@ -6,8 +6,9 @@
 import { PacelineError } from '../base/errors.js';
 import type { GgufMetadataEntry } from '../gguf/types.js';
 import { ggufValue } from '../gguf/values.js';
-import { bertArchitecture, readBertHyperparameters } from './bert-checkpoint.js';
+import { bertArchitecture, bertClasses, readBertHyperparameters } from './bert-checkpoint.js';
 import type { CheckpointHyperparameters } from './checkpoint-shape.js';
+import { embeddingGemma, requireEncoder } from './embedding-gemma-checkpoint.js';
 import { emoClass, emoMetadata, readEmoLayers } from './emo-checkpoint.js';
 import type { JsonObject } from './json.js';
 import { lfm2Architecture, readLfm2Hyperparameters } from './lfm2-checkpoint.js';
@@ -25,7 +26,8 @@ const architectures: Readonly<Record<string, string>> = {
   [emoClass]: 'deepseek',
   Gemma3ForCausalLM: 'gemma3',
   Gemma3ForConditionalGeneration: 'gemma3',
-  BertModel: bertArchitecture,
+  Gemma3TextModel: embeddingGemma,
+  ...Object.fromEntries(bertClasses.map((name) => [name, bertArchitecture])),
   Lfm2ForCausalLM: lfm2Architecture,
   NomicBertModel: nomicArchitecture,
 };
@@ -43,7 +45,7 @@ export function readHyperparameters(config: JsonObject): CheckpointHyperparamete
   if (architecture === lfm2Architecture) return readLfm2Hyperparameters(config);
   if (architecture === nomicArchitecture) return readNomicHyperparameters(config);
   const text = config.object('text_config') ?? config;
-  const gemma = architecture === 'gemma3';
+  const gemma = architecture.startsWith('gemma');
   const usual = (key: string, standard: number) =>
     gemma ? (text.count(key) ?? standard) : text.requiredCount(key);
   const layers = text.requiredCount('num_hidden_layers');
@@ -54,6 +56,7 @@ export function readHyperparameters(config: JsonObject): CheckpointHyperparamete
   const headDim = text.count('head_dim') ?? (gemma ? 256 : undefined);
   const vocabSize = text.count('vocab_size') ?? config.count('vocab_size') ?? 262_208;
   refuseOddities(text, architecture);
+  if (architecture === embeddingGemma) requireEncoder(text);
   const emo = architecture === 'deepseek' ? readEmoLayers(text, layers) : undefined;
 
   const metadata = new Map<string, GgufMetadataEntry>();

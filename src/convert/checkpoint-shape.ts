@@ -15,6 +15,10 @@ export interface CheckpointShape {
   readonly vocabSize: number;
   /** The head is the token table. */
   readonly tied: boolean;
+  /** Rows of the table of positions before the first that is used: RoBERTa's. */
+  readonly positionOffset?: number;
+  /** It has a classifier that ranks texts. */
+  readonly ranks?: boolean;
 }
 
 export interface CheckpointHyperparameters {

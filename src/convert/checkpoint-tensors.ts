@@ -8,6 +8,7 @@ import { PacelineError } from '../base/errors.js';
 import { type GgmlType, rowBytes } from '../ggml/types.js';
 import { bertArchitecture, bertTensorName } from './bert-checkpoint.js';
 import type { CheckpointShape } from './checkpoint-shape.js';
+import { denseTensor } from './embedding-gemma-checkpoint.js';
 import { lfm2Architecture, lfm2TensorName } from './lfm2-checkpoint.js';
 import { nomicArchitecture, nomicTensorName } from './nomic-checkpoint.js';
 import type { SafetensorsTensor } from './safetensors.js';
@@ -63,7 +64,10 @@ const expertNames: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** Names of tensors of architectures that have none of llama's: null is left behind. */
-const ownNames: ReadonlyMap<string, (given: string) => string | null | undefined> = new Map([
+const ownNames: ReadonlyMap<
+  string,
+  (given: string, shape: CheckpointShape) => string | null | undefined
+> = new Map([
   [bertArchitecture, bertTensorName],
   [lfm2Architecture, lfm2TensorName],
   [nomicArchitecture, nomicTensorName],
@@ -86,14 +90,21 @@ export function planTensors(
   for (const [given, tensor] of tensors) {
     const own = ownNames.get(shape.architecture);
     if (own !== undefined) {
-      const name = own(given);
+      const name = own(given, shape);
       if (name === undefined) throw unknown(given, shape);
       const leave = name === null || (name === 'output.weight' && shape.tied);
-      if (!leave) planned.push(plain(name, depthwise(tensor)));
+      if (!leave) planned.push(withoutOffset(plain(name, depthwise(tensor)), shape));
       continue;
     }
     if (left.test(given)) continue;
-    const name = given.replace(/^(model\.)?language_model\.(model\.)?/, 'model.');
+    if (denseTensor.test(given)) {
+      planned.push(plain(given, tensor));
+      continue;
+    }
+    const name = given
+      .replace(/^(model\.)?language_model\.(model\.)?/, 'model.')
+      // Of a model without a head.
+      .replace(/^(embed_tokens|norm|layers)\./, 'model.$1.');
     if (/(^|\.)lm_head\.weight$/.test(name)) {
       if (!shape.tied) planned.push(plain('output.weight', tensor));
       continue;
@@ -130,7 +141,7 @@ function named(
   tensor: SafetensorsTensor,
   shape: CheckpointShape,
 ): PlannedTensor {
-  const gemma = shape.architecture === 'gemma3';
+  const gemma = shape.architecture.startsWith('gemma');
   const shift = gemma && name.endsWith('norm.weight') ? { shift: 1 } : {};
   if (name === 'model.embed_tokens.weight') return plain('token_embd.weight', tensor);
   if (name === 'model.norm.weight') return { ...plain('output_norm.weight', tensor), ...shift };
@@ -144,6 +155,17 @@ function named(
   if (target === 'ffn_gate_inp' && shape.emo) return routerOf(planned, shape, Number(layer));
   if (!rotatesPairs.has(shape.architecture) || heads === undefined) return planned;
   return interleaved(planned, heads);
+}
+
+/** The table of positions from the first that is used on. */
+function withoutOffset(planned: PlannedTensor, shape: CheckpointShape): PlannedTensor {
+  const { positionOffset = 0 } = shape;
+  if (positionOffset === 0 || planned.name !== 'position_embd.weight') return planned;
+  const [source] = planned.matrices as [MatrixSource];
+  const rows = planned.rows - positionOffset;
+  if (rows < 1) throw wrongShape(planned.name, source.tensor);
+  const matrices = [{ ...source, firstRow: positionOffset }];
+  return { ...planned, rows, shape: [planned.rowLength, rows], matrices };
 }
 
 /** The kernel of a convolution of each channel by itself, [channels, 1, kernel], as a matrix. */

@@ -1,8 +1,9 @@
 /**
- * From a checkpoint's tokenizer to GGUF's metadata. Two families are known: SentencePiece
- * (tokenizer.model, or a tokenizer.json whose BPE falls back to bytes, where the order of the merges
- * gives the scores) and byte-level BPE (tokenizer.json), whose pre-tokenizer is recognised by its
- * description. One that is not known is refused, since a text cut differently is another text.
+ * From a checkpoint's tokenizer to GGUF's metadata. Known are SentencePiece (tokenizer.model, or a
+ * tokenizer.json whose BPE falls back to bytes, where the order of the merges gives the scores; its
+ * unigram models too), BERT's WordPiece, and byte-level BPE (tokenizer.json), whose pre-tokenizer is
+ * recognised by its description. One that is not known is refused, since a text cut differently is
+ * another text.
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -12,16 +13,19 @@ import { ggufValue } from '../gguf/values.js';
 import { wordPieceRules, wordPieceTexts } from './bert-checkpoint.js';
 import { isObject, JsonObject, readJsonIfThere, readTextIfThere } from './json.js';
 import { readSentencePieces } from './sentencepiece.js';
+import { readUnigramVocabulary } from './unigram-vocabulary.js';
 
 const tokenType = { normal: 1, unknown: 2, control: 3, user: 4, unused: 5, byte: 6 } as const;
 
 interface Vocabulary {
-  readonly model: 'llama' | 'gpt2' | 'bert';
+  readonly model: 'llama' | 'gpt2' | 'bert' | 't5';
   readonly pre: string;
   readonly tokens: string[];
   readonly types: number[];
   readonly scores?: number[];
   readonly merges?: string[];
+  /** Entries beside those that every vocabulary has. */
+  readonly rules?: ReadonlyMap<string, GgufMetadataEntry>;
 }
 
 interface AddedToken {
@@ -75,10 +79,11 @@ export async function readVocabulary(
   if (vocabulary.merges) set('merges', ggufValue.strings(vocabulary.merges));
   setSpecials(set, files, vocabulary);
   const prefix = config.boolean('add_prefix_space');
-  if (architecture === 'gemma3') set('add_space_prefix', ggufValue.boolean(false));
+  if (architecture.startsWith('gemma')) set('add_space_prefix', ggufValue.boolean(false));
   else if (prefix !== undefined && architecture === 'llama') {
     set('add_space_prefix', ggufValue.boolean(prefix));
   }
+  for (const [key, entry] of vocabulary.rules ?? []) entries.set(key, entry);
   if (vocabulary.model === 'bert' && tokenizer) setWordPiece(entries, tokenizer, vocabulary);
   await setTemplates(entries, folder, config);
   return entries;
@@ -172,6 +177,9 @@ function fromTokenizerJson(
   size: number,
 ): Vocabulary {
   const model = tokenizer?.object('model');
+  if (tokenizer !== undefined && model?.string('type') === 'Unigram') {
+    return fromUnigram(tokenizer, model, added, size);
+  }
   const vocab = model?.object('vocab');
   if (tokenizer === undefined || model === undefined || vocab === undefined) {
     throw unsupported('There is neither a tokenizer.json with a vocabulary nor a tokenizer.model');
@@ -179,7 +187,7 @@ function fromTokenizerJson(
   const wordPiece = model.string('type') === 'WordPiece';
   if (!wordPiece && model.string('type') !== 'BPE') {
     throw unsupported(
-      `The tokenizer is ${model.string('type') ?? 'of no type'}, neither BPE nor WordPiece`,
+      `The tokenizer is ${model.string('type') ?? 'of no type'}, neither BPE, Unigram nor WordPiece`,
     );
   }
   const { tokens, types } = padding(size);
@@ -210,6 +218,27 @@ function fromTokenizerJson(
   putAdded(added, tokens, types, scores);
   if (unknownId >= 0) types[unknownId] = tokenType.unknown;
   return { model: 'llama', pre: 'default', tokens, types, scores };
+}
+
+function fromUnigram(
+  tokenizer: JsonObject,
+  model: JsonObject,
+  added: readonly AddedToken[],
+  size: number,
+): Vocabulary {
+  const { texts, scores: given, unknown, rules } = readUnigramVocabulary(tokenizer, model);
+  const { tokens, types } = padding(Math.max(size, 1));
+  if (texts.length > tokens.length) {
+    throw model.wrong('vocab', `has ${texts.length} tokens for ${tokens.length} rows`);
+  }
+  const scores = new Array<number>(tokens.length).fill(-10_000);
+  for (const [id, text] of texts.entries()) {
+    tokens[id] = text;
+    types[id] = id === unknown ? tokenType.unknown : tokenType.normal;
+    scores[id] = given[id] as number;
+  }
+  putAdded(added, tokens, types);
+  return { model: 't5', pre: 'default', tokens, types, scores, rules };
 }
 
 /** Merges as pairs: older files write them as texts with a space between. */
@@ -326,6 +355,7 @@ function setSpecials(set: SetEntry, files: TokenizerFiles, { tokens }: Vocabular
     const adds = config.boolean(`add_${name}_token`) ?? byTemplate;
     if (adds !== undefined) set(`add_${name}_token`, ggufValue.boolean(adds));
   }
+  if (betweenTexts(tokenizer) === 2) set('add_sep_token', ggufValue.boolean(true));
   // The converter's own rule for small Granite and SmolLM models.
   if (modelConfig.get('vocab_size') === 49_152) set('add_bos_token', ggufValue.boolean(false));
 }
@@ -350,14 +380,29 @@ function setWordPiece(
 
 /** Special tokens of the template for one text, '' for the text itself. */
 function templateOf(tokenizer: JsonObject | undefined): string[] {
+  const template = postProcessing(tokenizer, 'single');
+  return template.length < 2 ? [] : template.map(specialIn);
+}
+
+/** Special tokens between the two texts of a pair. */
+function betweenTexts(tokenizer: JsonObject | undefined): number {
+  const template = postProcessing(tokenizer, 'pair').map(specialIn);
+  return Math.max(0, template.lastIndexOf('') - template.indexOf('') - 1);
+}
+
+function postProcessing(
+  tokenizer: JsonObject | undefined,
+  name: 'single' | 'pair',
+): readonly unknown[] {
   const given = tokenizer?.object('post_processor');
   const processors = (given?.list('processors') ?? [given?.values]).filter(isObject);
-  const template = processors.find(({ type }) => type === 'TemplateProcessing')?.single;
-  if (!Array.isArray(template) || template.length < 2) return [];
-  return template.map((part: unknown) => {
-    const special = isObject(part) ? part.SpecialToken : undefined;
-    return isObject(special) && typeof special.id === 'string' ? special.id : '';
-  });
+  const template = processors.find(({ type }) => type === 'TemplateProcessing')?.[name];
+  return Array.isArray(template) ? (template as readonly unknown[]) : [];
+}
+
+function specialIn(part: unknown): string {
+  const special = isObject(part) ? part.SpecialToken : undefined;
+  return isObject(special) && typeof special.id === 'string' ? special.id : '';
 }
 
 /** The chat template of the config, or that of the file beside it; several have names. */
@@ -383,7 +428,7 @@ async function setTemplates(
 function unsupported(problem: string): PacelineError {
   return new PacelineError('unsupported-tokenizer', problem, {
     hint:
-      'Known are SentencePiece, the WordPiece of BERT, and the byte-level BPE of GPT-2, Llama 3, Qwen, SmolLM, OLMo and ' +
+      'Known are SentencePiece (BPE and unigram), the WordPiece of BERT, and the byte-level BPE of GPT-2, Llama 3, Qwen, SmolLM, OLMo and ' +
       'Mistral Nemo.',
   });
 }

@@ -22,6 +22,7 @@ import { readHyperparameters, samplingMetadata } from './checkpoint-metadata.js'
 import type { CheckpointHyperparameters } from './checkpoint-shape.js';
 import { type PlannedTensor, planTensors, readRows } from './checkpoint-tensors.js';
 import { readVocabulary } from './checkpoint-vocabulary.js';
+import { openDenseModules } from './embedding-gemma-checkpoint.js';
 import { columnWeights, type ImportanceMatrix, readImportance } from './imatrix-file.js';
 import { type JsonObject, readJsonIfThere } from './json.js';
 import { type Mix, type MixName, mixByName } from './mixes.js';
@@ -80,14 +81,21 @@ export async function convertCheckpoint(options: ConvertOptions): Promise<Conver
     });
   }
   const hyperparameters = readHyperparameters(config);
-  const shards = await openShards(folder, signal);
+  const { architecture } = hyperparameters.shape;
+  const sources: ByteSource[] = [];
   try {
-    const planned = planTensors(shards.tensors, hyperparameters.shape);
+    const shards = await openShards(folder, signal);
+    sources.push(...shards.sources);
+    const dense = await openDenseModules(folder, architecture, signal);
+    sources.push(...dense.sources);
+    const given = new Map([...shards.tensors, ...dense.tensors]);
+    const planned = planTensors(given, hyperparameters.shape);
     const mix = chooseMix(options.type ?? 'auto', planned);
     const matrix =
       options.imatrix === undefined ? undefined : await readImportance(options.imatrix, { signal });
     const chosen = choose(planned, hyperparameters, mix, matrix);
     const metadata = await describe(folder, config, hyperparameters, mix, planned);
+    for (const [key, entry] of dense.metadata) metadata.set(`${architecture}.${key}`, entry);
     const factors = ropeTensor(hyperparameters);
     checkLoads(folder, metadata, [...chosen, ...factors.map(({ facts }) => facts)]);
     await using converter = new RowConverter(options.threads ?? maximumThreads());
@@ -108,14 +116,14 @@ export async function convertCheckpoint(options: ConvertOptions): Promise<Conver
     const bytes = await writeGguf(output, { metadata, tensors: all }, { signal, onProgress });
     return {
       output,
-      architecture: hyperparameters.shape.architecture,
+      architecture,
       type: mix.name,
       tensors: all.length,
       parameters: chosen.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0),
       bytes,
     };
   } finally {
-    await Promise.all(shards.sources.map((source) => source.close()));
+    await Promise.all(sources.map((source) => source.close()));
   }
 }
 
@@ -215,7 +223,7 @@ async function describe(
     ...samplingMetadata(generation),
     ['general.name', ggufValue.string(basename(folder))],
     ...metadata,
-    ...(await poolingMetadata(folder, shape.architecture)),
+    ...(shape.ranks === true ? [] : await poolingMetadata(folder, shape.architecture)),
     ['general.file_type', ggufValue.uint32(mix.fileType)],
     ['general.quantization_version', ggufValue.uint32(2)],
     ...vocabulary,

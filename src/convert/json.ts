@@ -29,16 +29,28 @@ export async function readTextIfThere(path: string): Promise<string | undefined>
 
 /** A JSON object from a file; undefined when there is none. @throws {PacelineError} `broken-file`. */
 export async function readJsonIfThere(path: string): Promise<JsonObject | undefined> {
+  const value = await readValueIfThere(path);
+  if (value === undefined) return undefined;
+  if (!isObject(value)) throw broken(path, 'holds no JSON object');
+  return new JsonObject(basename(path), value);
+}
+
+/** A JSON list from a file; undefined when there is none. @throws {PacelineError} `broken-file`. */
+export async function readJsonListIfThere(path: string): Promise<readonly unknown[] | undefined> {
+  const value = await readValueIfThere(path);
+  if (value === undefined) return undefined;
+  if (!Array.isArray(value)) throw broken(path, 'holds no JSON list');
+  return value as readonly unknown[];
+}
+
+async function readValueIfThere(path: string): Promise<unknown> {
   const text = await readTextIfThere(path);
   if (text === undefined) return undefined;
-  let value: unknown;
   try {
-    value = JSON.parse(text);
+    return JSON.parse(text) as unknown;
   } catch (error) {
     throw broken(path, `is not JSON: ${(error as Error).message}`);
   }
-  if (!isObject(value)) throw broken(path, 'holds no JSON object');
-  return new JsonObject(basename(path), value);
 }
 
 /** True for what JSON calls an object. */

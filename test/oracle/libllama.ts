@@ -105,6 +105,8 @@ function bind() {
     vocabSize: library.func('llama_vocab_n_tokens', 'int32_t', [pointer]),
     vocab: library.func('llama_model_get_vocab', pointer, [pointer]),
     decode: library.func('llama_decode', 'int32_t', [pointer, batch]),
+    memory: library.func('llama_get_memory', pointer, [pointer]),
+    clear: library.func('llama_memory_clear', 'void', [pointer, 'bool']),
     pooled: library.func('llama_get_embeddings_seq', pointer, [pointer, 'int32_t']),
     logits: library.func('llama_get_logits_ith', pointer, [pointer, 'int32_t']),
   };
@@ -164,6 +166,12 @@ export class Oracle implements Disposable {
       const address = this.#llama.logits(this.#context, at) as number;
       return new Float32Array(koffi.view(BigInt(address), 4 * this.vocabSize).slice(0));
     });
+  }
+
+  /** Forgets the tokens, as if it had seen none. */
+  clear(): void {
+    this.#llama.clear(this.#llama.memory(this.#context), true);
+    this.#length = 0;
   }
 
   #decode(tokens: readonly number[]): void {

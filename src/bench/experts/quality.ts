@@ -2,8 +2,8 @@
 import { throwIfAborted } from '../../base/errors.js';
 import type { OnProgress } from '../../base/progress.js';
 import type { ExpertSubset, SelectionMethod } from '../../models/expert-subset.js';
+import { normalise } from '../divergence.js';
 import { Evaluator } from '../evaluator.js';
-import { normalise } from '../perplexity.js';
 import { passagesOf } from './documents.js';
 import { ExpertSelector, type Keep } from './select.js';
 
