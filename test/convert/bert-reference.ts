@@ -1,10 +1,12 @@
-/** BERT in double precision, from a checkpoint's own tensors, with the exact GELU: vectors by the mean. */
+/** BERT in double precision, from a checkpoint's own tensors, with the exact GELU. */
 
 export interface BertSizes {
   readonly layers: number;
   readonly heads: number;
   readonly embedding: number;
   readonly epsilon: number;
+  /** The row of the table of positions that the first token has. Default 0. */
+  readonly offset?: number;
 }
 
 /** A tensor of the checkpoint by its name, rows one behind the other. */
@@ -23,8 +25,8 @@ function erf(x: number): number {
 
 const gelu = (x: number) => (x / 2) * (1 + erf(x / Math.SQRT2));
 
-/** The vector of length 1 of a text's tokens. */
-export function bertVector(tensorOf: TensorOf, o: BertSizes, tokens: readonly number[]): number[] {
+/** The last rows of a text's tokens. */
+export function bertRows(tensorOf: TensorOf, o: BertSizes, tokens: readonly number[]): number[][] {
   const at = (values: ArrayLike<number>, index: number) => values[index] as number;
   const linear = (name: string, rows: readonly number[][]) => {
     const [weight, bias] = [tensorOf(`${name}.weight`), tensorOf(`${name}.bias`)];
@@ -46,13 +48,16 @@ export function bertVector(tensorOf: TensorOf, o: BertSizes, tokens: readonly nu
   const sum = (a: readonly number[][], b: readonly number[][]) =>
     a.map((row, r) => row.map((x, i) => x + (b[r]?.[i] as number)));
 
+  const { offset = 0 } = o;
   const table = (name: string) => tensorOf(`embeddings.${name}_embeddings.weight`);
   const [words, places, types] = [table('word'), table('position'), table('token_type')];
   let x = tokens.map((token, position) =>
     Array.from(
       { length: o.embedding },
       (_, i) =>
-        at(words, token * o.embedding + i) + at(places, position * o.embedding + i) + at(types, i),
+        at(words, token * o.embedding + i) +
+        at(places, (position + offset) * o.embedding + i) +
+        at(types, i),
     ),
   );
   x = norm('embeddings.LayerNorm', x);
@@ -85,9 +90,37 @@ export function bertVector(tensorOf: TensorOf, o: BertSizes, tokens: readonly nu
     const inner = linear(`${name}.intermediate.dense`, x).map((row) => row.map(gelu));
     x = norm(`${name}.output.LayerNorm`, sum(linear(`${name}.output.dense`, inner), x));
   }
+  return x;
+}
+
+/** The mean of a text's rows, of length 1. */
+export function bertVector(tensorOf: TensorOf, o: BertSizes, tokens: readonly number[]): number[] {
+  const rows = bertRows(tensorOf, o, tokens);
   const pooled = Array.from({ length: o.embedding }, (_, i) =>
-    x.reduce((all, row) => all + at(row, i), 0),
+    rows.reduce((all, row) => all + (row[i] as number), 0),
   );
-  const length = Math.hypot(...pooled);
-  return pooled.map((value) => value / length);
+  return unit(pooled);
+}
+
+/** A vector of the same direction, of length 1. */
+export function unit(vector: readonly number[]): number[] {
+  const length = Math.hypot(...vector);
+  return vector.map((value) => value / length);
+}
+
+/** What a head of two layers says of a row: a tanh between them. */
+export function classScore(
+  tensorOf: TensorOf,
+  [dense, output]: readonly [string, string],
+  row: readonly number[],
+): number {
+  const inner = Array.from(tensorOf(`${dense}.bias`), (bias, out) =>
+    Math.tanh(row.reduce((sum, x, i) => sum + x * at(tensorOf, `${dense}.weight`, out, i), bias)),
+  );
+  const [bias = 0] = Array.from(tensorOf(`${output}.bias`));
+  return inner.reduce((sum, x, i) => sum + x * at(tensorOf, `${output}.weight`, 0, i), bias);
+
+  function at(tensors: TensorOf, name: string, out: number, i: number): number {
+    return tensors(name)[out * row.length + i] as number;
+  }
 }

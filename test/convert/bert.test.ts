@@ -5,49 +5,17 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { convertCheckpoint } from '../../src/convert/convert.js';
 import { loadModel } from '../../src/engine/load.js';
-import { randomNormal } from '../../src/synthetic/random-model.js';
 import { temporaryFile } from '../support/tiny-model.js';
 import { bertVector } from './bert-reference.js';
+import { bertTensors } from './bert-tensors.js';
 import { safetensors, type Weights } from './checkpoint.js';
 import { words, writeWordPiece } from './wordpiece.js';
 
 const sizes = { layers: 2, heads: 2, embedding: 32, inner: 64, positions: 40, epsilon: 1e-12 };
-function tensors(): Map<string, Weights> {
-  const found = new Map<string, Weights>();
-  const { embedding, inner } = sizes;
-  let seed = 1;
-  const add = (name: string, shape: readonly number[], gain: number, mean = 0) => {
-    const random = randomNormal(seed++);
-    const length = shape.reduce((a, b) => a * b, 1);
-    const values = Float32Array.from({ length }, () => mean + gain * random());
-    found.set(name, { shape, values });
-  };
-  const linear = (name: string, from: number, to: number) => {
-    add(`${name}.weight`, [to, from], 1 / Math.sqrt(from));
-    add(`${name}.bias`, [to], 0.1);
-  };
-  const norm = (name: string) => {
-    add(`${name}.weight`, [embedding], 0.1, 1);
-    add(`${name}.bias`, [embedding], 0.1);
-  };
-  add('embeddings.word_embeddings.weight', [words.length, embedding], 1);
-  add('embeddings.position_embeddings.weight', [sizes.positions, embedding], 0.5);
-  add('embeddings.token_type_embeddings.weight', [2, embedding], 0.5);
-  norm('embeddings.LayerNorm');
-  for (let layer = 0; layer < sizes.layers; layer++) {
-    const at = `encoder.layer.${layer}`;
-    for (const part of ['query', 'key', 'value']) {
-      linear(`${at}.attention.self.${part}`, embedding, embedding);
-    }
-    linear(`${at}.attention.output.dense`, embedding, embedding);
-    norm(`${at}.attention.output.LayerNorm`);
-    linear(`${at}.intermediate.dense`, embedding, inner);
-    linear(`${at}.output.dense`, inner, embedding);
-    norm(`${at}.output.LayerNorm`);
-  }
-  linear('pooler.dense', embedding, embedding);
-  return found;
-}
+const tensors = () => {
+  const all = bertTensors({ ...sizes, vocab: words.length, types: 2 });
+  return new Map([...all].filter(([name]) => !name.startsWith('classifier')));
+};
 
 function checkpoint(weights: ReadonlyMap<string, Weights>, changed: object = {}): string {
   const folder = temporaryFile(`bert-${Math.random().toString(36).slice(2)}`);

@@ -13,6 +13,7 @@ export type CheckpointClass =
   | 'OlmoeForCausalLM'
   | 'EmoForCausalLM'
   | 'Gemma3ForCausalLM'
+  | 'Gemma3TextModel'
   | 'Lfm2ForCausalLM';
 
 export interface Weights {
@@ -60,11 +61,16 @@ const modelTypes: Readonly<Record<CheckpointClass, string>> = {
   OlmoeForCausalLM: 'olmoe',
   EmoForCausalLM: 'emo',
   Gemma3ForCausalLM: 'gemma3_text',
+  Gemma3TextModel: 'gemma3_text',
   Lfm2ForCausalLM: 'lfm2',
 };
 
 /** Sizes of a small model of that class, as its config.json says them. */
 export function configOf(name: CheckpointClass): Record<string, unknown> {
+  const gemma = {
+    ...{ sliding_window: 8, rope_theta: 1_000_000, rope_local_base_freq: 10_000 },
+    ...{ tie_word_embeddings: true, query_pre_attn_scalar: 16, num_hidden_layers: 7 },
+  };
   const mixture = { num_experts: 4, num_experts_per_tok: 2 };
   const own: Readonly<Record<CheckpointClass, object>> = {
     LlamaForCausalLM: {},
@@ -77,10 +83,8 @@ export function configOf(name: CheckpointClass): Record<string, unknown> {
       ...{ num_experts: 6, num_experts_per_tok: 3, num_shared_experts: 1 },
       ...{ num_key_value_heads: 4, max_position_embeddings: -1, rope_theta: 500_000 },
     },
-    Gemma3ForCausalLM: {
-      ...{ sliding_window: 8, rope_theta: 1_000_000, rope_local_base_freq: 10_000 },
-      ...{ tie_word_embeddings: true, query_pre_attn_scalar: 16, num_hidden_layers: 7 },
-    },
+    Gemma3ForCausalLM: gemma,
+    Gemma3TextModel: { ...gemma, use_bidirectional_attention: true },
     Lfm2ForCausalLM: {
       ...{ norm_eps: 1e-5, conv_L_cache: 3, conv_bias: false, tie_word_embeddings: true },
       ...{
@@ -167,7 +171,7 @@ function shapesOf(
       set('self_attn.q_norm.weight', [name === 'OlmoeForCausalLM' ? queries : head]);
       set('self_attn.k_norm.weight', [name === 'OlmoeForCausalLM' ? keys : head]);
     }
-    if (name === 'Gemma3ForCausalLM') {
+    if (name.startsWith('Gemma3')) {
       set('pre_feedforward_layernorm.weight', [embedding]);
       set('post_feedforward_layernorm.weight', [embedding]);
     }
@@ -249,7 +253,7 @@ export function randomCheckpoint(
   for (const [tensor, shape] of shapesOf(name, config, fused)) {
     const random = randomNormal(seed++);
     const norm = tensor.includes('norm');
-    const center = norm && name !== 'Gemma3ForCausalLM' ? 1 : 0;
+    const center = norm && !name.startsWith('Gemma3') ? 1 : 0;
     const scale = norm ? 0.2 : shape.length === 1 ? 0.3 : 1.5 / Math.sqrt(shape.at(-1) ?? 1);
     const length = shape.reduce((a, b) => a * b, 1);
     const values = Float32Array.from({ length }, () => center + scale * random());
@@ -264,7 +268,11 @@ export function randomCheckpoint(
   });
   writeFileSync(join(folder, 'chat_template.jinja'), '{{ messages[0].content }}');
   write('generation_config.json', { temperature: 0.6, top_k: 20, top_p: 0.95, do_sample: true });
-  const entries = [...weights];
+  // A model without a head has no name before its parts.
+  const bare = name === 'Gemma3TextModel';
+  const entries = [...weights].map(
+    ([tensor, value]) => [bare ? tensor.replace(/^model\./, '') : tensor, value] as const,
+  );
   const map: Record<string, string> = {};
   for (let shard = 0; shard < shards; shard++) {
     const part = entries.filter((_, index) => index % shards === shard);

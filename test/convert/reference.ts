@@ -42,7 +42,7 @@ export interface ReferenceOptions {
   readonly see?: (seen: MixtureSeen) => void;
 }
 
-/** Logits after each token. */
+/** Logits after each token; of a model without a head its last rows. */
 export function referenceLogits(
   checkpoint: Checkpoint,
   tokens: readonly number[],
@@ -51,7 +51,9 @@ export function referenceLogits(
   const { config } = checkpoint;
   const [name] = config.architectures as [string];
   const n = (key: string) => config[key] as number;
-  const gemma = name === 'Gemma3ForCausalLM';
+  const gemma = name.startsWith('Gemma3');
+  // It sees what comes behind a token too, with half of a window to either side.
+  const encodes = config.use_bidirectional_attention === true;
   const values = (tensor: string): Float32Array => {
     const found = checkpoint.weights.get(tensor);
     if (found === undefined) throw new Error(`No ${tensor}`);
@@ -188,12 +190,15 @@ export function referenceLogits(
     const keys = project('k', kvHeads);
     const seen = normed.map((x) => headsOf(linear(x, `${layer}.self_attn.v_proj`), kvHeads));
     rows = rows.map((x, position) => {
-      const first = local ? Math.max(0, position - n('sliding_window') + 1) : 0;
+      const wide = local ? n('sliding_window') : Number.POSITIVE_INFINITY;
+      const reach = encodes ? Math.floor(wide / 2) : wide - 1;
+      const first = Math.max(0, position - reach);
+      const last = encodes ? Math.min(tokens.length - 1, position + reach) : position;
       const attended = new Float64Array(heads * head);
       for (let at = 0; at < heads; at++) {
         const group = Math.floor(at / (heads / kvHeads));
         const query = queries[position]?.[at] as Row;
-        const places = Array.from({ length: position - first + 1 }, (_, step) => first + step);
+        const places = Array.from({ length: last - first + 1 }, (_, step) => first + step);
         const shares = softmax(
           places.map((place) => dot(query, keys[place]?.[group] as Row) / Math.sqrt(head)),
         );
@@ -212,6 +217,7 @@ export function referenceLogits(
       return add(after, gemma ? norm(grown, `${layer}.post_feedforward_layernorm`) : grown);
     });
   }
+  if (encodes) return rows.map((x) => norm(x, 'model.norm'));
   const headTensor = has('lm_head.weight') ? 'lm_head' : 'model.embed_tokens';
   return rows.map((x) => linear(norm(x, 'model.norm'), headTensor));
 }
