@@ -54,7 +54,10 @@ export async function resolveModel(
       settings: { aliases: {}, drafters: {} },
     });
     if (!('path' in found)) throw missing(model, found);
-    if (looksLikeText(model) && !existsSync(found.path)) throw textAsModel(model);
+    if (!existsSync(found.path)) {
+      if (looksLikeText(model)) throw textAsModel(model);
+      if (looksLikeRepository(model)) throw repositoryAsPath(model);
+    }
     return found;
   }
   const { hubEnvironment } = await import('../hub/environment.js');
@@ -86,6 +89,18 @@ export async function resolveModel(
 /** Whether somebody may have meant a prompt: words with spaces between them, and no file. */
 function looksLikeText(model: string): boolean {
   return /\s/.test(model) && !/\.gguf$/i.test(model);
+}
+
+/** Whether somebody may have left out `hf:`. */
+function looksLikeRepository(model: string): boolean {
+  return /^[\w.-]*\w\/[\w.-]+$/.test(model) && !/\.gguf$/i.test(model);
+}
+
+function repositoryAsPath(model: string): PacelineError {
+  return new PacelineError('model-not-found', `There is no file ${model}`, {
+    hint: `If that is a repository of Hugging Face, write hf:${model}; a path is read from the current folder.`,
+    details: { model },
+  });
 }
 
 function textAsModel(text: string): PacelineError {

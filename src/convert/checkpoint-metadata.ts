@@ -8,6 +8,8 @@ import type { GgufMetadataEntry } from '../gguf/types.js';
 import { ggufValue } from '../gguf/values.js';
 import { bertArchitecture, bertClasses, readBertHyperparameters } from './bert-checkpoint.js';
 import type { CheckpointHyperparameters } from './checkpoint-shape.js';
+import { rotatesPairs } from './checkpoint-tensors.js';
+import { variantMetadata } from './decoder-variants.js';
 import { embeddingGemma, requireEncoder } from './embedding-gemma-checkpoint.js';
 import { emoClass, emoMetadata, readEmoLayers } from './emo-checkpoint.js';
 import type { JsonObject } from './json.js';
@@ -24,6 +26,11 @@ const architectures: Readonly<Record<string, string>> = {
   Qwen3MoeForCausalLM: 'qwen3moe',
   OlmoeForCausalLM: 'olmoe',
   [emoClass]: 'deepseek',
+  Olmo2ForCausalLM: 'olmo2',
+  Olmo3ForCausalLM: 'olmo2',
+  SmolLM3ForCausalLM: 'smollm3',
+  GraniteForCausalLM: 'granite',
+  Gemma2ForCausalLM: 'gemma2',
   Gemma3ForCausalLM: 'gemma3',
   Gemma3ForConditionalGeneration: 'gemma3',
   Gemma3TextModel: embeddingGemma,
@@ -83,7 +90,7 @@ export function readHyperparameters(config: JsonObject): CheckpointHyperparamete
   if (architecture === 'qwen3moe' && expertInner !== undefined) {
     set('expert_feed_forward_length', ggufValue.uint32(expertInner));
   }
-  if (architecture === 'llama') {
+  if (rotatesPairs.has(architecture) && !emo) {
     set('vocab_size', ggufValue.uint32(vocabSize));
     set('rope.dimension_count', ggufValue.uint32(headDim ?? embedding / heads));
   }
@@ -94,7 +101,9 @@ export function readHyperparameters(config: JsonObject): CheckpointHyperparamete
   for (const [key, entry] of emo ? emoMetadata(text, emo, { dimensions, vocabSize }) : []) {
     set(key, entry);
   }
-  const ropeFactors = setRope(set, text, { gemma, dimensions });
+  const variant = { architecture, layers, heads, embedding, headDim: dimensions };
+  for (const [key, entry] of variantMetadata(text, variant)) set(key, entry);
+  const ropeFactors = setRope(set, text, { gemma: gemma && architecture !== 'gemma2', dimensions });
   const tied = text.boolean('tie_word_embeddings') ?? config.boolean('tie_word_embeddings');
   return {
     shape: {
@@ -131,6 +140,11 @@ function architectureOf(config: JsonObject): string {
   );
 }
 
+const softcaps = [
+  ['attn_logit_softcapping', 'attention'],
+  ['final_logit_softcapping', 'logits'],
+] as const;
+
 /** Variants of known architectures that compute something else. */
 function refuseOddities(text: JsonObject, architecture: string): void {
   const refuse = (what: string) => {
@@ -140,8 +154,10 @@ function refuseOddities(text: JsonObject, architecture: string): void {
     });
   };
   if (text.get('quantization_config') !== undefined) refuse('A quantised checkpoint');
-  if (text.get('attn_logit_softcapping') !== undefined) refuse('Softcapping of attention');
-  if (text.get('final_logit_softcapping') !== undefined) refuse('Softcapping of logits');
+  const capped = architecture === 'gemma2';
+  for (const [key, what] of softcaps) {
+    if (!capped && text.get(key) !== undefined) refuse(`Softcapping of ${what}`);
+  }
   if (text.get('clip_qkv') !== undefined) refuse('Clipping of q, k and v');
   const step = text.number('decoder_sparse_step') ?? 1;
   const dense = text.list('mlp_only_layers') ?? [];

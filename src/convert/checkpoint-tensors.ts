@@ -148,7 +148,8 @@ function named(
   const [, layer, part = '', kind] =
     /^model\.layers\.(\d+)\.(.+)\.(weight|bias)$/.exec(name) ?? ([] as (string | undefined)[]);
   const after = part === 'post_attention_layernorm';
-  const target = after ? (gemma ? 'post_attention_norm' : 'ffn_norm') : layerNames.get(part);
+  const behind = gemma || shape.architecture === 'olmo2';
+  const target = after ? (behind ? 'post_attention_norm' : 'ffn_norm') : layerNames.get(part);
   if (target === undefined || Number(layer) >= shape.layers) throw unknown(given, shape);
   const planned = { ...plain(`blk.${layer}.${target}.${kind}`, tensor), ...shift };
   const heads = { attn_q: shape.heads, attn_k: shape.kvHeads }[target];
@@ -175,7 +176,9 @@ function depthwise(tensor: SafetensorsTensor): SafetensorsTensor {
 }
 
 /** Architectures of GGUF that rotate neighbours, where checkpoints rotate halves. */
-const rotatesPairs: ReadonlySet<string> = new Set(['llama', 'deepseek']);
+export const rotatesPairs: ReadonlySet<string> = new Set([
+  ...['llama', 'deepseek', 'granite', 'smollm3'],
+]);
 
 /** Experts of a layer that a router chooses among, and those behind them that it does not. */
 function expertsOf({ experts, emo }: CheckpointShape, layer: number) {

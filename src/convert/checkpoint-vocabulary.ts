@@ -319,7 +319,9 @@ function preTokenizerOf(tokenizer: JsonObject, architecture: string): string {
   const name = known.get(described.join(','));
   // EMO's (dolma2) cuts as Llama 3's does, but merges pieces that are tokens as a whole; stock readers
   // know that by the name of DBRX.
-  if (name === 'llama-bpe' && architecture === 'deepseek') return 'dbrx';
+  const whole = tokenizer.object('model')?.boolean('ignore_merges') === true;
+  const dolma = architecture === 'deepseek' || (architecture === 'olmo2' && !whole);
+  if (name === 'llama-bpe' && dolma) return 'dbrx';
   if (name !== undefined) return name;
   throw unsupported(`The pre-tokenizer is not known (${described.join(', then ') || 'none'})`);
 }

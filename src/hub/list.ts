@@ -234,6 +234,8 @@ export async function unfinishedDownloads(
       if (selector === undefined || facts === undefined) continue;
       // Written in pieces: what is not there takes no room.
       const bytes = Math.min(facts.size, facts.blocks * 512);
+      // As where the hub refused the first byte.
+      if (bytes === 0) continue;
       found.push({ name: formatHubName({ repository, selector }), bytes });
     }
   }

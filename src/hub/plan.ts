@@ -83,8 +83,9 @@ async function planModel(
   const name = parseModelName(text);
   if (name.kind === 'url') return { model: await planUrl(name.url, context), others: [] };
   if (name.kind === 'hub') return planHub(name, context);
+  const meant = /^[\w.-]+\/[\w.-]+(:[^:]+)?$/.test(text) ? `Did you mean hf:${text}? ` : '';
   throw new PacelineError('usage', `${text} is nothing to pull`, {
-    hint: 'Pull hf:owner/repo, hf:owner/repo:Q4_K_M, hf:owner/repo:file.gguf or an address of a .gguf file.',
+    hint: `${meant}Pull hf:owner/repo, hf:owner/repo:Q4_K_M, hf:owner/repo:file.gguf or an address of a .gguf file.`,
     details: { model: text },
   });
 }

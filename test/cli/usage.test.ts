@@ -18,6 +18,12 @@ test('--help is on stdout, documents the exit codes and exits with 0', async () 
   }
 });
 
+test('a repository without hf: is told apart from a missing path', async () => {
+  const result = await paceline(['run', 'owner/repo', 'a']);
+  assert.equal(result.code, 3);
+  assert.match(result.stderr, /write hf:owner\/repo/);
+});
+
 test('every command has --help and --json', async () => {
   const program = createProgram();
   const commands = program.createHelp().visibleCommands(program);

@@ -11,6 +11,11 @@ export type CheckpointClass =
   | 'Qwen3ForCausalLM'
   | 'Qwen3MoeForCausalLM'
   | 'OlmoeForCausalLM'
+  | 'Olmo2ForCausalLM'
+  | 'Olmo3ForCausalLM'
+  | 'SmolLM3ForCausalLM'
+  | 'GraniteForCausalLM'
+  | 'Gemma2ForCausalLM'
   | 'EmoForCausalLM'
   | 'Gemma3ForCausalLM'
   | 'Gemma3TextModel'
@@ -59,6 +64,11 @@ const modelTypes: Readonly<Record<CheckpointClass, string>> = {
   Qwen3ForCausalLM: 'qwen3',
   Qwen3MoeForCausalLM: 'qwen3_moe',
   OlmoeForCausalLM: 'olmoe',
+  Olmo2ForCausalLM: 'olmo2',
+  Olmo3ForCausalLM: 'olmo3',
+  SmolLM3ForCausalLM: 'smollm3',
+  GraniteForCausalLM: 'granite',
+  Gemma2ForCausalLM: 'gemma2',
   EmoForCausalLM: 'emo',
   Gemma3ForCausalLM: 'gemma3_text',
   Gemma3TextModel: 'gemma3_text',
@@ -79,6 +89,18 @@ export function configOf(name: CheckpointClass): Record<string, unknown> {
     Qwen3ForCausalLM: {},
     Qwen3MoeForCausalLM: { ...mixture, moe_intermediate_size: 96, norm_topk_prob: true },
     OlmoeForCausalLM: { ...mixture, num_key_value_heads: 4, rms_norm_eps: 1e-5 },
+    Olmo2ForCausalLM: {},
+    Olmo3ForCausalLM: { sliding_window: 8, num_hidden_layers: 4 },
+    SmolLM3ForCausalLM: { num_hidden_layers: 5, pad_token_id: 0 },
+    GraniteForCausalLM: {
+      ...{ attention_multiplier: 0.3, embedding_multiplier: 3, residual_multiplier: 0.5 },
+      logits_scaling: 2,
+    },
+    Gemma2ForCausalLM: {
+      ...{ sliding_window: 8, tie_word_embeddings: true, query_pre_attn_scalar: 16 },
+      // Low enough to be felt.
+      ...{ num_hidden_layers: 3, attn_logit_softcapping: 2, final_logit_softcapping: 3 },
+    },
     EmoForCausalLM: {
       ...{ num_experts: 6, num_experts_per_tok: 3, num_shared_experts: 1 },
       ...{ num_key_value_heads: 4, max_position_embeddings: -1, rope_theta: 500_000 },
@@ -156,8 +178,10 @@ function shapesOf(
     const set = (part: string, shape: number[]) =>
       shapes.set(`model.layers.${layer}.${part}`, shape);
     const emo = name === 'EmoForCausalLM';
-    set(`${emo ? 'pre_attention' : 'input'}_layernorm.weight`, [embedding]);
+    const behind = /Olmo[23]/.test(name);
+    if (!behind) set(`${emo ? 'pre_attention' : 'input'}_layernorm.weight`, [embedding]);
     set(`${emo ? 'pre_feedforward' : 'post_attention'}_layernorm.weight`, [embedding]);
+    if (behind) set('post_feedforward_layernorm.weight', [embedding]);
     set('self_attn.q_proj.weight', [queries, embedding]);
     set('self_attn.k_proj.weight', [keys, embedding]);
     set('self_attn.v_proj.weight', [keys, embedding]);
@@ -167,11 +191,11 @@ function shapesOf(
       set('self_attn.k_proj.bias', [keys]);
       set('self_attn.v_proj.bias', [keys]);
     }
-    if (/Qwen3|Gemma3|Olmoe/.test(name)) {
-      set('self_attn.q_norm.weight', [name === 'OlmoeForCausalLM' ? queries : head]);
-      set('self_attn.k_norm.weight', [name === 'OlmoeForCausalLM' ? keys : head]);
+    if (/Qwen3|Gemma3|Olmo/.test(name)) {
+      set('self_attn.q_norm.weight', [name.startsWith('Olmo') ? queries : head]);
+      set('self_attn.k_norm.weight', [name.startsWith('Olmo') ? keys : head]);
     }
-    if (name.startsWith('Gemma3')) {
+    if (name.startsWith('Gemma')) {
       set('pre_feedforward_layernorm.weight', [embedding]);
       set('post_feedforward_layernorm.weight', [embedding]);
     }
@@ -253,7 +277,7 @@ export function randomCheckpoint(
   for (const [tensor, shape] of shapesOf(name, config, fused)) {
     const random = randomNormal(seed++);
     const norm = tensor.includes('norm');
-    const center = norm && !name.startsWith('Gemma3') ? 1 : 0;
+    const center = norm && !name.startsWith('Gemma') ? 1 : 0;
     const scale = norm ? 0.2 : shape.length === 1 ? 0.3 : 1.5 / Math.sqrt(shape.at(-1) ?? 1);
     const length = shape.reduce((a, b) => a * b, 1);
     const values = Float32Array.from({ length }, () => center + scale * random());

@@ -67,6 +67,11 @@ const cases: readonly (readonly [name: string, of: CheckpointClass, options: Che
         },
       },
     ],
+    ['olmo2', 'Olmo2ForCausalLM', {}],
+    ['olmo3', 'Olmo3ForCausalLM', {}],
+    ['smollm3', 'SmolLM3ForCausalLM', {}],
+    ['granite', 'GraniteForCausalLM', {}],
+    ['gemma2', 'Gemma2ForCausalLM', {}],
     ['gemma3', 'Gemma3ForCausalLM', {}],
   ];
 

@@ -51,7 +51,15 @@ export function referenceLogits(
   const { config } = checkpoint;
   const [name] = config.architectures as [string];
   const n = (key: string) => config[key] as number;
-  const gemma = name.startsWith('Gemma3');
+  const gemma = name.startsWith('Gemma');
+  const olmo = name.startsWith('Olmo');
+  /** OLMo 2 and 3 have norms behind attention and network, and none before. */
+  const behind = /^Olmo[23]/.test(name);
+  const factor = (key: string, usual = 1) => (config[key] as number | undefined) ?? usual;
+  const capped = (x: number, key: string) => {
+    const cap = config[key] as number | undefined;
+    return cap === undefined ? x : cap * Math.tanh(x / cap);
+  };
   // It sees what comes behind a token too, with half of a window to either side.
   const encodes = config.use_bidirectional_attention === true;
   const values = (tensor: string): Float32Array => {
@@ -161,30 +169,29 @@ export function referenceLogits(
   let rows = tokens.map((token) =>
     Float64Array.from(
       table.subarray(token * embedding, (token + 1) * embedding),
-      (value) => value * (gemma ? Math.sqrt(embedding) : 1),
+      (value) => value * (gemma ? Math.sqrt(embedding) : factor('embedding_multiplier')),
     ),
   );
   for (let index = 0; index < n('num_hidden_layers'); index++) {
     const layer = `model.layers.${index}`;
-    const local = gemma && (index + 1) % 6 !== 0;
+    const period = { Gemma2ForCausalLM: 2, Olmo3ForCausalLM: 4 }[name] ?? 6;
+    const local = (gemma || name === 'Olmo3ForCausalLM') && (index + 1) % period !== 0;
+    const rotates = name !== 'SmolLM3ForCausalLM' || (index + 1) % 4 !== 0;
     const uneven = config.num_experts_per_layer as number[] | undefined;
     const layerExperts = uneven?.[index] ?? experts;
-    const base = local ? n('rope_local_base_freq') : n('rope_theta');
+    const base = local ? factor('rope_local_base_freq', n('rope_theta')) : n('rope_theta');
     const emo = name === 'EmoForCausalLM';
     const input = emo ? 'pre_attention_layernorm' : 'input_layernorm';
-    const normed = rows.map((x) => norm(x, `${layer}.${input}`));
+    const normed = behind ? rows : rows.map((x) => norm(x, `${layer}.${input}`));
     const project = (part: 'q' | 'k', count: number) =>
       normed.map((x, position) => {
         let y = linear(x, `${layer}.self_attn.${part}_proj`);
         const own = `${layer}.self_attn.${part}_norm`;
-        if (name === 'OlmoeForCausalLM') y = norm(y, own);
-        return headsOf(y, count).map((one) =>
-          rotate(
-            has(`${own}.weight`) && name !== 'OlmoeForCausalLM' ? norm(one, own) : one,
-            position,
-            base,
-          ),
-        );
+        if (olmo) y = norm(y, own);
+        return headsOf(y, count).map((one) => {
+          const even = has(`${own}.weight`) && !olmo ? norm(one, own) : one;
+          return rotates ? rotate(even, position, base) : even;
+        });
       });
     const queries = project('q', heads);
     const keys = project('k', kvHeads);
@@ -193,14 +200,18 @@ export function referenceLogits(
       const wide = local ? n('sliding_window') : Number.POSITIVE_INFINITY;
       const reach = encodes ? Math.floor(wide / 2) : wide - 1;
       const first = Math.max(0, position - reach);
-      const last = encodes ? Math.min(tokens.length - 1, position + reach) : position;
+      const end = encodes ? Math.min(tokens.length - 1, position + reach) : position;
       const attended = new Float64Array(heads * head);
       for (let at = 0; at < heads; at++) {
         const group = Math.floor(at / (heads / kvHeads));
         const query = queries[position]?.[at] as Row;
-        const places = Array.from({ length: last - first + 1 }, (_, step) => first + step);
+        const places = Array.from({ length: end - first + 1 }, (_, step) => first + step);
         const shares = softmax(
-          places.map((place) => dot(query, keys[place]?.[group] as Row) / Math.sqrt(head)),
+          places.map((place) => {
+            const score = dot(query, keys[place]?.[group] as Row);
+            const scaled = score * factor('attention_multiplier', 1 / Math.sqrt(head));
+            return capped(scaled, 'attn_logit_softcapping');
+          }),
         );
         for (const [step, place] of places.entries()) {
           const value = seen[place]?.[group] as Row;
@@ -210,16 +221,24 @@ export function referenceLogits(
         }
       }
       const out = linear(attended, `${layer}.self_attn.o_proj`);
-      const after = add(x, gemma ? norm(out, `${layer}.post_attention_layernorm`) : out);
+      const residual = (y: Row) => y.map((value) => value * factor('residual_multiplier'));
+      const normsOut = gemma || behind;
+      const kept = normsOut ? norm(out, `${layer}.post_attention_layernorm`) : residual(out);
+      const after = add(x, kept);
       const before = gemma || emo ? 'pre_feedforward_layernorm' : 'post_attention_layernorm';
-      const y = norm(after, `${layer}.${before}`);
+      const y = behind ? after : norm(after, `${layer}.${before}`);
       const grown = layerExperts > 0 ? mixture(y, layer) : dense(y, `${layer}.mlp`);
-      return add(after, gemma ? norm(grown, `${layer}.post_feedforward_layernorm`) : grown);
+      const last = `${layer}.post_feedforward_layernorm`;
+      return add(after, normsOut ? norm(grown, last) : residual(grown));
     });
   }
   if (encodes) return rows.map((x) => norm(x, 'model.norm'));
   const headTensor = has('lm_head.weight') ? 'lm_head' : 'model.embed_tokens';
-  return rows.map((x) => linear(norm(x, 'model.norm'), headTensor));
+  return rows.map((x) =>
+    linear(norm(x, 'model.norm'), headTensor).map((value) =>
+      capped(value / factor('logits_scaling'), 'final_logit_softcapping'),
+    ),
+  );
 }
 
 /** By how much Llama 3's scaling slows a pair of features down; 1 without it. */

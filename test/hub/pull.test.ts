@@ -430,6 +430,8 @@ describe('pull', { concurrency: 4 }, () => {
     assertPulled(model.path, next);
     await assert.rejects(machine.pull(name, { alias: '../x' }), { code: 'usage' });
     await assert.rejects(machine.pull('unknown'), { code: 'usage', message: /nothing to pull/ });
+    const bare = await machine.pull('acme/widget-GGUF').catch((error: PacelineError) => error.hint);
+    assert.match(String(bare), /Did you mean hf:acme\/widget-GGUF\?/);
   });
 
   test('offline, what is here counts as pulled, and nothing is asked', async () => {

@@ -26,6 +26,11 @@ const cases: readonly (readonly [CheckpointClass, CheckpointOptions])[] = [
   ['Qwen3ForCausalLM', { type: 'F16' }],
   ['Qwen3MoeForCausalLM', {}],
   ['OlmoeForCausalLM', {}],
+  ['Olmo2ForCausalLM', {}],
+  ['Olmo3ForCausalLM', {}],
+  ['SmolLM3ForCausalLM', {}],
+  ['GraniteForCausalLM', {}],
+  ['Gemma2ForCausalLM', {}],
   ['Gemma3ForCausalLM', {}],
 ];
 
