@@ -6,8 +6,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { union } from '../cache/ranges.js';
 import type { RowKind, SequenceState } from '../cache/state.js';
-import { partNames } from '../cache/store/block-file.js';
-import { type Entry, endOf, type Match } from '../cache/store/index.js';
+import { type Entry, endOf, type Match, type Piece } from '../cache/store/index.js';
 import type { PrefixStore, ReadTarget } from '../cache/store/store.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import type { Boundaries } from './boundaries.js';
@@ -158,15 +157,21 @@ export class TextCache {
   #disk(text: Text, wanted: readonly number[], match: Match, signal: AbortSignal): Source {
     const { index } = this.store;
     const { state } = text;
-    const usable = usableLength(state, match);
+    const windows = index.windows(wanted, match);
+    const usable = usableLength(state, windows, match.length);
     const saved = state.hasFixed
       ? index
           .states(wanted, match, usable)
-          .find((entry) => usableLength(state, match, endOf(entry)) === endOf(entry))
+          .find((entry) => usableLength(state, windows, endOf(entry)) === endOf(entry))
       : undefined;
     const length = !state.hasFixed ? usable : saved === undefined ? 0 : endOf(saved);
+    const whole = match.blocks.map((entry) => ({
+      entry,
+      end: Math.min(endOf(entry), match.length),
+    }));
     const bring = async (): Promise<Brought> => {
-      const reached = await this.#readRows(state, match, length, signal);
+      const pieces = { whole, window: windows };
+      const reached = await this.#readRows(state, pieces, length, signal);
       if (reached <= state.length || (state.hasFixed && reached < length)) return nothing;
       const useful = ({ header }: Entry): boolean =>
         header.parts.some(({ name }) => text.openDrafters.some((drafter) => drafter.name === name));
@@ -182,7 +187,7 @@ export class TextCache {
   /** Reads the rows that a state needs for going on at `length`; the position for which they came. */
   async #readRows(
     state: SequenceState,
-    { blocks }: Match,
+    pieces: Readonly<Record<RowKind, readonly Piece[]>>,
     length: number,
     signal: AbortSignal,
   ): Promise<number> {
@@ -191,7 +196,8 @@ export class TextCache {
       const wanted = reached;
       for (const kind of state.rowKinds) {
         const from = firstMissing(state, kind, reached);
-        reached = await this.#readKind(state, kind, blocks, { from, length: reached, signal });
+        const range = { from, length: reached, signal };
+        reached = await this.#readKind(state, kind, pieces[kind], range);
         if (reached <= state.length) return state.length;
       }
       // A shorter text looks back on other rows.
@@ -203,27 +209,24 @@ export class TextCache {
   async #readKind(
     state: SequenceState,
     kind: RowKind,
-    blocks: readonly Entry[],
+    pieces: readonly Piece[],
     { from, length, signal }: { from: number; length: number; signal: AbortSignal },
   ): Promise<number> {
     let reached = from;
-    for (const entry of blocks) {
+    for (const { entry, end: useful } of pieces) {
       const { start, parts } = entry.header;
-      const end = Math.min(endOf(entry), length);
+      const end = Math.min(useful, length);
       if (end <= from) continue;
-      if (start >= length || signal.aborted) break;
+      if (start >= length || start > reached || signal.aborted) break;
       const first = Math.max(start, from) / state.blockLength;
       const units: number[] = [];
       for (let unit = first; unit * state.blockLength < end; unit++) units.push(unit);
-      const origin = parts.findIndex(({ name }) => name === partNames[kind]);
-      const partOf = (unit: number): number => origin + unit - start / state.blockLength;
+      const partOf = (unit: number): number => unit - start / state.blockLength;
       const rowsOf = (unit: number): number => endOf(entry) - unit * state.blockLength;
       // Where the context ends, blocks are shorter.
-      const fitting = units.filter((unit) => {
-        const part = parts[partOf(unit)];
-        const bytes = state.blockBytes(kind, unit, rowsOf(unit));
-        return part?.name === partNames[kind] && part.bytes === bytes;
-      });
+      const fitting = units.filter(
+        (unit) => parts[partOf(unit)]?.bytes === state.blockBytes(kind, unit, rowsOf(unit)),
+      );
       const targets = fitting.map((unit) => ({
         part: partOf(unit),
         ...rowTarget(state, kind, unit, rowsOf(unit)),
@@ -254,12 +257,10 @@ const nothing: Brought = { length: 0, fixed: noBytes, drafters: {} };
 const nowhere: Source = { length: 0, bring: async () => nothing };
 
 /** The most of a stored prefix, up to `longest`, for which rows of windows are there too. */
-function usableLength(state: SequenceState, match: Match, longest = match.length): number {
+function usableLength(state: SequenceState, windows: readonly Piece[], longest: number): number {
   if (!state.rowKinds.includes('window')) return longest;
   const stored = union(
-    match.blocks
-      .filter(({ header }) => header.parts.some(({ name }) => name === partNames.window))
-      .map((entry) => ({ from: entry.header.start, end: Math.min(endOf(entry), longest) })),
+    windows.map(({ entry, end }) => ({ from: entry.header.start, end: Math.min(end, longest) })),
   );
   return stored.reduce(
     (best, { from, end }) => (state.neededFrom('window', end) >= from ? end : best),

@@ -95,7 +95,7 @@ async function reportModel({ index, info, path }: ModelFolder): Promise<ModelRep
     kvType: info.kvType,
     bytes: index.bytes,
     blocks: rows.length,
-    states: entries.length - rows.length,
+    states: entries.filter(({ kind }) => kind === 'state').length,
     prefixes: rows.filter(({ name }) => !hasRows(index.children(name))).length,
     tokens: rows.reduce((total, { header }) => total + header.tokens.length, 0),
     requests: uses.length,
@@ -128,6 +128,7 @@ export async function listPrefixes(
       for (;;) {
         const states = [...index.children(last.name)].filter(({ kind }) => kind === 'state');
         bytes += states.reduce((sum, state) => sum + state.bytes, last.bytes);
+        bytes += index.get('window', last.name)?.bytes ?? 0;
         time = Math.max(time, last.lastUse);
         hits = Math.max(hits, last.hits);
         const next = [...index.children(last.name)].filter(({ kind }) => kind === 'rows');
@@ -196,6 +197,8 @@ export async function removePrefix(root: string, name: string): Promise<Removed 
   };
   let above = folder.index.parent(entry);
   await remove(entry);
+  const window = folder.index.get('window', entry.name);
+  if (window !== undefined) await remove(window);
   while (above !== undefined && !hasRows(folder.index.children(above.name))) {
     const next = folder.index.parent(above);
     await remove(above);

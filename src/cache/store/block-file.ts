@@ -18,17 +18,17 @@ import { checksum } from './checksum.js';
 import { blockName, formatVersion, isName } from './names.js';
 
 /**
- * `rows`: a part for every 64 positions, and behind them, unless nobody is likely to need those, one for
- * the rows of layers with a window. `state`: what does not grow, at the end of the tokens.
+ * `rows`: a part for every 64 positions. `window`: the same of the layers that look back on a window only,
+ * where somebody is likely to need them. `state`: what does not grow, at the end of the tokens.
  */
-export const blockKinds = ['rows', 'state'] as const;
+export const blockKinds = ['rows', 'window', 'state'] as const;
 export type BlockKind = (typeof blockKinds)[number];
 
-/** Names of the parts of rows, by what keeps them. */
-export const partNames = { whole: '', window: 'window' } as const;
+/** The blocks in which rows are saved, by what keeps them. */
+export const blockOfRows = { whole: 'rows', window: 'window' } as const;
 
 export interface BlockPart {
-  /** Of rows: one of `partNames`. Of a state whose it is: '' is the model's own, others are drafters. */
+  /** Of rows: ''. Of a state whose it is: '' is the model's own, others are drafters. */
   readonly name: string;
   readonly bytes: number;
   readonly sum: string;

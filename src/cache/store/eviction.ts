@@ -32,7 +32,7 @@ export function chooseVictims(
   const gone = new Set<Entry>();
   const free = (entry: Entry): boolean => entry.pins === 0 && !entry.staged && !keep(entry);
   const isLeaf = (entry: Entry): boolean =>
-    entry.kind === 'state' || [...index.children(entry.name)].every((child) => gone.has(child));
+    entry.kind !== 'rows' || [...index.children(entry.name)].every((child) => gone.has(child));
   const leaves = [...index.entries()]
     .filter((entry) => free(entry) && isLeaf(entry))
     .map((entry) => ({ entry, worth: worth(entry, now) }))

@@ -18,7 +18,7 @@ export interface Entry {
   hits: number;
   /** Readers that are at work with it. */
   pins: number;
-  /** Of a state that is kept until a later one of its text is there. */
+  /** It is kept until its text has a later one. */
   passing?: boolean | undefined;
 }
 
@@ -28,6 +28,13 @@ export interface Match {
   readonly blocks: readonly Entry[];
   /** Tokens in common. */
   readonly length: number;
+}
+
+/** A block of which the beginning is of use. */
+export interface Piece {
+  readonly entry: Entry;
+  /** Position behind its last useful token. */
+  readonly end: number;
 }
 
 const nothing: Match = { blocks: [], length: 0 };
@@ -106,7 +113,7 @@ export class BlockIndex {
     const blocks: Entry[] = [];
     let [parent, length] = [this.root, 0];
     for (;;) {
-      const best = this.#longest(parent, tokens, length);
+      const best = this.#longest('rows', parent, tokens, length);
       if (best === undefined) return blocks.length === 0 ? nothing : { blocks, length };
       blocks.push(best.entry);
       length += best.common;
@@ -114,6 +121,17 @@ export class BlockIndex {
       if (!whole || best.common < this.blockTokens) return { blocks, length };
       parent = best.entry.name;
     }
+  }
+
+  /** What is here of the rows of layers with a window, along a match; in order. */
+  windows(tokens: ArrayLike<number>, { blocks, length }: Match): Piece[] {
+    const found: Piece[] = [];
+    for (const { header } of blocks) {
+      const best = this.#longest('window', header.parent, tokens, header.start);
+      if (best === undefined) continue;
+      found.push({ entry: best.entry, end: Math.min(header.start + best.common, length) });
+    }
+    return found;
   }
 
   /**
@@ -156,11 +174,11 @@ export class BlockIndex {
     return best;
   }
 
-  /** Partial blocks that are of no more use once a longer one is there. */
+  /** Partial blocks of its kind that are of no more use once a longer one is there. */
   covered(by: Entry): Entry[] {
     const { parent, tokens } = by.header;
     return [...this.children(parent)].filter(({ kind, name, header }) => {
-      if (kind !== 'rows' || name === by.name || header.tokens.length >= tokens.length)
+      if (kind !== by.kind || name === by.name || header.tokens.length >= tokens.length)
         return false;
       return commonLength(header.tokens, tokens, 0) === header.tokens.length;
     });
@@ -176,10 +194,10 @@ export class BlockIndex {
     return names;
   }
 
-  #longest(parent: string, tokens: ArrayLike<number>, start: number) {
+  #longest(kind: BlockKind, parent: string, tokens: ArrayLike<number>, start: number) {
     let best: { entry: Entry; common: number } | undefined;
     for (const entry of this.children(parent)) {
-      if (entry.kind !== 'rows' || entry.header.start !== start) continue;
+      if (entry.kind !== kind || entry.header.start !== start) continue;
       const common = commonLength(entry.header.tokens, tokens, start);
       if (common > (best?.common ?? 0)) best = { entry, common };
     }

@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 
 /** Counts changes of the format of files and of what their names are made of. */
-export const formatVersion = 1;
+export const formatVersion = 2;
 
 /** The parent of first blocks, and the name of the folder. */
 export function rootName(fingerprint: string, blockTokens: number): string {

@@ -47,11 +47,14 @@ export interface NewBlock extends Omit<BlockHeader, 'parts'> {
   readonly parts: readonly { readonly name: string; readonly bytes: number }[];
   /** Copies the parts; called at once, or not at all. */
   readonly fill: (targets: readonly Uint8Array[]) => void;
-  /** A state that may be replaced: it is there in case the process dies. */
+  /** It may be replaced: it is there in case the process dies. */
   readonly passing?: boolean | undefined;
-  /** The name of a passing state that goes when this one is on the disk. */
-  readonly replaces?: string | undefined;
+  /** Passing blocks that go when this one is on the disk. */
+  readonly replaces?: readonly BlockKey[] | undefined;
 }
+
+/** What a block is found by. */
+export type BlockKey = Pick<Entry, 'kind' | 'name'>;
 
 /** Where the parts of a block go when it is read. */
 export interface ReadTarget {
@@ -90,8 +93,8 @@ export class PrefixStore {
   readonly #options: StoreOptions;
   readonly #folder: ModelFolder;
   readonly #queue: Entry[] = [];
-  /** Names of the passing states that blocks of the queue replace. */
-  readonly #replaces = new WeakMap<Entry, string>();
+  /** The passing blocks that those of the queue replace. */
+  readonly #replaces = new WeakMap<Entry, readonly BlockKey[]>();
   #stagedBytes = 0;
   #writing: Promise<void> | undefined;
   #notes: Promise<void> = Promise.resolve();
@@ -170,12 +173,13 @@ export class PrefixStore {
   put(block: NewBlock): boolean {
     if (!this.#saves) return true;
     const name = blockName(block.parent, block.tokens);
-    if (this.has(block)) {
-      const present = this.index.get(block.kind, name);
-      if (present?.passing === true && block.passing !== true) present.passing = false;
-      if (present !== undefined && present.staged === undefined && block.replaces !== name) {
-        this.#notes = this.#notes.then(() => this.#removePassing(block.replaces));
-      }
+    const replaces = block.replaces?.filter((old) => old.kind !== block.kind || old.name !== name);
+    const present = this.has(block) ? this.index.get(block.kind, name) : undefined;
+    if (present !== undefined) {
+      if (block.passing !== true) present.passing = false;
+      if (present.staged === undefined) this.forget(replaces);
+      else
+        this.#replaces.set(present, [...(this.#replaces.get(present) ?? []), ...(replaces ?? [])]);
       return true;
     }
     const bytes = block.parts.reduce((sum, part) => sum + part.bytes, 0);
@@ -183,7 +187,7 @@ export class PrefixStore {
     if (this.#stagedBytes > 0 && this.#stagedBytes + bytes > mostStaged) return false;
     const staged = block.parts.map((part) => this.#take(part.bytes));
     block.fill(staged);
-    const { fill: _, parts, passing, replaces, ...header } = block;
+    const { fill: _, parts, passing, replaces: __, ...header } = block;
     const entry: Entry = {
       kind: block.kind,
       name,
@@ -201,6 +205,11 @@ export class PrefixStore {
     this.#stagedBytes += bytes;
     this.#writing ??= this.#writeAll();
     return true;
+  }
+
+  /** Removes blocks, as far as they are passing. */
+  forget(blocks: readonly BlockKey[] = []): void {
+    if (blocks.length > 0) this.#notes = this.#notes.then(() => this.#removePassing(blocks));
   }
 
   /** Settles when everything that waits has been written, or has failed. */
@@ -341,15 +350,17 @@ export class PrefixStore {
     this.statistics.bytesWritten += size;
     this.index.resize(entry, size);
     await this.#removePassing(this.#replaces.get(entry));
-    if (entry.kind !== 'rows') return;
+    if (entry.kind === 'state' || entry.passing === true) return;
     for (const old of this.index.covered(entry)) {
       if (!this.index.hasChildren(old.name)) await this.#removeUnused(old);
     }
   }
 
-  async #removePassing(name: string | undefined): Promise<void> {
-    const old = name === undefined ? undefined : this.index.get('state', name);
-    if (old?.passing === true) await this.#removeUnused(old);
+  async #removePassing(blocks: readonly BlockKey[] = []): Promise<void> {
+    for (const { kind, name } of blocks) {
+      const old = this.index.get(kind, name);
+      if (old?.passing === true) await this.#removeUnused(old);
+    }
   }
 
   async #removeUnused(entry: Entry): Promise<void> {
