@@ -22,6 +22,27 @@ for (let round = 0; ; round++) {
 }
 `;
 
+const longPrompt = Array.from({ length: 1000 }, (_, at) => 40 + ((at * at * 7 + at * 3) % 200));
+
+/** Reads a part of a prompt in slices, as a text does, and waits to be killed when all of that is saved. */
+const reader = `
+import { Boundaries } from './dist/src/engine/boundaries.js';
+import { loadModel } from './dist/src/index.js';
+const [path, folder, tokens, prompt] = process.argv.slice(-4);
+const { runtime } = await loadModel(path, { threads: 1, contextLength: 1024, cache: { folder, blockTokens: 64 } });
+const text = runtime.createText();
+const saver = runtime.cache.follow(text, new Boundaries(4000, [], 256));
+const part = JSON.parse(prompt).slice(0, Number(tokens));
+for (let start = 0; start < part.length; start += 48) {
+  const slice = part.slice(start, start + 48);
+  await runtime.run(text, slice);
+  saver.committed(slice.length, { prefill: true });
+}
+await runtime.cache.store.flush();
+console.log('saved');
+setInterval(() => {}, 1000);
+`;
+
 /** A model, and where its texts are saved. */
 export interface Writer {
   /** Path of the model, or `default`. */
@@ -46,8 +67,17 @@ export async function killWriter(
   seed: number,
   afterMs: number,
 ): Promise<void> {
-  const args = ['--input-type=module', '-e', child, '--', path, folder, String(seed)];
-  const writer = spawn(process.execPath, args, {
+  await killAfter(child, [path, folder, String(seed)], afterMs);
+}
+
+/** Kills a child in the middle of a prompt, of which it has read and saved so many tokens. */
+export async function killReader({ path, folder }: Writer, tokens: number): Promise<void> {
+  await killAfter(reader, [path, folder, String(tokens), JSON.stringify(longPrompt)], 0);
+}
+
+async function killAfter(program: string, args: readonly string[], afterMs: number): Promise<void> {
+  const options = ['--input-type=module', '-e', program, '--', ...args];
+  const writer = spawn(process.execPath, options, {
     cwd: repository,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -57,6 +87,13 @@ export async function killWriter(
     writer.stdout.once('data', () => setTimeout(() => writer.kill('SIGKILL'), afterMs));
   });
   assert.equal(writer.signalCode, 'SIGKILL', 'it ran until it was killed');
+}
+
+/** Reads the whole prompt of `killReader`; how many of its tokens another process has saved. */
+export async function readAgain({ path, folder }: Writer): Promise<number> {
+  const cache = { folder, blockTokens: 64 };
+  await using model = await loadModel(path, { threads: 1, contextLength: 1024, cache });
+  return (await model.generate(longPrompt, { ...settings, maxTokens: 1 })).cachedTokens;
 }
 
 const prompt = Array.from({ length: 300 }, (_, at) => 40 + ((at * 37) % 200));
