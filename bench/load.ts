@@ -1,12 +1,14 @@
 /**
  * Load over loopback: so many clients at once ask for short and long prompts, some give up in the
- * middle. How many tokens come, how long the first and each next one takes, what memory does. Prints
- * JSON. Bounded: every stage ends after `--seconds`, the last one after `--minutes`.
+ * middle. How many tokens come, how long the first and each next one takes, what memory does, and whether
+ * slots are free again afterwards. Prints JSON, and each stage on stderr as it ends. Bounded: every stage
+ * ends after `--seconds`, the last one, over whose memory is watched, after `--minutes`.
  *
- *     npx tsx bench/load.ts [model.gguf] [--clients 1,4,16,64] [--seconds 30] [--minutes 10]
- *         [--short 64] [--long 1024] [--gen 64] [--slots 8] [--draft none]
+ *     npx tsx bench/load.ts [model.gguf | --shape NAME] [--clients 1,4,16,64] [--seconds 30]
+ *         [--minutes 10] [--short 64] [--long 1024] [--gen 64] [--slots 8] [--draft none]
  *         [--vs llama-server --llama-server PATH]
  *
+ * Stages can be measured apart: `--clients 64`, or `--clients none --minutes 10` for the last one alone.
  * Without a model it is a Qwen3-0.6B shape with random weights. With `--vs`, stages of the servers
  * take turns on the same file.
  */
@@ -28,6 +30,7 @@ import {
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
+    shape: { type: 'string', default: 'qwen3-0.6b' },
     clients: { type: 'string', default: '1,4,16,64' },
     seconds: { type: 'string', default: '30' },
     minutes: { type: 'string', default: '0' },
@@ -77,6 +80,10 @@ async function stage(server: BenchServer, clients: number, seconds: number) {
   };
   look();
   const watch = setInterval(look, Math.max(1000, (seconds * 1000) / 120));
+  const told = setInterval(() => {
+    const last = Math.round((memory.at(-1)?.bytes ?? 0) / 2 ** 20);
+    note(`  ${elapsed().toFixed(0)} s: ${results.length} requests, ${last} MiB`);
+  }, 15_000);
   const timer = setTimeout(() => over.abort(), seconds * 1000);
   const client = async (number: number): Promise<void> => {
     const random = numbers(number + 1);
@@ -105,8 +112,10 @@ async function stage(server: BenchServer, clients: number, seconds: number) {
   await Promise.all(Array.from({ length: clients }, (_, number) => client(number)));
   clearTimeout(timer);
   clearInterval(watch);
+  clearInterval(told);
   look();
   const taken = elapsed();
+  const busySlots = await slotsAfter(server);
   const firsts = results.flatMap(({ times }) => times[0] ?? []);
   const gaps = results.flatMap(({ times }) =>
     times.slice(1).map((time, at) => time - (times[at] ?? time)),
@@ -128,8 +137,21 @@ async function stage(server: BenchServer, clients: number, seconds: number) {
     tokens_per_second: results.reduce((sum, { tokens }) => sum + tokens, 0) / taken,
     first_token_ms: { p50: quantile(firsts, 0.5), p99: quantile(firsts, 0.99) },
     gap_ms: { p50: quantile(gaps, 0.5), p99: quantile(gaps, 0.99), max: quantile(gaps, 1) },
+    busy_slots_after: busySlots,
     memory: memoryOf(memory),
   };
+}
+
+/** Slots that are still taken when all clients have gone; those of aborted texts are free within a step. */
+async function slotsAfter(server: BenchServer): Promise<number | undefined> {
+  if (server.name !== 'paceline') return undefined;
+  let busy: number | undefined;
+  for (let round = 0; round < 50 && busy !== 0; round++) {
+    const text = await fetch(`${server.url}/metrics`).then((answer) => answer.text());
+    busy = Number(/^paceline_slots_busy (\d+)/m.exec(text)?.[1] ?? Number.NaN);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  return busy;
 }
 
 /** Growth is between the medians of the second and the last quarter: caches fill in the first. */
@@ -147,25 +169,32 @@ function memoryOf(samples: readonly Sample[]) {
   };
 }
 
-const file = positionals[0] ?? (await cachedShapeModel(cacheFolder(), 'qwen3-0.6b', 'q4_0'));
+function note(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+const file = positionals[0] ?? (await cachedShapeModel(cacheFolder(), values.shape, 'q4_0'));
 const options = {
   file,
   slots: Number(values.slots),
   context: long + gen + 64,
   threads: Number(values.threads),
 };
-const servers = [await startPaceline(options)];
+const counts = values.clients === 'none' ? [] : values.clients.split(',').map(Number);
+const servers: BenchServer[] = [];
 try {
+  note(`${file}: starting`);
+  servers.push(await startPaceline(options));
   if (values.vs === 'llama-server') {
     servers.push(await startLlamaServer(values['llama-server'], options));
   }
   const rows: (Awaited<ReturnType<typeof stage>> & { memory_run?: boolean })[] = [];
-  const note = (text: string): void => void process.stderr.write(`${text}\n`);
   for (const server of servers) await stage(server, 1, 2); // warms up
-  for (const clients of values.clients.split(',').map(Number)) {
+  for (const clients of counts) {
     for (const server of servers) {
       note(`${server.name}: ${clients} clients for ${values.seconds} s`);
       rows.push(await stage(server, clients, Number(values.seconds)));
+      note(JSON.stringify(rows.at(-1)));
     }
   }
   const minutes = Number(values.minutes);
@@ -174,13 +203,13 @@ try {
     rows.push({ ...(await stage(servers[0] as BenchServer, 16, 60 * minutes)), memory_run: true });
   }
   const ratios = Object.fromEntries(
-    values.clients.split(',').flatMap((count) => {
+    counts.flatMap((clients) => {
       const speed = (name: string): number | undefined =>
-        rows.find((row) => row.server === name && row.clients === Number(count))?.tokens_per_second;
+        rows.find((row) => row.server === name && row.clients === clients)?.tokens_per_second;
       const [ours, theirs] = [speed('paceline'), speed('llama-server')];
       return ours === undefined || theirs === undefined
         ? []
-        : [[`clients_${count}`, ours / theirs]];
+        : [[`clients_${clients}`, ours / theirs]];
     }),
   );
   const head = { ...options, short, long, gen, draft: values.draft, load: loadavg() };

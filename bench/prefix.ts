@@ -1,12 +1,17 @@
 /**
  * What it is worth that prefixes are never computed twice. Weights are random, so texts make no sense;
- * times are those of real ones. One JSON object on stdout; each part by itself takes minutes at most:
+ * times are those of real ones. One JSON object on stdout, what is measured on stderr as it comes; each
+ * part, each length of prompts and each way of the session by itself takes minutes at most:
  *
  *     tsx bench/prefix.ts --part prompts [--prompt 512,2048,8192] [--vs node-llama-cpp]
- *     tsx bench/prefix.ts --part session [--system 6000] [--turns 30] [--ways disk,memory,none]
+ *     tsx bench/prefix.ts --part session [--system 6000] [--turns 30] [--ways disk,memory,none,peer]
  *     tsx bench/prefix.ts --part branches [--branches 100] [--prefix 4096]
  *     tsx bench/prefix.ts --part decode [--gen 600] [--runs 3]
- *     all of them: [--shape qwen3-0.6b] [--threads N]
+ *     tsx bench/prefix.ts --part bytes [--prompt 8192] [--shape gemma3-1b]
+ *     all of them: [--shape qwen3-0.6b] [--threads N] [--results FILE]
+ *
+ * `--results` names a file of such an object that is gone on with: what is measured is added to it at once,
+ * the ways of the session each by themselves, and ratios are those of all that is there.
  *
  * - `prompts`: time to the first token of a prompt that is new (`cold`), that another session of the
  *   process has read (`memory`), and that another process has, with the store's files in the page cache
@@ -16,13 +21,26 @@
  * - `session`: the waiting time of an agent, all times to first tokens together: a system prompt, two
  *   conversations that take turns, a restart in the middle. With the store (`disk`); with both
  *   conversations in memory until the restart (`memory`); with nothing kept (`none`), where every
- *   `--sample`-th turn is measured and counted for those between. node-llama-cpp keeps each conversation
- *   in a sequence, saves both before the restart and loads them after it.
+ *   `--sample`-th turn is measured and counted for those between. node-llama-cpp (`peer`) keeps each
+ *   conversation in a sequence, saves both before the restart and loads them after it.
  * - `branches`: bytes on the disk of many texts that have one beginning, against one of them.
  * - `decode`: generation while the store saves a prompt and what is said, against none, in turns.
+ * - `bytes`: what the store writes of a new prompt, and what of it stays on the disk. Bytes are exact,
+ *   whatever else the machine does.
  */
 import { spawnSync } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readdirSync, readSync, rmSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -49,6 +67,7 @@ const { values } = parseArgs({
     prefix: { type: 'string', default: '4096' },
     gen: { type: 'string', default: '600' },
     runs: { type: 'string', default: '3' },
+    results: { type: 'string' },
   },
 });
 
@@ -61,7 +80,7 @@ const systemTokens = Number(values.system);
 const turnTokens = 120;
 const contextLength =
   Math.max(
-    parts.includes('prompts') ? Math.max(...lengths) : 0,
+    parts.includes('prompts') || parts.includes('bytes') ? Math.max(...lengths) : 0,
     parts.includes('session') ? systemTokens + turns * turnTokens : 0,
     parts.includes('branches') ? Number(values.prefix) : 0,
     parts.includes('decode') ? 1024 + Number(values.gen) : 0,
@@ -72,10 +91,14 @@ const root = mkdtempSync(join(tmpdir(), 'paceline-prefix-'));
 process.on('exit', () => rmSync(root, { recursive: true, force: true }));
 let folders = 0;
 const newFolder = (): string => join(root, `store-${folders++}`);
-const entry =
-  values.vs === undefined
-    ? undefined
-    : await installPeer(cacheFolder(), { onNote: (text) => process.stderr.write(`${text}\n`) });
+const ways = [
+  ...values.ways.split(','),
+  ...(values.vs === undefined || values.ways.includes('peer') ? [] : ['peer']),
+];
+const needsPeer = values.vs !== undefined || (parts.includes('session') && ways.includes('peer'));
+const entry = !needsPeer
+  ? undefined
+  : await installPeer(cacheFolder(), { onNote: (text) => process.stderr.write(`${text}\n`) });
 const peerSettings = { entry: entry ?? '', model: path, threads, context: contextLength };
 
 function text(length: number, salt: number): number[] {
@@ -143,8 +166,30 @@ async function once<T>(
   return await work(session, model);
 }
 
-async function prompts() {
-  const rows: Record<string, unknown>[] = [];
+const about = { shape: values.shape, threads };
+const results: Record<string, unknown> =
+  values.results !== undefined && existsSync(values.results)
+    ? (JSON.parse(readFileSync(values.results, 'utf8')) as Record<string, unknown>)
+    : {};
+for (const [key, value] of Object.entries(about)) {
+  if (results[key] === undefined || results[key] === value) continue;
+  throw new Error(`${values.results} has results of ${key} ${String(results[key])}`);
+}
+
+/** Adds what was measured to the results, and to their file at once. */
+function record(part: string, value: object): void {
+  Object.assign(results, about, { load: loadavg()[0], [part]: value });
+  process.stderr.write(`${part}: ${JSON.stringify(value)}\n`);
+  if (values.results === undefined) return;
+  writeFileSync(values.results, `${JSON.stringify(results, null, 2)}\n`);
+}
+
+interface PromptRow extends Record<string, unknown> {
+  readonly length: number;
+}
+
+async function prompts(): Promise<void> {
+  let rows = (results.prompts ?? []) as PromptRow[];
   for (const [salt, length] of lengths.entries()) {
     const folder = newFolder();
     const prompt = text(length, salt);
@@ -171,7 +216,7 @@ async function prompts() {
       ...(dropped ? { dropped: cold.ms / dropped.ms } : {}),
       ...(peer ? { disk_peer: peer.disk.ms / disk.ms, cold_peer: peer.cold.ms / cold.ms } : {}),
     };
-    rows.push({
+    const row = {
       length,
       cold,
       memory,
@@ -182,9 +227,11 @@ async function prompts() {
       newMemoryReadMs,
       peer,
       ratios,
-    });
+    };
+    rows = [...rows.filter((other) => other.length !== length), row];
+    rows.sort((a, b) => a.length - b.length);
+    record('prompts', rows);
   }
-  return rows;
 }
 
 /** The same prompt by the peer: new, and from its file in another process. */
@@ -275,19 +322,35 @@ async function peerWaitingTime(): Promise<number> {
   return waited;
 }
 
-async function session() {
-  const waited: Record<string, number> = {};
-  for (const way of values.ways.split(',')) waited[way] = await waitingTime(way);
-  if (entry !== undefined) waited.peer = await peerWaitingTime();
-  const { disk, ...others } = waited;
-  const ratios =
-    disk === undefined
-      ? {}
-      : Object.fromEntries(Object.entries(others).map(([way, ms]) => [way, ms / disk]));
-  return { turns, systemTokens, turnTokens, sample: Number(values.sample), waited, ratios };
+interface SessionResults {
+  readonly turns: number;
+  readonly systemTokens: number;
+  readonly turnTokens: number;
+  readonly sample: number;
+  readonly waited: Readonly<Record<string, number>>;
 }
 
-async function branches() {
+async function session(): Promise<void> {
+  const settings = { turns, systemTokens, turnTokens, sample: Number(values.sample) };
+  const { waited: before = {}, ...then } = (results.session ?? settings) as SessionResults;
+  for (const [key, value] of Object.entries(settings)) {
+    if (then[key as keyof typeof settings] !== value) {
+      throw new Error(`${values.results} has a session of other ${key}`);
+    }
+  }
+  const waited = { ...before };
+  for (const way of ways) {
+    waited[way] = way === 'peer' ? await peerWaitingTime() : await waitingTime(way);
+    const { disk, ...others } = waited;
+    const ratios =
+      disk === undefined
+        ? {}
+        : Object.fromEntries(Object.entries(others).map(([name, ms]) => [name, ms / disk]));
+    record('session', { ...settings, waited, ratios });
+  }
+}
+
+async function branches(): Promise<void> {
   const folder = newFolder();
   const prefix = text(Number(values.prefix), 70);
   const count = Number(values.branches);
@@ -306,13 +369,11 @@ async function branches() {
   const all = bytesOf(folder);
   // In a cache of i16 up to 16 positions share bytes: a tail takes more than its tokens.
   const branchBytes = (all - one) / Math.max(1, count - 1);
-  return {
-    ...{ prefix: prefix.length, count, tail, one, all, tailBytes, branchBytes },
-    ratio: all / one,
-  };
+  const bytes = { one, all, tailBytes, branchBytes };
+  record('branches', { prefix: prefix.length, count, tail, ...bytes, ratio: all / one });
 }
 
-async function decode() {
+async function decode(): Promise<void> {
   const gen = Number(values.gen);
   const rates: Record<'saving' | 'plain', number[]> = { saving: [], plain: [] };
   for (let run = 0; run < Number(values.runs); run++) {
@@ -327,14 +388,37 @@ async function decode() {
     }
   }
   const slowDown = 1 - median(rates.saving) / median(rates.plain);
-  return { gen, tokensPerSecond: rates, slowDown };
+  record('decode', { gen, tokensPerSecond: rates, slowDown });
 }
 
-const results: Record<string, unknown> = {};
-if (parts.includes('prompts')) results.prompts = await prompts();
-if (parts.includes('session')) results.session = await session();
-if (parts.includes('branches')) results.branches = await branches();
-if (parts.includes('decode')) results.decode = await decode();
-const [load] = loadavg();
-const about = { shape: values.shape, threads, load };
-process.stdout.write(`${JSON.stringify({ ...about, ...results }, null, 2)}\n`);
+/** Bytes that were written of each length of prompt, and those that are left, by what they are. */
+async function bytes(): Promise<void> {
+  const rows: object[] = [];
+  for (const [salt, length] of lengths.entries()) {
+    const folder = newFolder();
+    const written = await once(folder, async (alone, model) => {
+      await firstToken(alone, text(length, salt));
+      const { cache } = model.runtime;
+      alone.dispose();
+      await cache?.close();
+      return { ...cache?.store.statistics };
+    });
+    const left = { rows: 0, window: 0, state: 0 };
+    for (const file of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+      const kind = file.name.split('.')[1] as keyof typeof left;
+      if (kind in left) left[kind] += statSync(join(file.parentPath, file.name)).size;
+    }
+    rmSync(folder, { recursive: true });
+    const { blocksWritten, bytesWritten } = written;
+    rows.push({ length, blocksWritten, bytesWritten, left });
+    record('bytes', rows);
+  }
+}
+
+const measures = { prompts, session, branches, decode, bytes };
+for (const [part, measure] of Object.entries(measures)) {
+  if (!parts.includes(part)) continue;
+  process.stderr.write(`${part} ...\n`);
+  await measure();
+}
+process.stdout.write(`${JSON.stringify(results, null, 2)}\n`);

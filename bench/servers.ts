@@ -27,6 +27,23 @@ export interface ServerOptions {
   readonly threads: number;
 }
 
+/** Servers that run: none outlives the benchmark, however that ends. */
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const) {
+  process.on(signal, () => process.exit(code));
+}
+
+function watched(child: ChildProcess): void {
+  running.add(child);
+  child.once('exit', () => running.delete(child));
+}
+
 const program = join(dirname(fileURLToPath(import.meta.url)), '../dist/src/cli/main.js');
 
 /** `paceline serve` as built, without the cache on the disk: runs are to be alike. */
@@ -41,6 +58,7 @@ export async function startPaceline(options: ServerOptions): Promise<BenchServer
     ],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   );
+  watched(child);
   const first = await Promise.race([
     once(createInterface({ input: child.stdout }), 'line').then(([line]) => String(line)),
     once(child, 'exit').then(([code]) => {
@@ -67,6 +85,7 @@ export async function startLlamaServer(
     ],
     { stdio: ['ignore', 'ignore', 'ignore'] },
   );
+  watched(child);
   const url = `http://127.0.0.1:${port}`;
   for (let round = 0; round < 1200; round++) {
     if (child.exitCode !== null) throw new Error(`${binary} ended with ${child.exitCode}`);

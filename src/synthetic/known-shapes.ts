@@ -54,6 +54,13 @@ export const knownShapes: readonly Shape[] = [
     },
   },
   {
+    ...{ ...usual, name: 'qwen35-0.8b', architecture: 'qwen35', layers: 24, embedding: 1024 },
+    ...{ inner: 3584, heads: 8, kvHeads: 2, headDim: 256, vocab: 248320 },
+    qwen35: {
+      ...{ keyHeads: 16, valueHeads: 16, headLength: 128, kernel: 4, interval: 4, rotated: 64 },
+    },
+  },
+  {
     ...{ ...usual, name: 'qwen35-2b', architecture: 'qwen35', layers: 12, wholeLayers: 24 },
     ...{ embedding: 2048, inner: 6144, heads: 8, kvHeads: 2, headDim: 256, vocab: 248320 },
     qwen35: {
