@@ -7,7 +7,8 @@ import type { Backend } from '../ggml/backend.js';
 import type { Tensor } from '../ggml/tensor.js';
 import type { GgmlType } from '../ggml/types.js';
 import { blockRows, type LayerState } from '../models/layer-state.js';
-import { RowMemory } from './row-memory.js';
+import type { Range } from './ranges.js';
+import { allDone, RowMemory } from './row-memory.js';
 
 export interface BlockMemoryOptions {
   readonly backend: Backend;
@@ -105,13 +106,13 @@ export class BlockMemory implements Disposable {
     return all;
   }
 
-  /** Copies the rows of a text of `length` positions, which nothing may write meanwhile. */
-  async copyFrom(other: BlockMemory, length: number): Promise<void> {
-    for (const [index, { ratio, memory }] of this.#parts.entries()) {
-      const source = other.#parts[index]?.memory;
-      const all = [{ from: 0, end: Math.floor(length / ratio) }];
-      if (source !== undefined) await memory.copyFrom(source, all);
-    }
+  /** Copies the rows of blocks within these positions, which nothing may write meanwhile. */
+  async copyFrom(other: BlockMemory, { from, end }: Range): Promise<void> {
+    const works = other.#parts.map(async ({ ratio, memory }, index) => {
+      const rows = { from: Math.floor(from / ratio), end: Math.floor(end / ratio) };
+      await this.#parts[index]?.memory.copyFrom(memory, [rows]);
+    });
+    await allDone(works);
   }
 
   /** Gives the memory of rows behind `length` positions back to the system. */

@@ -16,7 +16,7 @@ import type { LayerTensors, RecurrentTensors } from '../models/model.js';
 import { BlockMemory } from './block-memory.js';
 import { contextOverflow } from './overflow.js';
 import { RecurrentMemory } from './recurrent-memory.js';
-import { RowMemory } from './row-memory.js';
+import { allDone, RowMemory } from './row-memory.js';
 import type { RowKind, SequenceState } from './state.js';
 import { WindowedRows, type WindowedRowsOptions } from './windowed-rows.js';
 
@@ -73,6 +73,8 @@ export class LayeredState implements SequenceState {
   #admitted = 0;
   #fingerprint: string | undefined;
   #pending: Promise<void> | undefined;
+  /** What reads rows for another state. */
+  #lent: Promise<unknown> | undefined;
   /** Why this copy has not the rows that it should have. */
   #spoiled: unknown;
 
@@ -224,7 +226,8 @@ export class LayeredState implements SequenceState {
     const ready = (this.#pending ?? Promise.resolve()).then(async () => {
       await copy.#memory.copyFrom(this.#memory, all);
       await copyWindowed?.();
-      if (this.#blocks !== undefined) await copy.#blocks?.copyFrom(this.#blocks, length);
+      if (this.#blocks !== undefined)
+        await copy.#blocks?.copyFrom(this.#blocks, { from: 0, end: length });
       await copyFolded?.();
     });
     copy.#length = length;
@@ -293,6 +296,27 @@ export class LayeredState implements SequenceState {
     return whole && blocks && [...whole, ...blocks];
   }
 
+  async copyRows(kind: RowKind, other: SequenceState, from: number, end: number): Promise<void> {
+    if (!(other instanceof LayeredState)) {
+      throw new PacelineError('internal', 'Rows of another kind of state cannot be copied');
+    }
+    const works = [this.#rows(kind).copyFrom(other.#rows(kind), [{ from, end }])];
+    if (kind === 'whole' && this.#blocks !== undefined && other.#blocks !== undefined) {
+      works.push(this.#blocks.copyFrom(other.#blocks, { from, end }));
+    }
+    const done = allDone(works);
+    other.#lend(done);
+    await done;
+  }
+
+  /** The memory stays until the work has settled. */
+  #lend(work: Promise<void>): void {
+    const lent = Promise.allSettled([this.#lent, work]).then(() => {
+      if (this.#lent === lent) this.#lent = undefined;
+    });
+    this.#lent = lent;
+  }
+
   neededFrom(kind: RowKind, length: number): number {
     return kind === 'window' ? (this.#windowed?.neededFrom(length) ?? length) : 0;
   }
@@ -323,8 +347,8 @@ export class LayeredState implements SequenceState {
       this.#blocks?.dispose();
       this.#folded?.dispose();
     };
-    if (this.#pending === undefined) free();
-    else void this.#pending.then(free, free);
+    if (this.#pending === undefined && this.#lent === undefined) free();
+    else void Promise.allSettled([this.#pending, this.#lent]).then(free);
   }
 
   [Symbol.dispose](): void {

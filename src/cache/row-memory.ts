@@ -13,6 +13,7 @@ import {
   readTensorBytes,
   type TensorSpec,
   writeTensor,
+  writeTensorAway,
 } from '../ggml/allocation.js';
 import type { Backend } from '../ggml/backend.js';
 import {
@@ -105,18 +106,33 @@ export class RowMemory implements Disposable {
 
   /**
    * Copies the rows of these positions from memory of the same layout, which nothing may write
-   * meanwhile.
+   * meanwhile. Most of it is the system's work for memory that was never used, so several parts are
+   * copied at a time.
    */
   async copyFrom(other: RowMemory, ranges: readonly Range[]): Promise<void> {
-    const { backend } = this.options;
-    for (const { from, end } of ranges) {
+    const parts = ranges.flatMap(({ from, end }) => {
       const targets = this.#spans(from, end);
-      for (const [index, { tensor, start, bytes }] of other.#spans(from, end).entries()) {
-        const target = targets[index];
-        if (target !== undefined) {
-          await copyTensorBytes(backend, tensor, target.tensor, bytes, start);
-        }
-      }
+      return other.#spans(from, end).flatMap((span, index) => {
+        const target = targets[index]?.tensor;
+        return target === undefined ? [] : [{ span, target }];
+      });
+    });
+    const next = parts[Symbol.iterator]();
+    const work = async (): Promise<void> => {
+      for (const { span, target } of next) await other.#copyTo(target, span);
+    };
+    await allDone(Array.from({ length: copiesAhead }, work));
+  }
+
+  /** Copies bytes of a tensor to the same place of another one, straight where they are the host's. */
+  async #copyTo(target: Tensor, { tensor, start, bytes }: Span): Promise<void> {
+    const { backend } = this.options;
+    this.#views ??= this.#map();
+    const view = this.#views.get(tensor);
+    if (view === undefined) return copyTensorBytes(backend, tensor, target, bytes, start);
+    for (let at = start; at < start + bytes; at += awayBytes) {
+      const end = Math.min(at + awayBytes, start + bytes);
+      await writeTensorAway(backend, target, view.subarray(at, end), at);
     }
   }
 
@@ -241,6 +257,17 @@ export class RowMemory implements Disposable {
   }
 }
 
+/** Waits for all of them: whatever fails, nothing of it goes on afterwards. @throws the first failure. */
+export async function allDone(works: readonly Promise<void>[]): Promise<void> {
+  for (const done of await Promise.allSettled(works)) {
+    if (done.status === 'rejected') throw done.reason;
+  }
+}
+
+/** Parts that are copied at a time. */
+const copiesAhead = 3;
+/** Bytes that one call away from the event loop copies. */
+const awayBytes = 16 << 20;
 /** Bytes that are moved at a time. */
 const pieceBytes = 1 << 20;
 

@@ -83,6 +83,13 @@ export interface SequenceState extends SequenceTensors, Disposable {
    * it is not the host's. Valid while `hold` keeps the state.
    */
   blockMemory(kind: RowKind, index: number, rows?: number): readonly Uint8Array[] | undefined;
+  /**
+   * Copies the rows of the positions [from, end) of a state of the same layers, away from the event loop.
+   * That one may go on meanwhile, and be disposed of; whether it has kept these rows all the time is for
+   * the caller to see. They count once `resume` says so.
+   * @param from where a block begins.
+   */
+  copyRows(kind: RowKind, other: SequenceState, from: number, end: number): Promise<void>;
   /** The first position whose rows have to be there for going on at `length`. */
   neededFrom(kind: RowKind, length: number): number;
   /**

@@ -3,7 +3,6 @@
  * text's state, from another text in memory or from the disk, whichever has more; while a text grows,
  * its blocks are saved in the background. Nothing of it changes a text, and no failure of it ends one.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { union } from '../cache/ranges.js';
 import type { RowKind, SequenceState } from '../cache/state.js';
 import { type Entry, endOf, type Match, type Piece } from '../cache/store/index.js';
@@ -21,8 +20,8 @@ export interface TextCacheOptions {
   readonly tokenizer: Tokenizer;
 }
 
-/** Bytes that are copied between two turns of the event loop. */
-const pieceBytes = 4 << 20;
+/** Bytes that are copied from another text before it is asked whether it has gone back meanwhile. */
+const pieceBytes = 64 << 20;
 
 /** What of a prompt is known, and where. */
 interface Source {
@@ -295,35 +294,21 @@ async function copyLive(from: Text, to: Text, length: number): Promise<Brought> 
   const { cuts } = from;
   const fixed = from.state.readFixed(length);
   const drafters = from.saveDrafters();
-  let bytes = 0;
   for (const kind of rowKinds) {
     const first = firstMissing(to.state, kind, length);
-    for (let at = first; at < length; at += blockLength) {
-      const end = Math.min(at + blockLength, length);
-      const there = from.cuts === cuts && from.state.pending === undefined;
-      if (!there || !from.state.holds(kind, at, end)) {
-        const useful = kind === 'whole' && !hasFixed && rowKinds.length === 1 && at > first;
-        return useful ? { length: at, fixed, drafters: {} } : nothing;
+    const blocks = Math.floor(pieceBytes / Math.max(1, to.state.blockBytes(kind, 0)));
+    const step = blockLength * Math.max(1, blocks);
+    for (let at = first; at < length; at += step) {
+      const end = Math.min(at + step, length);
+      const there = (): boolean =>
+        from.cuts === cuts && from.state.pending === undefined && from.state.holds(kind, at, end);
+      if (there()) {
+        await to.state.copyRows(kind, from.state, at, end);
+        if (there()) continue;
       }
-      bytes += copyBlock(from.state, to.state, kind, at / blockLength);
-      if (bytes < pieceBytes) continue;
-      bytes = 0;
-      await nextTurn();
+      const useful = kind === 'whole' && !hasFixed && rowKinds.length === 1 && at > first;
+      return useful ? { length: at, fixed, drafters: {} } : nothing;
     }
   }
   return { length, fixed, drafters };
-}
-
-/** Copies a block of rows between states of one layout, straight where both are in the host's memory. */
-function copyBlock(from: SequenceState, to: SequenceState, kind: RowKind, index: number): number {
-  const [sources, targets] = [from.blockMemory(kind, index), to.blockMemory(kind, index)];
-  const bytes = to.blockBytes(kind, index);
-  if (sources === undefined || targets === undefined) {
-    const block = new Uint8Array(bytes);
-    from.readBlock(kind, index, block);
-    to.writeBlock(kind, index, block);
-  } else {
-    for (const [at, source] of sources.entries()) targets[at]?.set(source);
-  }
-  return bytes;
 }

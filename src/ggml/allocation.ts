@@ -112,6 +112,27 @@ export function writeTensor(
   backend.ggml.base.ggml_backend_tensor_set(tensor.address, data, offset, data.byteLength);
 }
 
+/**
+ * Writes bytes into a stored tensor, from `offset` bytes on, away from the event loop; whoever calls sees
+ * to it that both stay. @throws {PacelineError} `graph` when they do not fit.
+ */
+export async function writeTensorAway(
+  backend: Backend,
+  tensor: Tensor,
+  data: Uint8Array,
+  offset: number,
+): Promise<void> {
+  if (offset < 0 || offset + data.byteLength > tensor.bytes) {
+    throw new PacelineError('graph', `${data.byteLength} bytes at ${offset} do not fit ${tensor}`);
+  }
+  const { ggml_backend_tensor_set: set } = backend.ggml.base;
+  await new Promise<void>((resolve, reject) => {
+    set.async(tensor.address, data, offset, data.byteLength, (error) =>
+      error ? reject(error) : resolve(),
+    );
+  });
+}
+
 /** Bytes that are copied at a time. */
 const pieceBytes = 4 << 20;
 

@@ -94,6 +94,10 @@ export class ForgetfulState implements SequenceState {
   writeBlock(kind: RowKind, index: number, from: Uint8Array, rows?: number): void {
     this.#rows.writeBlock(kind, index, from, rows);
   }
+  copyRows(kind: RowKind, other: SequenceState, from: number, end: number): Promise<void> {
+    const rows = other instanceof ForgetfulState ? other.#rows : other;
+    return this.#rows.copyRows(kind, rows, from, end);
+  }
 
   readFixed(length: number): Uint8Array {
     if (length === this.length || this.#checkpoints.includes(length)) return Uint8Array.of(42);

@@ -141,6 +141,24 @@ export function stateConformance(name: string, subject: StateSubject): void {
     assertSame(fourth, [...tokens, 1]);
   });
 
+  check('takes rows of another one, which may be disposed of meanwhile', async () => {
+    for (const length of [1, 64, x(100), x(200)]) {
+      const tokens = text(length);
+      const state = create();
+      pass(state, tokens);
+      using other = create();
+      pass(other, text(x(33), 5));
+      const fixed = state.readFixed(length);
+      const copies = state.rowKinds.map((kind) =>
+        other.copyRows(kind, state, state.neededFrom(kind, length), length),
+      );
+      state.dispose();
+      await Promise.all(copies);
+      other.resume(length, fixed);
+      assertSame(other, tokens);
+    }
+  });
+
   check('is saved in blocks and what does not grow, and goes on elsewhere', () => {
     for (const length of [1, 64, x(100), x(200)]) {
       const tokens = text(length);

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { LayeredState } from '../../src/cache/layered-state.js';
 import type { GenerateOptions, LoadOptions } from '../../src/engine/types.js';
 import { loadModel, type Model, Session } from '../../src/index.js';
 import { ForgetfulState } from '../cache/forgetful-state.js';
@@ -59,6 +60,26 @@ describe('the cache of a model', () => {
     const three = await model.createSession().generate(edited, greedy);
     assert.equal(three.cachedTokens, edited.length - 1);
     assert.deepEqual(three.tokens, found.tokens);
+  });
+
+  it('copies each row of another text in memory once, and nothing else', async (t) => {
+    await using model = await open(newFolder());
+    const [one, two] = [model.createSession(), model.createSession()];
+    await one.generate(long, greedy);
+    const { statistics } = model.runtime.cache?.store ?? {};
+    const read = statistics?.bytesRead;
+    const copied = t.mock.method(LayeredState.prototype, 'copyRows');
+    const moved = (['readBlock', 'writeBlock', 'blockMemory'] as const).map((name) =>
+      t.mock.method(LayeredState.prototype, name),
+    );
+    const restored = new Promise<number[]>((resolve) => {
+      const onProgress = (): void => resolve(moved.map(({ mock }) => mock.callCount()));
+      void two.generate(long, { ...greedy, maxTokens: 1, onProgress });
+    });
+    assert.deepEqual(await restored, [0, 0, 0], 'nothing goes through JavaScript');
+    const ranges = copied.mock.calls.map(({ arguments: [kind, , from, end] }) => [kind, from, end]);
+    assert.deepEqual(ranges, [['whole', 0, long.length - 1]]);
+    assert.equal(statistics?.bytesRead, read);
   });
 
   it('keeps what an aborted text has computed', async () => {

@@ -51,10 +51,12 @@ export function scarceMemory(backend: Backend): ScarceMemory {
       left = allocations;
     },
     failCopies() {
-      base.ggml_backend_tensor_get = Object.assign(() => undefined, {
+      const failing = Object.assign(() => undefined, {
         async: (...parameters: unknown[]) =>
           (parameters.at(-1) as (error: Error) => void)(new Error('no copy')),
       });
+      base.ggml_backend_tensor_get = failing;
+      base.ggml_backend_tensor_set = failing;
     },
     [Symbol.dispose]() {
       Object.assign(base, before);
