@@ -6,7 +6,8 @@ import { ManagedModel, type ManagedOptions, type ManagedSpec } from './managed/m
 import { ManagedPool } from './managed/managed-pool.js';
 import { backendNamed, backends } from './registry.js';
 import type { BreakerOptions } from './routing/breaker.js';
-import { ownerOfModels, Upstream } from './routing/upstream.js';
+import { ownerOfModels } from './routing/models.js';
+import { Upstream } from './routing/upstream.js';
 import { parseUpstreamUrl, UpstreamClient } from './wire/http.js';
 
 export interface UpstreamSpec {
@@ -32,6 +33,8 @@ export interface CreateBackendOptions extends Omit<BackendEngineOptions, 'upstre
 }
 
 const usualUpstreamSlots = 64;
+/** An upstream may take so long to say what it is. */
+const patienceMs = 3000;
 
 /**
  * An engine of all that was named; nothing is started yet.
@@ -80,13 +83,16 @@ async function managedPool(
 }
 
 /** Which backend answers at an address; one that nobody knows is `openai`. @throws `network` */
-export async function backendAt(
-  address: { readonly url: string; readonly key?: string },
-  signal: AbortSignal = new AbortController().signal,
-): Promise<BackendName> {
+async function backendAt(address: {
+  readonly url: string;
+  readonly key?: string;
+}): Promise<BackendName> {
   const client = new UpstreamClient({ ...address, keepConnections: false });
   try {
-    const owner = await ownerOfModels(client, signal);
+    const owner = await ownerOfModels(client, {
+      signal: AbortSignal.timeout(patienceMs),
+      headTimeoutMs: patienceMs,
+    });
     return (
       backends.find(({ wire }) => owner !== undefined && wire.ownedBy === owner)?.name ?? 'openai'
     );

@@ -151,6 +151,8 @@ export type ArgumentTemplate =
 export type ReadinessState = 'installing' | 'loading' | 'compiling' | 'ready';
 
 export interface Launch {
+  /** What its models are: files of GGUF, or names and folders as Hugging Face has them. */
+  readonly models: 'gguf' | 'repository';
   /** After the program of the installation. */
   readonly arguments: readonly ArgumentTemplate[];
   readonly environment: Readonly<Record<string, string>>;
@@ -235,6 +237,8 @@ export interface WireFacts {
   readonly seedLimit: number;
   /** False where it hangs up on the next request of a connection. */
   readonly keepsConnections: boolean;
+  /** Whether a message may have the thought before it, as `reasoning_content`. */
+  readonly takesThought: boolean;
   /** What `owned_by` says in its list of models, by which it is known. */
   readonly ownedBy?: string;
 }
@@ -253,6 +257,11 @@ export interface BackendDescriptor {
   /** Undefined: this server does not start it. */
   readonly launch?: Launch;
   readonly health: HealthCheck;
+  /**
+   * Whether Ollama's routes say what its models are (`/api/tags`), which are in memory (`/api/ps`), and
+   * load and unload them (`/api/generate`).
+   */
+  readonly ollamaRoutes: boolean;
   /** Path of its metrics in Prometheus's format; undefined: it has none. */
   readonly metricsPath?: string;
   /** Its metrics under our names: its name to ours. */

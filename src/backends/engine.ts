@@ -21,11 +21,13 @@ import { AffinityMemory } from './routing/choose.js';
 import { conversationOf } from './routing/conversation.js';
 import { UpstreamGroup, type UpstreamTarget } from './routing/group.js';
 import { mergeTexts } from './routing/merge.js';
-import type { Upstream, UpstreamState } from './routing/upstream.js';
+import type { UpstreamModelFacts } from './routing/models.js';
+import { noUpstream, type Upstream, type UpstreamState } from './routing/upstream.js';
 import { countOnWire, embedOnWire, type ReadOptions, rankOnWire } from './wire/reading.js';
 import { runOnWire } from './wire/run.js';
+import type { SilenceOptions } from './wire/silence.js';
 
-export interface BackendEngineOptions {
+export interface BackendEngineOptions extends Omit<SilenceOptions, 'isAlive'> {
   /** Attached engines. */
   readonly upstreams: readonly Upstream[];
   /** Engines that are started here. */
@@ -38,8 +40,6 @@ export interface BackendEngineOptions {
   readonly healthMs?: number;
   /** A request waits so long for an upstream that is well; default 30 s. */
   readonly patienceMs?: number;
-  /** After so much silence an upstream is asked whether it lives; default 60 s. */
-  readonly silenceMs?: number;
   readonly onNotice?: (level: 'info' | 'warn' | 'error', text: string) => void;
 }
 
@@ -47,6 +47,11 @@ export interface BackendEngineOptions {
 export interface BackendModel {
   readonly id: string;
   readonly backend: string;
+  /** Its file, where the engine was started here with one of GGUF. */
+  readonly file?: string;
+  /** What the engine says of it. */
+  readonly facts?: UpstreamModelFacts;
+  readonly capabilities?: readonly string[];
   readonly contextLength: number | undefined;
   readonly state: 'unloaded' | 'loading' | 'ready';
   readonly pinned: boolean;
@@ -68,8 +73,6 @@ export interface UpstreamReport {
   readonly log?: string;
 }
 
-/** Engines that load and compile take their time. */
-const managedPatienceMs = 3_600_000;
 const usualHealthMs = 2000;
 
 export class BackendEngine {
@@ -153,23 +156,32 @@ export class BackendEngine {
     const found = new Map<string, BackendModel>();
     for (const { spec, state, users, upstream } of this.#options.managed?.models ?? []) {
       const loaded = state === 'ready' ? 'ready' : state === 'unloaded' ? 'unloaded' : 'loading';
+      const { backend, models } = upstream;
       found.set(spec.id, {
         id: spec.id,
-        backend: upstream.backend.name,
-        contextLength: upstream.models[0]?.contextLength,
+        backend: backend.name,
+        ...(backend.launch?.models === 'gguf' ? { file: spec.model } : {}),
+        contextLength: models[0]?.contextLength,
         state: loaded,
         pinned: spec.pinned,
         users,
       });
     }
     for (const { backend, models, isAvailable, outstanding } of this.#options.upstreams) {
-      for (const { id: own, contextLength } of models) {
+      for (const { id: own, contextLength, facts, capabilities, isLoaded = true } of models) {
         for (const id of this.#namesOf(own)) {
           const known = found.get(id);
           if (known?.state === 'ready') continue;
-          const state = isAvailable ? 'ready' : 'unloaded';
-          const users = outstanding;
-          found.set(id, { id, backend: backend.name, contextLength, state, pinned: true, users });
+          found.set(id, {
+            id,
+            backend: backend.name,
+            contextLength,
+            state: isAvailable && isLoaded ? 'ready' : 'unloaded',
+            pinned: true,
+            users: outstanding,
+            ...(facts === undefined ? {} : { facts }),
+            ...(capabilities === undefined ? {} : { capabilities }),
+          });
         }
       }
     }
@@ -226,7 +238,6 @@ export class BackendEngine {
     choice: number,
     signal: AbortSignal,
   ): AsyncGenerator<readonly TextEvent[], void> {
-    const { silenceMs } = this.#options;
     const options = { signal, conversation: conversationOf(request) };
     return this.#group(request.model).stream(options, ({ upstream, model }, onAccepted) =>
       runOnWire(request, {
@@ -236,10 +247,19 @@ export class BackendEngine {
         choice,
         signal,
         onAccepted,
-        isAlive: () => upstream.isWell(),
-        ...(silenceMs === undefined ? {} : { silenceMs }),
+        ...this.#patience(upstream),
       }),
     );
+  }
+
+  /** How long an upstream may be silent. */
+  #patience(upstream: Upstream): SilenceOptions {
+    const { silenceMs, longestSilenceMs } = this.#options;
+    return {
+      isAlive: () => upstream.isWell(),
+      ...(silenceMs === undefined ? {} : { silenceMs }),
+      ...(longestSilenceMs === undefined ? {} : { longestSilenceMs }),
+    };
   }
 
   /** Tokens of a request's prompt. @throws as `run` */
@@ -260,15 +280,33 @@ export class BackendEngine {
     return this.#read(request.model, options, '', (read) => rankOnWire(request, read));
   }
 
-  /** Starts the engine of a model. @throws as `ManagedModel.ensure` */
-  async load(model: string, signal: AbortSignal): Promise<void> {
-    (await this.#use(model, signal))();
+  /** Asks upstreams that tell of it what they have in memory. */
+  async refresh(): Promise<void> {
+    const telling = this.#options.upstreams.filter(
+      ({ backend, isAvailable }) => backend.ollamaRoutes && isAvailable,
+    );
+    await Promise.all(telling.map((one) => one.refresh(this.#closed.signal)));
   }
 
-  /** Ends the engine of a model, if it was started here. @throws {PacelineError} `busy` */
+  /** Starts the engine of a model. @throws as `ManagedModel.ensure` and `Upstream.keep` */
+  async load(model: string, signal: AbortSignal): Promise<void> {
+    if (this.#options.managed?.find(model) === undefined) await this.#keep(model, true, signal);
+    else (await this.#use(model, signal))();
+  }
+
+  /** Ends the engine of a model, or has upstreams take it out of memory. @throws `busy`; as `Upstream.keep` */
   async unload(model: string): Promise<void> {
     const found = this.#options.managed?.find(model);
-    if (found !== undefined) await this.#options.managed?.unload(found);
+    if (found === undefined) await this.#keep(model, false, this.#closed.signal);
+    else await this.#options.managed?.unload(found);
+  }
+
+  async #keep(model: string, kept: boolean, signal: AbortSignal): Promise<void> {
+    const targets = this.#targets(model).filter(({ upstream }) => upstream.isAvailable);
+    if (targets.length === 0) throw noUpstream(model);
+    await Promise.all(
+      targets.map(({ upstream, model: theirs }) => upstream.keep(theirs, kept, signal)),
+    );
   }
 
   async #read<T>(
@@ -287,6 +325,7 @@ export class BackendEngine {
           backend: target.upstream.backend,
           model: target.model,
           signal,
+          ...this.#patience(target.upstream),
         }),
       );
     } finally {
@@ -312,14 +351,12 @@ export class BackendEngine {
   #group(model: string): UpstreamGroup {
     const known = this.#groups.get(model);
     if (known !== undefined) return known;
-    const patience = this.#options.managed?.find(model)
-      ? managedPatienceMs
-      : this.#options.patienceMs;
+    const { patienceMs } = this.#options;
     const group = new UpstreamGroup({
       model,
       targets: () => this.#targets(model),
       affinity: this.#affinity,
-      ...(patience === undefined ? {} : { patienceMs: patience }),
+      ...(patienceMs === undefined ? {} : { patienceMs }),
     });
     // Names are checked by the catalog, so that strangers can't fill this.
     this.#groups.set(model, group);
@@ -333,7 +370,15 @@ export class BackendEngine {
       models.some(({ id }) => id === theirs),
     );
     return [
-      ...(started === undefined ? [] : [{ upstream: started.upstream, model }]),
+      ...(started === undefined
+        ? []
+        : [
+            {
+              upstream: started.upstream,
+              model,
+              revive: (signal: AbortSignal) => started.ensure(signal),
+            },
+          ]),
       ...attached.map((upstream) => ({ upstream, model: theirs })),
     ];
   }
@@ -353,7 +398,7 @@ export class BackendEngine {
 
   async #look(): Promise<void> {
     const before = new Map(this.#options.upstreams.map(({ id, state }) => [id, state]));
-    await Promise.all(this.#options.upstreams.map((one) => one.probe(this.#closed.signal)));
+    await Promise.all(this.#upstreams.map((one) => one.probe(this.#closed.signal)));
     for (const { id, state } of this.#options.upstreams) {
       const was = before.get(id);
       if (was === state || was === 'unknown') continue;

@@ -36,6 +36,7 @@ export const llamaServer: BackendDescriptor = {
     },
   ],
   launch: {
+    models: 'gguf',
     arguments: [
       '--model',
       '{model}',
@@ -60,6 +61,7 @@ export const llamaServer: BackendDescriptor = {
     stop: { signal: 'SIGTERM', patience: 10 },
   },
   health: { path: '/health', answersWhileLoading: true },
+  ollamaRoutes: false,
   metricsPath: '/metrics',
   metrics: {
     'llamacpp:requests_processing': 'backend_running_requests',
@@ -93,6 +95,7 @@ export const llamaServer: BackendDescriptor = {
     seedLimit: 2 ** 32 - 1,
     // It hangs up on the next request after a stream.
     keepsConnections: false,
+    takesThought: true,
     ownedBy: 'llamacpp',
   },
   notes: [

@@ -17,17 +17,42 @@ export async function readBackendMetrics(
   for (const [index, samples] of texts.entries()) {
     const { backend, id } = upstreams[index] as Upstream;
     for (const [name, value] of samples) {
-      const line = `paceline_${name}{backend="${backend.name}",upstream="${id}"} ${value}\n`;
+      const line = sampleText(name, { backend: backend.name, upstream: id }, value);
       families.set(name, [...(families.get(name) ?? []), line]);
     }
   }
   return [...families]
-    .map(([name, lines]) => {
-      const type = name.endsWith('_total') ? 'counter' : 'gauge';
-      const help = 'As the backend itself tells it';
-      return `# HELP paceline_${name} ${help}\n# TYPE paceline_${name} ${type}\n${lines.join('')}`;
-    })
+    .map(([name, lines]) =>
+      familyText({
+        name,
+        type: name.endsWith('_total') ? 'counter' : 'gauge',
+        help: 'As the backend itself tells it',
+        lines,
+      }),
+    )
     .join('');
+}
+
+/** One family of this server's in Prometheus's text format. */
+export function familyText(family: {
+  /** Without `paceline_`. */
+  readonly name: string;
+  readonly help: string;
+  readonly type: 'counter' | 'gauge';
+  /** Its samples, by `sampleText`. */
+  readonly lines: readonly string[];
+}): string {
+  const { name, help, type, lines } = family;
+  return `# HELP paceline_${name} ${help}\n# TYPE paceline_${name} ${type}\n${lines.join('')}`;
+}
+
+/** A sample of an upstream. */
+export function sampleText(
+  name: string,
+  { backend, upstream }: { readonly backend: string; readonly upstream: string },
+  value: number,
+): string {
+  return `paceline_${name}{backend="${backend}",upstream="${upstream}"} ${value}\n`;
 }
 
 async function samplesOf(

@@ -15,6 +15,7 @@ export const ollama: BackendDescriptor = {
   ],
   installations: [],
   health: { path: '/api/version', answersWhileLoading: true },
+  ollamaRoutes: true,
   metrics: {},
   fields: {
     ...usualFields,
@@ -52,6 +53,7 @@ export const ollama: BackendDescriptor = {
     topKOff: 0,
     seedLimit: 2 ** 31,
     keepsConnections: true,
+    takesThought: true,
     ownedBy: 'library',
   },
   notes: ['Models are named as `ollama list` names them.'],

@@ -14,6 +14,7 @@ export const openai: BackendDescriptor = {
   targets: [],
   installations: [],
   health: { path: '/v1/models', answersWhileLoading: false },
+  ollamaRoutes: false,
   metrics: {},
   fields: {
     ...usualFields,
@@ -48,6 +49,7 @@ export const openai: BackendDescriptor = {
     topKOff: 0,
     seedLimit: 2 ** 53,
     keepsConnections: true,
+    takesThought: false,
   },
   notes: [],
 };

@@ -15,6 +15,7 @@ export const paceline: BackendDescriptor = {
   ],
   installations: [],
   health: { path: '/health', answersWhileLoading: true },
+  ollamaRoutes: true,
   metricsPath: '/metrics',
   metrics: {
     paceline_slots_busy: 'backend_running_requests',
@@ -43,6 +44,7 @@ export const paceline: BackendDescriptor = {
     topKOff: 0,
     seedLimit: 2 ** 53,
     keepsConnections: true,
+    takesThought: true,
     ownedBy: 'paceline',
   },
   notes: [],

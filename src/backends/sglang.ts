@@ -13,6 +13,7 @@ export const sglang: BackendDescriptor = {
   targets: [{ platforms: ['linux-x64', 'linux-arm64'], devices: ['cuda', 'rocm', 'cpu'] }],
   installations: sglangInstallations,
   launch: {
+    models: 'repository',
     arguments: [
       '--model-path',
       '{model}',
@@ -38,6 +39,7 @@ export const sglang: BackendDescriptor = {
     stop: { signal: 'SIGTERM', patience: 15 },
   },
   health: { path: '/health', answersWhileLoading: false },
+  ollamaRoutes: false,
   metricsPath: '/metrics',
   metrics: {
     'sglang:num_running_reqs': 'backend_running_requests',
@@ -67,6 +69,7 @@ export const sglang: BackendDescriptor = {
     topKOff: -1,
     seedLimit: 2 ** 53,
     keepsConnections: true,
+    takesThought: true,
     ownedBy: 'sglang',
   },
   notes: [

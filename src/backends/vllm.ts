@@ -16,6 +16,7 @@ export const vllm: BackendDescriptor = {
   ],
   installations: vllmInstallations,
   launch: {
+    models: 'repository',
     arguments: [
       '--model',
       '{model}',
@@ -48,6 +49,7 @@ export const vllm: BackendDescriptor = {
     stop: { signal: 'SIGTERM', patience: 15 },
   },
   health: { path: '/health', answersWhileLoading: false },
+  ollamaRoutes: false,
   metricsPath: '/metrics',
   metrics: {
     'vllm:num_requests_running': 'backend_running_requests',
@@ -80,6 +82,7 @@ export const vllm: BackendDescriptor = {
     topKOff: 0,
     seedLimit: 2 ** 53,
     keepsConnections: true,
+    takesThought: true,
     ownedBy: 'vllm',
   },
   notes: [

@@ -2,8 +2,10 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { UpstreamSpec } from '../backends/create.js';
-import { backendNames } from '../backends/descriptor.js';
+import type { BackendDescriptor } from '../backends/descriptor.js';
 import type { BackendEngine } from '../backends/engine.js';
+import { backendNamed, backends } from '../backends/registry.js';
+import { upstreamId } from '../backends/wire/http.js';
 import { PacelineError } from '../base/errors.js';
 import type { SharingPolicy } from '../server/engines.js';
 import { readTextFile } from './input.js';
@@ -17,7 +19,6 @@ export interface BackendFlags {
   readonly alias?: readonly string[];
   readonly backend?: string;
   readonly backendArg?: readonly string[];
-  readonly backendVariant?: string;
   readonly model?: readonly string[];
   readonly prefer: 'own' | 'upstream';
   readonly spillAfter: number;
@@ -38,9 +39,7 @@ type Notice = (level: 'info' | 'warn' | 'error', text: string) => void;
 export function addBackendFlags(command: Command): void {
   const add = (flags: string, text: string, change: (option: Option) => Option = (same) => same) =>
     command.addOption(change(new Option(flags, text)).helpGroup('Other engines:'));
-  const startable = backendNames.filter((name) =>
-    ['vllm', 'sglang', 'llama-server'].includes(name),
-  );
+  const startable = backends.flatMap(({ name, launch }) => (launch === undefined ? [] : [name]));
   add(
     '--upstream <url>',
     'an engine that runs already, or BACKEND=URL; may be repeated; its key in PACELINE_UPSTREAM_KEY',
@@ -94,7 +93,7 @@ export async function backendEngine(
   const keys = upstreamKeys(flags);
   const upstreams = upstream.map((text): UpstreamSpec => {
     const spec = parseUpstream(text);
-    const key = keys.get(spec.url.replace(/\/+$/, '')) ?? keys.get('');
+    const key = keys.get(upstreamId(spec.url)) ?? keys.get('');
     return { ...spec, ...(key === undefined ? {} : { key }) };
   });
   const managed = backend === undefined ? undefined : await managedSpec(backend, models, flags);
@@ -113,10 +112,7 @@ async function managedSpec(
   models: readonly string[],
   flags: BackendFlags & EngineFlags,
 ) {
-  const [{ backendNamed }, { engineProgram }] = await Promise.all([
-    import('../backends/registry.js'),
-    import('../backends/managed/program.js'),
-  ]);
+  const { engineProgram } = await import('../backends/managed/program.js');
   if (models.length === 0) {
     throw new PacelineError('usage', `--backend ${name} needs a model`, {
       hint: `For example: paceline serve --backend ${name} MODEL.`,
@@ -130,7 +126,7 @@ async function managedSpec(
     ...engine,
     models: await Promise.all(
       models.map(async (model, index) => ({
-        ...(await servedModel(name, model)),
+        ...(await servedModel(backend, model)),
         pinned: index === 0,
       })),
     ),
@@ -143,10 +139,10 @@ async function managedSpec(
   };
 }
 
-/** Engines of Python take folders and repositories, llama.cpp takes files. */
-async function servedModel(backend: string, name: string) {
+/** What an engine is given as its model, and what requests call that. */
+async function servedModel({ launch }: BackendDescriptor, name: string) {
   const { modelId } = await import('../server/catalog.js');
-  if (backend !== 'llama-server') {
+  if (launch?.models !== 'gguf') {
     const model = name.replace(/^hf:/, '');
     return { id: model.split('/').at(-1) ?? model, model };
   }
@@ -171,7 +167,7 @@ function upstreamKeys({ upstreamKeyFile: file }: BackendFlags): ReadonlyMap<stri
   for (const line of lines.filter((one) => one !== '' && !one.startsWith('#'))) {
     const [first = '', second] = line.split(/\s+/);
     if (second === undefined) keys.set('', first);
-    else keys.set(first.replace(/\/v1\/?$/, '').replace(/\/+$/, ''), second);
+    else keys.set(upstreamId(first), second);
   }
   if (keys.size === 0) throw new PacelineError('usage', `There is no key in ${file}`);
   return keys;

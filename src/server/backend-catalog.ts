@@ -1,29 +1,17 @@
 /** Models that other engines serve, as entries of the catalog: what is not known of them is said so. */
 import { createHash } from 'node:crypto';
 import type { BackendModel } from '../backends/engine.js';
-import type { CatalogEntry } from './catalog.js';
+import type { CatalogEntry, ModelFacts } from './catalog.js';
 
 const startedAt = Date.now();
 
-export function backendEntry(model: BackendModel): CatalogEntry {
-  const { id, backend, contextLength, state, pinned, users } = model;
+/** @param header what the model's file says, where that is on this machine */
+export function backendEntry(model: BackendModel, header?: ModelFacts): CatalogEntry {
+  const { id, backend, contextLength, state, pinned, users, capabilities } = model;
   return {
+    ...(header ?? toldFacts(model)),
     id,
-    createdAt: startedAt,
-    bytes: 0,
-    // Nothing of its file is known: of equal names they are equal.
-    digest: createHash('sha256').update(`${backend}/${id}`).digest('hex'),
-    architecture: 'unknown',
-    parameters: 0,
-    quantization: 'unknown',
-    trainedContextLength: contextLength,
-    licence: '',
-    // What it says is not known; that it takes conversations is.
-    template: '{# applied by the backend #}',
-    isBaseModel: false,
-    expertBytes: 0,
-    capabilities: ['completion'],
-    metadata: {},
+    ...(capabilities === undefined ? {} : { capabilities }),
     state,
     pinned,
     users,
@@ -35,5 +23,27 @@ export function backendEntry(model: BackendModel): CatalogEntry {
     progress: undefined,
     experts: undefined,
     backend,
+  };
+}
+
+/** What the engine says. */
+function toldFacts({ id, backend, contextLength, facts }: BackendModel): ModelFacts {
+  return {
+    id,
+    createdAt: startedAt,
+    bytes: facts?.bytes ?? 0,
+    // Where nothing of its file is known, it is equal for equal names.
+    digest: facts?.digest || createHash('sha256').update(`${backend}/${id}`).digest('hex'),
+    architecture: facts?.architecture ?? 'unknown',
+    parameters: facts?.parameters ?? 0,
+    quantization: facts?.quantization ?? 'unknown',
+    trainedContextLength: contextLength,
+    licence: '',
+    // What it says is not known; that it takes conversations is.
+    template: '{# applied by the backend #}',
+    isBaseModel: false,
+    expertBytes: 0,
+    capabilities: ['completion'],
+    metadata: {},
   };
 }

@@ -208,7 +208,8 @@ export async function readCatalog(
   return new Catalog(await Promise.all(known), status, others);
 }
 
-async function readFacts({ id, source }: ModelSpec): Promise<ModelFacts> {
+/** What the file of a model says. @throws {PacelineError} as `readGguf` */
+export async function readFacts({ id, source }: ModelSpec): Promise<ModelFacts> {
   const path = resolveModelPath(source);
   await using file = await readGguf(path);
   const summary = summarize(file);

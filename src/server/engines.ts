@@ -59,7 +59,8 @@ export class ServedEngines implements ServedEngine {
   }
 
   refresh(): Promise<unknown> {
-    return this.#options.own.refresh();
+    const { own, others } = this.#options;
+    return Promise.all([own.refresh(), others?.refresh()]);
   }
 
   /** @throws as `EngineSupervisor.run` and `BackendEngine.run` */

@@ -3,12 +3,18 @@
  * listens before the model is loaded, so that `/health` can say so; it ends without cutting a text
  * that can still finish.
  */
-import type { BackendEngine } from '../backends/engine.js';
+import type { BackendEngine, BackendModel } from '../backends/engine.js';
 import { PacelineError } from '../base/errors.js';
 import { packageVersion } from '../base/package-version.js';
 import type { DraftKind } from '../engine/types.js';
 import { backendEntry } from './backend-catalog.js';
-import { modelSpecs, readCatalog, type ServedModel } from './catalog.js';
+import {
+  type ModelFacts,
+  modelSpecs,
+  readCatalog,
+  readFacts,
+  type ServedModel,
+} from './catalog.js';
 import type { ServedLoadOptions } from './engine-process/models.js';
 import { ServedEngines, type SharingPolicy } from './engines.js';
 import { createApp, type Health } from './http/app.js';
@@ -108,11 +114,15 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     onNotice: (level, text) => log(level, text),
   });
   const others = options.backends;
+  const headers = await headersOf(others?.models ?? []);
   const catalog = await readCatalog(
     specs,
     () => engine.status,
     () =>
-      (others?.models ?? []).map((model) => ({ id: model.id, entry: () => backendEntry(model) })),
+      (others?.models ?? []).map((model) => ({
+        id: model.id,
+        entry: () => backendEntry(model, headers.get(model.id)),
+      })),
   );
   let stopping = false;
   const health = (): Health => healthOf(engine, others, stopping);
@@ -190,6 +200,16 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
       return closing;
     },
   };
+}
+
+/** What the files of models say that engines of ours are started with, by name. */
+async function headersOf(
+  models: readonly BackendModel[],
+): Promise<ReadonlyMap<string, ModelFacts>> {
+  const read = models.flatMap(({ id, file }) =>
+    file === undefined ? [] : [readFacts({ id, source: file })],
+  );
+  return new Map((await Promise.all(read)).map((facts) => [facts.id, facts]));
 }
 
 function healthOf(

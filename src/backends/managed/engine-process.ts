@@ -31,6 +31,7 @@ const longestAskMs = 1000;
 export class EngineProcess {
   readonly #options: EngineProcessOptions;
   readonly #watchdog: ChildProcess;
+  readonly #signs: readonly { readonly state: ReadinessState; readonly pattern: RegExp }[];
   readonly #ended: Promise<void>;
   #state: ReadinessState = 'loading';
   #stateSince = performance.now();
@@ -43,6 +44,10 @@ export class EngineProcess {
   constructor(options: EngineProcessOptions) {
     this.#options = options;
     const { plan, launch, log } = options;
+    this.#signs = launch.signs.map(({ state, pattern }) => ({
+      state,
+      pattern: new RegExp(pattern),
+    }));
     log.line(`start: ${[plan.program, ...plan.arguments].map(quoted).join(' ')}`);
     const watchdog = fork(watchdogProgram, [], {
       detached: true,
@@ -139,7 +144,7 @@ export class EngineProcess {
 
   #sign(line: string): void {
     if (this.#state === 'ready') return;
-    const found = this.#options.launch.signs.find(({ pattern }) => new RegExp(pattern).test(line));
+    const found = this.#signs.find(({ pattern }) => pattern.test(line));
     if (found !== undefined && found.state !== this.#state) this.#enter(found.state);
   }
 

@@ -104,8 +104,10 @@ export class ManagedModel {
   async ensure(signal: AbortSignal): Promise<void> {
     throwIfAborted(signal);
     if (this.#state === 'ready') return;
-    this.#starting ??= this.#start();
-    await orAborted(this.#starting, signal);
+    await orAborted(
+      this.#begin(() => this.#start()),
+      signal,
+    );
   }
 
   /** Ends it, and everything that it started. */
@@ -124,16 +126,20 @@ export class ManagedModel {
     this.upstream.client.close();
   }
 
-  #start(): Promise<void> {
-    const starting = this.#startNow();
+  /** The one start that everybody waits for. */
+  #begin(start: () => Promise<void>): Promise<void> {
+    if (this.#starting !== undefined) return this.#starting;
+    const starting = start();
+    this.#starting = starting;
     const settled = (): void => {
-      if (this.#starting === starting) this.#starting = undefined;
+      this.#starting = undefined;
     };
+    // Requests hear of a failure when they ask for the model.
     starting.then(settled, settled);
     return starting;
   }
 
-  async #startNow(): Promise<void> {
+  async #start(): Promise<void> {
     const { backend, program, extra, slots, contextLength, threads, device } = this.#options;
     const { launch } = backend;
     if (launch === undefined) throw new PacelineError('usage', `${backend.title} is not started`);
@@ -199,31 +205,22 @@ export class ManagedModel {
     this.restarts += 1;
     const { onNotice, backend } = this.#options;
     onNotice?.('error', `${backend.name} ${this.spec.id} died (${how}); starting it again`);
-    this.#starting ??= this.#restart(pause);
+    void this.#begin(() => this.#restart(pause));
   }
 
-  #restart(pauseMs: number): Promise<void> {
-    const restarting = (async () => {
-      let pause = pauseMs;
-      for (let attempt = 1; ; attempt++) {
-        await new Promise((resolve) => setTimeout(resolve, pause));
-        throwIfAborted(this.#closed.signal);
-        try {
-          await this.#startNow();
-          return;
-        } catch (error) {
-          if (attempt >= mostRestarts || this.#closed.signal.aborted) throw error;
-          this.#state = 'restarting';
-          pause = Math.min(longestPauseMs, pause * 2);
-        }
+  async #restart(firstPause: number): Promise<void> {
+    let pause = firstPause;
+    for (let attempt = 1; ; attempt++) {
+      await new Promise((resolve) => setTimeout(resolve, pause));
+      throwIfAborted(this.#closed.signal);
+      try {
+        return await this.#start();
+      } catch (error) {
+        if (attempt >= mostRestarts || this.#closed.signal.aborted) throw error;
+        this.#state = 'restarting';
+        pause = Math.min(longestPauseMs, pause * 2);
       }
-    })();
-    const settled = (): void => {
-      if (this.#starting === restarting) this.#starting = undefined;
-    };
-    // Requests hear of a failure when they ask for the model.
-    restarting.then(settled, settled);
-    return restarting;
+    }
   }
 }
 

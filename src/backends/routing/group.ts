@@ -13,6 +13,8 @@ import { noUpstream, type Upstream } from './upstream.js';
 export interface UpstreamTarget {
   readonly upstream: Upstream;
   readonly model: string;
+  /** Makes an engine that was started here answer again. @throws as `ManagedModel.ensure` */
+  readonly revive?: (signal: AbortSignal) => Promise<void>;
 }
 
 export interface GroupOptions {
@@ -173,6 +175,13 @@ export class UpstreamGroup {
         this.#turn = (this.#turn + 1) % 1_000_000;
         affinity.remember(conversation, chosen.id);
         return chosen.target;
+      }
+      const held = all.find(({ upstream, revive }) => revive && upstream.state === 'held');
+      if (candidates.length === 0 && held !== undefined) {
+        // Its starts have limits of their own, and end with an error where they don't succeed.
+        await held.revive?.(signal);
+        tries.extend();
+        continue;
       }
       // Waiting for a slot is no failure.
       if (candidates.length > 0) tries.extend();

@@ -5,8 +5,8 @@
 import { PacelineError } from '../../base/errors.js';
 import type { BackendDescriptor } from '../descriptor.js';
 import { type UpstreamAddress, UpstreamClient } from '../wire/http.js';
-import { countOf, fieldOf, isRecord, listOf, textOf } from '../wire/values.js';
 import { Breaker, type BreakerOptions } from './breaker.js';
+import { listModels, type UpstreamModel } from './models.js';
 
 export interface UpstreamOptions {
   readonly backend: BackendDescriptor;
@@ -16,12 +16,6 @@ export interface UpstreamOptions {
   readonly breaker?: BreakerOptions;
   /** Milliseconds that a question after its health may take; default 3 s. */
   readonly probeMs?: number;
-}
-
-/** A model that an upstream says it has. */
-export interface UpstreamModel {
-  readonly id: string;
-  readonly contextLength: number | undefined;
 }
 
 /** `unknown` before it was ever asked, `held` while its process is not ready. */
@@ -34,7 +28,6 @@ export interface Lease {
   end(): void;
 }
 
-const mostModels = 1000;
 const usualProbeMs = 3000;
 
 export class Upstream {
@@ -142,7 +135,7 @@ export class Upstream {
     const well = await this.isWell(signal);
     if (signal.aborted) return;
     if (well && (!this.#known || !wasAvailable || this.#models.length === 0)) {
-      this.#models = await this.#listModels(signal).catch(() => this.#models);
+      await this.refresh(signal);
     }
     this.#known = true;
     if (well || wasAvailable || !this.#breaker.isClosed) this.#breaker.probed(well);
@@ -150,48 +143,34 @@ export class Upstream {
     if (this.isAvailable !== wasAvailable) this.#onChange();
   }
 
-  async #listModels(signal: AbortSignal): Promise<readonly UpstreamModel[]> {
-    const options = { signal, headTimeoutMs: this.#probeMs };
-    const answer = await this.client.json('GET', '/v1/models', undefined, options);
-    return listedModels(answer);
+  /** Asks what it has, and what of that is in memory; where it does not answer, that stays as it was. */
+  async refresh(signal: AbortSignal): Promise<void> {
+    const together = AbortSignal.any([signal, AbortSignal.timeout(this.#probeMs)]);
+    const options = { signal: together, headTimeoutMs: this.#probeMs };
+    this.#models = await listModels(this.client, this.backend, options).catch(() => this.#models);
+  }
+
+  /**
+   * Takes a model out of its memory, or has it read.
+   * @throws {PacelineError} `platform` where it does not let others decide that; what it answers
+   */
+  async keep(model: string, kept: boolean, signal: AbortSignal): Promise<void> {
+    if (!this.backend.ollamaRoutes) {
+      if (kept) return;
+      throw new PacelineError('platform', `${this.backend.title} decides itself what it keeps`, {
+        hint: 'Ask the engine itself, or start it by --backend.',
+        details: { param: 'model', upstream: this.id },
+      });
+    }
+    const body = { model, prompt: '', stream: false, ...(kept ? {} : { keep_alive: 0 }) };
+    await this.client.json('POST', '/api/generate', body, { signal });
+    await this.refresh(signal);
   }
 }
 
 function isUnreachable(error: PacelineError): boolean {
   const { code } = (error.cause ?? {}) as { readonly code?: unknown };
   return code === 'ECONNREFUSED' || code === 'EHOSTUNREACH' || code === 'ENOTFOUND';
-}
-
-function listedModels(answer: unknown): readonly UpstreamModel[] {
-  return listOf(fieldOf(answer, 'data'))
-    .slice(0, mostModels)
-    .flatMap((entry) => {
-      if (!isRecord(entry)) return [];
-      const id = textOf(entry.id);
-      if (id === '' || id.length > 200) return [];
-      const contextLength =
-        countOf(entry.max_model_len) ??
-        countOf(entry.context_length) ??
-        countOf(fieldOf(entry.meta, 'n_ctx')) ??
-        countOf(fieldOf(entry.meta, 'n_ctx_train'));
-      return [{ id, contextLength }];
-    });
-}
-
-/**
- * Which backend answers at an address, by what its list of models says of their owner; `undefined`:
- * none that is known. @throws {PacelineError} `network` when nobody answers
- */
-export async function ownerOfModels(
-  client: UpstreamClient,
-  signal: AbortSignal,
-): Promise<string | undefined> {
-  const answer = await client.json('GET', '/v1/models', undefined, {
-    signal,
-    headTimeoutMs: usualProbeMs,
-  });
-  const [first] = listOf(fieldOf(answer, 'data'));
-  return textOf(fieldOf(first, 'owned_by')) || undefined;
 }
 
 /** No upstream of a model is there. */

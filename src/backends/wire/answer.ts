@@ -27,6 +27,8 @@ export interface AnswerOptions {
 
 /** Characters of one text with its thought and its calls. */
 const mostCharacters = 64 * 2 ** 20;
+/** Of an upstream's warnings so many are told. */
+const mostWarnings = 32;
 
 export class AnswerReader {
   readonly #options: AnswerOptions;
@@ -44,6 +46,8 @@ export class AnswerReader {
   #unsent: TokenProbability[] = [];
   #finish: string | undefined;
   #stopText: string | undefined;
+  /** What the upstream says that it could not honour as a whole. */
+  #warnings: readonly string[] = [];
   /** A stop string of ours was found: the rest is not wanted. */
   cut = false;
 
@@ -89,6 +93,10 @@ export class AnswerReader {
       throw broken(`it failed: ${error.slice(0, 500)}`);
     }
     this.#counts.read(chunk);
+    const warnings = listOf(chunk.warnings)
+      .map(textOf)
+      .filter((text) => text !== '');
+    if (warnings.length > 0) this.#warnings = warnings.slice(0, mostWarnings);
     const progress = fieldOf(fieldOf(chunk, 'details'), 'prefill');
     if (isRecord(progress) && number === 0 && this.#started) {
       const [done, total] = [Number(progress.done), Number(progress.total)];
@@ -106,7 +114,7 @@ export class AnswerReader {
    * What was held back, and the end.
    * @throws {PacelineError} `network` for a stream that ended in its middle
    */
-  finish(checks: { readonly warnings: readonly string[] }): readonly TextEvent[] {
+  finish(): readonly TextEvent[] {
     const { reading, choice, seed, engine } = this.#options;
     this.#start();
     this.#end();
@@ -117,7 +125,7 @@ export class AnswerReader {
       this.#emit({ type: 'text', choice, text: '', logprobs: this.#unsent });
     }
     const warnings = [
-      ...checks.warnings,
+      ...this.#warnings,
       ...(this.#finish === 'content_filter' ? ['The upstream’s filter ended the text.'] : []),
     ];
     const end: ChoiceEnd = {

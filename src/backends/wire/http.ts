@@ -6,6 +6,7 @@
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { PacelineError } from '../../base/errors.js';
+import { fieldOf, isRecord, textOf } from './values.js';
 
 export interface UpstreamAddress {
   /** As in `http://host:8000`, with a path before the API's own where there is one. */
@@ -43,7 +44,7 @@ export class UpstreamClient {
   /** @throws {PacelineError} `usage` for what is no URL of HTTP, or has a password in it */
   constructor({ url, key, keepConnections = true }: UpstreamAddress) {
     this.#base = parseUpstreamUrl(url);
-    this.url = this.#base.href.replace(/\/+$/, '');
+    this.url = upstreamId(url);
     this.#key = key;
     const options = { keepAlive: keepConnections, maxSockets: 4096, maxFreeSockets: 256 };
     this.#agent =
@@ -214,6 +215,15 @@ export function parseUpstreamUrl(text: string): URL {
   return url;
 }
 
+/**
+ * What an upstream is known by in logs, metrics and files of keys: its URL as it is written for all
+ * spellings of it, with a small host, without the usual port, `/v1` and a slash at its end.
+ * @throws {PacelineError} `usage`
+ */
+export function upstreamId(url: string): string {
+  return parseUpstreamUrl(url).href.replace(/\/+$/, '');
+}
+
 function givenUp(): PacelineError {
   return new PacelineError('aborted', 'The request was given up');
 }
@@ -236,7 +246,7 @@ export function upstreamFailure(
   body: string,
   retryAfter?: number,
 ): PacelineError {
-  const message = messageOf(body);
+  const { message, param } = faultOf(body);
   const said = message === '' ? `status ${status}` : `${status}: ${message}`;
   const overflow = overflowOf(body, message);
   if (status < 500 && overflow !== undefined) {
@@ -251,7 +261,7 @@ export function upstreamFailure(
     );
   }
   const text = `The upstream ${url} answered ${said}`;
-  const details = { upstream: url, status };
+  const details = { upstream: url, status, ...(param === undefined ? {} : { param }) };
   if (status === 401 || status === 403) {
     return new PacelineError('network', text, {
       hint: 'It wants another key: --upstream-key-file or PACELINE_UPSTREAM_KEY.',
@@ -272,26 +282,32 @@ export function upstreamFailure(
   }
   if (status === 413) return new PacelineError('too-large', text, { details });
   if (status < 500) return new PacelineError('usage', text, { details });
+  // It is well, and says that it will never do this.
+  if (status === 501) {
+    return new PacelineError('platform', text, { details: { param: 'model', ...details } });
+  }
   return new PacelineError('network', text, { details: { ...details, retryable: true } });
 }
 
-/** The words of an error's body, in any of the shapes that servers have, and short. */
-function messageOf(body: string): string {
-  let found: unknown;
+/** The words of an error's body, in any of the shapes that servers have, and the field that it means. */
+function faultOf(body: string): { readonly message: string; readonly param?: string } {
+  let value: unknown;
   try {
-    const value = JSON.parse(body) as Record<string, unknown> | null;
-    const { error, message, detail } = value ?? {};
-    found =
-      typeof error === 'object' && error !== null
-        ? (error as Record<string, unknown>).message
-        : (error ?? message ?? detail);
-    if (typeof found === 'object') found = JSON.stringify(found);
+    value = JSON.parse(body);
   } catch {
-    found = body;
+    return { message: short(body) };
   }
-  const text = String(found ?? '')
-    .replace(/\s+/g, ' ')
-    .trim();
+  const { error, message, detail } = isRecord(value) ? value : {};
+  const said = (isRecord(error) ? error.message : error) ?? message ?? detail ?? '';
+  const param = textOf(fieldOf(error, 'param'));
+  return {
+    message: short(typeof said === 'string' ? said : JSON.stringify(said)),
+    ...(param === '' ? {} : { param: param.slice(0, 200) }),
+  };
+}
+
+function short(said: string): string {
+  const text = said.replace(/\s+/g, ' ').trim();
   return text.length > 500 ? `${text.slice(0, 500)}...` : text;
 }
 

@@ -12,7 +12,7 @@ export function wireMessage(message: ChatMessage, backend: BackendDescriptor): u
     ...(typeof name === 'string' ? { name } : {}),
     ...(typeof id === 'string' ? { tool_call_id: id } : {}),
     ...(Array.isArray(calls) ? { tool_calls: calls.map(wireCall) } : {}),
-    ...(typeof thought === 'string' && backend.name !== 'openai'
+    ...(typeof thought === 'string' && backend.wire.takesThought
       ? { reasoning_content: thought }
       : {}),
   };

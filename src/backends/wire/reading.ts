@@ -9,9 +9,10 @@ import type {
 import type { BackendDescriptor } from '../descriptor.js';
 import type { UpstreamClient } from './http.js';
 import { wireRequest } from './request.js';
+import { type SilenceOptions, whileAlive } from './silence.js';
 import { countOf, fieldOf, isRecord, listOf } from './values.js';
 
-export interface ReadOptions {
+export interface ReadOptions extends SilenceOptions {
   readonly client: UpstreamClient;
   readonly backend: BackendDescriptor;
   readonly model: string;
@@ -24,16 +25,17 @@ export interface ReadOptions {
  */
 export async function embedOnWire(
   { texts, dimensions }: EmbedRequest,
-  { client, model, signal }: ReadOptions,
+  options: ReadOptions,
 ): Promise<EmbedResult> {
   const began = performance.now();
+  const { client, model } = options;
   const body = {
     model,
     input: texts.length === 1 ? texts[0] : texts,
     encoding_format: 'float',
     ...(dimensions === undefined ? {} : { dimensions }),
   };
-  const answer = await client.json('POST', '/v1/embeddings', body, { signal });
+  const answer = await posted('/v1/embeddings', body, options);
   const entries = listOf(fieldOf(answer, 'data'));
   const vectors: Float32Array[] = [];
   for (const [place, entry] of entries.entries()) {
@@ -59,10 +61,11 @@ function normalised(values: readonly number[]): Float32Array {
 /** Documents, the best first. @throws as `embedOnWire` */
 export async function rankOnWire(
   { query, documents }: RankRequest,
-  { client, model, signal }: ReadOptions,
+  options: ReadOptions,
 ): Promise<RankResult> {
   const began = performance.now();
-  const answer = await client.json('POST', '/v1/rerank', { model, query, documents }, { signal });
+  const { client, model } = options;
+  const answer = await posted('/v1/rerank', { model, query, documents }, options);
   const results = listOf(fieldOf(answer, 'results')).map((entry) => {
     const index = countOf(fieldOf(entry, 'index'));
     const score = fieldOf(entry, 'relevance_score');
@@ -80,7 +83,7 @@ export async function rankOnWire(
 
 /** Tokens of a prompt: the upstream's own count, or what it says of a text of one token. */
 export async function countOnWire(request: TextRequest, options: ReadOptions): Promise<number> {
-  const { client, backend, model, signal } = options;
+  const { client, backend, model } = options;
   const support = backend.fields.count_tokens;
   const short = { ...request, settings: { maxTokens: 1 }, choices: 1 };
   const { path, body } = wireRequest(short, { backend, model, choice: 0 });
@@ -93,15 +96,23 @@ export async function countOnWire(request: TextRequest, options: ReadOptions): P
       ...(tools === undefined ? {} : { tools }),
       ...(variables === undefined ? {} : { chat_template_kwargs: variables }),
     };
-    const answer = await client.json('POST', support.as, question, { signal });
+    const answer = await posted(support.as, question, options);
     const count = isRecord(answer) ? (answer.count ?? answer.input_tokens) : undefined;
     const tokens = countOf(count);
     if (tokens === undefined) throw client.broken(`${support.as} did not answer with a count`);
     return tokens;
   }
   const { stream_options: _, stream: __, ...whole } = body;
-  const answer = await client.json('POST', path, { ...whole, stream: false }, { signal });
+  const answer = await posted(path, { ...whole, stream: false }, options);
   const tokens = countOf(fieldOf(fieldOf(answer, 'usage'), 'prompt_tokens'));
   if (tokens === undefined) throw client.broken('it does not count prompts');
   return tokens;
+}
+
+/** The JSON that a route answers a body with. @throws as `UpstreamClient.json` and `whileAlive` */
+function posted(path: string, body: unknown, options: ReadOptions): Promise<unknown> {
+  const { client } = options;
+  return whileAlive({ ...options, broken: (what) => client.broken(what) }, (signal) =>
+    client.json('POST', path, body, { signal }),
+  );
 }

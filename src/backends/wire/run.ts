@@ -11,24 +11,19 @@ import { checkableFormat, checkableTools, keepsFormat, keepsParameters } from '.
 import type { Answer, UpstreamClient } from './http.js';
 import { isTemplateFailure } from './messages.js';
 import { type Reading, type WireRequest, wireRequest } from './request.js';
+import { type SilenceOptions, watchSilence, whileAlive } from './silence.js';
 import { EventReader } from './sse.js';
 
-export interface WireRunOptions {
+export interface WireRunOptions extends SilenceOptions {
   readonly client: UpstreamClient;
   readonly backend: BackendDescriptor;
   /** What the upstream calls the model. */
   readonly model: string;
   readonly choice: number;
   readonly signal: AbortSignal;
-  /** After so much silence the upstream is asked whether it lives; default 60 s. */
-  readonly silenceMs?: number;
-  /** Whether it lives. */
-  readonly isAlive?: () => Promise<boolean>;
   /** Told when the upstream has accepted the request. */
   readonly onAccepted?: () => void;
 }
-
-const usualSilenceMs = 60_000;
 
 /**
  * Runs one choice of a request and yields its events.
@@ -54,7 +49,11 @@ export async function* runOnWire(
     broken,
   });
   const body = new BodyReader(answer.body, broken);
-  const stopWatching = watchSilence(body, options, broken);
+  const stopWatching = watchSilence(
+    options,
+    () => body.lastAt,
+    (what) => body.fail(broken(what)),
+  );
   const events = new EventReader();
   let complete = false;
   try {
@@ -73,7 +72,7 @@ export async function* runOnWire(
       if (batch.length > 0) yield batch;
       if (reader.cut) break;
     }
-    const last = reader.finish({ warnings: [] });
+    const last = reader.finish();
     // The end is not told before what it says has been checked.
     const end = last.at(-1);
     const before = last.slice(0, -1);
@@ -96,7 +95,7 @@ async function openAnswer(
   request: TextRequest,
   options: WireRunOptions,
 ): Promise<{ readonly answer: Answer; readonly wire: WireRequest }> {
-  const { client, backend, model, choice, signal } = options;
+  const { client, backend, model, choice } = options;
   const { input, format, tools } = request;
   // What can't be checked is refused by the same names as by our own engine, before anything is said.
   if (format !== undefined) await checkableFormat(format);
@@ -106,7 +105,10 @@ async function openAnswer(
     const messages =
       input.type === 'chat' ? { messages: form?.(input.messages) ?? input.messages } : {};
     const wire = wireRequest(request, { backend, model, choice, ...messages });
-    const answer = await client.call('POST', wire.path, wire.body, { signal });
+    const answer = await whileAlive(
+      { ...options, broken: (what) => client.broken(what) },
+      (together) => client.call('POST', wire.path, wire.body, { signal: together }),
+    );
     if (answer.status < 400) return { answer, wire };
     const failure = await client.failureOf(answer);
     first ??= failure;
@@ -136,31 +138,6 @@ function parsed(data: string, broken: (what: string, cause?: unknown) => Pacelin
   } catch (cause) {
     throw broken(`an event is no JSON: ${JSON.stringify(data.slice(0, 100))}`, cause);
   }
-}
-
-/** A silent upstream may be reading a long prompt; one that does not answer at all is given up. */
-function watchSilence(
-  body: BodyReader,
-  { silenceMs = usualSilenceMs, isAlive }: WireRunOptions,
-  broken: (what: string) => PacelineError,
-): () => void {
-  if (isAlive === undefined) return () => {};
-  let asking = false;
-  const timer = setInterval(
-    () => {
-      const silent = performance.now() - body.lastAt;
-      if (asking || silent < silenceMs) return;
-      asking = true;
-      void isAlive().then((alive) => {
-        asking = false;
-        if (!alive)
-          body.fail(broken(`it was silent for ${Math.round(silent / 1000)} s, and is not well`));
-      });
-    },
-    Math.max(10, silenceMs / 4),
-  );
-  timer.unref();
-  return () => clearInterval(timer);
 }
 
 /**

@@ -1,11 +1,14 @@
 /** What Prometheus may ask of other engines: ours of each upstream, and theirs under our names. */
 import type { BackendEngine, UpstreamReport } from '../../backends/engine.js';
-import { readBackendMetrics } from '../../backends/metrics.js';
+import { familyText, readBackendMetrics, sampleText } from '../../backends/metrics.js';
 
 type Count = 'up' | 'outstanding' | 'requests' | 'failures' | 'restarts';
 
 const families: Readonly<
-  Record<Count, { readonly name: string; readonly help: string; readonly type: string }>
+  Record<
+    Count,
+    { readonly name: string; readonly help: string; readonly type: 'counter' | 'gauge' }
+  >
 > = {
   up: { name: 'backend_up', help: 'Whether an upstream gets requests', type: 'gauge' },
   outstanding: {
@@ -33,12 +36,12 @@ const families: Readonly<
 /** In Prometheus’s text format, after the metrics of the server itself. */
 export async function backendMetrics(engine: BackendEngine, signal: AbortSignal): Promise<string> {
   const { reports } = engine;
-  const own = Object.entries(families).map(([key, { name, help, type }]) => {
+  const own = Object.entries(families).map(([key, family]) => {
     const lines = reports.map((report) => {
-      const value = countOf(report, key as Count);
-      return `paceline_${name}{backend="${report.backend}",upstream="${report.url}"} ${value}\n`;
+      const { backend, url: upstream } = report;
+      return sampleText(family.name, { backend, upstream }, countOf(report, key as Count));
     });
-    return `# HELP paceline_${name} ${help}\n# TYPE paceline_${name} ${type}\n${lines.join('')}`;
+    return familyText({ ...family, lines });
   });
   return `\n${own.join('')}${await readBackendMetrics(engine.available, signal)}`;
 }
