@@ -1,31 +1,34 @@
 /**
  * `npm run test:backends [backend ...]`: the tests of the official clients, over each backend that is
- * there, and the table of `docs/upstreams.md` of what each passes. `paceline` is a second server and
- * always there; `llama-server` is looked for in PACELINE_LLAMA_SERVER and PATH; for others
- * PACELINE_TEST_VLLM and the like name the URL of a running one with the models `default` and `thinking`, or
- * of several, with commas between, that have them together; `npm run test:vllm clients` starts vLLM for it.
- * Results are kept in `.cache/backends`, so that engines can be tested one after the other.
+ * there, and the table of `docs/upstreams.md` of what each passes. `paceline`, `ollama` and `openai` are a
+ * second server, spoken to as such a backend, and always there; `llama-server` is looked for in
+ * PACELINE_LLAMA_SERVER and PATH; for others PACELINE_TEST_VLLM and the like name the URL of a running one
+ * with the models `default` and `thinking`, or of several, with commas between, that have them together;
+ * `npm run test:vllm clients` starts vLLM for it. A test that fails has to be named with its reason in
+ * `test/backends/conformance-reasons.json`, and one that is named has to fail, unless it is one that does
+ * `sometimes`. Results are kept in `test/backends/conformance.json`, so that engines can be tested one after
+ * the other.
  */
 import { spawn } from 'node:child_process';
-import {
-  accessSync,
-  constants,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  writeFileSync,
-} from 'node:fs';
+import { accessSync, constants, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { run as runProgram } from './lib/process.mjs';
 import { setupOrExit } from './setup.mjs';
 
-const document = 'docs/upstreams.md';
-const kept = join('.cache', 'backends');
-const known = ['paceline', 'llama-server', 'vllm', 'sglang'];
+const kept = 'test/backends/conformance.json';
+const known = ['paceline', 'ollama', 'openai', 'llama-server', 'vllm', 'sglang'];
 const wanted = process.argv.slice(2).filter((word) => !word.startsWith('--'));
+/** Engines that this starts are killed under streams, too. */
+const killed = ['llama-server'];
+/** The suite takes a minute or two; an engine that keeps it longer has lost. */
+const longestMs = 15 * 60_000;
 
-function leaveOut(name, reason) {
-  process.stderr.write(`backends: ${name} left out: ${reason}\n`);
+const readJson = (path) => JSON.parse(readFileSync(path, 'utf8'));
+const reasons = readJson('test/backends/conformance-reasons.json');
+
+function say(text) {
+  process.stderr.write(`backends: ${text}\n`);
 }
 
 function isProgram(path) {
@@ -39,7 +42,7 @@ function isProgram(path) {
 
 /** What tells the tests which backend they are for; undefined: it is not there. */
 function tested(name) {
-  if (name === 'paceline') return name;
+  if (['paceline', 'ollama', 'openai'].includes(name)) return name;
   if (name === 'llama-server') {
     const { PACELINE_LLAMA_SERVER: given, PATH = '' } = process.env;
     const found =
@@ -48,79 +51,85 @@ function tested(name) {
         .map((folder) => join(folder, name))
         .find(isProgram);
     if (found !== undefined && isProgram(found)) return name;
-    return leaveOut(name, 'neither PACELINE_LLAMA_SERVER nor PATH has it');
+    return void say(`${name} left out: neither PACELINE_LLAMA_SERVER nor PATH has it`);
   }
   const variable = `PACELINE_TEST_${name.toUpperCase()}`;
   const urls = process.env[variable];
-  if (urls === undefined) return leaveOut(name, `${variable} names no URL`);
+  if (urls === undefined) return void say(`${name} left out: ${variable} names no URL`);
   return urls
     .split(',')
     .map((url) => `${name}=${url}`)
     .join(',');
 }
 
-/** Runs the suite; the results of its tests in their order. */
-async function results(backend) {
-  const words = ['--import', 'tsx', '--test', '--test-reporter=./scripts/lib/names-reporter.mjs'];
-  const child = spawn(process.execPath, [...words, 'test/server/clients.test.ts'], {
+/** Runs the suite; the results of its tests in their order, and whether it ended by itself. */
+async function run(backend, file) {
+  const words = ['--import', 'tsx', '--test-reporter=./scripts/lib/names-reporter.mjs'];
+  const child = spawn(process.execPath, [...words, file], {
     env: { ...process.env, PACELINE_TEST_BACKEND: backend },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  const found = [];
+  let ended = true;
+  const timer = setTimeout(() => {
+    ended = false;
+    // Engines that it started end with it.
+    child.kill('SIGKILL');
+  }, longestMs);
+  const results = [];
   for await (const line of createInterface({ input: child.stdout })) {
-    if (line.startsWith('{')) found.push(JSON.parse(line));
+    if (line.startsWith('{')) results.push(JSON.parse(line));
   }
-  return found;
+  clearTimeout(timer);
+  return { results, ended };
 }
 
-/** The part of the document between its marks. */
-function writeTable(columns) {
-  const text = readFileSync(document, 'utf8');
-  const [begin, end] = ['<!-- conformance:begin -->', '<!-- conformance:end -->'];
-  const names = [...new Set(Object.values(columns).flatMap((all) => all.map(({ name }) => name)))];
-  const backends = Object.keys(columns);
-  const cell = (name, backend) => {
-    const all = columns[backend].filter((one) => one.name === name);
-    if (all.length === 0) return '';
-    if (all.some(({ passed }) => !passed)) return 'no';
-    return all.every(({ skipped }) => skipped) ? 'left out' : 'yes';
-  };
-  const rows = names.map((name) => [name, ...backends.map((backend) => cell(name, backend))]);
-  const failing = rows.filter((row) => row.includes('no'));
-  const counts = backends.map((backend) => {
-    const all = columns[backend];
-    return `${all.filter(({ passed }) => passed).length} of ${all.length}`;
-  });
-  const line = (cells) =>
-    `| ${cells.map((one) => String(one).replaceAll('|', '\\|')).join(' | ')} |`;
-  const table = [
-    line(['', ...backends]),
-    line(['---', ...backends.map(() => '---')]),
-    line(['passed', ...counts]),
-    ...failing.map(line),
+/** Tells what is otherwise than expected; whether nothing is. */
+function judged(name, { results, ended }) {
+  const named = reasons[name] ?? {};
+  const failing = results.filter(({ passed }) => !passed);
+  const broken = new Set(failing.map((one) => one.name));
+  const passing = new Set(results.map((one) => one.name).filter((test) => !broken.has(test)));
+  say(`${name}: ${results.length - failing.length} of ${results.length} pass`);
+  const wrong = [
+    ...failing
+      .filter((one) => named[one.name] === undefined)
+      .map((one) => `${one.name}: ${one.error}`),
+    ...Object.keys(named)
+      .filter((test) => passing.has(test) && named[test].sometimes === undefined)
+      .map((test) => `${test}: passes, so it must not be named in conformance-reasons.json`),
+    ...(ended ? [] : [`it did not end within ${longestMs / 60_000} minutes`]),
+    ...(results.length > 0 ? [] : ['no test was run']),
   ];
-  const at = text.indexOf(begin) + begin.length;
-  const made = `${text.slice(0, at)}\n\n${table.join('\n')}\n\n${text.slice(text.indexOf(end))}`;
-  writeFileSync(document, made);
+  for (const line of wrong) process.stderr.write(`  ${line}\n`);
+  return wrong.length === 0;
 }
 
 await setupOrExit();
-mkdirSync(kept, { recursive: true });
+const all = readJson(kept);
 let failed = false;
 for (const name of wanted.length > 0 ? wanted : known) {
   const backend = tested(name);
   if (backend === undefined) continue;
-  const found = await results(backend);
-  const broken = found.filter(({ passed }) => !passed);
-  process.stderr.write(`backends: ${name}: ${broken.length} of ${found.length} fail\n`);
-  for (const { name: test, error } of broken) process.stderr.write(`  ${test}: ${error}\n`);
-  // What the documentation's table names may fail; a suite that did not run may not.
-  failed ||= found.length === 0 || (name === 'paceline' && broken.length > 0);
-  if (found.length > 0) writeFileSync(join(kept, `${name}.json`), JSON.stringify(found));
+  const outcome = await run(backend, 'test/server/clients/over-backends.ts');
+  if (!judged(name, outcome)) {
+    failed = true;
+    continue;
+  }
+  if (
+    killed.includes(name) &&
+    !judged(name, await run(backend, 'test/backends/killed-engines.ts'))
+  ) {
+    failed = true;
+  }
+  const tests = outcome.results.map((one) => one.name);
+  const unsteady = (test) => reasons[name]?.[test]?.sometimes !== undefined;
+  const broken = outcome.results
+    .filter(({ name: test, passed }) => !passed || unsteady(test))
+    .map((one) => one.name);
+  all[name] = { tests: tests.length, failed: broken };
 }
-const files = readdirSync(kept);
-const columns = known
-  .filter((name) => files.includes(`${name}.json`))
-  .map((name) => [name, JSON.parse(readFileSync(join(kept, `${name}.json`), 'utf8'))]);
-if (!failed) writeTable(Object.fromEntries(columns));
-process.exitCode = failed ? 1 : 0;
+const sorted = Object.fromEntries(known.flatMap((name) => (all[name] ? [[name, all[name]]] : [])));
+writeFileSync(kept, `${JSON.stringify(sorted, null, 2)}\n`);
+const writer = ['--import', 'tsx', 'test/support/backend-reference.ts'];
+const { code } = await runProgram(process.execPath, writer, { stdout: 'inherit' });
+process.exitCode = failed || code !== 0 ? 1 : 0;

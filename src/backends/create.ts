@@ -8,7 +8,7 @@ import { backendNamed, backends } from './registry.js';
 import type { BreakerOptions } from './routing/breaker.js';
 import { ownerOfModels } from './routing/models.js';
 import { Upstream } from './routing/upstream.js';
-import { parseUpstreamUrl, UpstreamClient } from './wire/http.js';
+import { UpstreamClient, upstreamId } from './wire/http.js';
 
 export interface UpstreamSpec {
   readonly url: string;
@@ -107,10 +107,10 @@ async function backendAt(address: {
   }
 }
 
-/** `URL`, or `backend=URL`. @throws {PacelineError} `usage` */
+/** `URL`, or `backend=URL`; the URL becomes that of `upstreamId`. @throws {PacelineError} `usage` */
 export function parseUpstream(text: string): UpstreamSpec {
   const named = /^([a-z-]+)=(.*)$/s.exec(text);
-  const url = parseUpstreamUrl(named?.[2] ?? text).href;
+  const url = upstreamId(named?.[2] ?? text);
   if (named === null) return { url };
   const backend = backendNames.find((name) => name === named[1]);
   return { url, backend: backend ?? backendNamed(named[1] ?? '').name };

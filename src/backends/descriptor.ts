@@ -237,6 +237,11 @@ export interface WireFacts {
   readonly seedLimit: number;
   /** False where it hangs up on the next request of a connection. */
   readonly keepsConnections: boolean;
+  /**
+   * Whether texts that are held to something get a budget of thought where nobody gave one, half of their
+   * tokens as in our own engine, so that there is room for what they are held to.
+   */
+  readonly limitsThought: boolean;
   /** Whether a message may have the thought before it, as `reasoning_content`. */
   readonly takesThought: boolean;
   /** What `owned_by` says in its list of models, by which it is known. */

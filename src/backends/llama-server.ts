@@ -95,11 +95,13 @@ export const llamaServer: BackendDescriptor = {
     seedLimit: 2 ** 32 - 1,
     // It hangs up on the next request after a stream.
     keepsConnections: false,
+    limitsThought: true,
     takesThought: true,
     ownedBy: 'llamacpp',
   },
   notes: [
     'It is not installed by Paceline: it is looked for in PACELINE_LLAMA_SERVER and in PATH.',
+    'Vectors need its option --embeddings, and of models that write text --pooling, too, as in `--backend-arg=--embeddings --backend-arg=--pooling --backend-arg=last`.',
     'Its texts at temperature 0 can depend on neighbours and on what its cache holds.',
   ],
 };

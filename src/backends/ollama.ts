@@ -53,6 +53,7 @@ export const ollama: BackendDescriptor = {
     topKOff: 0,
     seedLimit: 2 ** 31,
     keepsConnections: true,
+    limitsThought: false,
     takesThought: true,
     ownedBy: 'library',
   },

@@ -49,6 +49,7 @@ export const openai: BackendDescriptor = {
     topKOff: 0,
     seedLimit: 2 ** 53,
     keepsConnections: true,
+    limitsThought: false,
     takesThought: false,
   },
   notes: [],

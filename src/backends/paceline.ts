@@ -44,6 +44,7 @@ export const paceline: BackendDescriptor = {
     topKOff: 0,
     seedLimit: 2 ** 53,
     keepsConnections: true,
+    limitsThought: false,
     takesThought: true,
     ownedBy: 'paceline',
   },

@@ -69,6 +69,7 @@ export const sglang: BackendDescriptor = {
     topKOff: -1,
     seedLimit: 2 ** 53,
     keepsConnections: true,
+    limitsThought: false,
     takesThought: true,
     ownedBy: 'sglang',
   },

@@ -82,6 +82,7 @@ export const vllm: BackendDescriptor = {
     topKOff: 0,
     seedLimit: 2 ** 53,
     keepsConnections: true,
+    limitsThought: false,
     takesThought: true,
     ownedBy: 'vllm',
   },

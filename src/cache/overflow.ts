@@ -6,6 +6,6 @@ export function contextOverflow(needed: number, capacity: number): PacelineError
   const problem = `${needed} tokens do not fit into the context of ${capacity}`;
   return new PacelineError('context-overflow', problem, {
     hint: 'Shorten the prompt, or load the model with a larger contextLength.',
-    details: { needed, capacity },
+    details: { promptTokens: needed, contextLength: capacity },
   });
 }

@@ -5,7 +5,6 @@ import type { UpstreamSpec } from '../backends/create.js';
 import type { BackendDescriptor } from '../backends/descriptor.js';
 import type { BackendEngine } from '../backends/engine.js';
 import { backendNamed, backends } from '../backends/registry.js';
-import { upstreamId } from '../backends/wire/http.js';
 import { PacelineError } from '../base/errors.js';
 import type { SharingPolicy } from '../server/engines.js';
 import { readTextFile } from './input.js';
@@ -90,10 +89,10 @@ export async function backendEngine(
   const { upstream = [], backend, alias = [], upstreamSlots, queue } = flags;
   if (upstream.length === 0 && backend === undefined) return undefined;
   const { createBackendEngine, parseUpstream } = await import('../backends/create.js');
-  const keys = upstreamKeys(flags);
+  const keys = await upstreamKeys(flags);
   const upstreams = upstream.map((text): UpstreamSpec => {
     const spec = parseUpstream(text);
-    const key = keys.get(upstreamId(spec.url)) ?? keys.get('');
+    const key = keys.get(spec.url) ?? keys.get('');
     return { ...spec, ...(key === undefined ? {} : { key }) };
   });
   const managed = backend === undefined ? undefined : await managedSpec(backend, models, flags);
@@ -157,17 +156,30 @@ function parsedAlias(text: string): readonly [string, string] {
 }
 
 /** Keys by URL, the one for all under the empty name. Neither is ever printed. */
-function upstreamKeys({ upstreamKeyFile: file }: BackendFlags): ReadonlyMap<string, string> {
+async function upstreamKeys({
+  upstreamKeyFile: file,
+}: BackendFlags): Promise<ReadonlyMap<string, string>> {
+  const { upstreamId } = await import('../backends/wire/http.js');
   const keys = new Map<string, string>();
   const { PACELINE_UPSTREAM_KEY: fromEnvironment } = process.env;
   if (fromEnvironment) keys.set('', fromEnvironment);
   if (file === undefined) return keys;
   const text = readTextFile(file, 'a text file with a key, or a URL and its key a line');
+  const idOf = (url: string): string => {
+    try {
+      return upstreamId(url);
+    } catch (error) {
+      throw new PacelineError('usage', `A key in ${file} is for no URL of an upstream`, {
+        hint: 'Lines are a key, or a URL and its key, as in http://host:8000 KEY.',
+        cause: error,
+      });
+    }
+  };
   const lines = text.split(/\r?\n/).map((line) => line.trim());
   for (const line of lines.filter((one) => one !== '' && !one.startsWith('#'))) {
     const [first = '', second] = line.split(/\s+/);
     if (second === undefined) keys.set('', first);
-    else keys.set(upstreamId(first), second);
+    else keys.set(idOf(first), second);
   }
   if (keys.size === 0) throw new PacelineError('usage', `There is no key in ${file}`);
   return keys;

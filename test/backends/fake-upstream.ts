@@ -8,6 +8,8 @@ export type Behaviour =
   | { readonly type: 'drop'; readonly words: number }
   /** Nothing comes after so many words. */
   | { readonly type: 'stall'; readonly words: number }
+  /** Not even the head of an answer comes. */
+  | { readonly type: 'mute' }
   /** What comes is no JSON. */
   | { readonly type: 'garble' }
   | {
@@ -23,6 +25,8 @@ export interface FakeOptions {
   readonly model?: string;
   /** What happens to each request, by its number from 0. */
   readonly behave?: (number: number) => Behaviour;
+  /** What is answered to questions of these paths. */
+  readonly told?: Readonly<Record<string, unknown>>;
 }
 
 export const fakeWords = ['one ', 'two ', 'three ', 'four ', 'five ', 'six ', 'seven ', 'eight '];
@@ -33,11 +37,14 @@ export class FakeUpstream {
   readonly #sockets = new Set<Socket>();
   readonly #behave: (number: number) => Behaviour;
   readonly #model: string;
+  readonly #told: Readonly<Record<string, unknown>>;
   #server: Server | undefined;
   port = 0;
   well = true;
 
-  constructor({ model = 'fake', behave = () => ({ type: 'answer' }) }: FakeOptions = {}) {
+  constructor(options: FakeOptions = {}) {
+    const { model = 'fake', behave = () => ({ type: 'answer' }), told = {} } = options;
+    this.#told = told;
     this.#model = model;
     this.#behave = behave;
   }
@@ -76,6 +83,8 @@ export class FakeUpstream {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     // Backends are asked for their health by different routes, of their models too.
     if (request.method === 'GET' && !this.well) return json(response, 503, {});
+    const told = request.method === 'GET' ? this.#told[request.url ?? ''] : undefined;
+    if (told !== undefined) return json(response, 200, told);
     if (request.url === '/v1/models') {
       return json(response, 200, { object: 'list', data: [{ id: this.#model, owned_by: 'fake' }] });
     }
@@ -86,6 +95,7 @@ export class FakeUpstream {
     const number = this.requests.push(body) - 1;
     this.headers.push(request.headers);
     const behaviour = this.#behave(number);
+    if (behaviour.type === 'mute') return;
     if (behaviour.type === 'status') {
       const { status, retryAfter, body: said = { error: { message: 'as told' } } } = behaviour;
       if (retryAfter !== undefined) response.setHeader('retry-after', String(retryAfter));

@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { BackendEngine } from '../../src/backends/engine.js';
 import { launchPlan } from '../../src/backends/managed/launch.js';
 import { ManagedModel } from '../../src/backends/managed/managed-model.js';
 import { ManagedPool } from '../../src/backends/managed/managed-pool.js';
@@ -10,16 +11,21 @@ import { backendNamed } from '../../src/backends/registry.js';
 import { PacelineError } from '../../src/base/errors.js';
 import { eventually } from '../server/support.js';
 import { fakeBackend, fakeProgram, isAlive, killServer } from './started-engine.js';
-import { never } from './support.js';
+import { chatRequest, finished, never } from './support.js';
 
 const posix = process.platform !== 'win32';
 const linux = process.platform === 'linux';
 
 async function managed(
   t: TestContext,
-  options: { readonly id?: string; readonly mode?: string; readonly pinned?: boolean } = {},
+  options: {
+    readonly id?: string;
+    readonly mode?: string;
+    readonly pinned?: boolean;
+    readonly mostRestarts?: number;
+  } = {},
 ) {
-  const { id = 'fake', mode, pinned = false } = options;
+  const { id = 'fake', mode, pinned = false, mostRestarts = 8 } = options;
   const folder = mkdtempSync(join(tmpdir(), 'paceline-managed-'));
   const states: string[] = [];
   const model = await ManagedModel.create(
@@ -28,6 +34,7 @@ async function managed(
       backend: fakeBackend(folder, mode),
       program: [process.execPath, fakeProgram],
       slots: 4,
+      mostRestarts,
       logFolder: folder,
       onNotice: (_, text) => states.push(text),
     },
@@ -36,6 +43,15 @@ async function managed(
   const processes = (): { engine: number; worker: number } =>
     JSON.parse(readFileSync(join(folder, `${id}.json`), 'utf8'));
   return { model, folder, states, processes };
+}
+
+/** An engine of this model alone, which is started. */
+async function engineWith(t: TestContext, model: ManagedModel): Promise<BackendEngine> {
+  const pool = new ManagedPool({ models: [model], maxLoaded: 1, unloadAfterMs: 0 });
+  const engine = new BackendEngine({ upstreams: [], managed: pool, queueLimit: 4, healthMs: 20 });
+  t.after(() => engine.stop());
+  await engine.start();
+  return engine;
 }
 
 describe('the arguments of a start', () => {
@@ -101,6 +117,36 @@ describe('an engine in a process of its own', { skip: posix ? false : 'POSIX' },
     await eventually(() => model.restarts === 1, 'a restart');
     await model.ensure(never);
     assert.notEqual(processes().engine, engine);
+  });
+
+  it('gets requests again after it failed some', async (t) => {
+    const { model } = await managed(t, { mode: 'sick', pinned: true });
+    const engine = await engineWith(t, model);
+    await assert.rejects(
+      finished(engine, chatRequest()),
+      (error) => PacelineError.is(error) && error.code === 'network',
+    );
+    assert.equal(model.upstream.state, 'down');
+    const { choices } = await finished(engine, chatRequest());
+    assert.match(choices[0]?.text ?? '', /^pid \d+$/);
+  });
+
+  it('fails the requests for it when it can’t be started again', async (t) => {
+    const { model, processes } = await managed(t, { mode: 'once', pinned: true, mostRestarts: 1 });
+    const engine = await engineWith(t, model);
+    await finished(engine, chatRequest());
+    process.kill(processes().engine, 'SIGKILL');
+    await eventually(() => model.state !== 'ready', 'its death');
+    for (let round = 0; round < 2; round++) {
+      await assert.rejects(
+        finished(engine, chatRequest()),
+        (error) =>
+          PacelineError.is(error) &&
+          error.code === 'unavailable' &&
+          /exit code 3/.test(error.message),
+      );
+    }
+    assert.equal(engine.busy, 0);
   });
 
   it('makes room for another, unless it is used or pinned', async (t) => {

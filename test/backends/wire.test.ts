@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { backendNames, requestFields } from '../../src/backends/descriptor.js';
 import { translatedSamples } from '../../src/backends/metrics.js';
 import { backendNamed, backends } from '../../src/backends/registry.js';
-import { parseUpstreamUrl, upstreamFailure } from '../../src/backends/wire/http.js';
+import { parseUpstreamUrl, upstreamFailure, upstreamId } from '../../src/backends/wire/http.js';
 import { wireRequest } from '../../src/backends/wire/request.js';
 import { EventReader } from '../../src/backends/wire/sse.js';
 import { PacelineError } from '../../src/base/errors.js';
@@ -88,6 +88,21 @@ describe('requests in the words of a backend', () => {
     };
     assert.deepEqual(asked.schema.properties.name, { const: 'weather' });
     assert.equal(body('vllm', { tools: toolUse('required') }).body.tool_choice, 'required');
+  });
+
+  it('leaves room for what a text is held to, where the backend can limit thought', () => {
+    const settings = { maxTokens: 41 };
+    const held = { settings, format: { type: 'json' } } as const;
+    assert.equal(body('llama-server', held).body.reasoning_budget_tokens, 20);
+    const required = { settings, tools: toolUse('required') };
+    assert.equal(body('llama-server', required).body.reasoning_budget_tokens, 20);
+    for (const free of [{ settings }, { settings, tools: toolUse('auto') }]) {
+      assert.equal(body('llama-server', free).body.reasoning_budget_tokens, undefined);
+    }
+    const given = { ...held, reasoningBudget: 3 };
+    assert.equal(body('llama-server', given).body.reasoning_budget_tokens, 3);
+    // A second Paceline does so itself.
+    assert.equal(body('paceline', held).body.reasoning_budget, undefined);
   });
 
   it('keeps definitions of several tools apart', () => {
@@ -221,6 +236,31 @@ describe('answers of a backend', () => {
     );
   });
 
+  it('tells what of a tool’s schema is not enforced', async (t) => {
+    const chunks = [chunk({ content: 'no' }), chunk({}, 'stop')];
+    const behave = (): Behaviour => ({ type: 'chunks', chunks });
+    const { engine } = await fakeEngine(t, [{ behave }]);
+    const parameters = { type: 'object', properties: { path: { format: 'odd-format' } } };
+    const open = { name: 'open', parameters };
+    const tools = { ...toolUse('auto'), definitions: [weather, open] };
+    const { choices } = await finished(engine, chatRequest({ tools }));
+    const warnings = choices[0]?.end.warnings ?? [];
+    assert.equal(warnings.length, 1, warnings.join());
+    assert.match(warnings[0] ?? '', /^open: .*format/);
+  });
+
+  it('makes vectors as short as they are asked for, and refuses longer ones', async (t) => {
+    const body = { data: [{ index: 0, embedding: [3, 4, 12] }], usage: { prompt_tokens: 2 } };
+    const behave = (): Behaviour => ({ type: 'status', status: 200, body });
+    const { engine } = await fakeEngine(t, [{ behave }]);
+    const { signal } = new AbortController();
+    const embed = (dimensions: number) =>
+      engine.embed({ model: 'fake', texts: ['a'], dimensions }, { signal });
+    const { vectors } = await embed(2);
+    assert.deepEqual([...(vectors[0] ?? [])], [...Float32Array.of(0.6, 0.8)]);
+    await assert.rejects(embed(4), refusal('dimensions'));
+  });
+
   it('counts a prompt by a text of one token where there is no other way', async (t) => {
     const { engine } = await fakeEngine(t, [{}]);
     assert.equal(await engine.count(chatRequest(), new AbortController().signal), 7);
@@ -292,6 +332,15 @@ describe('what comes over the wire', () => {
       },
     );
     assert.equal(parseUpstreamUrl('http://host:8000/v1').href, 'http://host:8000/');
+    for (const text of [
+      'https://Host:443',
+      'https://host/',
+      'HTTPS://HOST/v1/',
+      'https://host/v1',
+    ]) {
+      assert.equal(upstreamId(text), 'https://host');
+    }
+    assert.equal(upstreamId('http://Host:8000/Path//'), 'http://host:8000/Path');
   });
 
   it('adds metrics up under our names', () => {

@@ -1,6 +1,6 @@
 /** Servers for tests: on a free port of loopback, with the embedded model or a small random one. */
 import { join } from 'node:path';
-import { GgufValueType } from '../../src/gguf/types.js';
+import { type GgufMetadataEntry, GgufValueType } from '../../src/gguf/types.js';
 import { writeGguf } from '../../src/gguf/writer.js';
 import { listModels } from '../../src/hub/list.js';
 import type { ModelSource } from '../../src/server/library.js';
@@ -56,25 +56,48 @@ let thinking: Promise<string> | undefined;
 
 /** Path of a model with random weights whose template opens a thought. */
 export function thinkingModel(): Promise<string> {
-  thinking ??= (async () => {
-    const path = temporaryFile('thinking.gguf');
-    const { metadata, tensors } = randomModel({
-      architecture: 'llama',
-      layers: 1,
-      embedding: 64,
-      heads: 2,
-      kvHeads: 1,
-      headDim: 32,
-      inner: 64,
-      context: 4096,
-      tied: false,
-    });
-    const entries = new Map(metadata);
-    entries.set('tokenizer.chat_template', { type: GgufValueType.STRING, value: thinkingTemplate });
-    await writeGguf(path, { metadata: entries, tensors });
-    return path;
-  })();
+  thinking ??= writeThinkingModel('thinking.gguf', [
+    ['tokenizer.chat_template', { type: GgufValueType.STRING, value: thinkingTemplate }],
+  ]);
   return thinking;
+}
+
+/**
+ * The same for llama-server, which looks for thought where the template writes earlier thought, too, and
+ * for its mark as the vocabulary cuts it alone.
+ */
+export function tellingThinkingModel(): Promise<string> {
+  const earlier = "{{- '<think>\\n' + message.reasoning_content + '\\n</think>\\n\\n' -}}";
+  const value = thinkingTemplate.replace(
+    "{{- '[' + message.role + ']' + message.content + '\\n' -}}",
+    `{{- '[' + message.role + ']' -}}
+{%- if message.reasoning_content %}${earlier}{% endif -%}
+{{- (message.content or '') + '\\n' -}}`,
+  );
+  return writeThinkingModel('telling-thinking.gguf', [
+    ['tokenizer.chat_template', { type: GgufValueType.STRING, value }],
+    ['tokenizer.ggml.add_space_prefix', { type: GgufValueType.BOOL, value: false }],
+  ]);
+}
+
+async function writeThinkingModel(
+  name: string,
+  entries: readonly (readonly [string, GgufMetadataEntry])[],
+): Promise<string> {
+  const path = temporaryFile(name);
+  const { metadata, tensors } = randomModel({
+    architecture: 'llama',
+    layers: 1,
+    embedding: 64,
+    heads: 2,
+    kvHeads: 1,
+    headDim: 32,
+    inner: 64,
+    context: 4096,
+    tied: false,
+  });
+  await writeGguf(path, { metadata: new Map([...metadata, ...entries]), tensors });
+  return path;
 }
 
 /** Posts JSON and gives status, headers and the body, parsed where it is JSON. */

@@ -1,16 +1,16 @@
 /**
- * The parts of docs/upstreams.md that come from the descriptors. `npm run docs` writes them, a test
- * compares them.
+ * The parts of docs/upstreams.md that come from the descriptors and from `npm run test:backends`.
+ * `npm run docs` writes them, a test compares them.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type FieldSupport, requestFields } from '../../src/backends/descriptor.js';
 import { backends } from '../../src/backends/registry.js';
+import { conformanceTable } from './conformance-table.js';
 import { readRepositoryFile, repository } from './repository.js';
 
 const path = 'docs/upstreams.md';
-const [begin, end] = ['<!-- backends:begin -->', '<!-- backends:end -->'];
 
 function row(cells: readonly string[]): string {
   return `| ${cells.map((text) => text.replaceAll('|', '\\|')).join(' | ')} |`;
@@ -21,7 +21,7 @@ function supported(support: FieldSupport): string {
   return support.by === 'us' ? `by Paceline: ${support.how}` : `refused: ${support.why}`;
 }
 
-/** The made part, from the descriptors. */
+/** The part from the descriptors. */
 export function backendReference(): string {
   const overview = backends.map(({ name, title, services, launch, installations }) =>
     row([
@@ -60,11 +60,14 @@ export function backendReference(): string {
   ].join('\n');
 }
 
-/** The document with its made part. */
+/** The document with its made parts. */
 export function backendDocument(): string {
-  const text = readRepositoryFile(path);
-  const before = text.slice(0, text.indexOf(begin) + begin.length);
-  return `${before}\n\n${backendReference()}\n${text.slice(text.indexOf(end))}`;
+  const parts = { conformance: conformanceTable(), backends: backendReference() };
+  return Object.entries(parts).reduce((text, [name, part]) => {
+    const [begin, end] = [`<!-- ${name}:begin -->`, `<!-- ${name}:end -->`];
+    const before = text.slice(0, text.indexOf(begin) + begin.length);
+    return `${before}\n\n${part}\n${text.slice(text.indexOf(end))}`;
+  }, readRepositoryFile(path));
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {

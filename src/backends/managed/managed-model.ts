@@ -3,7 +3,6 @@
  * again when it dies, with growing pauses, and ended when nobody needs it.
  */
 import { randomBytes } from 'node:crypto';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { PacelineError, throwIfAborted } from '../../base/errors.js';
 import { dataFolder } from '../../base/paths.js';
@@ -11,6 +10,7 @@ import type { BackendDescriptor, DeviceFamily, ReadinessState } from '../descrip
 import { Upstream } from '../routing/upstream.js';
 import { EngineLog } from './engine-log.js';
 import { EngineProcess } from './engine-process.js';
+import { freePort } from './free-port.js';
 import { launchPlan } from './launch.js';
 
 export interface ManagedSpec {
@@ -35,6 +35,8 @@ export interface ManagedOptions {
   readonly device?: DeviceFamily;
   /** Arguments of the user's. */
   readonly extra?: readonly string[];
+  /** So often in a row it is started again after a death; then requests ask for it. Default 8. */
+  readonly mostRestarts?: number;
   /** Where logs are kept; default: `logs` in the data folder. */
   readonly logFolder?: string;
   readonly onNotice?: (level: 'info' | 'warn' | 'error', text: string) => void;
@@ -46,8 +48,7 @@ const firstPauseMs = 100;
 const longestPauseMs = 15_000;
 /** A process that answered for so long was not killed by its start. */
 const steadyMs = 30_000;
-/** So often in a row it is started again; then requests ask for it. */
-const mostRestarts = 8;
+const usualMostRestarts = 8;
 
 export class ManagedModel {
   readonly spec: ManagedSpec;
@@ -209,6 +210,7 @@ export class ManagedModel {
   }
 
   async #restart(firstPause: number): Promise<void> {
+    const { mostRestarts = usualMostRestarts } = this.#options;
     let pause = firstPause;
     for (let attempt = 1; ; attempt++) {
       await new Promise((resolve) => setTimeout(resolve, pause));
@@ -222,21 +224,6 @@ export class ManagedModel {
       }
     }
   }
-}
-
-/** A port that is free now. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') {
-    throw new PacelineError('io', 'No port is free');
-  }
-  return address.port;
 }
 
 async function orAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {

@@ -39,6 +39,7 @@ export class Upstream {
   #held = false;
   #known = false;
   #models: readonly UpstreamModel[] = [];
+  #refreshing: Promise<void> | undefined;
   #onChange: () => void = () => {};
   outstanding = 0;
   requests = 0;
@@ -143,8 +144,18 @@ export class Upstream {
     if (this.isAvailable !== wasAvailable) this.#onChange();
   }
 
-  /** Asks what it has, and what of that is in memory; where it does not answer, that stays as it was. */
-  async refresh(signal: AbortSignal): Promise<void> {
+  /**
+   * Asks what it has, and what of that is in memory; where it does not answer, that stays as it was. All
+   * who ask meanwhile share the answer, so that servers that are each other's upstreams end, too.
+   */
+  refresh(signal: AbortSignal): Promise<void> {
+    this.#refreshing ??= this.#list(signal).finally(() => {
+      this.#refreshing = undefined;
+    });
+    return this.#refreshing;
+  }
+
+  async #list(signal: AbortSignal): Promise<void> {
     const together = AbortSignal.any([signal, AbortSignal.timeout(this.#probeMs)]);
     const options = { signal: together, headTimeoutMs: this.#probeMs };
     this.#models = await listModels(this.client, this.backend, options).catch(() => this.#models);
@@ -164,6 +175,8 @@ export class Upstream {
     }
     const body = { model, prompt: '', stream: false, ...(kept ? {} : { keep_alive: 0 }) };
     await this.client.json('POST', '/api/generate', body, { signal });
+    // One that was asked before does not know.
+    await this.#refreshing;
     await this.refresh(signal);
   }
 }

@@ -67,11 +67,23 @@ export async function checkableFormat(format: OutputFormat): Promise<readonly st
   return warnings.map(({ message }) => message);
 }
 
-/** Refuses strict tools whose arguments can't be checked as a whole. @throws {PacelineError} `usage` */
-export async function checkableTools(tools: readonly ToolDefinition[]): Promise<void> {
-  for (const { name, parameters, strict } of tools) {
-    if (strict === true) await language(schemaSpec(parameters, true), `tools: ${name}`);
+/**
+ * Refuses strict tools whose arguments can't be checked as a whole; gives what of the others will not be
+ * checked, in sentences.
+ * @throws {PacelineError} `usage`
+ */
+export async function checkableTools(tools: readonly ToolDefinition[]): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (const { name, parameters, strict = false } of tools) {
+    try {
+      const { warnings } = await language(schemaSpec(parameters, strict), `tools: ${name}`);
+      found.push(...warnings.map(({ message }) => `${name}: ${message}`));
+    } catch (error) {
+      if (strict || !PacelineError.is(error) || error.code !== 'usage') throw error;
+      found.push(error.message);
+    }
   }
+  return found;
 }
 
 /** Whether a whole text keeps to a format. */

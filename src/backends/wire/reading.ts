@@ -1,4 +1,6 @@
 /** Vectors, ranks and counts of texts from one upstream. */
+
+import { refuseField } from '../../chat/refusals.js';
 import type {
   EmbedRequest,
   EmbedResult,
@@ -44,7 +46,15 @@ export async function embedOnWire(
     if (values.length === 0 || !values.every((value) => typeof value === 'number')) {
       throw client.broken('a vector holds something else than numbers');
     }
-    vectors[index] = normalised(values as readonly number[]);
+    if (dimensions !== undefined && values.length < dimensions) {
+      throw refuseField(
+        'dimensions',
+        `The model's vectors have ${values.length} dimensions`,
+        `Ask for at most ${values.length}.`,
+      );
+    }
+    // Some engines give whole vectors whatever is asked.
+    vectors[index] = normalised((values as readonly number[]).slice(0, dimensions));
   }
   if (entries.length !== texts.length || vectors.length !== texts.length) {
     throw client.broken(`it made ${entries.length} vectors of ${texts.length} texts`);

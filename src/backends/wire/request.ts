@@ -126,12 +126,23 @@ class RequestWriter {
   }
 
   #conversation(input: Extract<TextRequest['input'], { type: 'chat' }>): void {
-    const { format, reasoningBudget } = this.#request;
+    const { format } = this.#request;
     this.#thinking(input);
-    if (reasoningBudget !== undefined) this.#field('reasoning_budget', reasoningBudget);
+    const budget = this.#reasoningBudget();
+    if (budget !== undefined) this.#field('reasoning_budget', budget);
     const messages = this.#tools(this.#options.messages ?? input.messages);
     if (format !== undefined && this.#kind === 'text') this.#format(format);
     this.#body.messages = messages.map((message) => wireMessage(message, this.#backend));
+  }
+
+  /** Tokens of thought; half of all for a text that is held to something, where nobody said how many. */
+  #reasoningBudget(): number | undefined {
+    const { reasoningBudget, settings, format } = this.#request;
+    const choice = activeTools(this.#request)?.choice.type ?? 'auto';
+    const isHeld = format !== undefined || choice !== 'auto';
+    const { maxTokens } = settings;
+    if (reasoningBudget !== undefined || !this.#backend.wire.limitsThought) return reasoningBudget;
+    return isHeld && maxTokens !== undefined ? Math.floor(maxTokens / 2) : undefined;
   }
 
   #thinking({ thinking, variables = {} }: Extract<TextRequest['input'], { type: 'chat' }>): void {

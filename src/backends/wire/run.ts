@@ -36,9 +36,8 @@ export async function* runOnWire(
   options: WireRunOptions,
 ): AsyncGenerator<readonly TextEvent[], void> {
   const { client, choice, signal } = options;
-  const { answer, wire } = await openAnswer(request, options);
+  const { answer, wire, warnings } = await openAnswer(request, options);
   options.onAccepted?.();
-  const warnings = wire.reading.format ? await checkableFormat(wire.reading.format) : [];
   const broken = (what: string, cause?: unknown): PacelineError => client.broken(what, cause);
   const { seed } = request.settings;
   const reader = new AnswerReader({
@@ -79,7 +78,7 @@ export async function* runOnWire(
     if (before.length > 0) yield before;
     const found = [...warnings, ...(await check(request, wire.reading, reader))];
     if (end?.type !== 'end') throw broken('the stream has no end');
-    const told = [...(end.warnings ?? []), ...found];
+    const told = [...new Set([...(end.warnings ?? []), ...found])];
     yield [{ ...end, ...(told.length > 0 ? { warnings: told } : {}) }];
   } catch (error) {
     if (signal.aborted) throw new PacelineError('aborted', 'The request was given up');
@@ -94,12 +93,19 @@ export async function* runOnWire(
 async function openAnswer(
   request: TextRequest,
   options: WireRunOptions,
-): Promise<{ readonly answer: Answer; readonly wire: WireRequest }> {
+): Promise<{
+  readonly answer: Answer;
+  readonly wire: WireRequest;
+  /** What of the answer will not be checked. */
+  readonly warnings: readonly string[];
+}> {
   const { client, backend, model, choice } = options;
   const { input, format, tools } = request;
   // What can't be checked is refused by the same names as by our own engine, before anything is said.
-  if (format !== undefined) await checkableFormat(format);
-  if (tools !== undefined) await checkableTools(tools.definitions);
+  const warnings = [
+    ...(format === undefined ? [] : await checkableFormat(format)),
+    ...(tools === undefined ? [] : await checkableTools(tools.definitions)),
+  ];
   let first: PacelineError | undefined;
   for (const form of input.type === 'chat' ? messageForms : [undefined]) {
     const messages =
@@ -109,7 +115,7 @@ async function openAnswer(
       { ...options, broken: (what) => client.broken(what) },
       (together) => client.call('POST', wire.path, wire.body, { signal: together }),
     );
-    if (answer.status < 400) return { answer, wire };
+    if (answer.status < 400) return { answer, wire, warnings };
     const failure = await client.failureOf(answer);
     first ??= failure;
     if (answer.status >= 501 || !isTemplateFailure(failure.message)) throw failure;

@@ -1,9 +1,9 @@
 /** The official client of Anthropic against a server on loopback. */
 import assert from 'node:assert/strict';
-import { before, describe, it } from 'node:test';
+import { before, describe } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
-import { eventually, startServer, type TestServer } from '../support.js';
-import { clientServer } from './server.js';
+import type { TestServer } from '../support.js';
+import { clientServer, it, slotsAreFree } from './server.js';
 
 const messages = [{ role: 'user' as const, content: 'Write a loop in TypeScript.' }];
 const greedy = { model: 'default', messages, temperature: 0, max_tokens: 10 };
@@ -150,7 +150,7 @@ describe('the anthropic client', () => {
     const stream = client.messages.stream({ ...greedy, max_tokens: 1500 });
     stream.on('text', () => stream.abort());
     await assert.rejects(stream.finalMessage(), Anthropic.APIUserAbortError);
-    await eventually(() => server.engine.slotsTaken === 0, 'the slot is free');
+    await slotsAreFree(server);
   });
 
   it('maps failures to the classes of the client', async () => {
@@ -184,25 +184,5 @@ describe('the anthropic client', () => {
           '"error_code":"thread_unsupported_request"',
         ),
     );
-  });
-
-  it('pings while nothing is said', async () => {
-    const busy = await startServer({ slots: 1, keepAliveMs: 30 });
-    try {
-      const patient = new Anthropic({ baseURL: busy.url, apiKey: 'none', maxRetries: 0 });
-      const long = { ...greedy, max_tokens: 400, temperature: 1, seed: 1 };
-      const first = patient.messages.create(long);
-      await eventually(() => busy.engine.slotsTaken === 1, 'the first request runs');
-      const response = await fetch(`${busy.url}/v1/messages`, {
-        method: 'POST',
-        body: JSON.stringify({ ...greedy, stream: true }),
-      });
-      const text = await response.text();
-      await first;
-      assert.match(text, /event: ping\ndata: \{"type":"ping"\}/);
-      assert.match(text, /event: message_stop/);
-    } finally {
-      await busy.close();
-    }
   });
 });

@@ -1,13 +1,13 @@
 /** The AI SDK and LangChain against a server on loopback: what they check is more than the clients do. */
 import assert from 'node:assert/strict';
-import { before, describe, it } from 'node:test';
+import { before, describe } from 'node:test';
 import { createAnthropic } from '@ai-sdk/anthropic';
 import { createOpenAI } from '@ai-sdk/openai';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import { ChatOpenAI } from '@langchain/openai';
 import { embedMany, generateText, type LanguageModel, streamText } from 'ai';
-import { eventually, type TestServer } from '../support.js';
-import { clientServer } from './server.js';
+import type { TestServer } from '../support.js';
+import { clientServer, it, slotsAreFree } from './server.js';
 
 const prompt = 'Write a loop in TypeScript.';
 
@@ -61,7 +61,7 @@ describe('frameworks', () => {
         maxRetries: 0,
       });
       for await (const part of stream.fullStream) if (part.type === 'text-delta') abort.abort();
-      await eventually(() => server.engine.slotsTaken === 0, 'the slot is free');
+      await slotsAreFree(server);
     });
   }
 
@@ -92,7 +92,7 @@ describe('frameworks', () => {
       for await (const _ of await chat.stream(prompt, { signal: abort.signal })) abort.abort();
       abort.signal.throwIfAborted();
     });
-    await eventually(() => server.engine.slotsTaken === 0, 'the slot is free');
+    await slotsAreFree(server);
   });
 
   it('ai with compatible: thought comes as reasoning', async () => {

@@ -1,9 +1,9 @@
 /** The official client of Ollama against a server on loopback. */
 import assert from 'node:assert/strict';
-import { before, describe, it } from 'node:test';
+import { before, describe } from 'node:test';
 import { Ollama } from 'ollama';
-import { eventually, post, type TestServer } from '../support.js';
-import { clientServer } from './server.js';
+import { post, type TestServer } from '../support.js';
+import { clientServer, it, slotsAreFree } from './server.js';
 
 const messages = [{ role: 'user', content: 'Write a loop in TypeScript.' }];
 const options = { temperature: 0, num_predict: 8 };
@@ -135,6 +135,6 @@ describe('the ollama client', () => {
     await assert.rejects(async () => {
       for await (const _ of stream) stream.abort();
     });
-    await eventually(() => server.engine.slotsTaken === 0, 'the slot is free');
+    await slotsAreFree(server);
   });
 });

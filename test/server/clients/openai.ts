@@ -1,9 +1,9 @@
 /** The official client of OpenAI against a server on loopback: raw iterators and helpers that add up. */
 import assert from 'node:assert/strict';
-import { before, describe, it } from 'node:test';
+import { before, describe } from 'node:test';
 import OpenAI, { type APIError } from 'openai';
-import { eventually, type TestServer } from '../support.js';
-import { clientServer } from './server.js';
+import type { TestServer } from '../support.js';
+import { clientServer, it, slotsAreFree } from './server.js';
 
 const model = 'default';
 const messages = [{ role: 'user' as const, content: 'Write a loop in TypeScript.' }];
@@ -212,7 +212,7 @@ describe('the openai client', () => {
       client.completions.create({ ...settings, prompt: ['a', long] }),
       /context/,
     );
-    await eventually(() => server.engine.slotsTaken === 0, 'the slots are free');
+    await slotsAreFree(server);
   });
 
   it('makes responses: whole, every event in order, and accumulated', async () => {
@@ -483,7 +483,7 @@ describe('the openai client', () => {
       controller.abort();
       break;
     }
-    await eventually(() => server.engine.slotsTaken === 0, 'the slot is free');
+    await slotsAreFree(server);
     const again = await client.chat.completions.create(greedy);
     assert.ok((again.usage?.prompt_tokens_details?.cached_tokens ?? 0) > 0);
   });

@@ -1,6 +1,6 @@
 /** Tools and structured output with random weights, whatever client asks: they hold by constraint. */
 import assert from 'node:assert/strict';
-import { before, describe, it } from 'node:test';
+import { before, describe } from 'node:test';
 import { createAnthropic } from '@ai-sdk/anthropic';
 import { createOpenAI } from '@ai-sdk/openai';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
@@ -12,7 +12,7 @@ import OpenAI from 'openai';
 import { zodTextFormat } from 'openai/helpers/zod';
 import { z } from 'zod';
 import type { TestServer } from '../support.js';
-import { clientServer } from './server.js';
+import { clientServer, it } from './server.js';
 
 const input = z.object({ path: z.enum(['a', 'b']), count: z.int().min(0).max(99) });
 const parameters = {
