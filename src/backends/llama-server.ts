@@ -76,7 +76,7 @@ export const llamaServer: BackendDescriptor = {
     repetition_penalty: { by: 'backend', as: 'repeat_penalty' },
     penalty_window: { by: 'backend', as: 'repeat_last_n' },
     reasoning_budget: { by: 'backend', as: 'reasoning_budget_tokens' },
-    regex: { by: 'nobody', why: 'it has no regular expressions' },
+    regex: { by: 'us', how: 'A grammar of the texts that match.' },
     grammar: { by: 'backend', as: 'grammar' },
     choice: { by: 'us', how: 'A grammar of the texts.' },
     tool_choice: {

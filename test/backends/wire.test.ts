@@ -3,7 +3,9 @@ import { describe, it } from 'node:test';
 import { backendNames, requestFields } from '../../src/backends/descriptor.js';
 import { translatedSamples } from '../../src/backends/metrics.js';
 import { backendNamed, backends } from '../../src/backends/registry.js';
+import { keepsFormat } from '../../src/backends/wire/check.js';
 import { parseUpstreamUrl, upstreamFailure, upstreamId } from '../../src/backends/wire/http.js';
+import { patternGrammar } from '../../src/backends/wire/pattern-grammar.js';
 import { wireRequest } from '../../src/backends/wire/request.js';
 import { EventReader } from '../../src/backends/wire/sse.js';
 import { PacelineError } from '../../src/base/errors.js';
@@ -70,7 +72,7 @@ describe('requests in the words of a backend', () => {
   it('refuses by name what nobody serves, unless it changes nothing', () => {
     assert.throws(() => body('openai', { settings: { topK: 5 } }), refusal('top_k'));
     assert.throws(
-      () => body('llama-server', { format: { type: 'regex', pattern: 'a' } }),
+      () => body('ollama', { format: { type: 'regex', pattern: 'a' } }),
       refusal('response_format'),
     );
     assert.equal(body('openai', { settings: { topK: 0, minP: 0 } }).body.top_k, undefined);
@@ -88,6 +90,35 @@ describe('requests in the words of a backend', () => {
     };
     assert.deepEqual(asked.schema.properties.name, { const: 'weather' });
     assert.equal(body('vllm', { tools: toolUse('required') }).body.tool_choice, 'required');
+  });
+
+  it('writes patterns as grammars of the same texts', async () => {
+    const cases: Readonly<Record<string, readonly [readonly string[], readonly string[]]>> = {
+      '^[a-c]{3}-\\d{2}$': [['abc-12'], ['abc-1', 'abd-12', 'abc-123', '']],
+      '(x|yz)?[^"\\]]+': [
+        ['xa', 'yzé😀', 'q'],
+        ['', '"', 'x]'],
+      ],
+      'a*|\\u{1F600}b{2,}': [
+        ['', 'aaa', '😀bb'],
+        ['😀b', 'ab'],
+      ],
+      '': [[''], ['a']],
+    };
+    for (const [pattern, [matching, others]] of Object.entries(cases)) {
+      const grammar = { type: 'grammar', grammar: patternGrammar(pattern) } as const;
+      const regex = { type: 'regex', pattern } as const;
+      for (const text of [...matching, ...others]) {
+        const expected = matching.includes(text);
+        const why = `${pattern} of ${JSON.stringify(text)}`;
+        assert.equal(await keepsFormat(text, regex), expected, why);
+        assert.equal(await keepsFormat(text, grammar), expected, `${grammar.grammar}: ${why}`);
+      }
+    }
+    assert.throws(() => patternGrammar('a$b'), refusal('response_format'));
+    assert.throws(() => patternGrammar('('), PacelineError);
+    const format = { type: 'regex', pattern: 'a' } as const;
+    assert.match(String(body('llama-server', { format }).body.grammar), /^root ::= /);
   });
 
   it('leaves room for what a text is held to, where the backend can limit thought', () => {

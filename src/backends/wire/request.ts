@@ -9,6 +9,7 @@ import { functionTool, writeTools } from '../../chat/tool-text.js';
 import type { ChatMessage } from '../../engine/types.js';
 import type { BackendDescriptor, RequestField } from '../descriptor.js';
 import { wireMessage } from './messages.js';
+import { patternGrammar } from './pattern-grammar.js';
 import { callSchema, choiceGrammar, choicePattern, choiceSchema } from './wanted-call.js';
 
 /** How the text that comes back is read. */
@@ -194,7 +195,7 @@ class RequestWriter {
     }
     if (format.type === 'json') this.#schema(undefined);
     else if (format.type === 'json-schema') this.#schema(format.schema, format.strict);
-    else if (format.type === 'regex') this.#field('regex', format.pattern);
+    else if (format.type === 'regex') this.#pattern(format.pattern);
     else if (format.type === 'grammar') this.#field('grammar', format.grammar);
     else if (fields.choice.by === 'backend') this.#field('choice', format.choices);
     else if (fields.regex.by === 'backend') this.#field('regex', choicePattern(format.choices));
@@ -204,6 +205,11 @@ class RequestWriter {
       this.#kind = 'choice';
       this.#schema(choiceSchema(format.choices));
     }
+  }
+
+  #pattern(pattern: string): void {
+    if (this.#backend.fields.regex.by !== 'us') this.#field('regex', pattern);
+    else this.#field('grammar', patternGrammar(pattern));
   }
 
   /** JSON of a schema; undefined: any object. */
