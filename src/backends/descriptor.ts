@@ -223,7 +223,7 @@ export type FieldSupport =
 
 /** How its requests differ where the APIs of all of them are nearly the same. */
 export interface WireFacts {
-  /** Name of the limit of tokens. */
+  /** Name of the limit of tokens in a chat; in completions it is `max_tokens` everywhere. */
   readonly maxTokens: 'max_tokens' | 'max_completion_tokens';
   /** Fields of every stream that make it tell its counts before its end. */
   readonly streamFields: Readonly<Record<string, unknown>>;

@@ -1,12 +1,10 @@
 /**
  * The official clients over vLLM, which has the embedded model and a random one whose template opens a
- * thought. What fails has to be named in the table of the documentation, which the run writes again.
+ * thought. What fails has to be named in conformance-reasons.json; the run writes the documentation's table.
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { defaultModelPath } from '../../src/base/paths.js';
 import { repository } from '../support/repository.js';
@@ -14,11 +12,6 @@ import { temporaryFile } from '../support/tiny-model.js';
 import { writeCheckpoint } from './gguf-checkpoint.js';
 import { vllmCheckpoint } from './vllm-checkpoint.js';
 import { VllmProcess } from './vllm-process.js';
-
-interface ClientTest {
-  readonly name: string;
-  readonly passed: boolean;
-}
 
 const instances: VllmProcess[] = [];
 
@@ -38,8 +31,7 @@ after(async () => {
   for (const instance of instances) await instance[Symbol.asyncDispose]();
 });
 
-test('the official clients pass, but for what the documentation names', async () => {
-  const known = knownFailures();
+test('the official clients pass, but for what is named with its reason', async () => {
   const child = spawn(process.execPath, ['scripts/backends.mjs', 'vllm'], {
     cwd: repository,
     stdio: 'inherit',
@@ -47,25 +39,4 @@ test('the official clients pass, but for what the documentation names', async ()
   });
   const [code] = (await once(child, 'exit')) as [number | null];
   assert.equal(code, 0);
-  const results = JSON.parse(
-    readFileSync(join(repository, '.cache/backends/vllm.json'), 'utf8'),
-  ) as readonly ClientTest[];
-  assert.ok(results.length > 0);
-  const failures = results.filter(({ passed }) => !passed).map(({ name }) => name);
-  assert.deepEqual(
-    failures.filter((name) => !known.includes(name)),
-    [],
-  );
 });
-
-/** Tests with a `no` in vLLM's column of the documentation's table. */
-function knownFailures(): readonly string[] {
-  const text = readFileSync(join(repository, 'docs/upstreams.md'), 'utf8');
-  const [, table = ''] = /<!-- conformance:begin -->(.*)<!-- conformance:end -->/s.exec(text) ?? [];
-  const rows = table
-    .split('\n')
-    .filter((line) => line.startsWith('|'))
-    .map((line) => line.split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll('\\|', '|')));
-  const column = rows[0]?.indexOf('vllm') ?? -1;
-  return rows.flatMap((row) => (column > 0 && row[column] === 'no' ? [row[1] as string] : []));
-}

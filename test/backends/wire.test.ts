@@ -69,6 +69,15 @@ describe('requests in the words of a backend', () => {
     assert.equal(body('openai', { settings: { maxTokens: 9 } }).body.max_completion_tokens, 9);
   });
 
+  it('limits tokens as each route does', () => {
+    const settings = { maxTokens: 9 };
+    const { body: chat } = body('openai', { settings });
+    assert.deepEqual([chat.max_completion_tokens, chat.max_tokens], [9, undefined]);
+    const input = { type: 'text', text: 'a' } as const;
+    const { body: completion } = body('openai', { settings, input });
+    assert.deepEqual([completion.max_completion_tokens, completion.max_tokens], [undefined, 9]);
+  });
+
   it('refuses by name what nobody serves, unless it changes nothing', () => {
     assert.throws(() => body('openai', { settings: { topK: 5 } }), refusal('top_k'));
     assert.throws(

@@ -69,11 +69,12 @@ class RequestWriter {
   write(): WireRequest {
     const { input, settings, format } = this.#request;
     const { maxTokens } = settings;
+    const chat = input.type === 'chat';
     if (maxTokens !== undefined) {
-      this.#body[this.#backend.wire.maxTokens] = Math.max(1, maxTokens);
+      const name = chat ? this.#backend.wire.maxTokens : 'max_tokens';
+      this.#body[name] = Math.max(1, maxTokens);
     }
     this.#sampling();
-    const chat = input.type === 'chat';
     if (chat) {
       this.#conversation(input);
     } else {
