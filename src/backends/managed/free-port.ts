@@ -1,3 +1,4 @@
+/** Where an engine of ours can listen. */
 import { createServer } from 'node:net';
 import { PacelineError } from '../../base/errors.js';
 
