@@ -31,6 +31,14 @@ export interface ContinueOptions {
 const peak = 1e9;
 const kinds: ReadonlySet<string> = new Set<DraftKind>(['auto', 'none', 'ngram', 'mtp', 'dflash']);
 
+/** Makes a model say what is written. */
+function saying(written: readonly number[], start: number) {
+  return (position: number, logits: Float32Array): void => {
+    const token = written[position - start];
+    if (token !== undefined) logits[token] = peak;
+  };
+}
+
 /** Sampled with no filter but min-p. @throws {PacelineError} as a generation. */
 export async function continueText(
   { runtime }: Model,
@@ -56,10 +64,7 @@ export async function continueText(
       draftKind: kinds.has(mode) ? (mode as DraftKind) : 'none',
       prefillChunk: runtime.prefillChunk,
       signal,
-      onRow(position, logits) {
-        const token = written?.[position - prompt.length];
-        if (token !== undefined) logits[token] = peak;
-      },
+      ...(written === undefined ? {} : { onRow: saying(written, prompt.length) }),
     });
     return await job.finish();
   } finally {

@@ -2,9 +2,11 @@
  * What is measured of our own engine: prefill, greedy decode, and passes over several tokens at
  * once. Works below the sessions, so that no end token or stop string cuts a run short.
  */
-import { sampleToken } from '../decode/sampler.js';
+import { Chooser } from '../decode/chooser.js';
 import { resolveSampling } from '../decode/settings.js';
+import type { Logits } from '../decode/top-row.js';
 import type { Model } from '../engine/model.js';
+import type { PassRows } from '../engine/pass-runner.js';
 
 export interface RunTimes {
   readonly prefillMs: number;
@@ -15,8 +17,8 @@ export interface RunTimes {
 
 const settings = resolveSampling({ temperature: 0, seed: 0 });
 
-function logitsOf(rows: readonly Float32Array[]): Float32Array {
-  const row = rows[rows.length - 1];
+function lastOf({ logits, top }: PassRows): Logits {
+  const row = (top ?? logits).at(-1);
   if (row === undefined) throw new Error('a pass returned no logits');
   return row;
 }
@@ -37,11 +39,11 @@ export async function measureRun(
     const started = performance.now();
     if (prompt.length > 1) await runtime.prefill(text, prompt.slice(0, -1), { signal });
     const prefilled = performance.now();
-    const history = [...prompt];
+    const chooser = new Chooser({ settings, tokens: prompt });
+    const { topNeeded: top } = chooser;
     const step = async (): Promise<void> => {
-      const { logits } = await runtime.run(text, history.slice(-1), { signal });
-      const context = { position: history.length, history, settings };
-      history.push(sampleToken(logitsOf(logits), context).token);
+      const rows = await runtime.run(text, [chooser.last], { top, signal });
+      chooser.accept(chooser.choose(lastOf(rows)).token);
     };
     await step();
     const first = performance.now();
@@ -59,8 +61,8 @@ export async function measureRun(
 const passesInTurn = 3;
 
 /**
- * Times of passes over each of these numbers of tokens after the prompt, all rows' logits included,
- * as a verification of drafts needs them. The sizes take turns; after each change of size one pass
+ * Times of passes over each of these numbers of tokens after the prompt, with what a verification of
+ * drafts needs of all rows' logits. The sizes take turns; after each change of size one pass
  * is not counted.
  * @returns milliseconds, one list for each batch.
  */
@@ -73,6 +75,7 @@ export async function measureBatches(
 ): Promise<number[][]> {
   const { runtime } = model;
   const text = runtime.createText();
+  const { topNeeded: top } = new Chooser({ settings, tokens: prompt });
   try {
     await runtime.prefill(text, prompt, { signal });
     const times: number[][] = batches.map(() => []);
@@ -81,7 +84,7 @@ export async function measureBatches(
         const tokens = Array.from({ length: batch }, (_, at) => prompt[at % prompt.length] ?? 0);
         for (let pass = 0; pass <= passesInTurn; pass++) {
           const started = performance.now();
-          await runtime.run(text, tokens, { outputs: 'all', signal });
+          await runtime.run(text, tokens, { outputs: 'all', top, signal });
           if (pass > 0) times[index]?.push(performance.now() - started);
           text.truncate(prompt.length);
         }

@@ -23,6 +23,7 @@ import {
   storedPositions,
   storedRows,
 } from '../ggml/cache-rows.js';
+import { RowCopier } from '../ggml/row-copy.js';
 import type { Tensor } from '../ggml/tensor.js';
 import { canRelease, releaseMemory, tensorMemory } from '../ggml/tensor-memory.js';
 import { type GgmlType, rowBytes, typeName } from '../ggml/types.js';
@@ -146,7 +147,8 @@ export class RowMemory implements Disposable {
       throw new PacelineError('internal', `Rows from ${from} on cannot be moved`);
     }
     for (const { tensor, start, bytes } of this.#spans(from, from + count)) {
-      moveBytes(backend, tensor, bytes, start);
+      if (tensor.place === undefined) moveBytes(backend, tensor, bytes, start);
+      else moveRows(backend, tensor, from, count);
     }
   }
 
@@ -278,5 +280,14 @@ function moveBytes(backend: Backend, tensor: Tensor, count: number, start: numbe
     const part = buffer.subarray(0, Math.min(buffer.length, count - at));
     readTensorBytes(backend, tensor, part, start + at);
     writeTensor(backend, tensor, part, at);
+  }
+}
+
+/** Moves `count` rows of a tensor on a card, those from `from` on, to its front, without the host. */
+function moveRows(backend: Backend, tensor: Tensor, from: number, count: number): void {
+  using copier = new RowCopier(backend);
+  // No more at a time than are free in front of them: copies may not overlap.
+  for (let at = 0; from > 0 && at < count; at += from) {
+    copier.copy({ tensor, row: from + at }, { tensor, row: at }, Math.min(from, count - at));
   }
 }

@@ -12,10 +12,11 @@ import { loadLanguageModel } from '../models/load.js';
 import { planLine } from '../models/memory-plan.js';
 import { createChatTemplate } from '../tokenizer/chat.js';
 import { createTokenizer } from '../tokenizer/tokenizer.js';
+import { onCpuInstead, sayWhatFits } from './card-memory.js';
 import { loadDrafters } from './draft-models.js';
 import { poolingOf } from './embed.js';
 import { rememberUses, usesFile } from './expert-uses.js';
-import { prepareLoad } from './load-plan.js';
+import { type PreparedLoad, prepareLoad } from './load-plan.js';
 import { measureRounding } from './measure-rounding.js';
 import { Model } from './model.js';
 import { modelIdentity } from './model-identity.js';
@@ -38,6 +39,21 @@ const purposes = { tokens: 'text', classes: 'ranking', none: 'embeddings' } as c
  *   `usage`, `aborted`.
  */
 export async function loadModel(model: string, options: LoadOptions = {}): Promise<Model> {
+  try {
+    return await load(model, options);
+  } catch (error) {
+    const warning = onCpuInstead(error, options);
+    if (warning === undefined) throw error;
+    return await load(model, { ...options, device: 'cpu' }, [warning]);
+  }
+}
+
+/** @param earlier warnings of a try before. */
+async function load(
+  model: string,
+  options: LoadOptions,
+  earlier: readonly string[] = [],
+): Promise<Model> {
   const began = performance.now();
   const path = resolveModelPath(checkModelName(model));
   const { signal, onProgress, prefillChunk = usualChunk, ...given } = checkLoadOptions(options);
@@ -46,10 +62,11 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
   const made: (() => unknown)[] = [];
   let keepsFile = false;
   const drafts: GgufFile[] = [];
+  let prepared: PreparedLoad | undefined;
   try {
     const tokenizer = createTokenizer(gguf);
     const chatTemplate = createChatTemplate(gguf, tokenizer);
-    const prepared = await prepareLoad(gguf, path, { ...given, signal }, drafts);
+    prepared = await prepareLoad(gguf, path, { ...given, signal }, drafts);
     const { contextLength, wantedContext, draftNeeds, layout, causal, source, subset } = prepared;
     const { backend, kvType, choice, warnings } = prepared.devices;
     made.push(() => backend.dispose());
@@ -146,6 +163,7 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       device: choice,
       recommendedSampling: advice.settings,
       warnings: [
+        ...earlier,
         ...warnings,
         ...language.warnings,
         ...advice.warnings,
@@ -159,8 +177,12 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
       loadMs: performance.now() - began,
     });
   } catch (error) {
-    for (const free of made.reverse()) await free();
-    throw error;
+    // The backend is made first, and freed last: its cards tell what is free.
+    const [closeBackend, ...rest] = made;
+    for (const free of rest.reverse()) await free();
+    const told = sayWhatFits(error, prepared);
+    await closeBackend?.();
+    throw told;
   } finally {
     for (const draft of drafts) await draft.close();
     if (!keepsFile) await gguf.close();

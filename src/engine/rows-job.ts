@@ -9,6 +9,8 @@ import type { Text } from './text.js';
 export interface RowsOptions {
   /** Which tokens' logits are wanted; default: the last one's. */
   readonly outputs?: PassRequest['outputs'];
+  /** See `PassRequest`; nothing else may run before the rows are looked at. */
+  readonly top?: PassRequest['top'];
   readonly features?: PassRequest['features'];
   readonly signal?: AbortSignal | undefined;
 }
@@ -67,8 +69,8 @@ export class RowsJob implements Job {
   }
 
   take(): Omit<PassRequest, 'state'> {
-    const { outputs = 'last', features } = this.options;
-    return { tokens: this.tokens, outputs, features };
+    const { outputs = 'last', top, features } = this.options;
+    return { tokens: this.tokens, outputs, top, features };
   }
 
   settle(outcome: PassOutcome): void {

@@ -57,7 +57,7 @@ export interface TextJobOptions {
   readonly warnings?: readonly string[] | undefined;
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Sees every row of logits that a token is chosen from, before it is; for checks. */
+  /** Sees every row of logits that a token is chosen from, before it is, and may change it; for checks. */
   readonly onRow?: ((position: number, logits: Float32Array) => void) | undefined;
 }
 
@@ -219,13 +219,13 @@ export class TextJob implements Job {
     return {
       tokens: this.#rows,
       outputs: 'all',
-      top: this.#topNeeded(),
+      top: this.#topNeeded,
       features: features && { ...features, rows },
     };
   }
 
-  /** How many of a row's largest logits are asked for; undefined: all. */
-  #topNeeded(): number | undefined {
+  /** How many of a row's largest logits are asked for; undefined: all, as who sees rows may change them. */
+  get #topNeeded(): number | undefined {
     return this.#options.onRow === undefined ? this.#chooser.topNeeded : undefined;
   }
 
@@ -261,7 +261,7 @@ export class TextJob implements Job {
     return {
       tokens: this.#rows,
       outputs: 'last',
-      top: this.#topNeeded(),
+      top: this.#topNeeded,
       features: this.#sliceFeatures(start, end),
     };
   }

@@ -48,7 +48,12 @@ export class Allocation implements Disposable {
     this.#backend = backend;
     this.#place = place;
     this.#reserved = wanted;
-    this.#context = init((specs.length + 1) * base.ggml_tensor_overhead());
+    try {
+      this.#context = init((specs.length + 1) * base.ggml_tensor_overhead());
+    } catch (error) {
+      place?.release(wanted);
+      throw error;
+    }
     this.tensors = specs.map(({ name, type, shape }) => {
       const four = fourOf(shape);
       const address = base.ggml_new_tensor_4d(this.#context, type, ...four);

@@ -39,7 +39,12 @@ export class Workspace implements Disposable {
       (this.capacity + 4) * base.ggml_tensor_overhead() +
         base.ggml_graph_overhead_custom(this.capacity, false),
     );
-    this.memory = graphMemory(backend, this.capacity);
+    try {
+      this.memory = graphMemory(backend, this.capacity);
+    } catch (error) {
+      backend.ggml.free(this.context);
+      throw error;
+    }
   }
 
   /**

@@ -1,6 +1,9 @@
 /** Rows on a card through the protocol of states: read, write, resume, truncate, and the CPU's logits. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { RollingRows } from '../../src/cache/rolling-rows.js';
+import { readTensorBytes, writeTensor } from '../../src/ggml/allocation.js';
+import { GgmlType } from '../../src/ggml/types.js';
 import { loadModel, type Model } from '../../src/index.js';
 
 /** The CPU's kernels round activations to 8 bits: 0.09 was measured, of logits up to some tens. */
@@ -45,6 +48,23 @@ describe('state on a card', () => {
       assert.ok(largest(expected, found) > 0, 'computed by the same kernels');
     } finally {
       await cpu.dispose();
+    }
+  });
+
+  it('moves rows to the front, however many are dropped before them', () => {
+    const { backend } = card.runtime;
+    const places = [backend.accelerators[0]];
+    const layout = [{ heads: 1, keys: 32, values: 32 }];
+    for (const dropped of [1, 7, 20]) {
+      using rows = new RollingRows({ backend, layout, capacity: 32, type: GgmlType.F16, places });
+      const { k } = rows.layer(0);
+      const written = Uint16Array.from({ length: 30 * 32 }, (_, at) => at);
+      writeTensor(backend, k, written);
+      rows.append(30);
+      rows.dropFirst(dropped);
+      const found = new Uint16Array((30 - dropped) * 32);
+      readTensorBytes(backend, k, found);
+      assert.deepEqual(found, written.slice(dropped * 32));
     }
   });
 
