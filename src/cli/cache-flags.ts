@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { defaultStoreFolder } from '../cache/store/folder.js';
+import { defaultStoreFolder } from '../cache/store/default-folder.js';
 import type { CacheOptions } from '../engine/types.js';
 import { note } from './output.js';
 

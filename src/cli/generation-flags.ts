@@ -1,8 +1,8 @@
 /** The flags that load a model and shape a text, shared by every command that generates. */
 import { type Command, Option } from 'commander';
 import { kvTypes } from '../cache/kv-names.js';
-import { defaultSampling } from '../decode/settings.js';
-import { draftKinds } from '../engine/options.js';
+import { defaultSampling } from '../decode/sampling-settings.js';
+import { draftKinds } from '../engine/draft-kinds.js';
 import type { DraftKind, GenerateOptions, KvType, LoadOptions } from '../engine/types.js';
 import { AliasOption } from './alias.js';
 import { byteCount } from './cache-flags.js';

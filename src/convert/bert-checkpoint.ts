@@ -8,16 +8,8 @@ import { PacelineError } from '../base/errors.js';
 import type { GgufMetadataEntry } from '../gguf/types.js';
 import { ggufValue } from '../gguf/values.js';
 import type { CheckpointHyperparameters } from './checkpoint-shape.js';
+import { bertArchitecture } from './classes.js';
 import { type JsonObject, readJsonIfThere } from './json.js';
-
-/** GGUF's name of the architecture. */
-export const bertArchitecture = 'bert';
-
-/** Classes of the architecture. */
-export const bertClasses = [
-  ...['BertModel', 'BertForMaskedLM', 'BertForSequenceClassification'],
-  ...['XLMRobertaModel', 'XLMRobertaForMaskedLM', 'XLMRobertaForSequenceClassification'],
-] as const;
 
 /** `pooling_type` of models that rank. */
 const rank = 4;

@@ -6,41 +6,23 @@
 import { PacelineError } from '../base/errors.js';
 import type { GgufMetadataEntry } from '../gguf/types.js';
 import { ggufValue } from '../gguf/values.js';
-import { bertArchitecture, bertClasses, readBertHyperparameters } from './bert-checkpoint.js';
+import { readBertHyperparameters } from './bert-checkpoint.js';
 import type { CheckpointHyperparameters } from './checkpoint-shape.js';
 import { rotatesPairs } from './checkpoint-tensors.js';
+import {
+  architectures,
+  bertArchitecture,
+  embeddingGemma,
+  lfm2Architecture,
+  nomicArchitecture,
+  supportedClasses,
+} from './classes.js';
 import { variantMetadata } from './decoder-variants.js';
-import { embeddingGemma, requireEncoder } from './embedding-gemma-checkpoint.js';
-import { emoClass, emoMetadata, readEmoLayers } from './emo-checkpoint.js';
+import { requireEncoder } from './embedding-gemma-checkpoint.js';
+import { emoMetadata, readEmoLayers } from './emo-checkpoint.js';
 import type { JsonObject } from './json.js';
-import { lfm2Architecture, readLfm2Hyperparameters } from './lfm2-checkpoint.js';
-import { nomicArchitecture, readNomicHyperparameters } from './nomic-checkpoint.js';
-
-/** GGUF's names of the architectures by the class that config.json names. */
-const architectures: Readonly<Record<string, string>> = {
-  LlamaForCausalLM: 'llama',
-  MistralForCausalLM: 'llama',
-  MixtralForCausalLM: 'llama',
-  Qwen2ForCausalLM: 'qwen2',
-  Qwen3ForCausalLM: 'qwen3',
-  Qwen3MoeForCausalLM: 'qwen3moe',
-  OlmoeForCausalLM: 'olmoe',
-  [emoClass]: 'deepseek',
-  Olmo2ForCausalLM: 'olmo2',
-  Olmo3ForCausalLM: 'olmo2',
-  SmolLM3ForCausalLM: 'smollm3',
-  GraniteForCausalLM: 'granite',
-  Gemma2ForCausalLM: 'gemma2',
-  Gemma3ForCausalLM: 'gemma3',
-  Gemma3ForConditionalGeneration: 'gemma3',
-  Gemma3TextModel: embeddingGemma,
-  ...Object.fromEntries(bertClasses.map((name) => [name, bertArchitecture])),
-  Lfm2ForCausalLM: lfm2Architecture,
-  NomicBertModel: nomicArchitecture,
-};
-
-/** Classes of checkpoints that can be converted. */
-export const supportedClasses: readonly string[] = Object.keys(architectures);
+import { readLfm2Hyperparameters } from './lfm2-checkpoint.js';
+import { readNomicHyperparameters } from './nomic-checkpoint.js';
 
 /**
  * Reads a config.

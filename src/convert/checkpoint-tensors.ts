@@ -6,11 +6,12 @@
  */
 import { PacelineError } from '../base/errors.js';
 import { type GgmlType, rowBytes } from '../ggml/types.js';
-import { bertArchitecture, bertTensorName } from './bert-checkpoint.js';
+import { bertTensorName } from './bert-checkpoint.js';
 import type { CheckpointShape } from './checkpoint-shape.js';
+import { bertArchitecture, lfm2Architecture, nomicArchitecture } from './classes.js';
 import { denseTensor } from './embedding-gemma-checkpoint.js';
-import { lfm2Architecture, lfm2TensorName } from './lfm2-checkpoint.js';
-import { nomicArchitecture, nomicTensorName } from './nomic-checkpoint.js';
+import { lfm2TensorName } from './lfm2-checkpoint.js';
+import { nomicTensorName } from './nomic-checkpoint.js';
 import type { SafetensorsTensor } from './safetensors.js';
 import { layerIn } from './tensor-names.js';
 

@@ -8,11 +8,9 @@ import { PacelineError } from '../base/errors.js';
 import type { ByteSource } from '../gguf/source.js';
 import type { GgufMetadataEntry } from '../gguf/types.js';
 import { ggufValue } from '../gguf/values.js';
+import { embeddingGemma } from './classes.js';
 import { isObject, JsonObject, readJsonIfThere, readJsonListIfThere } from './json.js';
 import { openSafetensors, type SafetensorsTensor } from './safetensors.js';
-
-/** GGUF's name of the architecture. */
-export const embeddingGemma = 'gemma-embedding';
 
 /** Names of the projections among the tensors of a checkpoint. */
 export const denseTensor = /^dense_[23]\.weight$/;

@@ -6,9 +6,8 @@
 import { PacelineError } from '../base/errors.js';
 import type { GgufMetadataEntry } from '../gguf/types.js';
 import { ggufValue } from '../gguf/values.js';
+import { emoClass } from './classes.js';
 import type { JsonObject } from './json.js';
-
-export const emoClass = 'EmoForCausalLM';
 
 /** The network of a layer; no experts: a dense one. */
 export interface EmoLayer {

@@ -7,10 +7,8 @@ import { PacelineError } from '../base/errors.js';
 import type { GgufMetadataEntry } from '../gguf/types.js';
 import { ggufValue } from '../gguf/values.js';
 import type { CheckpointHyperparameters } from './checkpoint-shape.js';
+import { lfm2Architecture } from './classes.js';
 import type { JsonObject } from './json.js';
-
-/** GGUF's name of the architecture. */
-export const lfm2Architecture = 'lfm2';
 
 /** @throws {PacelineError} `broken-file`, `unsupported-architecture`. */
 export function readLfm2Hyperparameters(config: JsonObject): CheckpointHyperparameters {

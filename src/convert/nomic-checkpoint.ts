@@ -7,10 +7,8 @@ import { PacelineError } from '../base/errors.js';
 import type { GgufMetadataEntry } from '../gguf/types.js';
 import { ggufValue } from '../gguf/values.js';
 import type { CheckpointHyperparameters } from './checkpoint-shape.js';
+import { nomicArchitecture } from './classes.js';
 import type { JsonObject } from './json.js';
-
-/** GGUF's name of the architecture. */
-export const nomicArchitecture = 'nomic-bert';
 
 /** Settings of the class and the values that the engine computes; left out they have these too. */
 const computed = {

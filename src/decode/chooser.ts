@@ -10,7 +10,7 @@ import { PacelineError } from '../base/errors.js';
 import type { Constraint } from '../constraint/constraint.js';
 import { TokenHistory } from './history.js';
 import { type SampledToken, sampleToken } from './sampler.js';
-import type { SamplingSettings } from './settings.js';
+import type { SamplingSettings } from './sampling-settings.js';
 import { isSure } from './sure.js';
 import { isTopSure, sampleTop, topNeeded } from './top-choice.js';
 import { type Logits, TopRow } from './top-row.js';

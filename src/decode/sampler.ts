@@ -14,7 +14,7 @@ import { portableExp, portableLog } from '../base/portable-math.js';
 import type { TokenMask } from '../constraint/constraint.js';
 import { argmax, type Candidates, filterCandidates, selectTop } from './filters.js';
 import { gumbelFromHigh, noiseHigh, noiseKey, rejectionBound } from './noise.js';
-import type { SamplingSettings } from './settings.js';
+import type { SamplingSettings } from './sampling-settings.js';
 
 export { argmax } from './filters.js';
 

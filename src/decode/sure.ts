@@ -4,7 +4,7 @@
  */
 import { filterCandidates, selectTop } from './filters.js';
 import { adjustLogits, chooseEntry, isGreedy, type SampleContext } from './sampler.js';
-import type { SamplingSettings } from './settings.js';
+import type { SamplingSettings } from './sampling-settings.js';
 
 /**
  * @param logits one row.

@@ -5,7 +5,7 @@
  * by tokens that are not here.
  */
 import { adjustLogits, chooseEntry, isGreedy, penalises, type SampleContext } from './sampler.js';
-import type { SamplingSettings } from './settings.js';
+import type { SamplingSettings } from './sampling-settings.js';
 import { isSureOf, largestOf } from './sure.js';
 import type { TopRow } from './top-row.js';
 

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, open } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { writeFileAtomically } from '../base/files.js';
-import { defaultStoreFolder } from '../cache/store/folder.js';
+import { defaultStoreFolder } from '../cache/store/default-folder.js';
 import type { ExpertCache } from '../ggml/native/expert-cache.js';
 
 const version = 1;

@@ -3,7 +3,7 @@
  * of what is wrong with it.
  */
 import { resolve } from 'node:path';
-import { defaultStoreFolder } from '../cache/store/folder.js';
+import { defaultStoreFolder } from '../cache/store/default-folder.js';
 import { PrefixStore } from '../cache/store/store.js';
 import type { Runtime } from './runtime.js';
 import { TextCache } from './text-cache.js';

@@ -12,6 +12,7 @@ import { constraintTypes } from '../constraint/check-spec.js';
 import type { ConstraintSpec } from '../constraint/spec.js';
 import { samplingFields } from '../decode/settings.js';
 import { RawJson } from '../template/raw-json.js';
+import { draftKinds } from './draft-kinds.js';
 import type {
   ChatOptions,
   EmbedOptions,
@@ -20,9 +21,6 @@ import type {
   OnProgress,
   RankOptions,
 } from './types.js';
-
-/** Which drafters can be asked for. */
-export const draftKinds = ['auto', 'none', 'ngram', 'mtp', 'dflash'] as const;
 
 /** On which machines a model shall give the same bytes. */
 const reproducibilities = ['everywhere'] as const;

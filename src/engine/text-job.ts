@@ -11,7 +11,7 @@ import { acceptDrafts } from '../decode/accept.js';
 import { Chooser } from '../decode/chooser.js';
 import type { Draft, Drafting, PassNeighbours } from '../decode/drafting.js';
 import { firstRows } from '../decode/feature-rows.js';
-import type { SamplingSettings } from '../decode/settings.js';
+import type { SamplingSettings } from '../decode/sampling-settings.js';
 import type { Finish } from '../decode/stop.js';
 import { type Logits, wholeRow } from '../decode/top-row.js';
 import { Boundaries } from './boundaries.js';

@@ -13,10 +13,6 @@ import type { GgufTensorInfo } from '../gguf/types.js';
 import { Metadata, readExperts } from './metadata.js';
 import type { TensorSource } from './weights.js';
 
-/** Ways to choose experts. */
-export const selectionMethods = ['layerwise', 'easy-ep', 'global', 'random'] as const;
-export type SelectionMethod = (typeof selectionMethods)[number];
-
 const counts = z.array(z.number().int().min(0).max(65_536)).max(1024);
 
 /** A subset of a model's experts. */

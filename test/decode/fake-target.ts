@@ -7,7 +7,7 @@ import { acceptDrafts, type ChosenToken } from '../../src/decode/accept.js';
 import { Chooser } from '../../src/decode/chooser.js';
 import type { Drafter } from '../../src/decode/drafter.js';
 import type { FeatureRows } from '../../src/decode/feature-rows.js';
-import type { SamplingSettings } from '../../src/decode/settings.js';
+import type { SamplingSettings } from '../../src/decode/sampling-settings.js';
 import { Finish } from '../../src/decode/stop.js';
 import type { SequenceTensors } from '../../src/models/model.js';
 import { Random } from './support.js';

@@ -1,7 +1,8 @@
 /** What is left of a model with some of its experts: nats a token on held-out text, time and memory. */
 import { throwIfAborted } from '../../base/errors.js';
 import type { OnProgress } from '../../base/progress.js';
-import type { ExpertSubset, SelectionMethod } from '../../models/expert-subset.js';
+import type { ExpertSubset } from '../../models/expert-subset.js';
+import type { SelectionMethod } from '../../models/selection-methods.js';
 import { normalise } from '../divergence.js';
 import { Evaluator } from '../evaluator.js';
 import { passagesOf } from './documents.js';

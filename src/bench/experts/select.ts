@@ -19,9 +19,9 @@ import {
   type LayerMixture,
   mixturesOf,
   routersDigest,
-  type SelectionMethod,
 } from '../../models/expert-subset.js';
 import { observeMixtures } from '../../models/experts.js';
+import type { SelectionMethod } from '../../models/selection-methods.js';
 import { Evaluator } from '../evaluator.js';
 import { type Passage, passagesOf } from './documents.js';
 import { type LayerUse, type MeterOptions, MixtureMeter } from './meter.js';

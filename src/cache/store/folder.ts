@@ -8,7 +8,6 @@ import { chmod, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { writeFileAtomically } from '../../base/files.js';
-import { cacheFolder } from '../../base/paths.js';
 import { BadBlock, type BlockKind, blockKinds, type ReadHeader, readHeader } from './block-file.js';
 import { BlockIndex, type Entry } from './index.js';
 import { isName } from './names.js';
@@ -43,11 +42,6 @@ const infoName = 'model.json';
 const staleMs = 3_600_000;
 /** Files whose headers are read at once. */
 const atOnce = 16;
-
-/** The store's folder when nobody names one. */
-export function defaultStoreFolder(): string {
-  return join(cacheFolder(), 'kv');
-}
 
 /** Folder of all models' folders: it names the format, so that other versions keep out of the way. */
 export function modelsFolder(root: string): string {

@@ -1,7 +1,7 @@
 /** `paceline bench`: speed on this machine, alone or beside a peer. */
 import { type Command, InvalidArgumentError } from 'commander';
 import { textKinds, usualKinds } from '../../bench/texts.js';
-import { draftKinds } from '../../engine/options.js';
+import { draftKinds } from '../../engine/draft-kinds.js';
 import { describeShapes } from '../../synthetic/known-shapes.js';
 import type { BenchFlags } from '../bench-command.js';
 import { addDeviceFlags, kvOption } from '../generation-flags.js';

@@ -1,6 +1,6 @@
 /** `paceline convert`: a checkpoint of Hugging Face as a GGUF file. */
 import type { Command } from 'commander';
-import { supportedClasses } from '../../convert/checkpoint-metadata.js';
+import { supportedClasses } from '../../convert/classes.js';
 import type { ConvertFlags } from '../convert-command.js';
 import { addExamples } from '../help.js';
 import { integer } from '../numbers.js';

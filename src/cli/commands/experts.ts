@@ -1,7 +1,7 @@
 /** `paceline experts`: which experts of a mixture a task needs, and the model without the others. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Keep } from '../../bench/experts/select.js';
-import { selectionMethods } from '../../models/expert-subset.js';
+import { selectionMethods } from '../../models/selection-methods.js';
 import type { PruneFlags, SelectFlags, StatFlags, TableFlags } from '../experts-command.js';
 import { addExamples } from '../help.js';
 import { collect, integer, words } from '../numbers.js';

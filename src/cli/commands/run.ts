@@ -19,7 +19,6 @@ import {
 import { addExamples } from '../help.js';
 import { readPrompt } from '../input.js';
 import { catchInterrupt } from '../interrupt.js';
-import { openModelFile } from '../model-file.js';
 import { modelArgument } from '../model-names.js';
 import { dim, note, print, printJson } from '../output.js';
 import { ProgressBar } from '../progress-bar.js';
@@ -125,7 +124,10 @@ async function runCommand(
       : argument;
   if (prompt === '') {
     // Who gives a prompt alone has named it as the model.
-    if (argument === undefined) await (await openModelFile(model)).close();
+    if (argument === undefined) {
+      const { openModelFile } = await import('../model-file.js');
+      await (await openModelFile(model)).close();
+    }
     throw emptyPrompt();
   }
   const { withModel } = await import('../engine.js');

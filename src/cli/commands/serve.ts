@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import { PacelineError } from '../../base/errors.js';
-import { draftKinds } from '../../engine/options.js';
+import { draftKinds } from '../../engine/draft-kinds.js';
 import type { DraftKind } from '../../engine/types.js';
 import type { ServedModel } from '../../server/catalog.js';
 import type { ModelSource } from '../../server/library.js';

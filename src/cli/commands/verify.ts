@@ -1,7 +1,7 @@
 /** `paceline verify`: proof that nothing but model, prompt, settings and seed decides a text. */
 import type { Command } from 'commander';
 import { PacelineError } from '../../base/errors.js';
-import { draftKinds } from '../../engine/options.js';
+import { draftKinds } from '../../engine/draft-kinds.js';
 import { addDeviceFlags, kvOption } from '../generation-flags.js';
 import { addExamples } from '../help.js';
 import { collect, integer, integers, number, numbers, words } from '../numbers.js';

@@ -1,0 +1,39 @@
+/** Classes of checkpoints that can be converted, and what GGUF calls their architectures. */
+
+export const bertArchitecture = 'bert';
+export const embeddingGemma = 'gemma-embedding';
+export const lfm2Architecture = 'lfm2';
+export const nomicArchitecture = 'nomic-bert';
+export const emoClass = 'EmoForCausalLM';
+
+/** Classes of BERT's architecture. */
+const bertClasses = [
+  ...['BertModel', 'BertForMaskedLM', 'BertForSequenceClassification'],
+  ...['XLMRobertaModel', 'XLMRobertaForMaskedLM', 'XLMRobertaForSequenceClassification'],
+] as const;
+
+/** GGUF's names of the architectures by the class that config.json names. */
+export const architectures: Readonly<Record<string, string>> = {
+  LlamaForCausalLM: 'llama',
+  MistralForCausalLM: 'llama',
+  MixtralForCausalLM: 'llama',
+  Qwen2ForCausalLM: 'qwen2',
+  Qwen3ForCausalLM: 'qwen3',
+  Qwen3MoeForCausalLM: 'qwen3moe',
+  OlmoeForCausalLM: 'olmoe',
+  [emoClass]: 'deepseek',
+  Olmo2ForCausalLM: 'olmo2',
+  Olmo3ForCausalLM: 'olmo2',
+  SmolLM3ForCausalLM: 'smollm3',
+  GraniteForCausalLM: 'granite',
+  Gemma2ForCausalLM: 'gemma2',
+  Gemma3ForCausalLM: 'gemma3',
+  Gemma3ForConditionalGeneration: 'gemma3',
+  Gemma3TextModel: embeddingGemma,
+  ...Object.fromEntries(bertClasses.map((name) => [name, bertArchitecture])),
+  Lfm2ForCausalLM: lfm2Architecture,
+  NomicBertModel: nomicArchitecture,
+};
+
+/** Classes of checkpoints that can be converted. */
+export const supportedClasses: readonly string[] = Object.keys(architectures);
