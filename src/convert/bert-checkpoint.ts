@@ -10,6 +10,7 @@ import { ggufValue } from '../gguf/values.js';
 import type { CheckpointHyperparameters } from './checkpoint-shape.js';
 import { bertArchitecture } from './classes.js';
 import { type JsonObject, readJsonIfThere } from './json.js';
+import { layeredName } from './layered-names.js';
 
 /** `pooling_type` of models that rank. */
 const rank = 4;
@@ -107,12 +108,9 @@ export function bertTensorName(
     .replace(/^(bert|roberta)\./, '')
     .replace(/\.gamma$/, '.weight')
     .replace(/\.beta$/, '.bias');
-  const [, part = '', kind] = /^(.+)\.(weight|bias)$/.exec(name) ?? [];
-  const [, layer, inner = ''] = /^encoder\.layer\.(\d+)\.(.+)$/.exec(part) ?? [];
-  const own = layer === undefined ? outer.get(part) : inLayer.get(inner);
-  const found = own ?? (ranks === true ? head.get(part) : undefined);
-  if (found === undefined) return unused.test(name) ? null : undefined;
-  return layer === undefined ? `${found}.${kind}` : `blk.${layer}.${found}.${kind}`;
+  const names = ranks === true ? new Map([...outer, ...head]) : outer;
+  const found = layeredName(name, { layers: 'encoder.layer', outer: names, inLayer });
+  return found ?? (unused.test(name) ? null : undefined);
 }
 
 /**

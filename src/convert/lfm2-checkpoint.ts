@@ -9,6 +9,7 @@ import { ggufValue } from '../gguf/values.js';
 import type { CheckpointHyperparameters } from './checkpoint-shape.js';
 import { lfm2Architecture } from './classes.js';
 import type { JsonObject } from './json.js';
+import { layeredName } from './layered-names.js';
 
 /** @throws {PacelineError} `broken-file`, `unsupported-architecture`. */
 export function readLfm2Hyperparameters(config: JsonObject): CheckpointHyperparameters {
@@ -104,9 +105,6 @@ const inLayer: ReadonlyMap<string, string> = new Map([
 
 /** GGUF's name of a tensor; undefined: it is not known. */
 export function lfm2TensorName(given: string): string | undefined {
-  const [, part = ''] = /^(.+)\.weight$/.exec(given) ?? [];
-  const [, layer, inner = ''] = /^model\.layers\.(\d+)\.(.+)$/.exec(part) ?? [];
-  const found = layer === undefined ? outer.get(part) : inLayer.get(inner);
-  if (found === undefined) return undefined;
-  return layer === undefined ? `${found}.weight` : `blk.${layer}.${found}.weight`;
+  if (!given.endsWith('.weight')) return undefined;
+  return layeredName(given, { layers: 'model.layers', outer, inLayer });
 }

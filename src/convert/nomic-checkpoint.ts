@@ -9,6 +9,7 @@ import { ggufValue } from '../gguf/values.js';
 import type { CheckpointHyperparameters } from './checkpoint-shape.js';
 import { nomicArchitecture } from './classes.js';
 import type { JsonObject } from './json.js';
+import { layeredName } from './layered-names.js';
 
 /** Settings of the class and the values that the engine computes; left out they have these too. */
 const computed = {
@@ -77,9 +78,5 @@ const inLayer: ReadonlyMap<string, string> = new Map([
 
 /** GGUF's name of a tensor; undefined: it is not known. */
 export function nomicTensorName(given: string): string | undefined {
-  const [, part = '', kind] = /^(?:bert\.)?(.+)\.(weight|bias)$/.exec(given) ?? [];
-  const [, layer, inner = ''] = /^encoder\.layers\.(\d+)\.(.+)$/.exec(part) ?? [];
-  const found = layer === undefined ? outer.get(part) : inLayer.get(inner);
-  if (found === undefined) return undefined;
-  return layer === undefined ? `${found}.${kind}` : `blk.${layer}.${found}.${kind}`;
+  return layeredName(given.replace(/^bert\./, ''), { layers: 'encoder.layers', outer, inLayer });
 }

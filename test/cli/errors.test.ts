@@ -6,7 +6,7 @@ import { errorCodes } from '../../src/base/errors.js';
 import { exitCodes } from '../../src/cli/failure.js';
 import { inFlags } from '../../src/cli/flag-names.js';
 import { GgufValueType } from '../../src/gguf/types.js';
-import { jsonOf, paceline } from '../support/cli.js';
+import { jsonOf, paceline, refusal } from '../support/cli.js';
 import { readRepositoryFile, repository } from '../support/repository.js';
 import { changedModel, temporaryFile, tinyModel } from '../support/tiny-model.js';
 
@@ -18,19 +18,21 @@ interface Failure {
   readonly says: RegExp;
 }
 
-/** Runs the command with --json and checks the error. */
+/** Runs the command in this process and checks the error. */
 async function fails({ args, exit, code, says }: Failure): Promise<void> {
-  const json = await paceline([...args, '--json']);
+  const error = await refusal(args);
+  assert.equal(error.code, code, error.message);
+  assert.equal(errorCodes[error.code].exit, exit);
+  assert.match(`${error.message} ${error.hint}`, says);
+}
+
+/** The same in processes of their own: in words for people, and with --json. */
+async function failsInWords({ args, exit, code, says }: Failure): Promise<void> {
+  const [plain, json] = await Promise.all([paceline(args), paceline([...args, '--json'])]);
   assert.equal(json.code, exit, json.stdout + json.stderr);
   const { error } = jsonOf(json) as { error: Record<string, string> };
   assert.equal(error.code, code);
   assert.match(`${error.message} ${error.hint}`, says);
-}
-
-/** The same, and without --json, for people. */
-async function failsInWords(failure: Failure): Promise<void> {
-  const { args, exit, says } = failure;
-  const [plain] = await Promise.all([paceline(args), fails(failure)]);
   assert.equal(plain.code, exit, plain.stderr);
   assert.equal(plain.stdout, '');
   assert.match(plain.stderr, /^error: /m);
@@ -71,14 +73,13 @@ test('every file that a flag names and that is not there is wrong usage', async 
     ['features', 'default', '/nowhere/features', '--text', none],
     ['features', 'default', '/nowhere/features', '--prompts', none],
   ];
-  const answers = await Promise.all(table.map((args) => paceline(args)));
-  for (const [index, { code, stdout, stderr }] of answers.entries()) {
-    const say = `${table[index]?.join(' ')}: ${stderr}`;
-    assert.equal(code, 2, say);
-    assert.equal(stdout, '', say);
-    assert.match(stderr, /^error: Cannot read /m, say);
-    assert.ok(stderr.includes(table[index]?.at(-1) ?? '?'), say);
-    assert.match(stderr, /^hint: \S/m, say);
+  for (const args of table) {
+    const { code, message, hint } = await refusal(args);
+    const say = `${args.join(' ')}: ${message}`;
+    assert.equal(code, 'usage', say);
+    assert.match(message, /^Cannot read /, say);
+    assert.ok(message.includes(args.at(-1) ?? '?'), say);
+    assert.match(hint ?? '', /\S/, say);
   }
 });
 
@@ -230,10 +231,10 @@ test('the engine’s words for options are flags here', async () => {
     ['--repeat-penalty', '0'],
     ['--penalty-window', '9007199254740991'],
   ] as const) {
-    const { code, stderr } = await paceline(run(await tinyModel(), flag, value));
-    assert.equal(code, 2);
-    assert.ok(stderr.includes(flag), stderr);
-    assert.doesNotMatch(stderr, /topK|repetitionPenalty|penaltyWindow/);
+    const { code, message, hint } = await refusal(run(await tinyModel(), flag, value));
+    assert.equal(code, 'usage');
+    assert.ok(message.includes(flag), message);
+    assert.doesNotMatch(`${message} ${hint}`, /topK|repetitionPenalty|penaltyWindow/);
   }
   assert.equal(
     inFlags('Option temperature is wrong, draft it'),

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { examplesOf } from '../../src/cli/help.js';
 import { createProgram } from '../../src/cli/program.js';
 import { cutText } from '../../src/cli/text-report.js';
-import { jsonOf, paceline } from '../support/cli.js';
+import { jsonOf, paceline, refusal } from '../support/cli.js';
 import { readRepositoryFile } from '../support/repository.js';
 import { tinyModel } from '../support/tiny-model.js';
 
@@ -117,13 +117,22 @@ const wrong: readonly (readonly string[])[] = [
 
 for (const args of wrong) {
   test(`wrong usage: ${args.join(' ')}`, async () => {
+    const { code, message, hint } = await refusal(args);
+    assert.equal(code, 'usage', message);
+    assert.match(message, /^\S/);
+    assert.match(hint ?? '', /\S/);
+  });
+}
+
+test('wrong usage is exit code 2, with an error and a hint on stderr', async () => {
+  for (const args of [['rum'], ['run', 'default', 'x', '--temp', '-1'], ['run', 'default', '']]) {
     const result = await paceline(args);
     assert.equal(result.code, 2, result.stderr);
     assert.equal(result.stdout, '');
     assert.match(result.stderr, /^error: \S/);
     assert.match(result.stderr, /^hint: \S/m);
-  });
-}
+  }
+});
 
 test('with --json an error is one JSON object on stdout', async () => {
   const result = await paceline(['run', 'default', 'x', '--json', '--temp', 'warm']);
@@ -197,14 +206,16 @@ const noModels: readonly (readonly [name: string, advice: RegExp])[] = [
 
 for (const [name, advice] of noModels) {
   test(`no model is called ${name}`, async () => {
+    const { code, stdout, stderr } = await paceline(['run', name]);
+    assert.deepEqual([code, stdout], [3, ''], stderr);
+    assert.match(stderr, advice);
     for (const args of [
-      ['run', name],
       ['run', name, 'text'],
       ['inspect', name],
     ]) {
-      const { code, stdout, stderr } = await paceline(args);
-      assert.deepEqual([code, stdout], [3, ''], stderr);
-      assert.match(stderr, advice);
+      const error = await refusal(args);
+      assert.equal(error.code, 'model-not-found', error.message);
+      assert.match(`${error.message}\n${error.hint}`, advice);
     }
   });
 }

@@ -1,6 +1,9 @@
 /** The command line as a child process: what a script that calls it sees. */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
+import type { PacelineError } from '../../src/base/errors.js';
+import { toPacelineError } from '../../src/cli/failure.js';
+import { createProgram } from '../../src/cli/program.js';
 import { repository } from './repository.js';
 
 // What other runs have kept is none of a test's business, unless it says so.
@@ -57,6 +60,19 @@ export function paceline(args: readonly string[], options: CliOptions = {}): Pro
     child.stdin.on('error', () => {});
     child.stdin.end(options.input ?? '');
   });
+}
+
+/**
+ * The error with which the command line ends for these arguments, in this process: what is printed of an
+ * error and with which exit code is said by one place, which tests with processes look at.
+ */
+export async function refusal(args: readonly string[]): Promise<PacelineError> {
+  try {
+    await createProgram().parseAsync(args, { from: 'user' });
+  } catch (error) {
+    return toPacelineError(error);
+  }
+  throw new Error(`not refused: ${args.join(' ')}`);
 }
 
 /** The one JSON object that a command printed with `--json`. */
