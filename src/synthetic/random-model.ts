@@ -47,6 +47,39 @@ export function randomNormal(seed: number): () => number {
   return () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
 }
 
+/** The beginning of a seed's numbers, as far as it was asked for. */
+interface NormalSequence {
+  readonly random: () => number;
+  values: Float64Array;
+}
+
+/** Models of one seed in several types and architectures begin with the same numbers, tensor by tensor. */
+const sequences = new Map<number, NormalSequence>();
+let kept = 0;
+/** Numbers: 64 MB of them. */
+const mostKept = 8 << 20;
+
+/** At least the first `count` numbers of a seed. */
+function normals(seed: number, count: number): Float64Array {
+  const sequence = sequences.get(seed) ?? {
+    random: randomNormal(seed),
+    values: new Float64Array(),
+  };
+  const { random, values } = sequence;
+  if (values.length >= count) return values;
+  const longer = new Float64Array(count);
+  longer.set(values);
+  for (let at = values.length; at < count; at++) longer[at] = random();
+  kept += count - values.length;
+  sequence.values = longer;
+  sequences.set(seed, sequence);
+  if (kept > mostKept) {
+    sequences.clear();
+    kept = 0;
+  }
+  return longer;
+}
+
 /** Two heads of values to each of keys, and attention in every other layer. */
 const usualQwen35: Qwen35Form = {
   keyHeads: 2,
@@ -136,18 +169,20 @@ function typeOf({ kind, role }: TensorPlan, type: GgmlType, tableType = type): G
 
 function valuesOf({ kind, gain, shape }: TensorPlan, seed: number): Float32Array {
   if (kind === 'numbers') return Float32Array.from(numbersOf(shape, gain));
-  const random = randomNormal(seed);
+  const length = shape.reduce((a, b) => a * b, 1);
+  const random = normals(seed, length);
   const scale = gain / Math.sqrt(shape[0] ?? 1);
   const value = {
-    matrix: () => random() * scale,
-    router: () => random() * scale,
-    norm: () => gain * (1 + 0.2 * random()),
-    bias: () => gain * 0.3 * random(),
-    divisors: (at: number) => 1 + at * gain,
-    decay: () => -Math.exp(random()),
+    matrix: (normal: number) => normal * scale,
+    router: (normal: number) => normal * scale,
+    norm: (normal: number) => gain * (1 + 0.2 * normal),
+    bias: (normal: number) => gain * 0.3 * normal,
+    divisors: (_normal: number, at: number) => 1 + at * gain,
+    decay: (normal: number) => -Math.exp(normal),
   }[kind];
-  const length = shape.reduce((a, b) => a * b, 1);
-  return Float32Array.from({ length }, (_, at) => value(at));
+  const values = new Float32Array(length);
+  for (let at = 0; at < length; at++) values[at] = value(random[at] as number, at);
+  return values;
 }
 
 /** Types that ggml quantises only with an importance of each column: here they are all alike. */

@@ -3,6 +3,9 @@ import type { RandomModelOptions } from '../../src/synthetic/random-model.js';
 import { draftingFor } from './drafting-target.js';
 
 const targets: readonly RandomModelOptions[] = [
+  { architecture: 'qwen3', tied: false },
+  { architecture: 'olmoe', experts: [4, 2] },
+  { architecture: 'gemma3', window: [8, 2] },
   { architecture: 'llama' },
   { architecture: 'qwen2' },
   { architecture: 'qwen3moe', experts: [4, 2] },

@@ -11,9 +11,6 @@ const gemma4 = {
 } as const satisfies Record<string, RandomModelOptions>;
 
 const targets = [
-  { architecture: 'qwen3', tied: false },
-  { architecture: 'olmoe', experts: [4, 2] },
-  { architecture: 'gemma3', window: [8, 2] },
   { architecture: 'qwen35moe', experts: [4, 2] },
 ] as const satisfies readonly RandomModelOptions[];
 

@@ -8,7 +8,7 @@ import { randomModel } from '../../src/synthetic/random-model.js';
 import { temporaryFile } from '../support/tiny-model.js';
 
 const shape = { layers: 2, embedding: 256, inner: 256, heads: 4, kvHeads: 2, headDim: 64 } as const;
-const tokens = Array.from({ length: 40 }, (_, at) => (at * 31 + 7) % 250);
+const tokens = Array.from({ length: 26 }, (_, at) => (at * 31 + 7) % 250);
 
 export function exactTypesSuite(what: string, types: readonly GgmlType[]): void {
   describe(`whole models, ${what}`, () => {

@@ -9,7 +9,7 @@ import { Rounding } from '../../src/engine/rounding.js';
 import type { DraftKind } from '../../src/engine/types.js';
 import { loadModel, type Model } from '../../src/index.js';
 
-const prompts = ['export function ', 'class Queue<T> {\n', 'import { readFile } from '];
+const prompts = ['export function ', 'import { readFile } from '];
 const drafts: readonly DraftKind[] = ['ngram', 'mtp', 'dflash', 'auto'];
 /** How far logits are off. */
 const error = 0.6;

@@ -2,6 +2,7 @@
 import { type StateKind, stateKindSuite } from './state-kind-suite.js';
 
 const kinds: Readonly<Record<string, StateKind>> = {
+  'a window': { architecture: 'gemma3', window: [24, 2] },
   'a window of integers': { architecture: 'gemma3', window: [100, 3], kvType: 'i16' },
   'a window of bytes': { architecture: 'gemma2', window: [40, 2], kvType: 'q8_0' },
   'a window whose rows are shared': {

@@ -3,7 +3,6 @@ import { type StateKind, stateKindSuite } from './state-kind-suite.js';
 
 const kinds: Readonly<Record<string, StateKind>> = {
   rows: { architecture: 'llama', layers: 2 },
-  'a window': { architecture: 'gemma3', window: [24, 2] },
   'a window and sinks': {
     architecture: 'gpt-oss',
     ...{ layers: 2, window: [16, 2], experts: [4, 2], kvType: 'f32' },

@@ -2,4 +2,4 @@
 import { GgmlType } from '../../src/ggml/types.js';
 import { describeInvariance } from './invariance-suite.js';
 
-describeInvariance([{ type: GgmlType.Q4_K, cacheType: GgmlType.F16 }], 72);
+describeInvariance([{ type: GgmlType.Q4_0, cacheType: GgmlType.F16 }], 72);
