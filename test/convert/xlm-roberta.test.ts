@@ -4,15 +4,13 @@
  * (`oracle/unigram.py` recorded them).
  */
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { convertCheckpoint } from '../../src/convert/convert.js';
 import { loadModel } from '../../src/engine/load.js';
 import { temporaryFile } from '../support/tiny-model.js';
+import { bertCheckpoint, roberta, sizes, writeJson } from './bert-checkpoints.js';
 import { bertRows, classScore, unit } from './bert-reference.js';
-import { bertTensors } from './bert-tensors.js';
-import { safetensors, type Weights } from './checkpoint.js';
 import { words, writeWordPiece } from './wordpiece.js';
 
 interface Recorded {
@@ -28,48 +26,9 @@ const recorded = JSON.parse(
   readFileSync(new URL('fixtures/unigram.json', import.meta.url), 'utf8'),
 ) as Recorded;
 const vocab = recorded.tokenizer.model.vocab.length;
-const sizes = { layers: 2, heads: 2, embedding: 32, inner: 64, positions: 66, epsilon: 1e-5 };
-const roberta = { ...sizes, offset: 2 };
-
-interface Options {
-  readonly prefix?: string;
-  /** Tensors that the class has beside those of the encoder. */
-  readonly head?: RegExp;
-  readonly changed?: object;
-}
-
-function write(folder: string, name: string, value: object): void {
-  writeFileSync(join(folder, name), JSON.stringify(value));
-}
-
-function checkpoint(
-  name: string,
-  size: number,
-  { prefix = '', head = /^$/, changed = {} }: Options,
-): { folder: string; tensorOf: (tensor: string) => Float32Array } {
-  const folder = temporaryFile(`${name}-${Math.random().toString(36).slice(2)}`);
-  mkdirSync(join(folder, '1_Pooling'), { recursive: true });
-  write(folder, 'config.json', {
-    ...{ architectures: [name], hidden_act: 'gelu', vocab_size: size, pad_token_id: 1 },
-    ...{ hidden_size: sizes.embedding, intermediate_size: sizes.inner, type_vocab_size: 1 },
-    ...{ num_hidden_layers: sizes.layers, num_attention_heads: sizes.heads },
-    ...{ max_position_embeddings: sizes.positions, layer_norm_eps: sizes.epsilon },
-    ...{ position_embedding_type: 'absolute', ...changed },
-  });
-  const weights = bertTensors({ ...sizes, vocab: size, types: 1 });
-  const kept = [...weights].flatMap(([tensor, value]): [string, Weights][] => {
-    const own = !/^(pooler|classifier)/.test(tensor);
-    // A pooler stands with the encoder, a classifier beside it.
-    const stands = own || tensor.startsWith('pooler') ? `${prefix}${tensor}` : tensor;
-    return own || head.test(tensor) ? [[stands, value]] : [];
-  });
-  writeFileSync(join(folder, 'model.safetensors'), safetensors(kept, 'F32'));
-  return { folder, tensorOf: (tensor) => weights.get(tensor)?.values ?? assert.fail(tensor) };
-}
-
 function writeUnigram(folder: string, tokenizer: object = recorded.tokenizer): void {
-  write(folder, 'tokenizer.json', tokenizer);
-  write(folder, 'tokenizer_config.json', {
+  writeJson(folder, 'tokenizer.json', tokenizer);
+  writeJson(folder, 'tokenizer_config.json', {
     ...{ bos_token: '<s>', eos_token: '</s>', unk_token: '<unk>', sep_token: '</s>' },
     ...{ cls_token: '<s>', pad_token: '<pad>', mask_token: { content: '<mask>' } },
     tokenizer_class: 'XLMRobertaTokenizer',
@@ -88,10 +47,10 @@ const near = (found: number, expected: number) => Math.abs(found - expected) < 1
 
 describe('checkpoints of XLM-RoBERTa', () => {
   it('become files with their vectors and tokens', async () => {
-    const { folder, tensorOf } = checkpoint('XLMRobertaModel', vocab, { head: /^pooler/ });
+    const { folder, tensorOf } = bertCheckpoint('XLMRobertaModel', vocab, { head: /^pooler/ });
     writeUnigram(folder);
-    write(folder, '1_Pooling/config.json', { pooling_mode_cls_token: true });
-    write(folder, 'modules.json', [{ type: 'sentence_transformers.models.Pooling' }]);
+    writeJson(folder, '1_Pooling/config.json', { pooling_mode_cls_token: true });
+    writeJson(folder, 'modules.json', [{ type: 'sentence_transformers.models.Pooling' }]);
     await using model = await converted(folder);
     const { pooling, contextLength } = model.info;
     assert.deepEqual([pooling, contextLength], ['cls', sizes.positions - roberta.offset]);
@@ -113,7 +72,7 @@ describe('checkpoints of XLM-RoBERTa', () => {
     const name = 'XLMRobertaForSequenceClassification';
     const head = /^classifier\.(dense|out_proj)/;
     const options = { prefix: 'roberta.', head, changed: { id2label: { 0: 'LABEL_0' } } };
-    const { folder, tensorOf } = checkpoint(name, vocab, options);
+    const { folder, tensorOf } = bertCheckpoint(name, vocab, options);
     writeUnigram(folder);
     await using model = await converted(folder);
     for (const { pair, tokens } of recorded.pairs) {
@@ -133,7 +92,7 @@ describe('checkpoints of XLM-RoBERTa', () => {
   it('are refused where they do what the engine does not', async () => {
     const output = temporaryFile('xlm-refused.gguf');
     const convert = (folder: string) => convertCheckpoint({ checkpoint: folder, output });
-    const { folder } = checkpoint('XLMRobertaModel', vocab, {});
+    const { folder } = bertCheckpoint('XLMRobertaModel', vocab, {});
     const { model, ...rest } = recorded.tokenizer;
     for (const wrong of [
       { ...rest, model: { ...model, byte_fallback: true } },
@@ -145,10 +104,10 @@ describe('checkpoints of XLM-RoBERTa', () => {
     }
     writeUnigram(folder);
     const dense = { type: 'sentence_transformers.models.Dense', path: '2_Dense' };
-    write(folder, 'modules.json', [dense]);
+    writeJson(folder, 'modules.json', [dense]);
     await assert.rejects(convert(folder), { code: 'unsupported-architecture' });
     const labels = { id2label: { 0: 'a', 1: 'b', 2: 'c' } };
-    const three = checkpoint('XLMRobertaForSequenceClassification', vocab, { changed: labels });
+    const three = bertCheckpoint('XLMRobertaForSequenceClassification', vocab, { changed: labels });
     writeUnigram(three.folder);
     await assert.rejects(convert(three.folder), { code: 'unsupported-architecture' });
   });
@@ -159,7 +118,7 @@ it('a reranker of BERT has its pooler before the classifier', async () => {
   const changed = { id2label: { 0: 'LABEL_0' }, pad_token_id: 0 };
   const head = /^(pooler\.|classifier\.(weight|bias))/;
   const options = { prefix: 'bert.', head, changed };
-  const { folder, tensorOf } = checkpoint(name, words.length, options);
+  const { folder, tensorOf } = bertCheckpoint(name, words.length, options);
   writeWordPiece(folder);
   await using model = await converted(folder);
   const documents = ['a river', 'eu'];

@@ -1,5 +1,6 @@
 /**
- * Our converted checkpoints against transformers itself, and the tests' reference against it, too. Not
+ * Our converted checkpoints against transformers itself, and the tests' reference against it, too; of encoders
+ * the reference alone, which the tests hold the engine against. Not
  * a test, because PyTorch is too large to install for one. In a Python environment with torch and
  * transformers: `node --import tsx test/convert/oracle/transformers.ts path/to/python [class ...]`
  */
@@ -9,6 +10,8 @@ import { convertCheckpoint } from '../../../src/convert/convert.js';
 import { GgmlType } from '../../../src/ggml/types.js';
 import { Runner, worstDifference } from '../../oracle/runner.js';
 import { temporaryFile } from '../../support/tiny-model.js';
+import { bertCheckpoint, roberta, sizes } from '../bert-checkpoints.js';
+import { bertRows, classScore } from '../bert-reference.js';
 import { type CheckpointClass, type CheckpointOptions, randomCheckpoint } from '../checkpoint.js';
 import { referenceLogits } from '../reference.js';
 
@@ -34,15 +37,20 @@ const cases: readonly (readonly [CheckpointClass, CheckpointOptions])[] = [
   ['Gemma3ForCausalLM', {}],
 ];
 
-for (const [name, options] of cases) {
-  if (wanted.length > 0 && !wanted.includes(name)) continue;
-  const checkpoint = randomCheckpoint(name, options);
-  const script = join(import.meta.dirname, 'logits.py');
-  const output = execFileSync(python, [script, checkpoint.folder, ...tokens.map(String)], {
+/** Rows of numbers that a script prints for tokens. */
+function fromPython(script: string, folder: string, ids: readonly number[]): Float32Array[] {
+  const path = join(import.meta.dirname, script);
+  const output = execFileSync(python, [path, folder, ...ids.map(String)], {
     encoding: 'utf8',
     maxBuffer: 2 ** 28,
   });
-  const expected = (JSON.parse(output) as number[][]).map((row) => Float32Array.from(row));
+  return (JSON.parse(output) as number[][]).map((row) => Float32Array.from(row));
+}
+
+for (const [name, options] of cases) {
+  if (wanted.length > 0 && !wanted.includes(name)) continue;
+  const checkpoint = randomCheckpoint(name, options);
+  const expected = fromPython('logits.py', checkpoint.folder, tokens);
   const path = temporaryFile(`${name}-${expected.length}-${Math.random()}.gguf`);
   await convertCheckpoint({ checkpoint: checkpoint.folder, output: path, type: 'F32' });
   using runner = await Runner.open(path, { cacheType: GgmlType.F32, capacity: 64 });
@@ -53,4 +61,60 @@ for (const [name, options] of cases) {
     `${name} ${JSON.stringify(options)}: engine ${ours.toExponential(1)}, ` +
       `reference ${theirs.toExponential(1)} of the logits' range\n`,
   );
+}
+
+/** Of encoders: what the tests' reference makes of a checkpoint, in rows. */
+interface EncoderCase {
+  readonly folder: string;
+  readonly rows: (ids: readonly number[]) => readonly ArrayLike<number>[];
+}
+
+const encoders: Readonly<Record<string, () => EncoderCase>> = {
+  XLMRobertaModel() {
+    const { folder, tensorOf } = bertCheckpoint('XLMRobertaModel', 320, { head: /^pooler/ });
+    return { folder, rows: (ids) => bertRows(tensorOf, roberta, ids) };
+  },
+  XLMRobertaForSequenceClassification() {
+    const head = /^classifier\.(dense|out_proj)/;
+    const changed = { id2label: { 0: 'LABEL_0' }, num_labels: 1 };
+    const options = { prefix: 'roberta.', head, changed };
+    const { folder, tensorOf } = bertCheckpoint(
+      'XLMRobertaForSequenceClassification',
+      320,
+      options,
+    );
+    const names = ['classifier.dense', 'classifier.out_proj'] as const;
+    return {
+      folder,
+      rows: (ids) => [[classScore(tensorOf, names, bertRows(tensorOf, roberta, ids)[0] ?? [])]],
+    };
+  },
+  BertForSequenceClassification() {
+    const head = /^(pooler\.|classifier\.(weight|bias))/;
+    const changed = { id2label: { 0: 'LABEL_0' }, num_labels: 1, pad_token_id: 0 };
+    const options = { prefix: 'bert.', head, changed };
+    const { folder, tensorOf } = bertCheckpoint('BertForSequenceClassification', 320, options);
+    const names = ['pooler.dense', 'classifier'] as const;
+    return {
+      folder,
+      rows: (ids) => [[classScore(tensorOf, names, bertRows(tensorOf, sizes, ids)[0] ?? [])]],
+    };
+  },
+  Gemma3TextModel() {
+    const checkpoint = randomCheckpoint('Gemma3TextModel');
+    return { folder: checkpoint.folder, rows: (ids) => referenceLogits(checkpoint, ids) };
+  },
+};
+
+for (const [name, make] of Object.entries(encoders)) {
+  if (wanted.length > 0 && !wanted.includes(name)) continue;
+  const { folder, rows } = make();
+  const expected = fromPython('rows.py', folder, tokens);
+  const reference = rows(tokens).map((row) => Float32Array.from(row));
+  const worst = Math.max(
+    ...expected.flatMap((row, at) =>
+      [...row].map((value, i) => Math.abs(value - (reference[at]?.[i] ?? Number.NaN))),
+    ),
+  );
+  process.stdout.write(`${name}: reference off by ${worst.toExponential(1)}\n`);
 }
