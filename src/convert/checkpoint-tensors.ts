@@ -57,6 +57,12 @@ const names: readonly (readonly [part: string, name: string])[] = [
 
 const layerNames = new Map(names);
 
+/** What Phi 3 has in one matrix each, as GGUF does. */
+const phiNames: ReadonlyMap<string, string> = new Map([
+  ['self_attn.qkv_proj', 'attn_qkv'],
+  ['mlp.gate_up_proj', 'ffn_up'],
+]);
+
 /** What an expert's matrix is called, in the layouts that there are. */
 const expertNames: ReadonlyMap<string, string> = new Map([
   ...(['gate_proj', 'w1'] as const).map((name) => [name, 'ffn_gate_exps'] as const),
@@ -128,7 +134,11 @@ export function planTensors(
       continue;
     }
     const fused = /^model\.layers\.(\d+)\.mlp\.experts\.(gate_up_proj|down_proj)$/.exec(name);
-    if (fused && !shape.emo)
+    const granite =
+      shape.architecture === 'granitemoe' &&
+      /^model\.layers\.(\d+)\.block_sparse_moe\.(router\.layer|\w+_linear)\.weight$/.exec(name);
+    if (granite) planned.push(...graniteExperts(`blk.${granite[1]}`, granite[2] as string, tensor));
+    else if (fused && !shape.emo)
       planned.push(...fusedExperts(`blk.${fused[1]}`, fused[2] as string, tensor));
     else planned.push(named(given, name, tensor, shape));
   }
@@ -150,7 +160,7 @@ function named(
     /^model\.layers\.(\d+)\.(.+)\.(weight|bias)$/.exec(name) ?? ([] as (string | undefined)[]);
   const after = part === 'post_attention_layernorm';
   const behind = gemma || shape.architecture === 'olmo2';
-  const target = after ? (behind ? 'post_attention_norm' : 'ffn_norm') : layerNames.get(part);
+  const target = after ? (behind ? 'post_attention_norm' : 'ffn_norm') : nameIn(part, shape);
   if (target === undefined || Number(layer) >= shape.layers) throw unknown(given, shape);
   const planned = { ...plain(`blk.${layer}.${target}.${kind}`, tensor), ...shift };
   const heads = { attn_q: shape.heads, attn_k: shape.kvHeads }[target];
@@ -170,6 +180,16 @@ function withoutOffset(planned: PlannedTensor, shape: CheckpointShape): PlannedT
   return { ...planned, rows, shape: [planned.rowLength, rows], matrices };
 }
 
+function nameIn(part: string, { architecture }: CheckpointShape): string | undefined {
+  return layerNames.get(part) ?? (architecture === 'phi3' ? phiNames.get(part) : undefined);
+}
+
+/** Router and experts of Granite: as transformers 5 saves those of others, by other names. */
+function graniteExperts(block: string, part: string, tensor: SafetensorsTensor): PlannedTensor[] {
+  if (part === 'router.layer') return [plain(`${block}.ffn_gate_inp.weight`, tensor)];
+  return fusedExperts(block, part === 'input_linear' ? 'gate_up_proj' : 'down_proj', tensor);
+}
+
 /** The kernel of a convolution of each channel by itself, [channels, 1, kernel], as a matrix. */
 function depthwise(tensor: SafetensorsTensor): SafetensorsTensor {
   const [channels = 0, one, kernel = 0] = tensor.shape;
@@ -178,7 +198,7 @@ function depthwise(tensor: SafetensorsTensor): SafetensorsTensor {
 
 /** Architectures of GGUF that rotate neighbours, where checkpoints rotate halves. */
 export const rotatesPairs: ReadonlySet<string> = new Set([
-  ...['llama', 'deepseek', 'granite', 'smollm3'],
+  ...['llama', 'deepseek', 'granite', 'granitemoe', 'smollm3'],
 ]);
 
 /** Experts of a layer that a router chooses among, and those behind them that it does not. */

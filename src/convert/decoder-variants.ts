@@ -1,5 +1,5 @@
 /**
- * What decoders have beside the hyperparameters of Llama: Gemma 2, Granite, OLMo 2 and 3, SmolLM3. Keys and
+ * What decoders have beside the hyperparameters of Llama: Gemma 2, Granite, OLMo 2 and 3, Phi 3, SmolLM3. Keys and
  * types are those of llama.cpp's converter. Variants that the engine would compute otherwise are refused.
  */
 import { PacelineError } from '../base/errors.js';
@@ -24,9 +24,12 @@ export function variantMetadata(
     case 'gemma2':
       return gemma2(text, sizes);
     case 'granite':
+    case 'granitemoe':
       return granite(text, sizes);
     case 'olmo2':
       return olmo2(text, sizes);
+    case 'phi3':
+      return phi3(text, sizes);
     case 'smollm3':
       return smollm3(text, sizes);
     default:
@@ -78,6 +81,20 @@ function olmo2(text: JsonObject, { layers }: VariantSizes): Map<string, GgufMeta
   return new Map([
     ['attention.sliding_window', ggufValue.uint32(window)],
     ['attention.sliding_window_pattern', ggufValue.booleans(slides)],
+  ]);
+}
+
+/** A part of each head may be rotated; the window is told, and not applied. */
+function phi3(text: JsonObject, sizes: VariantSizes): Map<string, GgufMetadataEntry> {
+  const rope = text.object('rope_parameters') ?? text;
+  const part = rope.number('partial_rotary_factor') ?? text.number('partial_rotary_factor') ?? 1;
+  const dimensions = Math.floor(Math.floor(part * sizes.embedding) / sizes.heads);
+  const original =
+    text.count('original_max_position_embeddings') ?? text.requiredCount('max_position_embeddings');
+  return new Map([
+    ['rope.dimension_count', ggufValue.uint32(dimensions)],
+    ['rope.scaling.original_context_length', ggufValue.uint32(original)],
+    ['attention.sliding_window', ggufValue.uint32(text.count('sliding_window') ?? 0)],
   ]);
 }
 

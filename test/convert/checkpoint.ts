@@ -15,6 +15,9 @@ export type CheckpointClass =
   | 'Olmo3ForCausalLM'
   | 'SmolLM3ForCausalLM'
   | 'GraniteForCausalLM'
+  | 'GraniteMoeForCausalLM'
+  | 'Ernie4_5ForCausalLM'
+  | 'Phi3ForCausalLM'
   | 'Gemma2ForCausalLM'
   | 'EmoForCausalLM'
   | 'Gemma3ForCausalLM'
@@ -68,6 +71,9 @@ const modelTypes: Readonly<Record<CheckpointClass, string>> = {
   Olmo3ForCausalLM: 'olmo3',
   SmolLM3ForCausalLM: 'smollm3',
   GraniteForCausalLM: 'granite',
+  GraniteMoeForCausalLM: 'granitemoe',
+  Ernie4_5ForCausalLM: 'ernie4_5',
+  Phi3ForCausalLM: 'phi3',
   Gemma2ForCausalLM: 'gemma2',
   EmoForCausalLM: 'emo',
   Gemma3ForCausalLM: 'gemma3_text',
@@ -81,6 +87,10 @@ export function configOf(name: CheckpointClass): Record<string, unknown> {
     ...{ sliding_window: 8, rope_theta: 1_000_000, rope_local_base_freq: 10_000 },
     ...{ tie_word_embeddings: true, query_pre_attn_scalar: 16, num_hidden_layers: 7 },
   };
+  const granite = {
+    ...{ attention_multiplier: 0.3, embedding_multiplier: 3, residual_multiplier: 0.5 },
+    logits_scaling: 2,
+  };
   const mixture = { num_experts: 4, num_experts_per_tok: 2 };
   const own: Readonly<Record<CheckpointClass, object>> = {
     LlamaForCausalLM: {},
@@ -92,10 +102,10 @@ export function configOf(name: CheckpointClass): Record<string, unknown> {
     Olmo2ForCausalLM: {},
     Olmo3ForCausalLM: { sliding_window: 8, num_hidden_layers: 4 },
     SmolLM3ForCausalLM: { num_hidden_layers: 5, pad_token_id: 0 },
-    GraniteForCausalLM: {
-      ...{ attention_multiplier: 0.3, embedding_multiplier: 3, residual_multiplier: 0.5 },
-      logits_scaling: 2,
-    },
+    GraniteForCausalLM: granite,
+    GraniteMoeForCausalLM: { ...granite, num_local_experts: 4, num_experts_per_tok: 2 },
+    Ernie4_5ForCausalLM: {},
+    Phi3ForCausalLM: { pad_token_id: 0 },
     Gemma2ForCausalLM: {
       ...{ sliding_window: 8, tie_word_embeddings: true, query_pre_attn_scalar: 16 },
       // Low enough to be felt.
@@ -182,9 +192,14 @@ function shapesOf(
     if (!behind) set(`${emo ? 'pre_attention' : 'input'}_layernorm.weight`, [embedding]);
     set(`${emo ? 'pre_feedforward' : 'post_attention'}_layernorm.weight`, [embedding]);
     if (behind) set('post_feedforward_layernorm.weight', [embedding]);
-    set('self_attn.q_proj.weight', [queries, embedding]);
-    set('self_attn.k_proj.weight', [keys, embedding]);
-    set('self_attn.v_proj.weight', [keys, embedding]);
+    const together = name === 'Phi3ForCausalLM';
+    if (together) {
+      set('self_attn.qkv_proj.weight', [queries + 2 * keys, embedding]);
+    } else {
+      set('self_attn.q_proj.weight', [queries, embedding]);
+      set('self_attn.k_proj.weight', [keys, embedding]);
+      set('self_attn.v_proj.weight', [keys, embedding]);
+    }
     set('self_attn.o_proj.weight', [embedding, queries]);
     if (name === 'Qwen2ForCausalLM' || config.attention_bias === true) {
       set('self_attn.q_proj.bias', [queries]);
@@ -210,6 +225,17 @@ function shapesOf(
     }
     const mixtral = name === 'MixtralForCausalLM';
     const block = mixtral ? 'block_sparse_moe' : 'mlp';
+    if (together) {
+      set('mlp.gate_up_proj.weight', [2 * inner, embedding]);
+      set('mlp.down_proj.weight', [embedding, inner]);
+      continue;
+    }
+    if (name === 'GraniteMoeForCausalLM') {
+      set('block_sparse_moe.router.layer.weight', [experts, embedding]);
+      set('block_sparse_moe.input_linear.weight', [experts, 2 * inner, embedding]);
+      set('block_sparse_moe.output_linear.weight', [experts, embedding, inner]);
+      continue;
+    }
     if (experts > 0) set(`${block}.gate.weight`, [experts, embedding]);
     if (experts > 0 && fused) {
       set('mlp.experts.gate_up_proj', [experts, 2 * inner, embedding]);

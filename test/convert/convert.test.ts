@@ -71,6 +71,9 @@ const cases: readonly (readonly [name: string, of: CheckpointClass, options: Che
     ['olmo3', 'Olmo3ForCausalLM', {}],
     ['smollm3', 'SmolLM3ForCausalLM', {}],
     ['granite', 'GraniteForCausalLM', {}],
+    ['granitemoe', 'GraniteMoeForCausalLM', {}],
+    ['ernie4_5', 'Ernie4_5ForCausalLM', {}],
+    ['phi3', 'Phi3ForCausalLM', {}],
     ['gemma2', 'Gemma2ForCausalLM', {}],
     ['gemma3', 'Gemma3ForCausalLM', {}],
   ];

@@ -63,9 +63,27 @@ export function referenceLogits(
   // It sees what comes behind a token too, with half of a window to either side.
   const encodes = config.use_bidirectional_attention === true;
   const values = (tensor: string): Float32Array => {
-    const found = checkpoint.weights.get(tensor);
+    const found = checkpoint.weights.get(tensor)?.values ?? part(tensor);
     if (found === undefined) throw new Error(`No ${tensor}`);
-    return found.values;
+    return found;
+  };
+  /** A matrix that stands in another, below those before it. */
+  const part = (tensor: string): Float32Array | undefined => {
+    const [, before = '', name = ''] = /^(.*\.)(\w+)_proj\.weight$/.exec(tensor) ?? [];
+    const whole = (together: string) => checkpoint.weights.get(`${before}${together}`)?.values;
+    const [width, size] = [n('hidden_size'), n('head_dim') * n('hidden_size')];
+    const [q, k] = [n('num_attention_heads') * size, n('num_key_value_heads') * size];
+    const half = n('intermediate_size') * width;
+    const places: Readonly<Record<string, readonly [together: string, from: number, to: number]>> =
+      {
+        q: ['qkv_proj.weight', 0, q],
+        k: ['qkv_proj.weight', q, q + k],
+        v: ['qkv_proj.weight', q + k, q + 2 * k],
+        gate: ['gate_up_proj.weight', 0, half],
+        up: ['gate_up_proj.weight', half, 2 * half],
+      };
+    const place = places[name];
+    return place && whole(place[0])?.subarray(place[1], place[2]);
   };
   const has = (tensor: string) => checkpoint.weights.has(tensor);
   const matrix = (x: Row, all: Float32Array, first: number, rows: number): Row =>
@@ -83,8 +101,15 @@ export function referenceLogits(
   const head = n('head_dim');
   const [heads, kvHeads] = [n('num_attention_heads'), n('num_key_value_heads')];
 
+  /** ERNIE turns neighbours, the others features half a head apart. */
+  const neighbours = name === 'Ernie4_5ForCausalLM';
   const rotate = (x: Row, position: number, base: number): Row =>
     x.map((value, at) => {
+      if (neighbours) {
+        const angle = position / base ** (((at % head) - (at % 2)) / head);
+        const partner = x[at % 2 === 0 ? at + 1 : at - 1] as number;
+        return value * Math.cos(angle) + (at % 2 === 0 ? -partner : partner) * Math.sin(angle);
+      }
       const pair = at % (head / 2);
       const angle = (position * scaleOf(config, base, pair)) / base ** ((2 * pair) / head);
       const first = at % head < head / 2;
@@ -104,9 +129,14 @@ export function referenceLogits(
       linear(y, `${at}.down_proj`),
     );
   const expert = (x: Row, layer: string, index: number): Row => {
-    if (has(`${layer}.mlp.experts.gate_up_proj`)) {
-      const both = values(`${layer}.mlp.experts.gate_up_proj`);
-      const down = values(`${layer}.mlp.experts.down_proj`);
+    const granite = `${layer}.block_sparse_moe`;
+    const fused = has(`${granite}.input_linear.weight`)
+      ? [`${granite}.input_linear.weight`, `${granite}.output_linear.weight`]
+      : [`${layer}.mlp.experts.gate_up_proj`, `${layer}.mlp.experts.down_proj`];
+    const [bothName = '', downName = ''] = fused;
+    if (has(bothName)) {
+      const both = values(bothName);
+      const down = values(downName);
       const gate = matrix(x, both, index * 2 * inner, inner);
       const up = matrix(x, both, index * 2 * inner + inner, inner);
       return network(gate, up, (y) => matrix(y, down, index * x.length, x.length));
@@ -144,7 +174,11 @@ export function referenceLogits(
     return result;
   };
   const mixture = (x: Row, layer: string): Row => {
-    const router = name === 'MixtralForCausalLM' ? 'block_sparse_moe.gate' : 'mlp.gate';
+    const routers: Readonly<Record<string, string>> = {
+      MixtralForCausalLM: 'block_sparse_moe.gate',
+      GraniteMoeForCausalLM: 'block_sparse_moe.router.layer',
+    };
+    const router = routers[name] ?? 'mlp.gate';
     const logits = [...linear(x, `${layer}.${router}`)];
     if (name === 'EmoForCausalLM') return emoMixture(x, layer, logits);
     const shares = softmax(logits);

@@ -33,6 +33,9 @@ const cases: readonly (readonly [CheckpointClass, CheckpointOptions])[] = [
   ['Olmo3ForCausalLM', {}],
   ['SmolLM3ForCausalLM', {}],
   ['GraniteForCausalLM', {}],
+  ['GraniteMoeForCausalLM', {}],
+  ['Ernie4_5ForCausalLM', {}],
+  ['Phi3ForCausalLM', {}],
   ['Gemma2ForCausalLM', {}],
   ['Gemma3ForCausalLM', {}],
 ];
