@@ -19,11 +19,12 @@
  *
  * `--short` has fewer and shorter texts of each and leaves out `cost`: a look whether all of it works.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { removeLeftovers } from '../src/base/leftovers.js';
 import { cacheFolder } from '../src/base/paths.js';
 import { runBench } from '../src/bench/bench.js';
 import { installPeer, peerVersion } from '../src/bench/peer.js';
@@ -95,12 +96,13 @@ const peer =
 
 /** Weights in F32, made when first needed and removed at the end. */
 class ExactWeights implements Disposable {
-  readonly #folder = mkdtempSync(join(cacheFolder(), 'real-models-f32-'));
+  readonly #folder = join(cacheFolder(), `real-models-f32.${process.pid}`);
   readonly #made = new Map<string, string>();
 
   async of({ name, path }: { readonly name: string; readonly path: string }): Promise<string> {
     const output = this.#made.get(name) ?? join(this.#folder, `${name}-f32.gguf`);
     if (!this.#made.has(name)) {
+      mkdirSync(this.#folder, { recursive: true });
       await quantizeModel({ model: path, output, mix: 'F32', allowRequantize: true });
       this.#made.set(name, output);
     }
@@ -112,6 +114,11 @@ class ExactWeights implements Disposable {
   }
 }
 
+// Of a run that was killed.
+await removeLeftovers(cacheFolder(), (name) => {
+  const [, pid] = /^real-models-f32\.(\d+)$/.exec(name) ?? [];
+  return pid === undefined ? undefined : Number(pid);
+});
 using exact = new ExactWeights();
 process.on('SIGINT', () => {
   exact[Symbol.dispose]();
