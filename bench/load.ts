@@ -12,6 +12,7 @@
  * Without a model it is a Qwen3-0.6B shape with random weights. With `--vs`, stages of the servers
  * take turns on the same file.
  */
+import { setMaxListeners } from 'node:events';
 import { availableParallelism, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { cacheFolder } from '../src/base/paths.js';
@@ -70,6 +71,7 @@ interface Sample {
 /** So many clients ask again and again until the time is over; what runs then is given up. */
 async function stage(server: BenchServer, clients: number, seconds: number) {
   const over = new AbortController();
+  setMaxListeners(0, over.signal); // each client listens
   const results: Streamed[] = [];
   const memory: Sample[] = [];
   const began = performance.now();

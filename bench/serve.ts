@@ -15,6 +15,7 @@
  * `unfinished`. With `--vs`, llama-server does `streams` and `question` after ours. Without a model it is a
  * Qwen3-0.6B shape with random weights.
  */
+import { setMaxListeners } from 'node:events';
 import { availableParallelism, loadavg } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -291,6 +292,7 @@ async function measure(server: BenchServer, names: readonly Part[]): Promise<Res
   for (const name of names) {
     note(`${server.name}: ${name}`);
     const signal = shareMs > 0 ? AbortSignal.timeout(shareMs) : new AbortController().signal;
+    setMaxListeners(0, signal); // each stream listens
     const began = performance.now();
     try {
       results[name] = await parts[name](server, signal);

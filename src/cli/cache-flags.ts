@@ -79,7 +79,7 @@ export function cacheOptions(flags: CacheFlags): CacheOptions | false {
   const folder = cacheFolderOf(flags);
   if (!existsSync(folder)) {
     note(
-      `prompts are kept in ${folder}, so that none is computed twice; ` +
+      `prompts are to be kept in ${folder}, so that none is computed twice; ` +
         '--no-cache or PACELINE_CACHE=off turns that off',
     );
   }

@@ -1,6 +1,8 @@
 /** The server as HTTP: who may use it, limits, the queue, health, drains, sockets. */
 import assert from 'node:assert/strict';
 import { request as httpRequest } from 'node:http';
+import { connect } from 'node:net';
+import { Readable } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
 import OpenAI from 'openai';
 import type { Log } from '../../src/server/http/log.js';
@@ -104,6 +106,15 @@ describe('requests', () => {
     server = await startServer({ slots: 1, queue: 1, bodyLimit: 2000, log });
   });
   after(() => server.close());
+
+  it('are refused with a message where they are none yet', async () => {
+    const long = await raw({ port: server.port, headers: { 'x-long': 'a'.repeat(40_000) } });
+    assert.equal(long.status, 431);
+    assert.match(JSON.parse(long.text).error.message, /more than 32768 bytes/);
+    const socket = connect(server.port ?? 0, '127.0.0.1', () => socket.end('hello\r\n\r\n'));
+    const text = await new Response(Readable.toWeb(socket) as ReadableStream).text();
+    assert.match(text, /^HTTP\/1\.1 400 [\s\S]*This is no HTTP/);
+  });
 
   it('are refused for their host, size, depth and form, each in the shape of its dialect', async () => {
     const host = { host: `evil.example:${server.port}` };

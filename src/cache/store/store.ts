@@ -8,7 +8,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { open, utimes } from 'node:fs/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { PacelineError } from '../../base/errors.js';
-import { type FileSink, writeFileAtomically } from '../../base/files.js';
+import { type FileSink, writeError, writeFileAtomically } from '../../base/files.js';
 import {
   BadBlock,
   type BlockHeader,
@@ -123,7 +123,7 @@ export class PrefixStore {
       await store.#folder.refresh();
       store.#budget = options.budget ?? (await usualBudget(options.root));
     } catch (error) {
-      store.#stopSaving(error);
+      store.#stopSaving(PacelineError.is(error) ? error : writeError(options.root, error));
       await store.#folder.refresh().catch(() => {});
     }
     return store;

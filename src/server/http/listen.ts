@@ -5,6 +5,7 @@
 import { chmod, lstat, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import { connect } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { getRequestListener } from '@hono/node-server';
 import { PacelineError } from '../../base/errors.js';
 
@@ -26,18 +27,30 @@ export interface Listening {
   close(patienceMs: number): Promise<void>;
 }
 
+/** Bytes of a request's line and headers. */
+const mostHeaders = 32 * 1024;
+
 /** @throws {PacelineError} `usage` when the address is taken or not one of this machine */
 export async function listen(options: ListenOptions): Promise<Listening> {
   const server = createServer(
-    { maxHeaderSize: 32 * 1024, headersTimeout: 30_000, requestTimeout: 300_000 },
+    { maxHeaderSize: mostHeaders, headersTimeout: 30_000, requestTimeout: 300_000 },
     getRequestListener(options.fetch, { overrideGlobalObjects: false }),
   );
   let running = 0;
-  server.on('request', (_request, response) => {
+  const answering = new WeakSet<Duplex>();
+  server.on('request', ({ socket }, response) => {
     running += 1;
+    answering.add(socket);
     response.on('close', () => {
       running -= 1;
+      answering.delete(socket);
     });
+  });
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    // Nothing may come between the parts of an answer.
+    if (socket.writable && error.code !== 'ECONNRESET' && !answering.has(socket)) {
+      socket.end(refusalOf(error));
+    } else socket.destroy();
   });
   server.keepAliveTimeout = 65_000;
   server.maxConnections = options.maxConnections;
@@ -53,6 +66,22 @@ export async function listen(options: ListenOptions): Promise<Listening> {
     port,
     close: (patienceMs) => close(server, () => running, patienceMs),
   };
+}
+
+/** The answer to what is no request yet: no dialect can be told, so it has the shape that most clients read. */
+function refusalOf({ code, message }: NodeJS.ErrnoException): string {
+  const known: Readonly<Record<string, readonly [status: string, message: string]>> = {
+    HPE_HEADER_OVERFLOW: [
+      '431 Request Header Fields Too Large',
+      `The headers have more than ${mostHeaders} bytes. Send fewer or shorter ones.`,
+    ],
+    ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'The request did not come in time.'],
+  };
+  const [status, text] = known[code ?? ''] ?? ['400 Bad Request', `This is no HTTP: ${message}.`];
+  const details = { type: 'invalid_request_error', param: null, code: 'invalid_value' };
+  const body = JSON.stringify({ error: { message: text, ...details } });
+  const headers = `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}`;
+  return `HTTP/1.1 ${status}\r\nConnection: close\r\n${headers}\r\n\r\n${body}`;
 }
 
 function bind(server: Server, { host, port, socket }: ListenOptions): Promise<void> {

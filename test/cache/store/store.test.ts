@@ -175,6 +175,15 @@ describe('the store of blocks', () => {
     assert.equal(none.store.statistics.blocksWritten, 0);
   });
 
+  it('says what to do about a folder that cannot be used', async () => {
+    const file = newFolder();
+    await writeFile(file, 'a file');
+    const { store, warnings } = await openStore(join(file, 'kv'));
+    assert.equal(store.saves, false);
+    assert.equal(warnings.length, 1);
+    assert.match(warnings[0] ?? '', /Cannot write .*kv: .*\. Check the disk and the folder\./);
+  });
+
   it('stops saving with one warning when writing fails, and goes on reading', async () => {
     const tokens = text(3 * blockTokens);
     for (const code of ['ENOSPC', 'EROFS', 'EIO']) {
