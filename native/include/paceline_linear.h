@@ -72,9 +72,7 @@ PL_API void pl_op_get_rows(void*, int ith, int nth, void* params);
   P(panels0) I(type0) I(n0) \
   I(bytes0)       /* of one expert: pl_panel_bytes(type0, k, n0) */ \
   P(panels1) I(type1) I(n1) I(bytes1) \
-  P(table0)       /* uint64 [experts]: where the panels of each expert are, in place of panels0; or null */ \
-  P(table1) \
-  P(cache)        /* from pl_experts_new, which has the experts in place of panels and tables; or null */ \
+  P(cache)        /* from pl_experts_new, which has the experts in place of panels; or null */ \
   I(layer) I(part0) I(part1) \
   P(dst)          /* f32 [n, slots, tokens] */ \
   I(stride)       /* bytes between (slot, token) rows */ \

@@ -57,7 +57,6 @@ class Panels {
   }
   // Points `out` to those of the expert at a position, once they are there; false: computing stops.
   bool find(int64_t position, int64_t expert, Matrix* out) const {
-    const uint64_t tables[] = {m_.table0, m_.table1};
     const int64_t strides[] = {m_.bytes0, m_.bytes1}, part[] = {m_.part0, m_.part1};
     const uint8_t* slot = nullptr;
     if (cache_ != nullptr) {
@@ -68,7 +67,6 @@ class Panels {
     for (int j = 0; j < parts_; ++j) {
       out[j] = matrices_[j];
       if (slot != nullptr) out[j].panels = slot + experts::place_of(*cache_, m_.layer, part[j]);
-      else if (tables[j] != 0) out[j].panels = pointer<const uint8_t>(pointer<const uint64_t>(tables[j])[expert]);
       else out[j].panels += expert * strides[j];
     }
     return true;
