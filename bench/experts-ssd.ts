@@ -109,7 +109,8 @@ async function measure(path: string, share: number | undefined) {
     ...{ prefill_tps: median(times.prefill), decode_tps: median(times.decode), runs: times },
   };
   if (before === undefined || after === undefined) return row;
-  const grown = (key: keyof typeof after) => after[key] - before[key];
+  type Count = Exclude<keyof typeof after, 'earlyTime'>;
+  const grown = (key: Count) => after[key] - before[key];
   return {
     ...row,
     hit_rate: grown('found') / Math.max(1, grown('asked')),
@@ -119,6 +120,9 @@ async function measure(path: string, share: number | undefined) {
     direct_share: grown('bytesDirect') / Math.max(1, grown('bytesRead')),
     reading_gbs_a_thread: grown('bytesRead') / 1e6 / Math.max(1e-9, grown('readingMs')),
     oversized: grown('oversized'),
+    early: grown('early'),
+    early_used: grown('earlyUsed'),
+    early_time: after.earlyTime ?? null,
   };
 }
 

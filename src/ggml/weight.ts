@@ -61,6 +61,13 @@ export interface WeightStorage {
     activation: Activation,
   ): Tensor | undefined;
   mixedExperts?(graph: Graph, weight: Weight, x: Tensor, ids: Tensor, weights: Tensor): Tensor;
+  /** Of experts that are read when they are needed: whether `foresee` may save time. */
+  readonly foresees?: boolean;
+  /**
+   * Says that after the experts `chosen` of this weight those of `next` will be needed, `likely` [n, T] ones, the
+   * likeliest of a row first. Changes no result.
+   */
+  foresee?(graph: Graph, chosen: Tensor, next: Weight, likely: Tensor): void;
 }
 
 /** Where the matrices of a weight are in a file. */
@@ -72,6 +79,8 @@ export interface FilePlace {
   readonly offset: number;
   /** Bytes from one matrix to the next. */
   readonly stride: number;
+  /** Which matrices of the file these are; undefined: as many as there are, in their order. */
+  readonly matrices?: readonly number[] | undefined;
 }
 
 /** Storage for some weights, filled while the file is read. */

@@ -173,18 +173,54 @@ const leastWeightSum = 6.103515625e-5;
 /** Chooses experts of a mixture by what its router makes of x [embedding, T]. */
 export function routeMixture(
   graph: Graph,
-  { router, used, choiceBias }: Mixture,
+  m: Mixture,
   x: Tensor,
   options: Omit<RoutingOptions, 'used' | 'choiceBias' | 'mask'>,
 ): Routing {
+  const { router, used, choiceBias } = m;
   const logits = linear(graph, router, x);
   const observer = observers.get(graph);
-  if (observer === undefined) return route(graph, logits, { ...options, used, choiceBias });
+  if (observer === undefined) {
+    const routing = route(graph, logits, { ...options, used, choiceBias });
+    foresee(graph, { mixture: m, options }, x, routing);
+    return routing;
+  }
   const block = blockOf(router.weight);
   const mask = observer.mask?.(graph, block);
   const routing = route(graph, logits, { ...options, used, choiceBias, mask });
   observer.routed(graph, block, logits, routing);
   return routing;
+}
+
+/** A mixture as graphs pass it. */
+interface Passed {
+  readonly mixture: Mixture;
+  readonly options: Omit<RoutingOptions, 'used' | 'choiceBias' | 'mask'>;
+}
+
+/** What comes behind a mixture, by its router: learned from the first graph that passes both. */
+const following = new WeakMap<Weight, Passed>();
+const passed = Symbol('passed');
+/** Rows of a pass from which on nothing is foreseen: with more of them it is any expert. */
+const mostForeseen = 16;
+
+/**
+ * Where experts are read when they are needed: says early which ones the next mixture is likely to choose, by its
+ * router's ratings of what this one sees (as in arXiv 2312.17238). Rows change little from layer to layer.
+ */
+function foresee(graph: Graph, own: Passed, x: Tensor, { chosen }: Routing): void {
+  const { weight } = own.mixture.experts.gate;
+  if (weight.storage.foresees !== true || x.shape[1] > mostForeseen) return;
+  const last = graph.shared<{ router?: Weight }>(passed, () => ({}));
+  if (last.router !== undefined) following.set(last.router, own);
+  last.router = own.mixture.router.weight;
+  const next = following.get(last.router);
+  // Which experts a token's number chooses is not in the rows.
+  if (next === undefined || next.options.chosen !== undefined) return;
+  const { router, used, choiceBias, experts } = next.mixture;
+  const logits = linear(graph, router, x);
+  const likely = route(graph, logits, { ...next.options, used, choiceBias }).chosen;
+  weight.storage.foresee?.(graph, chosen, experts.gate.weight, likely);
 }
 
 /** Chooses experts by a router's logits [experts, T]. */

@@ -40,8 +40,8 @@ export interface LoadModelOptions extends PlanOptions {
   readonly backend: Backend;
   /** The context to plan for, in tokens; default: the model's own, at most 4096. */
   readonly contextLength?: number | undefined;
-  /** How experts are read that stay in the file. */
-  readonly readExperts?: Pick<FiledExperts, 'reading' | 'readers'> | undefined;
+  /** Whether experts that stay in the file are read early; default: measured. */
+  readonly forecast?: FiledExperts['forecast'];
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -80,7 +80,12 @@ interface Declared {
   readonly warnings: readonly string[];
 }
 
+/** What is declared for planning is there for loading, which gives its weights away. */
+const planned = new WeakMap<ModelSource, Declared>();
+
 function declare(source: ModelSource, wanted: number | undefined): Declared {
+  const known = planned.get(source);
+  if (known !== undefined && known.contextLength === wanted) return known;
   if (isDraftOnly(source)) {
     throw new PacelineError('unsupported-architecture', 'The file holds a drafter and no model', {
       hint: 'Load the model that it was made for, and give this file as --draft-model.',
@@ -102,7 +107,9 @@ function declare(source: ModelSource, wanted: number | undefined): Declared {
   const { architecture } = metadata;
   const [tensor] = source.tensors.values();
   const inFile = tensor !== undefined && source.fileOf?.(tensor) !== undefined;
-  return { architecture, blueprint, loader, contextLength, expertsUsed, inFile, warnings };
+  const made = { architecture, blueprint, loader, contextLength, expertsUsed, inFile, warnings };
+  planned.set(source, made);
+  return made;
 }
 
 /** What a model's file says of its texts, before any weights are read. */
@@ -131,10 +138,10 @@ export function planModel(
   source: ModelSource,
   options: PlanOptions & { readonly contextLength?: number | undefined } = {},
 ): MemoryPlan {
-  return planMemory(planned(declare(source, options.contextLength)), options);
+  return planMemory(modelOf(declare(source, options.contextLength)), options);
 }
 
-function planned(declared: Declared): PlannedModel {
+function modelOf(declared: Declared): PlannedModel {
   const { blueprint, loader, contextLength, expertsUsed, inFile } = declared;
   return {
     ...{ contextLength, expertsUsed, inFile },
@@ -155,7 +162,8 @@ export async function loadLanguageModel(
 ): Promise<LoadedModel> {
   const { backend, onProgress, signal } = options;
   const declared = declare(source, options.contextLength);
-  const plan = planMemory(planned(declared), options);
+  planned.delete(source);
+  const plan = planMemory(modelOf(declared), options);
   requireFit(plan);
   const { placement } = plan;
   const { architecture, blueprint, loader, warnings } = declared;
@@ -191,9 +199,9 @@ export async function loadLanguageModel(
 function expertsInFile(
   { experts }: MemoryPlan,
   used: number,
-  { readExperts }: LoadModelOptions,
+  { forecast }: LoadModelOptions,
 ): ExpertLayout | undefined {
   const { kernels } = nativeKernels();
   if (experts === undefined || kernels === undefined) return undefined;
-  return expertLayout(kernels, { bytes: experts.memory, used, layerOf, ...readExperts });
+  return expertLayout(kernels, { bytes: experts.memory, used, layerOf, forecast });
 }

@@ -9,7 +9,12 @@ import { cacheBytes, positionBytes } from '../ggml/cache-rows.js';
 import { type HostMemory, hostMemory } from '../ggml/host.js';
 import { preferredLayouts } from '../ggml/layouts.js';
 import { expertsOf } from '../ggml/native/expert-layout.js';
-import { bytesOfExperts, leastExpertMemory, shareSlots } from '../ggml/native/expert-slots.js';
+import {
+  bytesOfExperts,
+  bytesOfSlots,
+  leastExpertMemory,
+  shareSlots,
+} from '../ggml/native/expert-slots.js';
 import { nativeKernels } from '../ggml/native/library.js';
 import { recurrentBytes } from '../ggml/recurrent-shape.js';
 import { type GgmlType, GgmlType as Type, typeName } from '../ggml/types.js';
@@ -27,7 +32,7 @@ export interface PlannedModel {
   /** Experts that a token goes through in one layer. */
   readonly expertsUsed: number;
   readonly contextLength: number;
-  /** Whether weights lie in a file as they are: not those in memory, nor those that a subset leaves. */
+  /** Whether experts lie in a file as they are, all of a tensor's or some: not those in memory. */
   readonly inFile: boolean;
 }
 
@@ -101,12 +106,14 @@ const margin = 128 * 2 ** 20;
  */
 export function planMemory(model: PlannedModel, options: PlanOptions): MemoryPlan {
   const { expertMemory = 'auto', layouts } = options;
+  const inMemory = layouts !== undefined || !model.weights.some(isExpert);
+  if (expertMemory !== 'auto' && !inMemory) return plan(model, options, expertMemory);
   const whole = plan(model, options, undefined);
-  if (layouts !== undefined || !model.weights.some(isExpert)) {
+  if (inMemory) {
     const none = 'The model has no experts: expertMemory changes nothing.';
     return expertMemory === 'auto' ? whole : { ...whole, warnings: [none] };
   }
-  if (expertMemory === 'auto' && (whole.total <= whole.available || unfiled(model))) return whole;
+  if (whole.total <= whole.available || unfiled(model)) return whole;
   return plan(model, options, expertMemory);
 }
 
@@ -115,9 +122,9 @@ function unfiled({ weights, inFile }: PlannedModel): PacelineError | undefined {
   const { kernels, reason } = nativeKernels();
   const hint = 'Leave out expertMemory.';
   if (!inFile) {
-    const problem = 'Experts stay in their file only where the model is a whole file';
+    const problem = 'Experts stay in their file only where the model comes from one';
     return new PacelineError('usage', problem, {
-      hint: 'Leave out expertMemory, or write what a subset leaves to a file first: `paceline experts prune`.',
+      hint: 'Load the model from its file, or leave out expertMemory.',
     });
   }
   if (kernels === undefined) {
@@ -195,7 +202,7 @@ function planExperts(model: PlannedModel, wish: ExpertMemoryWish, room: number):
   const slots = shareSlots(layers, Math.min(whole, wanted), model.expertsUsed);
   return {
     whole,
-    memory: [...slots].reduce((sum, [bytes, count]) => sum + bytes * count, 0),
+    memory: bytesOfSlots(slots),
     held: [...slots.values()].reduce((a, b) => a + b, 0),
     count: layers.reduce((sum, { experts }) => sum + experts, 0),
   };

@@ -4,7 +4,6 @@
  * in bytes and can be aborted.
  */
 import { PacelineError, throwIfAborted } from '../base/errors.js';
-import type { FileFacts } from '../base/files.js';
 import type { OnProgress } from '../base/progress.js';
 import type { Backend } from '../ggml/backend.js';
 import { trimShape } from '../ggml/tensor.js';
@@ -19,6 +18,9 @@ import {
 } from '../ggml/weight.js';
 import type { GgufTensorInfo } from '../gguf/types.js';
 
+/** The file that holds a tensor; `matrices`: those of it that the tensor consists of, default all. */
+export type TensorFile = Pick<FilePlace, 'path' | 'facts' | 'matrices'>;
+
 /** The part of a GGUF file that holds tensors. */
 export interface TensorSource {
   readonly tensors: ReadonlyMap<string, GgufTensorInfo>;
@@ -29,7 +31,7 @@ export interface TensorSource {
     options: { start: number; signal?: AbortSignal | undefined },
   ): Promise<void>;
   /** The file that holds a tensor; undefined: bytes in memory. */
-  fileOf?(info: GgufTensorInfo): { readonly path: string; readonly facts: FileFacts } | undefined;
+  fileOf?(info: GgufTensorInfo): TensorFile | undefined;
 }
 
 /** Bytes read, checked and stored at a time. */

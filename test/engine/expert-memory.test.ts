@@ -106,6 +106,16 @@ for (const [name, options] of Object.entries(mixtures)) {
         assert.ok(statistics.read >= read, 'a smaller cache reads more');
         read = statistics.read;
       }
+      // What is read before it is asked for changes nothing.
+      const some = Math.floor(whole * 0.5);
+      const never = await logits(path, { expertMemory: some, forecast: 'never' });
+      assert.equal(never.statistics?.early, 0);
+      const always = await logits(path, { expertMemory: some, forecast: 'always' });
+      assert.deepEqual(always.rows, expected.rows);
+      const { early = 0, earlyUsed = 0 } = always.statistics ?? {};
+      // Which experts a token chooses is known only when its layer comes.
+      const foreseen = count > shape.experts[0] && !name.includes('by token');
+      if (foreseen) assert.ok(early > 0 && earlyUsed <= early, `${early}`);
       const least = await leastOf(path);
       const { rows, statistics } = await logits(path, { expertMemory: least });
       assert.deepEqual(rows, expected.rows);

@@ -59,7 +59,7 @@ describe('the memory plan', () => {
     assert.throws(() => requireFit(tight), refused('memory', /are available/));
     assert.throws(
       () => planModel(source, { ...options, expertMemory: 1e6, memory: machine(1e12) }),
-      refused('usage', /whole file/, /experts prune/),
+      refused('usage', /comes from one/, /leave out expertMemory/),
     );
   });
 

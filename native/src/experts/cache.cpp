@@ -102,6 +102,12 @@ void end_ring(Cache& c) {
   p.ring = 0;
 }
 
+// Time of a pass that reads early, as a share of that of one that does not, as far as it was measured; 0: it was not.
+double forecast_time(const Forecast& w) {
+  if (w.count[0] == 0 || w.count[1] == 0) return 0;
+  return std::exp(w.logarithms[1] / static_cast<double>(w.count[1]) - w.logarithms[0] / static_cast<double>(w.count[0]));
+}
+
 // Of the current layer's class, up to `most` slots for the ring. Where there are none, experts that are there give way.
 void make_ring(Cache& c, int64_t most) {
   Plan& p = c.plan;
@@ -165,19 +171,74 @@ int64_t count_uses(Cache& c, const pl_experts_fetch& f) {
   return found;
 }
 
-void hint(Cache& c, const pl_experts_fetch& f) {
+// What is foreseen of a layer, token by token with the likeliest expert first.
+void foresee(Cache& c, const pl_experts_fetch& f) {
   Layer& layer = c.layers[f.layer];
-  if (c.failure[0] != none || count_uses(c, f) == 0) return;
-  for (int64_t e = 0; e < layer.experts; ++e) {
-    Entry& entry = layer.entries[e];
-    if (c.counts[e] == 0 || entry.slot >= 0) continue;
-    if (find_victims(c, layer.slots, 1, uses(layer, entry) + 1.0 / half_life) == 0) continue;
-    give_slot(c, f.layer, e, c.victims[0].slot);
-    entry.early = true;
-    ++c.stats.early;
-    queue_expert(c, f.layer, e, 0, most_parts, true);
+  Forecast& w = c.forecast;
+  w.hinted = true;
+  w.layer = f.layer;
+  std::memset(w.rank, 0, static_cast<size_t>(layer.experts) * sizeof(int32_t));
+  const int64_t ranks = f.slots < most_ranks ? f.slots : most_ranks;
+  const auto expert_at = [&](int64_t token, int64_t rank) {
+    return pointer<const int32_t>(f.ids + static_cast<uint64_t>(token * f.ids_stride))[rank];
+  };
+  for (int64_t rank = 0; rank < ranks; ++rank) {
+    for (int64_t t = 0; t < f.tokens; ++t) {
+      const int32_t e = expert_at(t, rank);
+      if (e < 0 || e >= layer.experts || w.rank[e] != 0) continue;
+      // Those that are there stay.
+      if (layer.entries[e].slot >= 0) layer.entries[e].used = c.plan.number;
+      else w.rank[e] = static_cast<int32_t>(rank + 1);
+    }
+  }
+  if (!w.acts || c.failure[0] != none) return;
+  for (int64_t rank = 0; rank < ranks; ++rank) {
+    if (2 * w.right[rank] < w.asked[rank]) continue;
+    for (int64_t t = 0; t < f.tokens; ++t) {
+      const int32_t e = expert_at(t, rank);
+      if (e < 0 || e >= layer.experts || w.rank[e] != rank + 1 || layer.entries[e].slot >= 0) continue;
+      if (find_victims(c, layer.slots, 1, HUGE_VAL) == 0) break;
+      give_slot(c, f.layer, e, c.victims[0].slot);
+      layer.entries[e].early = true;
+      ++c.stats.early;
+      queue_expert(c, f.layer, e, 0, most_parts, true);
+    }
   }
   wake_readers(c);
+}
+
+// Compares what was foreseen of a layer with what a pass asks for, which is in c.counts.
+void judge_forecast(Cache& c, int64_t number) {
+  Forecast& w = c.forecast;
+  if (w.layer != number) return;
+  w.layer = -1;
+  for (int64_t e = 0; e < c.layers[number].experts; ++e) {
+    if (w.rank[e] == 0) continue;
+    const int rank = w.rank[e] - 1;
+    if (c.counts[e] > 0) ++w.right[rank];
+    if (++w.asked[rank] < Forecast::memory) continue;
+    w.asked[rank] /= 2;
+    w.right[rank] /= 2;
+  }
+  drop_unforeseen(c, number);
+}
+
+// At the first layer of a pass: whether it reads early. At the last one: how long it took. Passes count once the cache
+// is full, as those before read more and more rarely.
+void time_pass(Cache& c, int64_t number) {
+  Forecast& w = c.forecast;
+  if (number == 0) {
+    w.hinted = false;
+    w.acts = w.mode == 2 || (w.mode == 0 && (w.pays == 1 || (w.pays == 0 && w.passes / Forecast::turn % 2 == 1)));
+    w.began = w.mode == 0 && w.pays == 0 && c.stats.slots == c.all_slots ? nanoseconds() : 0;
+  } else if (number == c.layer_count - 1 && w.hinted && w.began != 0) {
+    ++w.passes;
+    ++w.count[w.acts];
+    w.logarithms[w.acts] += std::log(static_cast<double>(nanoseconds() - w.began));
+    w.began = 0;
+    if (w.count[0] < Forecast::trials || w.count[1] < Forecast::trials) return;
+    w.pays = forecast_time(w) < 0.98 ? 1 : -1;
+  }
 }
 
 void fetch(Cache& c, const pl_experts_fetch& f) {
@@ -188,6 +249,8 @@ void fetch(Cache& c, const pl_experts_fetch& f) {
   ++p.number;
   p.count = count_uses(c, f);
   p.ring = p.ringed = 0;
+  time_pass(c, f.layer);
+  judge_forecast(c, f.layer);
   if (f.layer == 0) c.stats.rows += f.tokens;
   set_clock(layer, layer.clock + static_cast<double>(f.tokens));
   if (layer.clock > 512 * half_life) {
@@ -267,7 +330,7 @@ PL_API void* pl_experts_new(int64_t readers, void* check) {
   c->reader_count = readers;
   c->readers = static_cast<Reader*>(std::calloc(static_cast<size_t>(readers) + 1, sizeof(Reader)));
   if (c->readers == nullptr) std::abort();
-  c->plan.layer = -1;
+  c->plan.layer = c->forecast.layer = -1;
   return c;
 }
 
@@ -285,11 +348,12 @@ PL_API void pl_experts_free(void* cache) {
     std::free(c.classes[i].slots);
   }
   for (int64_t i = 0; i < c.layer_count; ++i) {
+    std::free(c.layers[i].numbers);
     std::free(c.layers[i].entries);
     std::free(c.layers[i].digests);
   }
   void* const lists[] = {c.files,         c.classes,    c.layers, c.readers,   c.wanted.jobs,
-                         c.likely.jobs, c.plan.order, c.plan.done, c.counts, c.victims};
+                         c.likely.jobs, c.plan.order, c.plan.done, c.counts, c.victims, c.forecast.rank};
   for (void* list : lists) std::free(list);
   pthread_mutex_destroy(&c.mutex);
   pthread_cond_destroy(&c.work);
@@ -297,7 +361,14 @@ PL_API void pl_experts_free(void* cache) {
   std::free(&c);
 }
 
-PL_API void pl_experts_mode(void* cache, int64_t mode) { static_cast<Cache*>(cache)->mode = mode; }
+PL_API void pl_experts_forecast(void* cache, int64_t mode) { static_cast<Cache*>(cache)->forecast.mode = mode; }
+
+PL_API int64_t pl_experts_foresees(void* cache) {
+  Cache& c = *static_cast<Cache*>(cache);
+  const Lock lock(c);
+  const Forecast& w = c.forecast;
+  return w.mode != 1 && w.pays >= 0 && c.layer_count > 1 && c.all_slots < c.all_experts;
+}
 
 PL_API int64_t pl_experts_class(void* cache, int64_t bytes, int64_t count) {
   Cache& c = *static_cast<Cache*>(cache);
@@ -311,16 +382,22 @@ PL_API int64_t pl_experts_class(void* cache, int64_t bytes, int64_t count) {
   for (int64_t i = 0; i < count; ++i) slots[i] = {memory + i * bytes, -1, -1};
   c.classes = grown(c.classes, c.class_count + 1);
   c.classes[c.class_count] = {bytes, count, memory, slots};
+  c.all_slots += count;
   return c.class_count++;
 }
 
-PL_API int64_t pl_experts_layer(void* cache, int64_t slots, int64_t experts) {
+PL_API int64_t pl_experts_layer(void* cache, int64_t slots, int64_t experts, const void* numbers) {
   Cache& c = *static_cast<Cache*>(cache);
   c.layers = grown(c.layers, c.layer_count + 1);
   Layer& layer = c.layers[c.layer_count];
   layer.slots = slots;
   layer.experts = experts;
+  c.all_experts += experts;
   set_clock(layer, 0);
+  const size_t bytes = static_cast<size_t>(experts) * sizeof(int32_t);
+  layer.numbers = static_cast<int32_t*>(std::malloc(bytes));
+  if (layer.numbers == nullptr) std::abort();
+  std::memcpy(layer.numbers, numbers, bytes);
   layer.entries = static_cast<Entry*>(std::calloc(static_cast<size_t>(experts), sizeof(Entry)));
   if (layer.entries == nullptr) std::abort();
   for (int64_t e = 0; e < experts; ++e) layer.entries[e].slot = -1;
@@ -328,10 +405,14 @@ PL_API int64_t pl_experts_layer(void* cache, int64_t slots, int64_t experts) {
     c.most_experts = experts;
     const size_t n = static_cast<size_t>(experts);
     c.counts = static_cast<int32_t*>(std::realloc(c.counts, n * sizeof(int32_t)));
+    c.forecast.rank = static_cast<int32_t*>(std::realloc(c.forecast.rank, n * sizeof(int32_t)));
     c.plan.order = static_cast<int32_t*>(std::realloc(c.plan.order, n * sizeof(int32_t)));
     c.plan.done = static_cast<int64_t*>(std::realloc(c.plan.done, n * sizeof(int64_t)));
     c.victims = static_cast<Victim*>(std::realloc(c.victims, n * sizeof(Victim)));
-    if (c.victims == nullptr || c.counts == nullptr || c.plan.order == nullptr || c.plan.done == nullptr) std::abort();
+    const void* const lists[] = {c.victims, c.counts, c.forecast.rank, c.plan.order, c.plan.done};
+    for (const void* list : lists) {
+      if (list == nullptr) std::abort();
+    }
   }
   return c.layer_count++;
 }
@@ -374,8 +455,9 @@ PL_API void pl_experts_stats(void* cache, void* out) {
   Cache& c = *static_cast<Cache*>(cache);
   const Lock lock(c);
   const Stats& s = c.stats;
-  const int64_t all[12] = {s.rows,  s.asked,      s.found, s.read,  s.bytes,  s.direct, s.waited,
-                           s.early, s.early_used, s.rings, s.slots, s.reading};
+  const int64_t time = std::llround(1e6 * forecast_time(c.forecast));
+  const int64_t all[13] = {s.rows,  s.asked,      s.found, s.read,  s.bytes,   s.direct, s.waited,
+                           s.early, s.early_used, s.rings, s.slots, s.reading, time};
   std::memcpy(out, all, sizeof all);
 }
 
@@ -427,6 +509,6 @@ PL_API void pl_op_experts_fetch(void*, int ith, int nth, void* params) {
   if (ith != 0) return;
   Cache& c = *pointer<Cache>(f.cache);
   const Lock lock(c);
-  if (f.hint != 0) hint(c, f);
+  if (f.foreseen != 0) foresee(c, f);
   else fetch(c, f);
 }

@@ -18,6 +18,7 @@ constexpr int most_parts = 4;
 constexpr double half_life = 256;       // tokens
 constexpr int64_t piece_bytes = 512 << 10;  // read and repacked at a time: less than a core's cache
 constexpr int64_t most_ring = 16;
+constexpr int64_t most_ranks = 64;  // of foreseen experts
 
 struct File {
   char* path;
@@ -37,7 +38,7 @@ struct Entry {
   uint32_t ready; // bits of the parts that are whole in the slot
   int32_t jobs;   // pieces queued or being read
   int32_t left[most_parts];  // pieces that a part lacks
-  bool early;     // read because of a hint, not used yet
+  bool early;     // read because it was foreseen, not used yet
   int64_t used;   // number of the fetch that used it last
   double score;
 };
@@ -45,6 +46,7 @@ struct Entry {
 struct Layer {
   int64_t slots, experts, parts, pieces, bytes;
   Part part[most_parts];
+  int32_t* numbers;  // of the experts in the file
   Entry* entries;
   uint64_t* digests;  // [experts][pieces]; 0: never read
   double clock, now;  // tokens seen; what a use counts at that time: 2^(-clock / half_life)
@@ -96,6 +98,21 @@ struct Stats {
   int64_t rows, asked, found, read, bytes, direct, waited, early, early_used, rings, slots, reading;
 };
 
+// Experts of the next layer that are likely to be asked for. Those of a rank are read early while at least every second
+// one that was not there turned out to be needed. Whether that saves time at all is measured: passes with and without
+// take turns, `turn` at a time, until there are `trials` of each.
+struct Forecast {
+  static constexpr int64_t turn = 8, trials = 64, memory = 256;
+  int64_t mode;      // 0: as measured; 1: never; 2: always
+  int64_t layer;     // whose experts are foreseen; -1: none are
+  int32_t* rank;     // 1 + rank of each expert that is foreseen and not there; 0: others
+  int64_t asked[most_ranks], right[most_ranks];  // foreseen ones that were not there, and those of them that a pass used
+  bool hinted, acts; // the current pass: whether something is foreseen in it, and read early
+  int64_t began, passes, count[2];
+  double logarithms[2];  // of nanoseconds of passes, without and with
+  int64_t pays;      // 0: not known; 1: it does; -1: it does not
+};
+
 struct Reader {
   struct Cache* cache;
   pthread_t thread;
@@ -104,7 +121,7 @@ struct Reader {
 
 // How the first reads past the page cache and through it went.
 struct Trial {
-  int64_t bytes[2], nanoseconds[2], count[2];
+  int64_t bytes[2], nanoseconds[2], count;
   int mode;  // 0: not decided; 1 buffered, 2 direct
 };
 
@@ -112,7 +129,6 @@ struct Cache {
   pthread_mutex_t mutex;
   pthread_cond_t work, progress;
   bool (*check)(int, const void*, size_t);
-  int64_t mode;
   bool no_probe;  // the system does not tell what is in the page cache
   Trial trial;
   File* files;
@@ -125,6 +141,8 @@ struct Cache {
   Queue wanted, likely;
   int64_t in_flight, ring_in_flight;
   Plan plan;
+  Forecast forecast;
+  int64_t all_slots, all_experts;
   Victim* victims;
   int32_t* counts;  // uses by expert, of one fetch
   int64_t most_experts;
@@ -142,6 +160,7 @@ void wake_readers(Cache& c);
 void read_or_wait(Cache& c);
 void drop_jobs(Cache& c, bool ring_only);
 void drop_likely(Cache& c);
+void drop_unforeseen(Cache& c, int64_t layer);  // experts of a layer that were read early, and are not in c.counts
 void promote(Cache& c, int64_t layer, int64_t expert);
 void stop_readers(Cache& c);
 void fail(Cache& c, Failure what, int64_t error, int64_t layer, int64_t expert, int64_t part);

@@ -94,8 +94,7 @@ struct Result {
 // Reads [offset, offset + bytes) to a place that begins where `offset` begins in its page.
 void read_piece(Cache& c, const File& file, uint8_t* to, int64_t bytes, int64_t offset, Result& r) {
   int64_t done = 0;
-  const bool choose = c.mode == 0 && file.direct >= 0;
-  if (choose && !__atomic_load_n(&c.no_probe, __ATOMIC_RELAXED)) {
+  if (file.direct >= 0 && !__atomic_load_n(&c.no_probe, __ATOMIC_RELAXED)) {
     done = read_cached(file.buffered, to, bytes, offset);
     if (done < 0) {
       __atomic_store_n(&c.no_probe, true, __ATOMIC_RELAXED);
@@ -103,10 +102,9 @@ void read_piece(Cache& c, const File& file, uint8_t* to, int64_t bytes, int64_t 
     }
   }
   if (done == bytes) return;
-  int mode = file.direct < 0 ? 1 : static_cast<int>(c.mode);
-  const bool trial = mode == 0 && __atomic_load_n(&c.trial.mode, __ATOMIC_RELAXED) == 0;
-  if (mode == 0) mode = trial ? 1 + static_cast<int>(__atomic_fetch_add(&c.trial.count[0], 1, __ATOMIC_RELAXED) & 1)
-                              : __atomic_load_n(&c.trial.mode, __ATOMIC_RELAXED);
+  int mode = file.direct < 0 ? 1 : __atomic_load_n(&c.trial.mode, __ATOMIC_RELAXED);
+  const bool trial = mode == 0;
+  if (trial) mode = 1 + static_cast<int>(__atomic_fetch_add(&c.trial.count, 1, __ATOMIC_RELAXED) & 1);
   const int64_t began = nanoseconds(), before = done;
   if (mode == 2) {
     const int64_t from = (offset + done) / page * page, end = (offset + bytes + page - 1) / page * page;
@@ -143,7 +141,7 @@ void add_trial(Cache& c, const Result& r) {
     t.bytes[i] += r.trial_bytes[i];
     t.nanoseconds[i] += r.trial_nanoseconds[i];
   }
-  if (t.mode != 0 || t.count[0] < trials || t.nanoseconds[0] == 0 || t.nanoseconds[1] == 0) return;
+  if (t.mode != 0 || t.count < trials || t.nanoseconds[0] == 0 || t.nanoseconds[1] == 0) return;
   const double buffered = static_cast<double>(t.bytes[0]) / static_cast<double>(t.nanoseconds[0]);
   const double direct = static_cast<double>(t.bytes[1]) / static_cast<double>(t.nanoseconds[1]);
   // What was read through the page cache may be there next time.
@@ -188,7 +186,7 @@ bool run_one(Cache& c) {
   const int64_t first = job.piece * part.piece_rows;
   const int64_t rows = part.n - first < part.piece_rows ? part.n - first : part.piece_rows;
   const int64_t bytes = rows * part.row_bytes;
-  const int64_t offset = part.offset + job.expert * part.stride + first * part.row_bytes;
+  const int64_t offset = part.offset + layer.numbers[job.expert] * part.stride + first * part.row_bytes;
   const uintptr_t memory = reinterpret_cast<uintptr_t>(buffer_memory.get(bytes + 3 * page));
   uint8_t* const data = reinterpret_cast<uint8_t*>((memory + page - 1) / page * page + static_cast<uintptr_t>(offset % page));
   Result r{};
@@ -248,11 +246,12 @@ void* work(void* p) {
   return nullptr;
 }
 
-void keep(Cache& c, Queue& q, bool ring_only) {
+template <class Keep>
+void filter(Cache& c, Queue& q, const Keep& keep) {
   int64_t kept = 0;
   for (int64_t i = 0; i < q.count; ++i) {
     const Job job = q.jobs[(q.first + i) % q.room];
-    if (ring_only && !job.ring) {
+    if (keep(job)) {
       q.jobs[(q.first + kept++) % q.room] = job;
     } else {
       --c.layers[job.layer].entries[job.expert].jobs;
@@ -260,6 +259,8 @@ void keep(Cache& c, Queue& q, bool ring_only) {
   }
   q.count = kept;
 }
+
+bool none_of(const Job&) { return false; }
 
 }  // namespace
 
@@ -295,11 +296,17 @@ void promote(Cache& c, int64_t layer, int64_t expert) {
 }
 
 void drop_jobs(Cache& c, bool ring_only) {
-  keep(c, c.wanted, ring_only);
-  if (!ring_only) keep(c, c.likely, false);
+  filter(c, c.wanted, [=](const Job& job) { return ring_only && !job.ring; });
+  if (!ring_only) drop_likely(c);
 }
 
-void drop_likely(Cache& c) { keep(c, c.likely, false); }
+void drop_likely(Cache& c) { filter(c, c.likely, none_of); }
+
+void drop_unforeseen(Cache& c, int64_t layer) {
+  filter(c, c.likely, [&](const Job& job) {
+    return job.layer != layer || c.counts[job.expert] > 0 || !c.layers[layer].entries[job.expert].early;
+  });
+}
 
 void wake_readers(Cache& c) {
   const int64_t jobs = c.wanted.count + c.likely.count;

@@ -13,9 +13,12 @@ import type { ExpertStatistics } from './expert-statistics.js';
 import type { NativeKernels } from './library.js';
 import { customWith } from './operation.js';
 
-/** How a part of experts is read that the page cache does not have. */
-export const readingModes = ['auto', 'buffered', 'direct'] as const;
-export type ReadingMode = (typeof readingModes)[number];
+/**
+ * Whether experts of the next layer that are likely to be needed are read early: where passes turn out to be
+ * faster with it, or never, or always. Never changes a result.
+ */
+export type Forecast = (typeof forecasts)[number];
+const forecasts = ['measured', 'never', 'always'] as const;
 
 /** A matrix of every expert of a layer. */
 export interface CachedMatrix {
@@ -35,7 +38,8 @@ export interface ExpertCacheOptions {
   readonly slots: ReadonlyMap<number, number>;
   /** Bytes of a slot of a layer. */
   readonly slotBytes: (layer: CachedLayer) => number;
-  readonly reading?: ReadingMode | undefined;
+  /** Default: measured. */
+  readonly forecast?: Forecast | undefined;
   /** Threads that read. */
   readonly readers: number;
 }
@@ -51,7 +55,7 @@ export class ExpertCache implements Disposable {
   readonly #layers: readonly CachedLayer[];
   readonly #paths: string[] = [];
   /** Its numbers, when they were last read. */
-  readonly #last = new BigInt64Array(12);
+  readonly #last = new BigInt64Array(13);
   #disposed = false;
 
   /** @throws {PacelineError} `memory`; `io`, `model-not-found` or `broken-file` for the files. */
@@ -62,7 +66,8 @@ export class ExpertCache implements Disposable {
     this.address = functions.pl_experts_new(options.readers, backend.ggml.validator);
     if (this.address === 0) throw noMemory(0);
     try {
-      functions.pl_experts_mode(this.address, readingModes.indexOf(options.reading ?? 'auto'));
+      const { forecast = 'measured' } = options;
+      functions.pl_experts_forecast(this.address, forecasts.indexOf(forecast));
       const classes = new Map<number, number>();
       for (const [bytes, count] of options.slots) {
         const made = functions.pl_experts_class(this.address, bytes, count);
@@ -72,7 +77,9 @@ export class ExpertCache implements Disposable {
       const files = new Map<string, number>();
       for (const layer of options.layers) {
         const slots = classes.get(options.slotBytes(layer)) ?? 0;
-        functions.pl_experts_layer(this.address, slots, layer.experts);
+        const all = Array.from({ length: layer.experts }, (_, expert) => expert);
+        const numbers = Int32Array.from(layer.matrices[0]?.place.matrices ?? all);
+        functions.pl_experts_layer(this.address, slots, layer.experts, numbers);
         for (const { spec, place } of layer.matrices) {
           const file = files.get(place.path) ?? this.#openFile(place);
           files.set(place.path, file);
@@ -114,8 +121,24 @@ export class ExpertCache implements Disposable {
     });
     const existing = known.get(ids);
     if (existing !== undefined) return existing;
+    const made = this.#operation(graph, layer, ids, 0);
+    known.set(ids, made);
+    return made;
+  }
+
+  /** Whether there is any use in telling which experts of the next layer a pass will need. */
+  get foresees(): boolean {
+    return this.#kernels.functions.pl_experts_foresees(this.address) === 1;
+  }
+
+  /** The operation that has experts read early: `ids` [n, tokens] of a layer, the likeliest first. */
+  foresee(graph: Graph, layer: number, ids: Tensor): Tensor {
+    return this.#operation(graph, layer, ids, 1);
+  }
+
+  #operation(graph: Graph, layer: number, ids: Tensor, foreseen: 0 | 1): Tensor {
     const [slots, tokens] = ids.shape;
-    const made = customWith(
+    return customWith(
       graph,
       this.#kernels,
       'experts_fetch',
@@ -123,11 +146,9 @@ export class ExpertCache implements Disposable {
       (into) =>
         into.write({
           ...{ cache: this.address, layer, ids },
-          ...{ ids_stride: ids.strides[1], tokens, slots },
+          ...{ ids_stride: ids.strides[1], tokens, slots, foreseen },
         }),
     );
-    known.set(ids, made);
-    return made;
   }
 
   /**
@@ -181,12 +202,13 @@ export class ExpertCache implements Disposable {
     if (!this.#disposed) this.#kernels.functions.pl_experts_stats(this.address, this.#last);
     const numbers = [...this.#last].map(Number);
     const [rows = 0, asked = 0, found = 0, read = 0, bytesRead = 0, bytesDirect = 0] = numbers;
-    const [waited = 0, early = 0, earlyUsed = 0, oversized = 0, held = 0, reading = 0] =
+    const [waited = 0, early = 0, earlyUsed = 0, oversized = 0, held = 0, reading = 0, time = 0] =
       numbers.slice(6);
     return {
       ...{ rows, asked, found, read, bytesRead, bytesDirect, early, earlyUsed, oversized, held },
       waitedMs: waited / 1e6,
       readingMs: reading / 1e6,
+      earlyTime: time === 0 ? undefined : time / 1e6,
     };
   }
 

@@ -2,8 +2,8 @@
 import type { Backend } from '../backend.js';
 import { requireRoom } from '../library.js';
 import type { FilePlace, WeightAllocation, WeightLayout, WeightSpec } from '../weight.js';
-import { type CachedLayer, ExpertCache, type ReadingMode } from './expert-cache.js';
-import { type ExpertsOfLayer, shareSlots } from './expert-slots.js';
+import { type CachedLayer, ExpertCache, type Forecast } from './expert-cache.js';
+import { bytesOfSlots, type ExpertsOfLayer, shareSlots } from './expert-slots.js';
 import type { NativeKernels } from './library.js';
 import { PanelStorage } from './panel-storage.js';
 import { panelBytes } from './panels.js';
@@ -15,14 +15,12 @@ export interface FiledExperts {
   readonly used: number;
   /** Weights of one name are the matrices of the same experts; undefined: it has none of a mixture's. */
   readonly layerOf: (spec: WeightSpec) => string | undefined;
-  /** How experts are read that the page cache does not have; default: measured in the first reads. */
-  readonly reading?: ReadingMode | undefined;
-  /** Threads that read; default: 4. */
-  readonly readers?: number | undefined;
+  /** Default: measured. */
+  readonly forecast?: Forecast | undefined;
 }
 
 /** Reads in flight at once: a solid-state disk answers several as fast as one. */
-const usualReaders = 4;
+const readers = 4;
 
 /** Bytes of one expert's matrix in its slot; undefined: this weight cannot stay in its file. */
 function matrixBytes(kernels: NativeKernels, spec: WeightSpec): number | undefined {
@@ -100,7 +98,7 @@ class CachedAllocation implements WeightAllocation {
     this.#specs = specs;
     this.#layers = expertsOf(kernels, specs, memory.layerOf);
     this.#slots = shareSlots(this.#layers, memory.bytes, memory.used);
-    this.bytes = [...this.#slots].reduce((sum, [bytes, count]) => sum + bytes * count, 0);
+    this.bytes = bytesOfSlots(this.#slots);
     requireRoom(backend.ggml, this.bytes, 'experts');
     this.storages = specs.map((spec) => {
       const layer = this.#layers.findIndex((one) => one.specs.includes(spec));
@@ -115,6 +113,10 @@ class CachedAllocation implements WeightAllocation {
           return own().address;
         },
         fetch: (graph, ids) => own().fetch(graph, layer, ids),
+        get foresees() {
+          return own().foresees;
+        },
+        foresee: (graph, ids) => own().foresee(graph, layer, ids),
       });
     });
   }
@@ -140,9 +142,8 @@ class CachedAllocation implements WeightAllocation {
       bytes.set(made, layer.bytes);
       return made;
     });
-    const { reading, readers = usualReaders } = this.#memory;
     this.cache = new ExpertCache(this.#kernels, this.#backend, {
-      ...{ layers, reading, readers },
+      ...{ layers, readers, forecast: this.#memory.forecast },
       slots: this.#slots,
       slotBytes: (layer) => bytes.get(layer) ?? 0,
     });

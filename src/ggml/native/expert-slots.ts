@@ -17,10 +17,15 @@ export function bytesOfExperts(layers: readonly ExpertsOfLayer[]): number {
   return layers.reduce((sum, { experts, bytes }) => sum + experts * bytes, 0);
 }
 
+/** Bytes of so many slots of each size. */
+export function bytesOfSlots(slots: Iterable<readonly [bytes: number, count: number]>): number {
+  return [...slots].reduce((sum, [bytes, count]) => sum + bytes * count, 0);
+}
+
 /** The least memory with which a model computes: for each size, what one token needs of one layer. */
 export function leastExpertMemory(layers: readonly ExpertsOfLayer[], used: number): number {
   const sizes = new Map(layers.map(({ bytes, experts }) => [bytes, Math.min(used, experts)]));
-  return [...sizes].reduce((sum, [bytes, count]) => sum + bytes * count, 0);
+  return bytesOfSlots(sizes);
 }
 
 /**

@@ -18,6 +18,8 @@ export interface ExpertStatistics {
   /** Experts that were read before a pass asked for them, and how many of them were then asked for. */
   readonly early: number;
   readonly earlyUsed: number;
+  /** Time of a pass that reads early, as a share of one that does not; undefined: not measured. */
+  readonly earlyTime: number | undefined;
   /** Layers' passes whose experts did not fit and were computed one after the other. */
   readonly oversized: number;
   /** Experts in memory now. */

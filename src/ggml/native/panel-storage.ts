@@ -45,6 +45,10 @@ export interface CachedExperts {
   readonly part: number;
   /** The operation that has the experts `ids` [slots, tokens] read, once for all products of them. */
   fetch(graph: Graph, ids: Tensor): Tensor;
+  /** Whether there is any use in `foresee`. */
+  readonly foresees: boolean;
+  /** The operation that has experts read early which a pass is likely to need: [n, tokens], the likeliest first. */
+  foresee(graph: Graph, ids: Tensor): Tensor;
 }
 
 /** A weight in panels. */
@@ -149,6 +153,19 @@ export class PanelStorage implements WeightStorage {
       },
       parts.elements < worthSharing ? { tasks: 1 } : {},
     );
+  }
+
+  get foresees(): boolean {
+    return this.cached?.foresees ?? false;
+  }
+
+  foresee(graph: Graph, chosen: Tensor, next: Weight, likely: Tensor): void {
+    const { storage } = next;
+    const other = storage instanceof PanelStorage ? storage.cached : undefined;
+    if (this.cached === undefined || this.cached.cache !== other?.cache) return;
+    // What this layer needs is asked for first.
+    graph.expand(this.cached.fetch(graph, chosen));
+    graph.expand(other.foresee(graph, likely));
   }
 
   rows(graph: Graph, _weight: Weight, ids: Tensor): Tensor {
