@@ -1,12 +1,11 @@
 /** What `paceline experts` does. */
-import { statSync } from 'node:fs';
 import { basename } from 'node:path';
-import { PacelineError } from '../base/errors.js';
 import { writeFileAtomically } from '../base/files.js';
 import { type QualityTable, qualityTable } from '../bench/experts/quality.js';
 import { ExpertSelector, type Keep } from '../bench/experts/select.js';
 import { compareUses, type ExpertStatistics } from '../bench/experts/statistics.js';
 import { usePage } from '../bench/experts/use-page.js';
+import { checkOutput } from '../convert/output.js';
 import { pruneModel } from '../convert/prune.js';
 import { writeSubset } from '../models/expert-subset.js';
 import type { SelectionMethod } from '../models/selection-methods.js';
@@ -79,18 +78,9 @@ const reading = ({ ctx, passages, threads }: ReadingFlags) => ({
   ...{ contextLength: ctx, passages, threads },
 });
 
-/** @throws {PacelineError} `usage` when the file exists and is not to be replaced. */
-function checkFree(path: string, force: boolean | undefined): void {
-  if (force === true || statSync(path, { throwIfNoEntry: false }) === undefined) return;
-  throw new PacelineError('usage', `${path} exists already`, {
-    hint: 'Give another name, or --force.',
-    details: { file: path },
-  });
-}
-
 /** Runs `experts stat`. @throws {PacelineError} as `ExpertSelector`. */
 export async function statCommand(model: string, flags: StatFlags): Promise<void> {
-  if (flags.html !== undefined) checkFree(flags.html, flags.force);
+  if (flags.html !== undefined) checkOutput(flags.html, { replace: flags.force });
   const { path } = await resolveModel(model);
   const texts: ExpertStatistics[] = await working(async (how) => {
     const found: ExpertStatistics[] = [];
@@ -111,8 +101,9 @@ export async function statCommand(model: string, flags: StatFlags): Promise<void
       model: path,
       texts: texts.map(({ name, tokens, layers }) => ({
         ...{ name, tokens },
-        layers: layers.map(({ layer, experts, used, mass, chosen, easyEp }) => ({
-          ...{ layer, experts, used, mass: [...mass], chosen: [...chosen], easy_ep: [...easyEp] },
+        layers: layers.map(({ layer, experts, used, byToken, mass, chosen, easyEp }) => ({
+          ...{ layer, experts, used, by_token: byToken },
+          ...{ mass: [...mass], chosen: [...chosen], easy_ep: [...easyEp] },
         })),
       })),
       likeness: snakeKeys(likeness),
@@ -132,17 +123,23 @@ export async function statCommand(model: string, flags: StatFlags): Promise<void
 /** Runs `experts select`. @throws {PacelineError} as `ExpertSelector`. */
 export async function selectCommand(model: string, flags: SelectFlags): Promise<void> {
   const { keep, method, uneven, seed, output } = flags;
-  checkFree(output, flags.force);
+  checkOutput(output, { replace: flags.force });
   const { path } = await resolveModel(model);
-  const subset = await working(async (how) => {
+  const { subset, whole } = await working(async (how) => {
     const options = { model: path, text: readTextFile(flags.text), ...reading(flags), ...how };
     using selector = await ExpertSelector.open(options);
-    return selector.select({ keep, method, uneven, seed });
+    const byToken = selector.mixtures.filter((mixture) => mixture.byToken);
+    const chosen = await selector.select({ keep, method, uneven, seed });
+    return { subset: chosen, whole: new Set(byToken.map(({ layer }) => layer)) };
   });
   await writeSubset(output, subset);
   if (flags.json === true) return printJson({ output, ...snakeKeysOf(subset) });
+  const row = (layer: number, count: number) => [
+    ...[`layer ${layer}`, `${count} of ${subset.experts[layer]}`],
+    whole.has(layer) ? 'tokens choose: all are kept' : '',
+  ];
   const kept = subset.kept.flatMap((ids, layer) =>
-    ids.length > 0 ? [[`layer ${layer}`, `${ids.length} of ${subset.experts[layer]}`]] : [],
+    ids.length > 0 ? [row(layer, ids.length)] : [],
   );
   await print(`${table(kept)}${output}\n`);
 }

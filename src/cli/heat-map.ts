@@ -21,7 +21,7 @@ export function heatMap(
       row += shades[Math.max(0, Math.min(shades.length - 1, step))];
     }
     const half = `${expertsFor(0.5, use)} and ${expertsFor(0.9, use)}`;
-    return `${String(use.layer).padStart(5)} │${row.padEnd(Math.ceil(most / each))}│ ${half}`;
+    return `${String(use.layer).padStart(5)} │${row.padEnd(Math.ceil(most / each))}│ ${half}${use.byToken ? ', by token' : ''}`;
   });
   const columns = each === 1 ? 'an expert' : `the most used of ${each} experts`;
   return (

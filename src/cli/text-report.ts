@@ -45,7 +45,7 @@ export function runReport(
 }
 
 /** What was read of experts that stay in the file. */
-export function expertReport(
+function expertReport(
   statistics: ExpertStatistics,
   { experts }: Pick<ModelInfo, 'experts'>,
 ): Record<string, unknown> {

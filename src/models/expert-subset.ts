@@ -51,46 +51,51 @@ export interface LayerMixture {
   readonly experts: number;
   /** Experts that a row goes through. */
   readonly used: number;
+  /** Whether a token's number chooses them (DeepSeek V4's first layers): then all of them are kept. */
+  readonly byToken: boolean;
 }
 
 /** More than any subset needs. */
 const mostBytes = 32 * 2 ** 20;
 
 /**
- * The layers of a model that have experts to choose from.
+ * The layers of a model that have experts.
  * @throws {PacelineError} `usage` for a dense model; `unsupported-architecture` where experts are not
  *   chosen by a router's logits alone.
  */
 export function mixturesOf(source: MixtureSource): readonly LayerMixture[] {
   const metadata = new Metadata(source);
   const layers = metadata.trunkLayers;
-  const refuse = (what: string) => {
-    throw new PacelineError(
-      'unsupported-architecture',
-      `Experts of "${metadata.architecture}" cannot be left out: ${what}`,
-      { hint: 'Use the whole model.', details: { architecture: metadata.architecture } },
-    );
-  };
   const all = readExperts(metadata, layers, 0);
-  const found = all.flatMap(({ experts, used }, layer) =>
-    source.tensors.has(`blk.${layer}.ffn_gate_inp.weight`) ? [{ layer, experts, used }] : [],
-  );
+  const found = all.flatMap(({ experts, used }, layer) => {
+    const has = (name: string) => source.tensors.has(`blk.${layer}.${name}.weight`);
+    const byToken = has('ffn_gate_tid2eid');
+    return has('ffn_gate_inp') ? [{ layer, experts, used, byToken }] : [];
+  });
   if (found.length === 0) {
     throw new PacelineError('usage', 'The model has no mixtures of experts', {
       hint: 'Subsets are for models such as OLMoE, Qwen3-MoE, gpt-oss or EMO.',
       details: { architecture: metadata.architecture },
     });
   }
-  if (metadata.count('expert_group_count', 0, 0) > 1) refuse('they are chosen by groups');
-  if (found.some(({ layer }) => source.tensors.has(`blk.${layer}.ffn_gate_tid2eid.weight`)))
-    refuse('some are chosen by the token');
+  if (metadata.count('expert_group_count', 0, 0) > 1) {
+    throw new PacelineError(
+      'unsupported-architecture',
+      `Experts of "${metadata.architecture}" cannot be left out: they are chosen by groups`,
+      { hint: 'Use the whole model.', details: { architecture: metadata.architecture } },
+    );
+  }
   return found;
 }
 
 /** SHA-256 of all routers' bytes, which tells one training from another. */
-export async function routersDigest(source: MixtureSource, signal?: AbortSignal): Promise<string> {
+export async function routersDigest(
+  source: MixtureSource,
+  mixtures: readonly LayerMixture[],
+  signal?: AbortSignal,
+): Promise<string> {
   const digest = createHash('sha256');
-  for (const { layer } of mixturesOf(source)) {
+  for (const { layer } of mixtures) {
     const info = source.tensors.get(`blk.${layer}.ffn_gate_inp.weight`) as GgufTensorInfo;
     const bytes = new Uint8Array(info.bytes);
     await source.readTensor(info, bytes, { start: 0, signal });
@@ -146,13 +151,14 @@ export async function writeSubset(path: string, subset: ExpertSubset): Promise<v
 
 /**
  * Requires that a subset was made for this model and leaves every row enough experts.
+ * @returns the model's layers with experts.
  * @throws {PacelineError} `usage` saying what does not fit; `io`.
  */
 export async function checkSubset(
   source: MixtureSource,
   subset: ExpertSubset,
   signal?: AbortSignal,
-): Promise<void> {
+): Promise<readonly LayerMixture[]> {
   const mixtures = mixturesOf(source);
   const architecture = source.string('general.architecture');
   const wrong = (problem: string, details: Record<string, unknown> = {}) =>
@@ -167,7 +173,7 @@ export async function checkSubset(
     throw wrong(`it is for ${subset.kept.length} layers, and there are ${layers}`);
   const byLayer = new Map(mixtures.map((mixture) => [mixture.layer, mixture]));
   for (const [layer, ids] of subset.kept.entries()) {
-    const { experts, used } = byLayer.get(layer) ?? { experts: 0, used: 0 };
+    const { experts = 0, used = 0, byToken = false } = byLayer.get(layer) ?? {};
     const where = `layer ${layer}`;
     if (subset.experts[layer] !== experts)
       throw wrong(`${where} has ${experts} experts, not ${subset.experts[layer]}`, { layer });
@@ -175,12 +181,17 @@ export async function checkSubset(
       throw wrong(`${where} keeps ${ids.length} experts, and a token goes through ${used}`, {
         ...{ layer, kept: ids.length, used },
       });
+    if (byToken && ids.length < experts)
+      throw wrong(`${where} has to keep all of its ${experts} experts: tokens choose them`, {
+        ...{ layer, kept: ids.length, experts },
+      });
     for (const [at, id] of ids.entries()) {
       if (id >= experts) throw wrong(`${where} has no expert ${id}`, { layer, expert: id });
       if (at > 0 && id <= (ids[at - 1] as number))
         throw wrong(`the experts of ${where} are not in ascending order`, { layer });
     }
   }
-  if ((await routersDigest(source, signal)) !== subset.routers)
+  if ((await routersDigest(source, mixtures, signal)) !== subset.routers)
     throw wrong('its routers are not those of the model that it was chosen for');
+  return mixtures;
 }

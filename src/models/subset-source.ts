@@ -8,17 +8,23 @@ import { GgufMetadata } from '../gguf/metadata.js';
 import { splitCountKey, splitNumberKey, splitTensorsKey } from '../gguf/split.js';
 import type { GgufMetadataEntry, GgufTensorInfo } from '../gguf/types.js';
 import { ggufValue } from '../gguf/values.js';
-import { checkSubset, type ExpertSubset, type MixtureSource, mixturesOf } from './expert-subset.js';
+import {
+  checkSubset,
+  type ExpertSubset,
+  type LayerMixture,
+  type MixtureSource,
+} from './expert-subset.js';
 import { Metadata } from './metadata.js';
+import type { TensorFile } from './weights.js';
 
 /** Tensors with an entry, row or matrix for each expert, on their last axis. */
 const perExpert =
-  /^blk\.(\d+)\.(ffn_gate_inp|exp_probs_b|ffn_(?:gate|up|down|gate_up)_exps)\.(weight|bias|scale)$/;
+  /^blk\.(\d+)\.(ffn_gate_inp|exp_probs_b(?:_vl)?|ffn_(?:gate|up|down|gate_up)_exps)\.(weight|bias|scale)$/;
 /** What the rows of a router's input are scaled by (Gemma 4). */
 const inputScale = 'ffn_gate_inp.scale';
 
 /** Keys of pruned files that say what they were made of. */
-export const subsetKeys = {
+const subsetKeys = {
   kept: 'paceline.experts.kept',
   counts: 'paceline.experts.kept_count',
   total: 'paceline.experts.total',
@@ -32,12 +38,12 @@ export class SubsetSource extends GgufMetadata {
   readonly #kept: ReadonlyMap<string, readonly number[]>;
 
   /** Use `subsetOf`. */
-  constructor(source: MixtureSource, subset: ExpertSubset) {
-    super(source.label, withoutSome(source, subset));
+  constructor(source: MixtureSource, subset: ExpertSubset, mixtures: readonly LayerMixture[]) {
+    super(source.label, withoutSome(source, subset, mixtures));
     this.#source = source;
     const keptOf = new Map<string, readonly number[]>();
     const tensors = new Map<string, GgufTensorInfo>();
-    const counts = new Map(mixturesOf(source).map(({ layer, experts }) => [layer, experts]));
+    const counts = new Map(mixtures.map(({ layer, experts }) => [layer, experts]));
     for (const [name, info] of source.tensors) {
       const place = expertAxis(name);
       const count = place && counts.get(place.layer);
@@ -54,6 +60,14 @@ export class SubsetSource extends GgufMetadata {
     }
     this.tensors = tensors;
     this.#kept = keptOf;
+  }
+
+  /** As `GgufFile.fileOf`, for experts' matrices and what is kept whole. */
+  fileOf(info: GgufTensorInfo): TensorFile | undefined {
+    const kept = this.#kept.get(info.name);
+    const file = this.#source.fileOf?.(info);
+    if (kept === undefined || file === undefined) return file;
+    return expertAxis(info.name)?.axis === 2 ? { ...file, matrices: kept } : undefined;
   }
 
   /** As `GgufFile.readTensor`, of what is kept. */
@@ -97,8 +111,7 @@ export async function subsetOf(
   subset: ExpertSubset,
   signal?: AbortSignal,
 ): Promise<SubsetSource> {
-  await checkSubset(source, subset, signal);
-  return new SubsetSource(source, subset);
+  return new SubsetSource(source, subset, await checkSubset(source, subset, signal));
 }
 
 /** The layer of a tensor with something for each expert, and on which of its axes experts are counted. */
@@ -114,13 +127,14 @@ function expertAxis(name: string): { readonly layer: number; readonly axis: numb
 function withoutSome(
   source: MixtureSource,
   subset: ExpertSubset,
+  found: readonly LayerMixture[],
 ): ReadonlyMap<string, GgufMetadataEntry> {
   const model = new Metadata(source);
   const metadata = new Map(source.metadata);
   for (const key of [splitNumberKey, splitCountKey, splitTensorsKey]) metadata.delete(key);
   const blocks = model.count('block_count');
   const before = model.countPerLayer('expert_count', blocks, undefined, 0);
-  const mixtures = new Set(mixturesOf(source).map(({ layer }) => layer));
+  const mixtures = new Set(found.map(({ layer }) => layer));
   const counts = before.map((count, layer) =>
     mixtures.has(layer) ? (subset.kept[layer] as readonly number[]).length : count,
   );

@@ -13,7 +13,12 @@ export interface LayerUse {
   readonly layer: number;
   readonly experts: number;
   readonly used: number;
-  /** The mean over all tokens of the softmax of the router's logits. */
+  /** Whether tokens choose their experts by their numbers, and not the router. */
+  readonly byToken: boolean;
+  /**
+   * The mean over all tokens of the softmax of the router's logits; where tokens choose, the expert's share of
+   * their choices.
+   */
   readonly mass: Float64Array;
   /** Of the tokens that go through a layer, the share that goes through the expert. */
   readonly chosen: Float64Array;
@@ -50,9 +55,11 @@ export class MixtureMeter implements MixtureObserver {
   #tokens = 0;
 
   constructor(mixtures: readonly LayerMixture[], options: MeterOptions = {}) {
-    const uses = mixtures.map(({ layer, experts, used }): [number, LayerUse] => {
+    const uses = mixtures.map((mixture): [number, LayerUse] => {
+      const { layer, experts, used, byToken } = mixture;
       const zeros = () => new Float64Array(experts);
-      return [layer, { layer, experts, used, mass: zeros(), chosen: zeros(), easyEp: zeros() }];
+      const sums = { mass: zeros(), chosen: zeros(), easyEp: zeros() };
+      return [layer, { layer, experts, used, byToken, ...sums }];
     });
     this.#uses = new Map(uses);
     this.#kept = options.kept ?? new Map();
@@ -70,7 +77,7 @@ export class MixtureMeter implements MixtureObserver {
     const layer = layerOf(block);
     const kept = this.#kept.get(layer);
     const use = this.#uses.get(layer);
-    if (kept === undefined || use === undefined) return undefined;
+    if (kept === undefined || use === undefined || kept.length === use.experts) return undefined;
     const row = new Float32Array(use.experts).fill(Number.NEGATIVE_INFINITY);
     for (const id of kept) row[id] = 0;
     return graph.input(`${block} mask`, GgmlType.F32, [use.experts], row);
@@ -99,9 +106,12 @@ export class MixtureMeter implements MixtureObserver {
       const { logits, routing } = pending;
       if (use === undefined || logits === undefined || routing === undefined) continue;
       tokens = logits.shape[1];
-      addMass(use, graph.read(logits), this.#kept.get(layer));
+      if (!use.byToken) addMass(use, graph.read(logits), this.#kept.get(layer));
       const chosen = graph.readIndices(routing.chosen);
-      for (const id of chosen) (use.chosen[id] as number)++;
+      for (const id of chosen) {
+        (use.chosen[id] as number)++;
+        if (use.byToken) (use.mass[id] as number) += 1 / use.used;
+      }
       const { squares, x, result } = pending;
       if (squares && x && result) {
         const delta = turns(graph.read(x), graph.read(result), x.shape[0]);

@@ -90,7 +90,7 @@ export class ExpertSelector implements Disposable {
     ).fill(0);
     for (const { layer, experts: count } of mixtures) experts[layer] = count;
     if (layers > experts.length) throw new PacelineError('internal', 'A layer past the last one');
-    const routers = await routersDigest(file, signal);
+    const routers = await routersDigest(file, mixtures, signal);
     const shared = file.optionalInteger(`${architecture}.expert_shared_count`) ?? 0;
     const load = { contextLength, kvType, threads, onProgress, signal };
     const model = await Evaluator.open(options.model, load);
@@ -121,7 +121,14 @@ export class ExpertSelector implements Disposable {
    */
   async select({ keep, method, uneven = false, seed = 0 }: SelectOptions): Promise<ExpertSubset> {
     let counts = countsOf(keep, this.mixtures);
-    if (uneven) counts = spread(counts, (await this.statistics()).layers);
+    if (uneven) {
+      const chosen = new Set(this.mixtures.filter((one) => !one.byToken).map((one) => one.layer));
+      const { layers } = await this.statistics();
+      counts = spread(
+        counts,
+        layers.filter(({ layer }) => chosen.has(layer)),
+      );
+    }
     const chosen = await this.#choose(counts, method, seed);
     const kept = this.facts.experts.map((_, layer) => chosen.get(layer) ?? []);
     return { ...this.facts, method: uneven ? `${method}, uneven` : method, kept };
@@ -141,9 +148,15 @@ export class ExpertSelector implements Disposable {
         if (this.shared > 0) draw(this.shared); // as EMO's script does, which draws among these too
       }
     } else if (method === 'layerwise') {
-      for (const [done, { layer }] of this.mixtures.entries()) {
+      let pruned = false;
+      for (const [done, { layer, experts }] of this.mixtures.entries()) {
+        if (count(layer) === experts) {
+          kept.set(layer, everyId(experts));
+          continue;
+        }
         const task = `choosing, layer ${done + 1} of ${this.mixtures.length}`;
-        const uses = done === 0 ? (await this.statistics()).layers : await this.#pruned(kept, task);
+        const uses = pruned ? await this.#pruned(kept, task) : (await this.statistics()).layers;
+        pruned = true;
         const { mass } = uses.find((use) => use.layer === layer) as LayerUse;
         kept.set(layer, best(mass, count(layer)));
       }
@@ -197,7 +210,11 @@ function countsOf(keep: Keep, mixtures: readonly LayerMixture[]): ReadonlyMap<nu
       `${keep.counts.length} numbers are given for ${mixtures.length} layers with experts`,
     );
   }
-  const counts = mixtures.map(({ layer, experts, used }, at): [number, number] => {
+  const counts = mixtures.map(({ layer, experts, used, byToken }, at): [number, number] => {
+    if (byToken) {
+      if (!('counts' in keep) || keep.counts[at] === experts) return [layer, experts];
+      throw wrong(`Layer ${layer} has to keep all of its ${experts} experts: tokens choose them`);
+    }
     const wanted =
       'count' in keep
         ? keep.count
@@ -211,12 +228,12 @@ function countsOf(keep: Keep, mixtures: readonly LayerMixture[]): ReadonlyMap<nu
   return new Map(counts);
 }
 
-/** As many experts in all, where their mean probability is highest. */
+/** As many experts in all, where their mean probability is highest; other layers than these keep theirs. */
 function spread(
   even: ReadonlyMap<number, number>,
   uses: readonly LayerUse[],
 ): ReadonlyMap<number, number> {
-  const counts = new Map(uses.map(({ layer, used }) => [layer, used]));
+  const counts = new Map([...even, ...uses.map(({ layer, used }) => [layer, used] as const)]);
   const sum = (numbers: Iterable<number>) => [...numbers].reduce((a, b) => a + b, 0);
   const more = uses.flatMap(({ layer, used, mass }) => {
     const sorted = Float64Array.from(mass).sort().reverse();
@@ -234,6 +251,10 @@ function best(scores: Float64Array, count: number): number[] {
   const order = Array.from(scores, (score, id) => ({ score, id }));
   order.sort((a, b) => b.score - a.score || a.id - b.id);
   return ascending(order.slice(0, count).map(({ id }) => id));
+}
+
+function everyId(experts: number): number[] {
+  return Array.from({ length: experts }, (_, id) => id);
 }
 
 function ascending(ids: readonly number[]): number[] {

@@ -48,7 +48,7 @@ function row(use: LayerUse): string {
   const sorted = [...ids].sort((a, b) => (use.mass[b] as number) - (use.mass[a] as number));
   const cells = (order: readonly number[]) => order.map((id) => cell(use, id)).join('');
   return (
-    `<tr><th scope="row">${use.layer}<td><div>${cells(ids)}</div><td><div>${cells(sorted)}</div>` +
+    `<tr><th scope="row">${use.layer}${use.byToken ? ', by token' : ''}<td><div>${cells(ids)}</div><td><div>${cells(sorted)}</div>` +
     `<td>${expertsFor(0.5, use)}<td>${expertsFor(0.9, use)}`
   );
 }
