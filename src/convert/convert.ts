@@ -3,7 +3,6 @@
  * quantised in the same pass. Whether the result is a model that the engine can load is checked
  * before anything is written; memory is that of a few slabs of rows.
  */
-import { statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { PacelineError } from '../base/errors.js';
 import type { OnProgress } from '../base/progress.js';
@@ -26,6 +25,7 @@ import { openDenseModules } from './embedding-gemma-checkpoint.js';
 import { columnWeights, type ImportanceMatrix, readImportance } from './imatrix-file.js';
 import { type JsonObject, readJsonIfThere } from './json.js';
 import { type Mix, type MixName, mixByName } from './mixes.js';
+import { checkOutput } from './output.js';
 import { tensorsToWrite } from './quantized-tensors.js';
 import { openSafetensors, type SafetensorsTensor } from './safetensors.js';
 import { mayQuantize } from './tensor-names.js';
@@ -74,12 +74,7 @@ export async function convertCheckpoint(options: ConvertOptions): Promise<Conver
       details: { folder },
     });
   }
-  if (statSync(output, { throwIfNoEntry: false }) !== undefined && options.replace !== true) {
-    throw new PacelineError('usage', `${output} exists already`, {
-      hint: 'Give another name, or --force.',
-      details: { file: output },
-    });
-  }
+  checkOutput(output, options);
   const hyperparameters = readHyperparameters(config);
   const { architecture } = hyperparameters.shape;
   const sources: ByteSource[] = [];

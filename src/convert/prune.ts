@@ -1,12 +1,11 @@
 /** A model without the experts that a subset leaves out, as a file of its own. */
-import { statSync } from 'node:fs';
-import { PacelineError } from '../base/errors.js';
 import type { OnProgress } from '../base/progress.js';
 import { readGguf } from '../gguf/reader.js';
 import { type GgufTensorToWrite, writeGguf } from '../gguf/writer.js';
 import { readSubset } from '../models/expert-subset.js';
 import { planModel } from '../models/load.js';
 import { subsetOf } from '../models/subset-source.js';
+import { checkOutput } from './output.js';
 
 export interface PruneOptions {
   /** Path of the model, any part of a split one. */
@@ -43,21 +42,7 @@ const pieceBytes = 8 * 2 ** 20;
 export async function pruneModel(options: PruneOptions): Promise<PruneResult> {
   const { output, signal, onProgress } = options;
   await using file = await readGguf(options.model, { signal });
-  const found = statSync(output, { throwIfNoEntry: false });
-  const same = file.files.some((path) => {
-    const source = statSync(path);
-    return source.ino === found?.ino && source.dev === found.dev;
-  });
-  if (found !== undefined && (same || options.replace !== true)) {
-    throw new PacelineError(
-      'usage',
-      `${output} ${same ? 'is the model itself' : 'exists already'}`,
-      {
-        hint: same ? 'Give another name for the result.' : 'Give another name, or --force.',
-        details: { file: output },
-      },
-    );
-  }
+  checkOutput(output, { replace: options.replace, sources: file.files });
   const subset = await readSubset(options.subset);
   const source = await subsetOf(file, subset, signal);
   planModel(source); // refuses what could not be loaded again

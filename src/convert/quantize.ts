@@ -3,7 +3,6 @@
  * those that llama.cpp's quantiser gives, and so are the order of tensors and metadata. The result
  * appears under its name only when it is whole; memory stays at two slabs of rows.
  */
-import { statSync } from 'node:fs';
 import { PacelineError } from '../base/errors.js';
 import type { OnProgress } from '../base/progress.js';
 import { maximumThreads } from '../ggml/host.js';
@@ -16,6 +15,7 @@ import { ggufValue } from '../gguf/values.js';
 import { writeGguf } from '../gguf/writer.js';
 import { columnWeights, type ImportanceMatrix, readImportance } from './imatrix-file.js';
 import { mixByName } from './mixes.js';
+import { checkOutput } from './output.js';
 import { refuseRequantizing, tensorsToWrite } from './quantized-tensors.js';
 import { kindOf } from './tensor-names.js';
 import {
@@ -90,7 +90,8 @@ export async function quantizeModel(options: QuantizeOptions): Promise<QuantizeR
   const { output, signal, onProgress } = options;
   const mix = mixByName(options.mix);
   await using file = await readGguf(options.model, { signal });
-  checkOutput(file, options);
+  const { dryRun, replace } = options;
+  if (dryRun !== true) checkOutput(output, { replace, sources: file.files });
   const matrix =
     options.imatrix === undefined ? undefined : await readImportance(options.imatrix, { signal });
   const chosen = chooseTypes(file.tensors.values(), factsOf(file), {
@@ -105,7 +106,7 @@ export async function quantizeModel(options: QuantizeOptions): Promise<QuantizeR
   const weights = importanceOf(matrix, options.imatrix ?? '');
   requireImportance(chosen, mix, (name) => matrix?.entries.has(name) === true);
   const result = report(output, mix.name, chosen, matrix);
-  if (options.dryRun === true) return result;
+  if (dryRun === true) return result;
 
   await using converter = new RowConverter(options.threads ?? maximumThreads());
   const tensors = tensorsToWrite(chosen, {
@@ -120,25 +121,6 @@ export async function quantizeModel(options: QuantizeOptions): Promise<QuantizeR
   const metadata = quantizedMetadata(file, mix.fileType, matrix, options.imatrix);
   await writeGguf(output, { metadata, tensors }, { signal, onProgress });
   return result;
-}
-
-function checkOutput(file: GgufFile, { output, dryRun, replace }: QuantizeOptions): void {
-  if (dryRun === true) return;
-  const facts = statSync(output, { throwIfNoEntry: false });
-  if (facts === undefined) return;
-  const same = file.files.some((path) => {
-    const source = statSync(path);
-    return source.ino === facts.ino && source.dev === facts.dev;
-  });
-  if (!same && replace === true) return;
-  throw new PacelineError(
-    'usage',
-    same ? `${output} is the model itself` : `${output} exists already`,
-    {
-      hint: same ? 'Give another name for the result.' : 'Give another name, or --force.',
-      details: { file: output },
-    },
-  );
 }
 
 /** What the rules want to know, from metadata. */

@@ -1,4 +1,5 @@
 /** Several texts of one request as one stream: events of each in their order, and one start. */
+import { interleave } from '../../base/interleave.js';
 import type { TextEvent } from '../../chat/events.js';
 
 type Batches = AsyncGenerator<readonly TextEvent[], void>;
@@ -13,29 +14,12 @@ export async function* mergeTexts(texts: readonly Batches[]): Batches {
     yield* only;
     return;
   }
-  const pending = new Map(texts.map((text, index) => [index, advance(text, index)] as const));
   let started = false;
-  try {
-    while (pending.size > 0) {
-      const { index, next } = await Promise.race(pending.values());
-      if (next.done === true) {
-        pending.delete(index);
-        continue;
-      }
-      pending.set(index, advance(texts[index] as Batches, index));
-      const batch: readonly TextEvent[] = started
-        ? next.value.filter(({ type }) => type !== 'start')
-        : next.value;
-      started ||= batch.some(({ type }) => type === 'start');
-      if (batch.length > 0) yield batch;
-    }
-  } finally {
-    // Whoever was not waited for must not fail unheard.
-    for (const late of pending.values()) late.catch(() => {});
-    for (const text of texts) void text.return().catch(() => {});
+  for await (const [, events] of interleave(texts.map((text) => () => text))) {
+    const batch: readonly TextEvent[] = started
+      ? events.filter(({ type }) => type !== 'start')
+      : events;
+    started ||= batch.some(({ type }) => type === 'start');
+    if (batch.length > 0) yield batch;
   }
-}
-
-async function advance(text: Batches, index: number) {
-  return { index, next: await text.next() };
 }

@@ -2,6 +2,7 @@
  * Several prompts of one request: each runs as a request of its own, a few side by side, and their
  * events come as those of one text with all choices. One that fails takes the others with it.
  */
+import { interleave } from '../../base/interleave.js';
 import type { TextEvent } from '../../chat/events.js';
 import { slotsOf, type TextRequest } from '../../chat/request.js';
 import type { TextSource } from './text-source.js';
@@ -9,13 +10,7 @@ import type { TextSource } from './text-source.js';
 /** So many run at once; they share slots and the queue with everybody. */
 const sideBySide = 4;
 
-type Batch = readonly TextEvent[];
-type Source = AsyncGenerator<Batch, void>;
-
-interface Running {
-  readonly batches: Source;
-  readonly firstChoice: number;
-}
+type Source = AsyncGenerator<readonly TextEvent[], void>;
 
 /** The events of all requests, with the choices of each behind those before it. @throws as `run` */
 export async function* runSeveral(
@@ -29,35 +24,24 @@ export async function* runSeveral(
     ...(client === undefined ? {} : { client }),
   };
   let nextChoice = 0;
-  let nextRequest = 0;
-  const pending = new Map<Running, Promise<readonly [Running, IteratorResult<Batch, void>]>>();
-  const pull = (running: Running): void => {
-    const next = running.batches.next().then((result) => [running, result] as const);
-    // Whichever is not waited for when another fails, fails unheard.
-    next.catch(() => {});
-    pending.set(running, next);
-  };
-  const begin = (): void => {
-    const request = requests[nextRequest++];
-    if (request === undefined) return;
-    pull({ batches: source.run(request, options), firstChoice: nextChoice });
+  const firstChoices = requests.map((request) => {
+    const first = nextChoice;
     nextChoice += slotsOf(request);
-  };
+    return first;
+  });
+  const begun: Source[] = [];
+  const begins = requests.map((request) => () => {
+    const batches = source.run(request, options);
+    begun.push(batches);
+    return batches;
+  });
   try {
-    for (let count = 0; count < sideBySide; count++) begin();
-    while (pending.size > 0) {
-      const [running, { done, value }] = await Promise.race(pending.values());
-      if (done === true) {
-        pending.delete(running);
-        begin();
-      } else {
-        pull(running);
-        yield value.map((event) => behind(event, running.firstChoice));
-      }
+    for await (const [place, events] of interleave(begins, sideBySide)) {
+      yield events.map((event) => behind(event, firstChoices[place] as number));
     }
   } finally {
     group.abort();
-    await Promise.allSettled([...pending.keys()].map(({ batches }) => batches.return()));
+    await Promise.allSettled(begun.map((batches) => batches.return()));
   }
 }
 
