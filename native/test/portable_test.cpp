@@ -7,6 +7,7 @@
 
 #include "../include/paceline.h"
 #include "attention_case.h"
+#include "streams_case.h"
 #include "weights.h"
 
 namespace {
@@ -166,6 +167,28 @@ void attention(int type, const char* subject) {
   hash.print(subject);
 }
 
+// Streams of a residual, blocks of positions, their indexer and attention over them.
+void compressed() {
+  random_state = 21;
+  Hash streams, blocks;
+  for (int round = 0; round < 12; round++) {
+    std::vector<float> made;
+    Streams().compute(2, made);
+    streams.add(made);
+    Compressed c;
+    c.begin();
+    for (size_t i = 0; i < c.texts.size(); i++) {
+      const int half = c.causal ? c.texts[i].rows / 2 : 0;
+      if (half > 0 && !c.step({{i, 0, half}}, 2)) std::exit(1);
+      if (!c.step({{i, half, c.texts[i].rows - half}}, 1)) std::exit(1);
+      blocks.add(c.texts[i].out);
+      blocks.add(c.texts[i].chosen);
+    }
+  }
+  streams.print("streams");
+  blocks.print("compressed attention");
+}
+
 }  // namespace
 
 int main() {
@@ -174,6 +197,7 @@ int main() {
   norms();
   gates();
   angles();
+  compressed();
   attention(PL_CACHE_F32, "attention over f32");
   attention(PL_CACHE_F16, "attention over f16");
   attention(PL_CACHE_Q8_0, "attention over q8_0");

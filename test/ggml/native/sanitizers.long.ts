@@ -15,6 +15,7 @@ type Build = (kind: string, names: readonly string[]) => Promise<readonly string
 const programs: Readonly<Record<string, readonly string[]>> = {
   pool_test: ['400'],
   attention_test: ['', '1', '1'],
+  compressed_test: ['', '2', '1'],
   linear_test: [],
 };
 
