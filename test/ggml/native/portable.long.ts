@@ -48,6 +48,8 @@ const recorded: readonly string[] = [
   'norms 795c14f3d4f0064b',
   'gates 91f7d42d69885d3f',
   'angles b68828596df46acd',
+  'streams 89ad361a3c6316ae',
+  'compressed attention c139e7e7b21b71c0',
   'attention over f32 f63424a81116b402',
   'attention over f16 6e8f659933ba2743',
   'attention over q8_0 a26bd8dbf5f45b40',
