@@ -67,10 +67,11 @@ function bench(name: string, most: number, ...words: readonly string[]): Step {
 const tinyMost = values.tiny ? 140 : 120;
 
 function verify(name: string, ...words: readonly string[]): Step {
-  const gen = values.tiny ? '6' : '48';
-  const few = ['--prompts', values.tiny ? '1' : '4', '--temps', '0', '--chunks', '7'];
-  if (values.tiny) few.push('--draft', 'dflash');
-  const flags = [...few, '--gen', gen, '--threads', '1', '--tolerance', '0.25', ...words];
+  const few = values.tiny
+    ? ['--prompt', 'export function ', '--draft', 'dflash', '--gen', '4']
+    : ['--prompts', '4', '--gen', '48'];
+  const once = ['--temps', '0', '--chunks', '7', '--threads', '1'];
+  const flags = [...few, ...once, '--tolerance', '0.25', ...words];
   return { name, most: tinyMost, words: [...cli, 'verify', 'default', ...flags, ...onCard] };
 }
 
@@ -92,10 +93,10 @@ function drafts(name: string, most: number, ...words: readonly string[]): Step {
 const peer = ['--vs', 'node-llama-cpp', '--runs', '3', '--batch', '1,2,4,8,16'];
 const steps: readonly Step[] = values.tiny
   ? [
-      verify('verify'),
-      verify('verify exact', '--exact'),
       drafts('drafts', tinyMost),
       drafts('drafts exact', tinyMost, '--exact'),
+      verify('verify'),
+      verify('verify exact', '--exact'),
     ]
   : [
       { name: 'tests: state', most: 60, words: [...tests, 'test/gpu/state-gpu.ts'] },

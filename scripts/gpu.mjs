@@ -71,9 +71,11 @@ const { cards, problems } = await import('../dist/src/ggml/devices.js').then((d)
 if (!cards.some((card) => card.name === 'Vulkan0')) {
   leaveOut(`no Vulkan device (${problems.join('; ') || 'is mesa-vulkan-drivers installed?'})`);
 }
-// `--bench`: the dry run of `npm run bench:gpu`.
-if (process.argv.includes('--bench')) {
-  const words = ['--import', 'tsx', 'bench/gpu.ts', '--tiny', '--device', 'Vulkan0'];
+// `--bench`: the dry run of `npm run bench:gpu`, which takes the words behind it (`--minutes 5`).
+const asked = process.argv.indexOf('--bench');
+if (asked >= 0) {
+  const more = process.argv.slice(asked + 1);
+  const words = ['--import', 'tsx', 'bench/gpu.ts', '--tiny', '--device', 'Vulkan0', ...more];
   const { code } = await run(process.execPath, words, { stdout: 'inherit' });
   process.exit(code);
 }
