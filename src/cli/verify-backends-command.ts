@@ -18,6 +18,9 @@ import type { VerifyFlags } from './verify-command.js';
 const usualTolerance = 0.1;
 /** Alternatives that are asked for, among which the other engine's choice is looked for. */
 const alternatives = 5;
+/** Differences that a person is told of, and characters of the prompt before each. */
+const shown = 5;
+const mostOfPrompt = 40;
 
 export interface BackendVerifyFlags extends VerifyFlags {
   readonly backend: string;
@@ -126,27 +129,34 @@ function upstreamEngine(url: string, engine: BackendEngine, model: string): Comp
 export function renderComparison(comparison: Comparison): string {
   const { engines, texts, identical, tokens, differences, nearTies, logprobs, passed } = comparison;
   const lines = [
-    `${engines[0]}`,
-    `${engines[1]}`,
+    ...engines,
     '',
     `${identical} of ${texts} texts identical, ${tokens} tokens the same`,
   ];
   if (logprobs !== undefined) {
     const { mean, max } = logprobs;
     lines.push(
-      `log-probabilities differ by ${mean.toFixed(4)} on average, ${max.toFixed(4)} at most`,
+      `log-probabilities differ by ${mean.toFixed(4)} nats on average, ${max.toFixed(4)} at most`,
     );
   }
   if (differences.length > 0)
     lines.push(`${nearTies} of ${differences.length} differences are near-ties`);
-  for (const { prompt, position, said, margins, isNearTie } of differences.slice(0, 5)) {
+  for (const { prompt, position, said, margins, isNearTie } of differences.slice(0, shown)) {
     const [a, b] = margins.map((margin) => (margin === undefined ? '?' : margin.toFixed(3)));
     lines.push(
       '',
-      `after ${JSON.stringify(prompt.slice(-40))}, token ${position}:`,
-      `  ${JSON.stringify(said[0])} (by ${a}) against ${JSON.stringify(said[1])} (by ${b})${isNearTie ? ', a near-tie' : ''}`,
+      `${position} tokens after ${JSON.stringify(endOf(prompt))}${isNearTie ? ', a near-tie' : ''}:`,
+      `  ${JSON.stringify(said[0])} by ${a} nats against ${JSON.stringify(said[1])} by ${b} nats`,
     );
   }
-  lines.push('', bold(passed ? 'agree' : 'differ'));
+  if (differences.length > shown) lines.push('', `and ${differences.length - shown} more`);
+  const verdict = differences.length === 0 ? 'agree' : 'agree but for near-ties';
+  lines.push('', bold(passed ? verdict : 'differ'), '');
   return lines.join('\n');
+}
+
+/** The end of a prompt, from the beginning of a word where it is cut. */
+function endOf(prompt: string): string {
+  const end = prompt.slice(-mostOfPrompt);
+  return end === prompt ? prompt : `…${end.replace(/^\S*\s(?=\S)/, '')}`;
 }
