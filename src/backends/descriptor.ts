@@ -231,6 +231,11 @@ export interface WireFacts {
   readonly completionSchema?: 'response_format' | 'json_schema';
   /** How a regular expression, a grammar or a choice is written there. */
   readonly formatSyntax: 'plain' | 'response_format';
+  /**
+   * Parameters of calls that have to be made are enforced only where their tool is `strict`, so that this
+   * is said of every tool then, as our own engine holds all of them.
+   */
+  readonly enforcesStrictOnly?: boolean;
   /** The `top_k` that is off. */
   readonly topKOff: 0 | -1;
   /** Seeds are whole numbers below this. */

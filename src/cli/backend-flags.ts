@@ -142,7 +142,7 @@ async function managedSpec(
 async function servedModel({ launch }: BackendDescriptor, name: string) {
   const { modelId } = await import('../server/catalog.js');
   if (launch?.models !== 'gguf') {
-    const model = name.replace(/^hf:/, '');
+    const model = name.replace(/^hf:/, '').replace(/(?<=.)\/+$/, '');
     return { id: model.split('/').at(-1) ?? model, model };
   }
   const { path } = await resolveModel(name);

@@ -48,6 +48,13 @@ describe('a server in front of another engine', () => {
     assert.equal(counted.json.input_tokens, 7);
   });
 
+  it('loads a model of another engine without a text, which engines refuse to read', async (t) => {
+    const { url, upstreams } = await served(t, [{}]);
+    const { json } = await post({ url }, '/api/generate', { model: 'fake', prompt: '' });
+    assert.equal(json.done_reason, 'load');
+    assert.equal(upstreams[0]?.requests.length, 0);
+  });
+
   it('ends a stream whose engine dies with an error', async (t) => {
     const server = await served(t, [{ behave: () => ({ type: 'drop', words: 2 }) }]);
     const { status, text } = await post(server, '/v1/chat/completions', {

@@ -1,6 +1,9 @@
-/** Streams as vLLM 0.32 writes them, recorded: what is not as the API says. */
+/** What vLLM 0.32 does otherwise than the API says, as it was recorded. */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
+import { backendNamed } from '../../src/backends/registry.js';
+import { wireRequest } from '../../src/backends/wire/request.js';
+import type { ToolDefinition } from '../../src/chat/request.js';
 import { chatRequest, fakeEngine, finished } from './support.js';
 
 const token = (text: string) => ({
@@ -33,3 +36,20 @@ for (const [where, chunks] of [
     );
   });
 }
+
+it('calls that have to be made are asked for as strict, since it enforces no others', () => {
+  const parameters = { type: 'object', properties: { a: { type: 'integer' } } };
+  const definitions: readonly ToolDefinition[] = [
+    { name: 'said', parameters, strict: false },
+    { name: 'unsaid', parameters },
+  ];
+  const strictOf = (name: string, type: 'auto' | 'required') => {
+    const tools = { definitions, choice: { type }, parallel: true } as const;
+    const backend = backendNamed(name);
+    const { body } = wireRequest(chatRequest({ tools }), { backend, model: 'm', choice: 0 });
+    return (body.tools as { function: { strict?: boolean } }[]).map((one) => one.function.strict);
+  };
+  assert.deepEqual(strictOf('vllm', 'required'), [true, true]);
+  assert.deepEqual(strictOf('vllm', 'auto'), [false, undefined]);
+  assert.deepEqual(strictOf('sglang', 'required'), [false, undefined]);
+});

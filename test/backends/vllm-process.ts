@@ -97,6 +97,8 @@ export class VllmProcess implements AsyncDisposable {
         ...smallVllm,
       },
     });
+    // A file of tests that fails before it ends it leaves nothing behind either.
+    process.once('exit', () => endAll(child.pid));
     const file = createWriteStream(log);
     let said = '';
     for (const stream of [child.stdout, child.stderr]) {
@@ -149,12 +151,18 @@ export class VllmProcess implements AsyncDisposable {
 
   /** Ends the whole group: workers outlive the process that was started. */
   async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      process.kill(-this.pid, 'SIGKILL');
-    } catch {
-      // Nothing of it is left.
-    }
+    endAll(this.pid);
     await this.#ended;
+  }
+}
+
+/** Kills a process group. */
+function endAll(group: number | undefined): void {
+  if (group === undefined || group === 0) return;
+  try {
+    process.kill(-group, 'SIGKILL');
+  } catch {
+    // Nothing of it is left.
   }
 }
 
@@ -180,6 +188,11 @@ function processes(): ProcessFacts[] {
         return [];
       }
     });
+}
+
+/** Processes whose command line has these words in it. */
+export function processNamed(...words: readonly string[]): ProcessFacts[] {
+  return processes().filter(({ name }) => words.every((word) => name.includes(word)));
 }
 
 /** Processes of a group. */

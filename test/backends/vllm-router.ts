@@ -57,6 +57,38 @@ describe('two instances of vLLM behind the router', () => {
     for (const { requests } of engine.reports) assert.ok(requests > 0);
   });
 
+  test('a conversation stays where its prefix is', async () => {
+    const long = 'It was a dark and stormy night. '.repeat(20);
+    const turn = (name: string, turns: number): TextRequest =>
+      chatRequest({
+        model: 'tiny',
+        input: {
+          type: 'chat',
+          messages: [
+            { role: 'user', content: `${name}: ${long}` },
+            ...Array.from({ length: turns }, (_, at) => [
+              { role: 'assistant' as const, content: `Answer ${at}. ` },
+              { role: 'user' as const, content: 'Go on.' },
+            ]).flat(),
+          ],
+        },
+        settings: { temperature: 0, seed: 1, maxTokens: 4 },
+      });
+    const names = ['a', 'b', 'c', 'd', 'e', 'f'];
+    const first = await Promise.all(names.map((name) => finished(engine, turn(name, 0))));
+    assert.equal(new Set(first.map(({ choices }) => choices[0]?.end.engine)).size, 2);
+    // One after the other: whoever is least busy would be the same one each time.
+    for (const turns of [1, 2]) {
+      for (const [at, name] of names.entries()) {
+        const { start, choices } = await finished(engine, turn(name, turns));
+        assert.equal(choices[0]?.end.engine, first[at]?.choices[0]?.end.engine);
+        // vLLM keeps whole blocks, of 128 tokens on processors.
+        const cached = choices[0]?.end.prompt?.cachedTokens ?? start.cachedTokens;
+        assert.ok(cached >= 128, `${cached} of ${start.promptTokens} tokens were cached`);
+      }
+    }
+  });
+
   test('one loses its core under streams: what had begun fails by name, all else is answered', async () => {
     const begun = new Set<number>();
     const all = Array.from({ length: 12 }, (_, at) =>

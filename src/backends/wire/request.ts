@@ -178,7 +178,11 @@ class RequestWriter {
       this.#schema(callSchema(use, beside ? format : undefined));
       return writeTools(messages, use);
     }
-    this.#field('tools', definitions.map(wireTool));
+    const held = demanded && this.#backend.wire.enforcesStrictOnly === true ? { strict: true } : {};
+    this.#field(
+      'tools',
+      definitions.map((tool) => wireTool({ ...tool, ...held })),
+    );
     if (choice.type === 'named') {
       this.#field('tool_choice', { type: 'function', function: { name: choice.name } });
     } else if (choice.type === 'required') {

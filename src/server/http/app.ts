@@ -226,9 +226,8 @@ export function createApp(options: AppOptions): Hono<AppVariables> {
       const wanted = dialect(await body(c), dialectContext(c));
       if (!('load' in wanted)) return answer(c, wanted);
       const model = catalog().get(wanted.model).id;
-      const probe = { model, input: { type: 'text', text: '' }, settings: {} } as const;
       if (wanted.load === 'unload') await engine.unload(model);
-      else await engine.count(probe, c.get('gone').signal);
+      else await engine.load(model, c.get('gone').signal);
       return c.json(wanted.body as Record<string, unknown>);
     });
 
