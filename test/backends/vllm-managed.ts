@@ -43,9 +43,10 @@ class ManagedServer {
     this.url = (JSON.parse(line) as { readonly address: string }).address;
   }
 
-  /** Process groups of vLLM below it, by what its watchdog is the parent of. */
+  /** The process group of its vLLM. */
   get groups(): readonly number[] {
-    return [...new Set(processNamed('vllm', this.model).map(({ group }) => group))];
+    const found = processNamed('vllm.entrypoints', this.model);
+    return [...new Set(found.map(({ group }) => group))];
   }
 
   async upstream(): Promise<{ readonly state: string; readonly restarts: number }> {
