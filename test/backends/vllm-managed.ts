@@ -189,6 +189,7 @@ describe('vLLM that our server started', () => {
   });
 
   test('the server killed while vLLM loads: nothing of it lives on', async () => {
+    await server.end('SIGKILL');
     server = new ManagedServer(folder);
     const cores = () => {
       const groups = server.groups;
