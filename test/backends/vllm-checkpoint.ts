@@ -24,9 +24,12 @@ const marks = ['<think>', '</think>'];
 /**
  * Writes the model. @returns its folder.
  * @param options.thinks its template opens a thought, and the marks of one are tokens
+ * @param options.endless no greedy text of it ends by itself
  */
-export function vllmCheckpoint(options: { readonly thinks?: boolean } = {}): string {
-  const { thinks = false } = options;
+export function vllmCheckpoint(
+  options: { readonly thinks?: boolean; readonly endless?: boolean } = {},
+): string {
+  const { thinks = false, endless = false } = options;
   const { folder } = randomCheckpoint('LlamaForCausalLM', {
     type: 'BF16',
     config: {
@@ -35,6 +38,7 @@ export function vllmCheckpoint(options: { readonly thinks?: boolean } = {}): str
       ...{ hidden_act: 'silu', bos_token_id: 318, eos_token_id: 319, attention_bias: false },
     },
   });
+  if (endless) neverEnd(join(folder, 'model.safetensors'));
   const path = join(folder, 'tokenizer.json');
   const file = JSON.parse(readFileSync(path, 'utf8')) as ShortTokenizerFile;
   const parts = { ...file.model, added: file.added_tokens };
@@ -69,4 +73,19 @@ function withMarks({ vocab, merges, added }: Omit<TokenizerParts, 'steps'>) {
     merges: merges.slice(0, -marks.length),
     added: [...added, ...given.map(([content, id]) => ({ id, content, special: false }))],
   };
+}
+
+/** Gives the end token a logit of 0, which the best of hundreds of random ones is always above. */
+function neverEnd(path: string): void {
+  const file = readFileSync(path);
+  const start = 8 + Number(file.readBigUInt64LE());
+  const header = JSON.parse(file.toString('utf8', 8, start)) as Record<
+    string,
+    { readonly shape: readonly [number, number]; readonly data_offsets: readonly [number, number] }
+  >;
+  const head = header['lm_head.weight'];
+  if (head === undefined) throw new Error('the model has no head of its own');
+  const row = (head.data_offsets[1] - head.data_offsets[0]) / head.shape[0];
+  file.fill(0, start + head.data_offsets[1] - row, start + head.data_offsets[1]);
+  writeFileSync(path, file);
 }
