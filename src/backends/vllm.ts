@@ -91,6 +91,5 @@ export const vllm: BackendDescriptor = {
     'Calls that the model may make or not (`tool_choice: "auto"`) need the options --enable-auto-tool-choice and --tool-call-parser of its own, by the model; required and named ones do not.',
     'Thought is told from the answer with --reasoning-parser; without it, this server looks for the usual marks. A budget of thought needs that option.',
     'Schemas of tools are enforced where a call has to be made; then every tool is sent as strict, because it enforces no others.',
-    'A small model may fill a schema with blanks until its limit: --structured-outputs-config={"backend":"xgrammar","disable_any_whitespace":true} keeps it from that.',
   ],
 };

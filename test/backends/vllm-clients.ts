@@ -31,7 +31,7 @@ after(async () => {
   for (const instance of instances) await instance[Symbol.asyncDispose]();
 });
 
-test('the official clients pass, but for what is named with its reason', async () => {
+test('the official clients pass, but for what the documentation names', async () => {
   const child = spawn(process.execPath, ['scripts/backends.mjs', 'vllm'], {
     cwd: repository,
     stdio: 'inherit',
