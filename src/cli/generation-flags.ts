@@ -193,7 +193,7 @@ export function addGenerationFlags(command: Command): Command {
     ),
     new Option(
       '--draft-model <file>',
-      'a GGUF with a drafter (DFlash, multi-token prediction, gemma4-assistant); may be repeated',
+      'a GGUF with a drafter (DFlash, DSpark, multi-token prediction, gemma4-assistant); may be repeated',
     ).argParser(collect),
     new Option('--draft-max <tokens>', 'most tokens drafted at once').argParser(integer(1, 64)),
     new Option(

@@ -10,7 +10,7 @@ import { type HeaderLayer, layerKinds, type MemoryNeed, memoryNeed } from '../gg
 import { type GgufFile, readGguf } from '../gguf/reader.js';
 import { type GgufSummary, type PerLayer, summarize } from '../gguf/summary.js';
 import { type GgufMetadataEntry, GgufValueType, valueTypeName } from '../gguf/types.js';
-import { isDraftOnly } from '../models/draft-kind.js';
+import { dflashFormText, isDraftOnly } from '../models/draft-kind.js';
 import { openModelFile } from './model-file.js';
 import { resolveModel } from './model-names.js';
 import { bold, print, printJson } from './output.js';
@@ -129,8 +129,9 @@ function inspectJson(
             vocabulary_size: tokenizer.vocabularySize ?? null,
             has_chat_template: tokenizer.hasChatTemplate,
           },
-    drafters: (needs.at(-1)?.drafters ?? []).map(({ name, weightBytes, stateBytes }) => ({
+    drafters: (needs.at(-1)?.drafters ?? []).map(({ name, form, weightBytes, stateBytes }) => ({
       name,
+      ...(form === undefined ? {} : { variant: form.variant, guesses: form.guesses }),
       weight_bytes: weightBytes,
       state_bytes: stateBytes,
     })),
@@ -265,7 +266,10 @@ async function printSummary(
   needs: readonly Need[],
   all: boolean,
 ): Promise<void> {
-  await print(table(facts(summary)));
+  const drafters = (needs.at(-1)?.drafters ?? []).flatMap(({ form }) =>
+    form === undefined ? [] : [['drafter', printable(dflashFormText(form))]],
+  );
+  await print(table([...facts(summary), ...drafters]));
   if (summary.types.length > 0) {
     const rows = summary.types.map((share) => [
       share.type,

@@ -31,7 +31,7 @@ export interface ResolveOptions {
 }
 
 /** Drafters of kinds that this version has. */
-const usableKinds = ['mtp', 'assistant', 'dflash'];
+const usableKinds = ['mtp', 'assistant', 'dspark', 'dflash'];
 
 /**
  * The file that a name means, with the drafters that are remembered of it.
@@ -164,9 +164,12 @@ export async function askForDrafters({ offered }: PullPlan): Promise<readonly Pl
   return yes ? (usable.length > 0 ? usable : offered) : [];
 }
 
-/** Those of kinds that this version has. */
+/** Those of kinds that this version has; of DSpark and DFlash, which are of one family, DSpark. */
 export function usableDrafters(offered: readonly PlannedModel[]): readonly PlannedModel[] {
-  return offered.filter(({ drafter }) => usableKinds.includes(drafter ?? ''));
+  const dspark = offered.some(({ drafter }) => drafter === 'dspark');
+  return offered.filter(
+    ({ drafter }) => usableKinds.includes(drafter ?? '') && !(dspark && drafter === 'dflash'),
+  );
 }
 
 async function acceptOnDemand(

@@ -1,18 +1,21 @@
 /**
  * Drafts with a DFlash model: the target's tapped rows are only noted while a text is read; when a
  * guess is asked for, those not yet injected become keys and values of the draft layers, and one pass
- * over [last token, mask, ...] guesses the whole block. Rows of the block itself are never kept.
+ * over [last token, mask, ...] guesses the whole block. Rows of the block itself are never kept. Where a
+ * model links its guesses (DSpark, DFlash2), a small pass between two guesses tells the next what the
+ * one before it became.
  *
  * The cache holds context rows of the positions [base, base + length): a prompt's beginning, which
  * was never shown or has left the window, is not in it, and costs guesses but never a wrong token.
  */
 import { throwIfAborted } from '../base/errors.js';
 import { takeTop } from '../ggml/top-rows.js';
-import type { DflashModel } from '../models/dflash.js';
+import type { DflashModel } from '../models/dflash-model.js';
 import { usualWindow } from './draft-window.js';
 import type { DraftContext, Drafter, DrafterSource, Observation, Proposal } from './drafter.js';
+import { largest, linked, placed } from './linked-guess.js';
 import { type DraftDevice, RowDrafter } from './row-drafter.js';
-import { type Logits, probabilityOf, readTopRows } from './top-row.js';
+import { type Logits, probabilityOf, readTopRows, TopRow, wholeRow } from './top-row.js';
 
 export interface DflashOptions extends DraftDevice {
   readonly model: DflashModel;
@@ -28,10 +31,22 @@ export function dflashSource(options: DflashOptions): DrafterSource & Disposable
   return {
     name: 'dflash',
     needs: { taps: model.targetLayers, window },
-    maxDrafts: model.blockSize - 1,
+    maxDrafts: guessCount(model),
     open: () => new DflashDrafter(options),
     [Symbol.dispose]: () => model.dispose(),
   };
+}
+
+function guessCount({ blockSize, firstGuess }: DflashModel): number {
+  return blockSize - firstGuess;
+}
+
+/** What the rows of a block said, one for each guess. */
+interface BlockRows {
+  /** Whole rows are by the draft model's tokens, their largest by the target's. */
+  readonly logits: readonly Logits[];
+  /** Of models that link their guesses. */
+  readonly hidden: readonly Float32Array[];
 }
 
 class DflashDrafter extends RowDrafter implements Drafter {
@@ -52,7 +67,7 @@ class DflashDrafter extends RowDrafter implements Drafter {
     });
     this.#options = options;
     this.needs = { taps: model.targetLayers, window };
-    this.maxDrafts = model.blockSize - 1;
+    this.maxDrafts = guessCount(model);
   }
 
   observe(observation: Observation): void {
@@ -65,20 +80,47 @@ class DflashDrafter extends RowDrafter implements Drafter {
     const last = tokens.length - 1;
     const most = Math.min(limit, this.maxDrafts);
     if (most <= 0 || last !== this.length || this.rows.first >= last) return { tokens: [] };
-    const { vocabulary, targetVocabulary } = this.#options.model;
-    const top = this.topOf(chooser, vocabulary?.length ?? targetVocabulary);
-    const rows = await this.#guess(tokens[last] ?? 0, last, top, signal);
+    const { vocabulary, targetVocabulary, link } = this.#options.model;
+    // A link goes on from all logits of a row.
+    const top = link ? undefined : this.topOf(chooser, vocabulary?.length ?? targetVocabulary);
+    let before = tokens[last] ?? 0;
+    const rows = await this.#guess(before, last, top, signal);
     const ahead = chooser.fork();
     const drafts: number[] = [];
     const confidence: number[] = [];
-    for (const logits of rows.slice(0, most)) {
+    for (let at = 0; at < most; at++) {
+      const { logits, sure } = await this.#rate(rows, at, before, signal);
       const token = ahead.guess(logits);
       if (token === undefined) break;
       drafts.push(token);
-      confidence.push(probabilityOf(logits, token));
+      confidence.push(sure ?? probabilityOf(logits, token));
       ahead.accept(token);
+      before = token;
     }
     return { tokens: drafts, confidence };
+  }
+
+  /** Guess `at` behind the token `before`, by the target's tokens. */
+  async #rate(
+    rows: BlockRows,
+    at: number,
+    before: number,
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly logits: Logits; readonly sure?: number | undefined }> {
+    const own = rows.logits[at] as Logits;
+    const { link } = this.#options.model;
+    if (link === undefined) return { logits: own instanceof TopRow ? own : this.#spread(own) };
+    const asked = { before, hidden: rows.hidden[at] as Float32Array, signal };
+    const graph = this.workspace.begin();
+    if (link.candidates === undefined) {
+      const { logits, sure } = await linked(graph, link, { ...asked, logits: wholeRow(own) });
+      return { logits: this.#spread(logits), sure };
+    }
+    const known = this.#spread(wholeRow(own));
+    const candidates = largest(known, link.candidates);
+    const few = Float32Array.from(candidates, (token) => known[token] ?? 0);
+    const { logits } = await linked(graph, link, { ...asked, logits: few, candidates });
+    return { logits: placed(logits, candidates, known.length) };
   }
 
   /** Injects what is missing and guesses what follows `token` at position `last`: logits, or the `top` largest. */
@@ -87,7 +129,7 @@ class DflashDrafter extends RowDrafter implements Drafter {
     last: number,
     top: number | undefined,
     signal: AbortSignal | undefined,
-  ): Promise<Logits[]> {
+  ): Promise<BlockRows> {
     const { model } = this.#options;
     const missing = this.#missing(last);
     const block = model.blockSize;
@@ -104,30 +146,31 @@ class DflashDrafter extends RowDrafter implements Drafter {
         slice: { state: this.cache, start: 0, count: missing, past },
       });
     }
-    const logits = graph.output(
-      model.guess(graph, {
-        tokens: graph.indices('block', [token, ...Array(block - 1).fill(model.maskToken)]),
-        positions: graph.indices('block positions', range(last, block)),
-        slice: { state: this.cache, start: 0, count: block, past: past + missing },
-        outputs: graph.indices('guesses', range(1, block - 1)),
-        window: this.window,
-      }),
-    );
+    const count = guessCount(model);
+    const { logits, hidden } = model.guess(graph, {
+      tokens: graph.indices('block', [token, ...Array(block - 1).fill(model.maskToken)]),
+      positions: graph.indices('block positions', range(last, block)),
+      slice: { state: this.cache, start: 0, count: block, past: past + missing },
+      outputs: graph.indices('guesses', range(model.firstGuess, count)),
+      window: this.window,
+    });
+    graph.output(logits);
+    if (model.link !== undefined) graph.output(hidden);
     const taken = top === undefined ? top : takeTop(graph, logits, top, { probabilities: true });
     await graph.compute({ signal, wide: missing >= 64 });
     this.cache.append(missing);
     if (taken !== undefined) {
-      return readTopRows(graph, { top: taken, logits, vocabulary: this.#spreading() }, [
-        0,
-        block - 1,
-      ]);
+      const rows = { top: taken, logits, vocabulary: this.#spreading() };
+      return { logits: readTopRows(graph, rows, [0, count]), hidden: [] };
     }
-    const size = logits.shape[0];
-    const flat = graph.read(logits);
-    return range(0, block - 1).map((row) => {
-      const known = flat.subarray(row * size, (row + 1) * size);
-      return model.vocabulary === undefined ? known : this.#spread(known, model.vocabulary);
-    });
+    const split = (flat: Float32Array) =>
+      range(0, count).map((row) =>
+        flat.subarray((row * flat.length) / count, ((row + 1) * flat.length) / count),
+      );
+    return {
+      logits: split(graph.read(logits)),
+      hidden: model.link === undefined ? [] : split(graph.read(hidden)),
+    };
   }
 
   #spreading() {
@@ -136,15 +179,14 @@ class DflashDrafter extends RowDrafter implements Drafter {
       ? undefined
       : {
           token: (entry: number) => vocabulary[entry] as number,
-          spread: (row: Float32Array) => this.#spread(row, vocabulary),
+          spread: (row: Float32Array) => this.#spread(row),
         };
   }
 
   /** Logits by the target's tokens, from those by the draft model's. */
-  #spread(logits: Float32Array, vocabulary: Int32Array): Float32Array {
-    const all = new Float32Array(this.#options.model.targetVocabulary).fill(-Infinity);
-    for (const [index, token] of vocabulary.entries()) all[token] = logits[index] ?? -Infinity;
-    return all;
+  #spread(logits: Float32Array): Float32Array {
+    const { vocabulary, targetVocabulary } = this.#options.model;
+    return vocabulary === undefined ? logits : placed(logits, vocabulary, targetVocabulary);
   }
 
   /** How many context rows before `last` are to be injected; starts over where a gap lies between. */

@@ -5,9 +5,9 @@
 import { draftStateBytes, mostMtpDrafts, usualWindow } from '../decode/draft-window.js';
 import { cacheLayers } from '../gguf/kv-layout.js';
 import {
+  type DflashForm,
   type DraftHeader,
-  dflashBlockSize,
-  dflashTaps,
+  dflashForm,
   hasUsableMtpBlock,
   isAssistant,
   isDflash,
@@ -15,6 +15,8 @@ import {
 
 export interface DraftMemory {
   readonly name: 'mtp' | 'dflash';
+  /** What a DFlash model's header says of its form. */
+  readonly form?: DflashForm | undefined;
   /** Bytes of the drafter's weights. */
   readonly weightBytes: number;
   /** Bytes for each sequence: its own cache, and the hidden rows that it keeps. */
@@ -36,27 +38,27 @@ export function draftMemory(
   { contextLength, window = usualWindow }: DraftMemoryOptions,
 ): DraftMemory | undefined {
   if (isAssistant(file)) return assistantMemory(file);
-  const dflash = isDflash(file);
-  if (!dflash && !hasUsableMtpBlock(file)) return undefined;
+  const dflash = isDflash(file) ? dflashForm(file) : undefined;
+  if (dflash === undefined && !hasUsableMtpBlock(file)) return undefined;
   const key = (name: string) => `${file.optionalString('general.architecture')}.${name}`;
   const width = file.optionalInteger(key('embedding_length'));
   const blocks = cacheLayers(file, dflash ? 'trunk' : 'nextn');
   if (width === undefined || blocks === undefined) return undefined;
   const layers = dflash ? blocks : blocks.slice(0, 1);
-  const taps = dflash ? dflashTaps(file).length : 1;
+  // Of a residual of several streams a block reads all, and a tap their mean.
+  const parts = dflash?.taps.length ?? file.optionalInteger(key('hyper_connection.count')) ?? 1;
   const stateBytes = draftStateBytes({
     contextLength,
     window,
-    guesses: dflash ? dflashBlockSize(file) : mostMtpDrafts,
-    // Of a residual of several streams a block reads all.
-    width: width * taps * (file.optionalInteger(key('hyper_connection.count')) ?? 1),
+    guesses: dflash?.blockSize ?? mostMtpDrafts,
+    width: width * parts,
     layout: layers,
   });
   let weightBytes = 0;
   for (const [name, { bytes }] of file.tensors) {
     if (dflash || isOfBlock(file, name)) weightBytes += bytes;
   }
-  return { name: dflash ? 'dflash' : 'mtp', weightBytes, stateBytes };
+  return { name: dflash ? 'dflash' : 'mtp', form: dflash, weightBytes, stateBytes };
 }
 
 /** It keeps the last hidden row of a text, and attends over the target's own keys and values. */

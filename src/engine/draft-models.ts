@@ -13,7 +13,13 @@ import type { Accelerator } from '../ggml/accelerator.js';
 import type { Backend } from '../ggml/backend.js';
 import type { GgufFile } from '../gguf/reader.js';
 import { loadDflashModel } from '../models/dflash.js';
-import { hasMtpBlock, hasUsableMtpBlock, isAssistant, isDflash } from '../models/draft-kind.js';
+import {
+  dflashForm,
+  hasMtpBlock,
+  hasUsableMtpBlock,
+  isAssistant,
+  isDflash,
+} from '../models/draft-kind.js';
 import { loadAssistantModel } from '../models/gemma4-assistant.js';
 import type { LanguageModel } from '../models/model.js';
 import { loadMtpModel } from '../models/mtp.js';
@@ -80,7 +86,9 @@ async function loadMtp(file: GgufFile, options: DraftModelOptions): Promise<Load
 }
 
 async function loadDflash(file: GgufFile, options: DraftModelOptions): Promise<LoadedDrafter> {
-  const { target, backend, place, contextLength, window, selects, signal } = options;
+  const { target, backend, contextLength, window, signal } = options;
+  // Layers of several streams have kernels of the CPU alone.
+  const { place, selects } = dflashForm(file).streams ? {} : options;
   const model = await loadDflashModel(file, target, { backend, place, signal });
   return dflashSource({ model, backend, place, contextLength, window, selects });
 }

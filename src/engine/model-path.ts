@@ -23,11 +23,11 @@ export function resolveModelPath(model: string): string {
   return resolve(model);
 }
 
-/** Draft files that lie beside a model by their naming: `name-mtp.gguf`. */
+/** Draft files that lie beside a model by their naming: `name-mtp.gguf`. DSpark outranks DFlash. */
 export function companionsOf(path: string): string[] {
-  return ['mtp', 'assistant', 'dflash']
-    .map((kind) => path.replace(/\.gguf$/, `-${kind}.gguf`))
-    .filter(existsSync);
+  const named = (kind: string) => path.replace(/\.gguf$/, `-${kind}.gguf`);
+  const found = ['mtp', 'assistant', 'dspark', 'dflash'].map(named).filter(existsSync);
+  return found.filter((file) => file !== named('dflash') || !found.includes(named('dspark')));
 }
 
 /** Draft files that are loaded with a model: those asked for, or those of the embedded model. */

@@ -98,7 +98,10 @@ export function cacheLayers(
   const integer = (name: string) => file.optionalInteger(key(name));
   const count = integer('block_count');
   if (count === undefined || count > mostLayers) return undefined;
-  if (file.has(key('attention.compress_ratios'))) return compressedLayers(file, count, which);
+  const streams = integer('hyper_connection.count') ?? 0; // DeepSeek V4, and drafters of its blocks
+  if (file.has(key('attention.compress_ratios')) || streams > 0) {
+    return compressedLayers(file, count, which);
+  }
   const embedding = integer('embedding_length');
   const heads = perLayer(file, key('attention.head_count'), count);
   const kvHeads = file.has(key('attention.head_count_kv'))
@@ -159,7 +162,8 @@ function compressedLayers(
 ): HeaderLayer[] | undefined {
   const architecture = file.optionalString('general.architecture');
   const integer = (name: string) => file.optionalInteger(`${architecture}.${name}`);
-  const ratios = file.numberArray(`${architecture}.attention.compress_ratios`);
+  const key = `${architecture}.attention.compress_ratios`;
+  const ratios = file.has(key) ? file.numberArray(key) : new Array<number>(count).fill(0);
   const keyLength = integer('attention.key_length');
   const window = integer('attention.sliding_window');
   if (ratios.length < count || keyLength === undefined || window === undefined) return undefined;

@@ -262,6 +262,8 @@ export interface BlockOptions {
   readonly window?: number | undefined;
   /** Whether a row sees only the rows of the block before it. */
   readonly causal: boolean;
+  /** F32 [heads]: a logit for each head that takes part in the softmax and has no value. */
+  readonly sinks?: Weight | undefined;
 }
 
 /** Queries, keys and values of a block of one sequence. */
@@ -278,9 +280,9 @@ export function attendBlock(graph: Graph, input: BlockInput, options: BlockOptio
   const cache = slice.state.layer(layer);
   const kernels = kernelsFor(cache.k);
   const { start, count, past } = slice;
+  const own = { ...options, sinks: options.sinks?.tensor };
   const native =
-    kernels &&
-    cachedAttention(kernels, graph, q, k, v, [{ ...cache, start, count, past }], options);
+    kernels && cachedAttention(kernels, graph, q, k, v, [{ ...cache, start, count, past }], own);
   if (native !== undefined) return native;
   requireOwnFormat(cache);
   graph.onlyOnce();
@@ -289,7 +291,7 @@ export function attendBlock(graph: Graph, input: BlockInput, options: BlockOptio
   const lookahead = causal ? 0 : Number.POSITIVE_INFINITY;
   const mask = maskOf(graph, slice, { window, lookahead });
   const heads = { kvHeads: k.shape[1], valueLength: v.shape[0] };
-  const rows = attendSequence(graph, { slice, cache, q, ...heads, mask }, options);
+  const rows = attendSequence(graph, { slice, cache, q, ...heads, mask }, own);
   return graph.reshape(rows, [v.shape[0] * q.shape[1], count]);
 }
 

@@ -25,7 +25,7 @@ import { foldedState, requireKernels } from './folded-state.js';
 import type { LayerState } from './layer-state.js';
 import { declareLinear, type Linear, linear, linears, rmsNorm } from './layers.js';
 import type { Metadata } from './metadata.js';
-import type { ForwardBatch, Hyperparameters } from './model.js';
+import type { ForwardBatch, Hyperparameters, SequenceSlice } from './model.js';
 import { type Rope, readRope, yarnMagnitude } from './rope.js';
 import type { WeightLoader } from './weights.js';
 
@@ -221,7 +221,11 @@ function frontierOf(h: CompressedAttention, layer: number): RecurrentShape {
 }
 
 /** Rows of a pass as the kernels see them: with the rows of one kind of blocks, or none. */
-function slicesOf(batch: ForwardBatch, layer: number, blocks?: 0 | 1): readonly CompressSlice[] {
+function slicesOf(
+  batch: Pick<ForwardBatch, 'sequences'>,
+  layer: number,
+  blocks?: 0 | 1,
+): readonly CompressSlice[] {
   return batch.sequences.map((sequence) => {
     const { state, start, count, past } = sequence;
     if (past + count > state.capacity) throw overflow(past + count, state.capacity);
@@ -319,8 +323,29 @@ export function compressedAttention(
   return linear(graph, a.outputUp, flat);
 }
 
+export interface ContextInput {
+  readonly slice: SequenceSlice;
+  readonly layer: number;
+  /** I32 [T]. */
+  readonly positions: Tensor;
+}
+
+/** Stores the rows that a layer with a window alone makes of x [embedding, T]; nothing looks at them yet. */
+export function storeContext(
+  graph: Graph,
+  h: CompressedAttention,
+  a: AttentionWeights,
+  x: Tensor,
+  { slice, layer, positions }: ContextInput,
+): void {
+  const slices = slicesOf({ sequences: [slice] }, layer);
+  const { rope, epsilon } = h;
+  const kv = linear(graph, a.kv, x);
+  graph.expand(storeKeys(graph, a.kvNorm, kv, slices, { rope, positions, epsilon }));
+}
+
 /** Normalises, rotates and stores kv [key, T]; the result is a mark of order. */
-export function storeKeys(
+function storeKeys(
   graph: Graph,
   norm: Weight,
   kv: Tensor,

@@ -53,11 +53,15 @@ function hyperparameters(m: Metadata, common: Hyperparameters): DeepSeek4 {
   if (ratios.length < common.layerCount) {
     throw m.bad(key, `has ${ratios.length} items for ${common.layerCount} layers`);
   }
-  const gating = m.count('expert_gating_func');
-  if (gating !== rootOfSoftplus) {
-    throw m.unsupported('expert_gating_func', `experts rated by function ${gating}`);
-  }
+  requireRating(m);
   return readDeepSeek4(m, common, ratios, m.count('hash_layer_count', undefined, 0));
+}
+
+/** @throws {PacelineError} `unsupported-architecture` where experts are rated by another function. */
+export function requireRating(m: Metadata): void {
+  const gating = m.count('expert_gating_func');
+  if (gating === rootOfSoftplus) return;
+  throw m.unsupported('expert_gating_func', `experts rated by function ${gating}`);
 }
 
 /** The same for layers of which the file does not say which blocks and tables they have. */

@@ -1,72 +1,38 @@
 /**
- * DFlash, a block-diffusion drafter: hidden rows of several layers of the target are fused into one
- * (fc) and become keys and values of every draft layer; one pass over [last token, mask, mask, ...],
- * whose rows see each other, fills the whole block. Embeddings and output matrix are the target's.
- * Keys and tensor names as in llama.cpp's draft files of architecture `dflash`.
+ * Draft models that fill a block in one pass, from llama.cpp's files of architecture `dflash`: hidden rows of
+ * several layers of the target are fused into one (fc) and become keys and values of every draft layer;
+ * the rows of [last token, mask, mask, ...] see them and each other. Embeddings and output matrix are the
+ * target's unless the file has its own.
+ *
+ * What a file is, its tensors say: with `markov_w1` it is a DSpark model, with `selector_hidden` a DFlash2
+ * model; with `hyper_connection.count` its layers are DeepSeek V4's, otherwise Qwen3's. Where the format leaves
+ * something open, llama.cpp decides: a table without a head also is the head, and a DSpark block's first row guesses
+ * unless `sample_from_anchor` is false. In one thing it does not: `logit_scale` and `final_logit_softcapping`, which
+ * llama.cpp applies to DFlash2 alone, are applied to all, since guesses are drawn as the target draws.
  */
 import { PacelineError } from '../base/errors.js';
-import type { RowShape } from '../ggml/cache-rows.js';
 import type { Graph } from '../ggml/graph.js';
 import { layoutsAt } from '../ggml/layouts.js';
 import type { Tensor } from '../ggml/tensor.js';
 import { GgmlType } from '../ggml/types.js';
-import type { Weight } from '../ggml/weight.js';
 import type { GgufTensorInfo } from '../gguf/types.js';
-import { append, attendBlock } from './attention.js';
-import { keptRows } from './decoder.js';
-import { dflashBlockSize, dflashTaps } from './draft-kind.js';
-import { rowShapes } from './layer-state.js';
+import { declareDeepSeek4Layers } from './dflash-deepseek4.js';
+import { declareDflashLayers } from './dflash-layers.js';
+import { declareLink } from './dflash-link.js';
+import type { DflashModel } from './dflash-model.js';
+import { dflashForm } from './draft-kind.js';
 import * as layers from './layers.js';
 import type { DraftLoadOptions, ModelSource } from './load.js';
 import { Metadata, readHyperparameters } from './metadata.js';
-import type { AttentionShape, LanguageModel, SequenceSlice } from './model.js';
-import { qwen3Block } from './qwen3.js';
+import type { LanguageModel } from './model.js';
 import { sharedWeight } from './shared-weights.js';
 import { WeightLoader } from './weights.js';
-
-export interface DflashContext {
-  /** Tapped rows, concatenated in the order of `targetLayers`: F32 [embedding * taps, T]. */
-  readonly features: Tensor;
-  /** I32 [T]. */
-  readonly positions: Tensor;
-  readonly slice: SequenceSlice;
-}
-
-export interface DflashBlock {
-  /** The last token and masks, I32 [B]. */
-  readonly tokens: Tensor;
-  readonly positions: Tensor;
-  readonly slice: SequenceSlice;
-  /** Rows that guess: 1 to B - 1, I32. */
-  readonly outputs: Tensor;
-  /** A row sees no more than the `window - 1` positions before its own. */
-  readonly window: number;
-}
-
-export interface DflashModel {
-  readonly embeddingLength: number;
-  /** Rows of a block: the last token and the guesses. */
-  readonly blockSize: number;
-  readonly maskToken: number;
-  /** Taps: index i is the input of the target's layer i. */
-  readonly targetLayers: readonly number[];
-  /** The target's token for each logit, where the draft model knows only some of them. */
-  readonly vocabulary: Int32Array | undefined;
-  readonly targetVocabulary: number;
-  readonly weightBytes: number;
-  /** What the layers keep of a position. */
-  readonly rows: readonly RowShape[];
-  /** Stores keys and values of context rows; they depend on nothing but their own features. */
-  inject(graph: Graph, context: DflashContext): void;
-  /** Logits of a block behind the context: [vocabulary, outputs]. */
-  guess(graph: Graph, block: DflashBlock): Tensor;
-  dispose(): void;
-}
 
 /**
  * Loads a draft model for `target`.
  * @throws {PacelineError} `wrong-shape` when it was made for another target, `unsupported-architecture`
- *   for its variants, `missing-tensor`, `broken-file`, `memory`, `aborted`.
+ *   for a variant that is not computed here (its first tensor that nothing reads is named), `missing-tensor`,
+ *   `broken-file`, `platform`, `memory`, `aborted`.
  */
 export async function loadDflashModel(
   source: ModelSource,
@@ -74,122 +40,106 @@ export async function loadDflashModel(
   options: DraftLoadOptions,
 ): Promise<DflashModel> {
   const metadata = new Metadata(source);
-  const { embeddingLength, vocabSize, contextLength, layerCount } = target.hyperparameters;
+  const { embeddingLength, vocabSize, contextLength } = target.hyperparameters;
   const loader = new WeightLoader(source, contextLength);
-  const activation = metadata.string('hidden_activation') ?? 'silu';
-  if (activation !== 'silu') throw unsupported(`hidden_activation ${activation}`);
-  const common = readHyperparameters(metadata, vocabSize);
-  const targetLayers = dflashTaps(source);
-  const blockSize = dflashBlockSize(source);
-  const maskToken = source.metadata.get('tokenizer.ggml.mask_token_id')?.value;
-  const misfit =
-    common.embeddingLength !== embeddingLength
-      ? `has rows of ${common.embeddingLength}, the target of ${embeddingLength}`
-      : targetLayers.some((index) => index < 1 || index > layerCount)
-        ? `reads layers ${targetLayers.join(', ')} of a target that has ${layerCount}`
-        : !isToken(maskToken, vocabSize)
-          ? 'has no mask token that the target knows'
-          : undefined;
-  if (misfit !== undefined || typeof maskToken !== 'number') {
-    throw new PacelineError('wrong-shape', `The draft model ${misfit}`, {
-      hint: 'Take the draft file that was made for this model.',
-      details: { targetLayers, maskToken },
-    });
-  }
-  const h = qwen3Block.hyperparameters(metadata, common, 'qwen3');
+  const h = readHyperparameters(metadata, vocabSize);
+  const { blockSize, firstGuess, taps: targetLayers, streams } = dflashForm(source);
+  const maskToken = requireFit(source, target, targetLayers);
+
   const taps = targetLayers.length;
-  const fuse = loader.matrix('fc.weight', [taps * embeddingLength, embeddingLength]);
+  const fuse = layers.declareLinear(loader, 'fc', taps * embeddingLength, embeddingLength);
   const contextNorm = loader.vector('enc.output_norm.weight', embeddingLength);
   const norm = loader.vector('output_norm.weight', embeddingLength);
-  const blocks = h.attention.map((_, layer) => qwen3Block.weights(loader, h, layer));
+  const body = streams
+    ? declareDeepSeek4Layers(metadata, loader, h)
+    : declareDflashLayers(metadata, loader, h, blockSize);
   const ids = loader.find('d2t');
-  const own = (name: string, rows: number, tied: boolean) =>
-    loader.find(name) && loader.table(name, [embeddingLength, rows], tied);
-  const ownTable = own('token_embd.weight', vocabSize, false);
-  const ownHead = own('output.weight', ids?.shape[0] ?? vocabSize, true);
-  if (ids !== undefined && ownHead === undefined) throw unsupported('d2t, without output.weight');
-  const table = ownTable ?? sharedWeight(target, 'token_embd.weight');
-  const head: layers.Linear = {
-    weight: ownHead ?? sharedWeight(target, 'output.weight', 'token_embd.weight'),
-    scale: undefined,
-    bias: undefined,
-  };
-  // Variants guess in another way, and would be read wrongly, not just worse: what a file has must
-  // be what is computed here.
-  const known = new Set(['d2t', ...loader.weights.map(({ name }) => name)]);
-  const unread = [...source.tensors.keys()].find((name) => !known.has(name));
-  if (unread !== undefined) throw unsupported(unread);
-  const window = metadata.count('attention.sliding_window', Infinity);
-  const windowed = metadata.flagPerLayer('attention.sliding_window_pattern', h.layerCount);
-  const causal = source.metadata.get('dflash.attention.causal')?.value === true;
-  const shape = h.attention[0] as AttentionShape;
-  const scale = metadata.positive('attention.scale', 1 / Math.sqrt(shape.keyLength));
+  const logitCount = ids?.shape[0] ?? vocabSize;
+  const { table, head } = declareEnds(loader, target, logitCount);
   const embeddingScale = metadata.positive('embedding_scale', 1);
   const logitScale = metadata.positive('logit_scale', 1);
   const softcap = metadata.notNegative('final_logit_softcapping', 0);
+  const finish = (graph: Graph, z: Tensor): Tensor =>
+    layers.softcap(graph, logitScale === 1 ? z : graph.scale(z, logitScale), softcap);
+  const sizes = { embedding: embeddingLength, vocabulary: logitCount, targetVocabulary: vocabSize };
+  const link = declareLink(metadata, loader, sizes, finish);
+  // Variants guess in another way, and would be read wrongly, not just worse: what a file has must
+  // be what is computed here.
+  const known = new Set(['d2t', ...loader.known]);
+  const unread = [...source.tensors.keys()].find((name) => !known.has(name));
+  if (unread !== undefined) throw unsupported(unread);
   const vocabulary = ids && (await readVocabulary(source, ids, vocabSize, options.signal));
 
   const allocations = await loader.load({
     ...options,
     layouts: (spec) => layoutsAt(options.place, spec),
   });
-  const rotated = (graph: Graph, part: Tensor, weight: Weight, positions: Tensor) => {
-    return graph.rope(layers.rmsNorm(graph, part, weight, h.epsilon), positions, h.rope);
-  };
   return {
-    embeddingLength,
-    blockSize,
-    maskToken,
-    targetLayers,
-    vocabulary,
+    ...{ embeddingLength, blockSize, firstGuess, maskToken, targetLayers, vocabulary, link },
     targetVocabulary: vocabSize,
     weightBytes: allocations.reduce((sum, { bytes }) => sum + bytes, 0),
-    rows: rowShapes(h.attention.map((of) => keptRows(of))),
+    rows: body.rows,
 
-    inject(graph, { features, positions, slice }) {
-      graph.onlyOnce(); // rows are copied to where the cache ends now
-      const fused = layers.rmsNorm(graph, graph.linear(fuse, features), contextNorm, h.epsilon);
-      for (const [layer, { qkv, kNorm }] of blocks.entries()) {
-        const { k, v } = layers.projectHeads(graph, qkv, fused, h.attention[layer] ?? shape);
-        const keys = rotated(graph, k, kNorm, positions);
-        append(graph, slice, slice.state.layer(layer), keys, v);
-      }
+    inject(graph, { features, ...context }) {
+      const fused = layers.linear(graph, fuse, features); // [embedding, T]
+      body.inject(graph, layers.rmsNorm(graph, fused, contextNorm, h.epsilon), context);
     },
 
-    guess(graph, { tokens, positions, slice, outputs, window: most }) {
-      let x = graph.rows(table, tokens); // [embedding, B]
+    guess(graph, block) {
+      let x = graph.rows(table, block.tokens); // [embedding, B]
       if (embeddingScale !== 1) x = graph.scale(x, embeddingScale);
-      for (const [layer, b] of blocks.entries()) {
-        const normed = layers.rmsNorm(graph, x, b.attentionNorm, h.epsilon);
-        const { q, k, v } = layers.projectHeads(graph, b.qkv, normed, h.attention[layer] ?? shape);
-        const options = {
-          scale,
-          causal,
-          window: windowed?.[layer] ? Math.min(window, most) : most,
-        };
-        const input = {
-          slice,
-          layer,
-          q: rotated(graph, q, b.qNorm, positions),
-          k: rotated(graph, k, b.kNorm, positions),
-          v,
-        };
-        const seen = attendBlock(graph, input, options);
-        const sum = graph.add(x, layers.linear(graph, b.output, seen));
-        const inner = layers.rmsNorm(graph, sum, b.networkNorm, h.epsilon);
-        x = graph.add(sum, qwen3Block.network(graph, b, inner));
-      }
-      const rows = graph.getRows(x, outputs);
-      let z = layers.linear(graph, head, layers.rmsNorm(graph, rows, norm, h.epsilon));
-      if (logitScale !== 1) z = graph.scale(z, logitScale);
-      if (softcap > 0) z = graph.scale(graph.tanh(graph.scale(z, 1 / softcap)), softcap);
-      return z;
+      const rows = body.run(graph, x, block);
+      const normed = layers.rmsNorm(graph, rows, norm, h.epsilon);
+      const z = layers.linear(graph, head, normed);
+      // DSpark's share is added to raw logits; DFlash2 chooses among finished ones.
+      const logits = link?.kind === 'dspark' ? z : finish(graph, z);
+      return { logits, hidden: body.ratesBeforeNorm ? rows : normed };
     },
 
     dispose() {
       for (const allocation of allocations.splice(0)) allocation.dispose();
     },
   };
+}
+
+/** The file's mask token, where the file fits the target. @throws {PacelineError} `wrong-shape`. */
+function requireFit(
+  source: ModelSource,
+  target: LanguageModel,
+  targetLayers: readonly number[],
+): number {
+  const { embeddingLength, vocabSize, layerCount } = target.hyperparameters;
+  const own = new Metadata(source).count('embedding_length');
+  const maskToken = source.metadata.get('tokenizer.ggml.mask_token_id')?.value;
+  const misfit =
+    own !== embeddingLength
+      ? `has rows of ${own}, the target of ${embeddingLength}`
+      : targetLayers.some((index) => index < 1 || index > layerCount)
+        ? `reads layers ${targetLayers.join(', ')} of a target that has ${layerCount}`
+        : !isToken(maskToken, vocabSize)
+          ? 'has no mask token that the target knows'
+          : undefined;
+  if (misfit === undefined && typeof maskToken === 'number') return maskToken;
+  throw new PacelineError('wrong-shape', `The draft model ${misfit}`, {
+    hint: 'Take the draft file that was made for this model.',
+    details: { targetLayers, maskToken },
+  });
+}
+
+/** Embeddings and head: the file's own, or the target's. */
+function declareEnds(loader: WeightLoader, target: LanguageModel, logitCount: number) {
+  const { embeddingLength, vocabSize } = target.hyperparameters;
+  const [table, matrix] = ['token_embd.weight', 'output.weight'] as const;
+  const [ownTable, ownHead] = [table, matrix].map((name) => loader.find(name) !== undefined);
+  if (logitCount !== vocabSize && !ownHead) throw unsupported('d2t, without output.weight');
+  const rows = ownTable
+    ? loader.table(table, [embeddingLength, vocabSize], !ownHead)
+    : sharedWeight(target, table);
+  const tied = ownTable ? rows : undefined;
+  const head: layers.Linear = ownHead
+    ? layers.declareLinear(loader, 'output', embeddingLength, logitCount)
+    : { weight: tied ?? sharedWeight(target, matrix, table), scale: undefined, bias: undefined };
+  return { table: rows, head };
 }
 
 function isToken(value: unknown, vocabSize: number): value is number {

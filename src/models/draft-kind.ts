@@ -22,8 +22,44 @@ const mostBlock = 256;
 const mostTaps = 1024;
 const usualBlock = 16;
 
+/** What the header of a DFlash model says of its form. */
+export interface DflashForm {
+  /** Of which kind its guesses are, for users. */
+  readonly variant: 'DFlash' | 'DFlash2' | 'DSpark';
+  /** Rows of a block: the last token and masks. */
+  readonly blockSize: number;
+  /** The first row that guesses: 0 guesses what follows the last token, 1 what stands in its own place. */
+  readonly firstGuess: 0 | 1;
+  /** Most guesses of a pass. */
+  readonly guesses: number;
+  /** Layers of the target that it reads, from 1. */
+  readonly taps: readonly number[];
+  /** Whether its residual is several streams, as DeepSeek V4's is. */
+  readonly streams: boolean;
+}
+
+/** @throws {PacelineError} `broken-file`. */
+export function dflashForm(file: DraftHeader): DflashForm {
+  const dspark = file.tensors.has('markov_w1.weight');
+  const anchored = file.optionalBoolean('dflash.sample_from_anchor') ?? true;
+  const blockSize = dflashBlockSize(file);
+  const firstGuess = dspark && anchored ? 0 : 1;
+  return {
+    ...{ blockSize, firstGuess, guesses: blockSize - firstGuess },
+    variant: dspark ? 'DSpark' : file.tensors.has('selector_hidden.weight') ? 'DFlash2' : 'DFlash',
+    taps: dflashTaps(file),
+    streams: (file.optionalInteger('dflash.hyper_connection.count') ?? 0) > 0,
+  };
+}
+
+/** A form in words. */
+export function dflashFormText({ variant, guesses, taps, streams }: DflashForm): string {
+  const own = streams ? ', layers as in DeepSeek V4' : '';
+  return `${variant}, ${guesses} guesses a pass, reads the inputs of layers ${taps.join(', ')}${own}`;
+}
+
 /** Rows of a DFlash model's block: the last token and the guesses. @throws `broken-file`. */
-export function dflashBlockSize(file: GgufMetadata): number {
+function dflashBlockSize(file: GgufMetadata): number {
   return file.optionalInteger('dflash.block_size', { least: 2, most: mostBlock }) ?? usualBlock;
 }
 

@@ -25,15 +25,10 @@ interface Qwen3 extends Hyperparameters {
   readonly window?: number;
 }
 
-/** @param layout `qwen3` or `qwen3moe`; that of the file unless its architecture has another name. */
-function hyperparameters(
-  m: Metadata,
-  common: Hyperparameters,
-  layout: string = m.architecture,
-): Qwen3 {
+function hyperparameters(m: Metadata, common: Hyperparameters): Qwen3 {
   const { layerCount } = common;
   const rope = readRope(m, common, 'halves');
-  if (layout === 'qwen3') {
+  if (m.architecture === 'qwen3') {
     const inner = m.countPerLayer('feed_forward_length', layerCount);
     return { ...common, rope, inner, experts: common.attention.map(() => noExperts) };
   }
@@ -106,11 +101,8 @@ function block(stream: layers.Stream, h: Qwen3, b: Block, x: Tensor, layer: numb
   return graph.add(sum, network(graph, b, layers.rmsNorm(graph, sum, b.networkNorm, h.epsilon)));
 }
 
-/** The block by itself, for draft models that are made of it. */
-export const qwen3Block = { hyperparameters, weights, network, block };
-
 export const qwen3: Decoder = decoder({
-  hyperparameters: (m, common) => hyperparameters(m, common),
+  hyperparameters,
   weights,
   block,
   ranks: true,

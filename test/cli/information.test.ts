@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { stat, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { table } from '../../src/cli/table.js';
-import { GgufValueType } from '../../src/gguf/types.js';
+import { bytes, table } from '../../src/cli/table.js';
+import { type GgufMetadataEntry, GgufValueType } from '../../src/gguf/types.js';
 import { writeGguf } from '../../src/gguf/writer.js';
+import { text, u32, u32s } from '../../src/synthetic/entries.js';
 import { mixOf, shapeOf, typedTensorsOf } from '../../src/synthetic/shapes.js';
 import { jsonOf, paceline } from '../support/cli.js';
 import { randomDflash, randomModelWithMtp } from '../support/random-drafters.js';
@@ -74,6 +75,92 @@ test('inspect counts drafters: in the file, beside it, and alone', async () => {
   assert.equal(alone?.total_bytes, weights + state);
   const plain = await paceline(['inspect', target]);
   assert.match(plain.stdout, /context +weights +cache +drafters +together/);
+});
+
+test('inspect describes drafters that link their guesses', async () => {
+  const shape = { layers: 2, embedding: 64, heads: 4, kvHeads: 2, headDim: 32, inner: 96 };
+  const dflash = { ...shape, blockSize: 6, maskToken: 7, targetLayers: [2, 1] };
+  const form = {
+    ...{ queryRank: 8, rotated: 4, window: 9, ratios: [0], outputGroups: 1, outputRank: 8 },
+    ...{ index: { heads: 1, keyLength: 8, most: 4 }, hashed: 0, limit: 1 },
+  };
+  const streams = { blocksOf: 'deepseek4', experts: [4, 2], deepseek4: form } as const;
+  const markov = { rank: 4 };
+  // A row of DeepSeek V4's layers is key and value; a tap of its streams is their mean.
+  for (const [content, variant, guesses, row, says] of [
+    [randomDflash({ ...dflash, markov }), 'DSpark', 6, 4 * 32, /DSpark, 6 guesses a pass.* 2, 1$/m],
+    [
+      randomDflash({ ...dflash, ...streams, markov, sampleFromAnchor: false }),
+      ...([
+        'DSpark',
+        5,
+        32,
+        /DSpark, 5 guesses a pass.* 2, 1, layers as in DeepSeek V4$/m,
+      ] as const),
+    ],
+    [
+      randomDflash({ ...dflash, selector: { rank: 4, most: 3, taps: 2, group: 8 } }),
+      ...(['DFlash2', 5, 4 * 32, /DFlash2, 5 guesses a pass/] as const),
+    ],
+  ] as const) {
+    const path = temporaryFile('linked.gguf');
+    await writeGguf(path, content);
+    const result = await paceline(['inspect', path, '--ctx', '400', '--json']);
+    const { drafters, memory } = jsonOf(result) as unknown as InspectJson & {
+      drafters: Record<string, unknown>[];
+    };
+    const state = 2 * 400 * 64 * 4 + 2 * 406 * row * 2;
+    assert.equal(memory[0]?.cache_bytes, 0);
+    const [drafter] = drafters;
+    assert.deepEqual(
+      ['name', 'variant', 'guesses', 'state_bytes'].map((key) => drafter?.[key]),
+      ['dflash', variant, guesses, state],
+    );
+    assert.match((await paceline(['inspect', path])).stdout, says);
+  }
+});
+
+test('inspect says what a million tokens of DeepSeek V4 Flash take', async () => {
+  // The header of the real model: two layers with a window alone, then 21 that keep a row for 4 positions and one of an
+  // indexer, by turns with 20 that keep a row for 128; and a prediction block.
+  const ratios = [0, 0, ...Array.from({ length: 41 }, (_, at) => (at % 2 === 0 ? 4 : 128)), 0];
+  const numbers = {
+    ...{ block_count: 44, context_length: 1_048_576, embedding_length: 4096 },
+    ...{ 'attention.head_count': 64, 'attention.head_count_kv': 1, nextn_predict_layers: 1 },
+    ...{ 'attention.key_length': 512, 'attention.value_length': 512, 'rope.dimension_count': 64 },
+    ...{ 'attention.q_lora_rank': 1024, 'attention.sliding_window': 128 },
+    ...{ 'attention.indexer.head_count': 64, 'attention.indexer.key_length': 128 },
+    ...{ 'attention.indexer.top_k': 512, 'attention.output_group_count': 8 },
+    ...{ 'attention.output_lora_rank': 1024, 'hyper_connection.count': 4, hash_layer_count: 3 },
+    ...{ expert_count: 256, expert_used_count: 6, expert_feed_forward_length: 2048 },
+  };
+  const path = temporaryFile('deepseek-v4-flash.gguf');
+  const metadata: [string, GgufMetadataEntry][] = [
+    ['general.architecture', text('deepseek4')],
+    ...Object.entries(numbers).map(([key, value]): [string, GgufMetadataEntry] => [
+      ...([`deepseek4.${key}`, u32(value)] as const),
+    ]),
+    ['deepseek4.attention.compress_ratios', u32s(ratios)],
+  ];
+  await writeGguf(path, { metadata, tensors: [] });
+
+  // Half-precision rows of blocks: (512 + 128) / 4 numbers a position in 21 layers, 512 / 128 in 20.
+  const blocks =
+    21 * (1_000_000 / 4) * (512 + 128) * 2 + 20 * Math.floor(1_000_000 / 128) * 512 * 2;
+  const result = await paceline(['inspect', path, '--ctx', '1000000', '--json']);
+  assert.deepEqual([result.code, result.stderr], [0, '']);
+  const report = jsonOf(result) as unknown as InspectJson;
+  const [need] = report.memory as unknown as [{ kv_type: string; cache_bytes: number }];
+  assert.equal(need.kv_type, 'f16');
+  // Besides, windows of 128 and what the next blocks are made of, whatever the context is.
+  const fixed = need.cache_bytes - blocks;
+  assert.ok(fixed > 43 * 128 * 512 * 2 && fixed < 0.03 * blocks, `${fixed} besides ${blocks}`);
+  const half = jsonOf(await paceline(['inspect', path, '--ctx', '500000', '--json']));
+  const [less] = (half as unknown as InspectJson).memory;
+  const rows = 21 * (500_000 / 4) * (512 + 128) * 2 + 20 * Math.floor(500_000 / 128) * 512 * 2;
+  assert.equal(less?.cache_bytes, rows + fixed);
+  const printed = (await paceline(['inspect', path, '--ctx', '1000000'])).stdout;
+  assert.ok(printed.includes(bytes(need.cache_bytes)), printed);
 });
 
 test('inspect --all lists metadata and tensors; a vocabulary alone is fine, too', async () => {

@@ -1,10 +1,26 @@
 /**
- * A slow reference in double precision of DeepSeek V4 and of its multi-token prediction block, from their description:
- * row after row, everything in plain loops. Shares nothing with `src/` but the names of sizes.
+ * A slow reference in double precision of DeepSeek V4, of its multi-token prediction block and of its DSpark drafter,
+ * from their description: row after row, everything in plain loops. Shares nothing with `src/` but the names of sizes.
  */
 import type { GgufContent } from '../../src/gguf/writer.js';
 import type { DeepSeek4Form } from '../../src/synthetic/plan.js';
-import { half, normed, plus, type Row, type Tensors, times } from './reference.js';
+import {
+  type BlockAnswer,
+  blockRows,
+  fusedRows,
+  headFrom,
+  linked,
+  type ReferenceDflash,
+} from './dflash-reference.js';
+import {
+  half,
+  normed,
+  plus,
+  type ReferenceInput,
+  type Row,
+  type Tensors,
+  times,
+} from './reference.js';
 
 export interface DeepSeek4Sizes {
   readonly layers: number;
@@ -156,24 +172,56 @@ class Layer {
     return behind(y, between, second);
   }
 
-  attend(h: Row): Row {
-    const { heads, headDim, deepseek4: form } = this.o;
-    const position = this.#keys.length;
-    const short = normed(times(this.weight('attn_q_a'), h), this.weight('attn_q_a_norm'));
-    const queries = times(this.weight('attn_q_b'), short);
+  /** What a row keeps of itself. */
+  store(h: Row): void {
     const kv = rope(
       normed(times(this.weight('attn_kv'), h), this.weight('attn_kv_a_norm')),
-      position,
+      this.#keys.length,
       this.#angles,
     );
     this.#keys.push(this.options.half ? kv.map(half) : kv);
+  }
+
+  attend(h: Row): Row {
+    const position = this.#keys.length;
+    this.store(h);
     this.#maker?.show(h);
     this.#index?.show(h);
-    const window = Math.min(form.window, this.options.window ?? Number.POSITIVE_INFINITY);
-    const keys = [
-      ...this.#keys.slice(Math.max(0, position + 1 - window)),
+    const first = Math.max(0, position + 1 - this.window);
+    return this.seen(h, position, (short) => [
+      ...this.#keys.slice(first),
       ...this.chosen(h, short),
-    ];
+    ]);
+  }
+
+  get window(): number {
+    return Math.min(this.o.deepseek4.window, this.options.window ?? Number.POSITIVE_INFINITY);
+  }
+
+  /** The rows of a block at the text's end, which see those before and each other. */
+  runBlock(rows: readonly Row[], tokens: readonly number[], causal: boolean): Row[] {
+    const start = this.#keys.length;
+    const before = rows.map((X) => mixed(this.tensors, `${this.name}.hc_attn`, X));
+    const inputs = before.map(({ u }) => normed(u, this.weight('attn_norm')));
+    for (const h of inputs) this.store(h);
+    return rows.map((X, i) => {
+      const position = start + i;
+      const end = causal ? position + 1 : this.#keys.length;
+      const keys = this.#keys.slice(Math.max(0, position + 1 - this.window), end);
+      const attended = this.seen(inputs[i] as Row, position, () => keys);
+      const between = behind(attended, X, before[i] as Mixed);
+      const second = mixed(this.tensors, `${this.name}.hc_ffn`, between);
+      const made = this.network(normed(second.u, this.weight('ffn_norm')), at(tokens, i));
+      return behind(made, between, second);
+    });
+  }
+
+  /** What the row of h at `position` gathers from keys. */
+  seen(h: Row, position: number, keysOf: (short: Row) => readonly Row[]): Row {
+    const { heads, headDim, deepseek4: form } = this.o;
+    const short = normed(times(this.weight('attn_q_a'), h), this.weight('attn_q_a_norm'));
+    const queries = times(this.weight('attn_q_b'), short);
+    const keys = keysOf(short);
     const sinks = this.weight('attn_sinks');
     const seen = new Float64Array(heads * headDim);
     for (let head = 0; head < heads; head++) {
@@ -269,25 +317,49 @@ function layerOf(content: GgufContent, tensors: Tensors, o: DeepSeek4Sizes, laye
 
 const head = (tensors: Tensors, X: Row) => mixed(tensors, 'output_hc', X).u;
 
-/** All four streams behind the last layer, and the logits, of every position of a text. */
+/** A token's embedding as four equal streams. */
+function started(tensors: Tensors, token: number, embedding: number): Row {
+  const x = [...tensors.row('token_embd.weight', token, embedding)];
+  return Float64Array.from([...x, ...x, ...x, ...x]);
+}
+
+/** The mean of the four streams: what block drafters see of a layer's input. */
+function meanRow(X: Row): Row {
+  const d = X.length / streams;
+  return X.slice(0, d).map((_, i) => sum([0, 1, 2, 3].map((s) => at(X, s * d + i))) / streams);
+}
+
+export interface DeepSeek4Rows {
+  /** All four streams behind the last layer. */
+  readonly streams: readonly Row[];
+  /** The mean of the streams in front of each layer, and behind the last; by position. */
+  readonly taps: readonly (readonly Row[])[];
+  readonly logits: readonly Row[];
+}
+
+/** What a model makes of every position of a text. */
 export function deepseek4Rows(
   content: GgufContent,
   tensors: Tensors,
   o: DeepSeek4Sizes,
   tokens: readonly number[],
-): { readonly streams: readonly Row[]; readonly logits: readonly Row[] } {
+): DeepSeek4Rows {
   const layers = Array.from({ length: o.layers }, (_, at) => layerOf(content, tensors, o, at));
+  const taps = Array.from({ length: o.layers + 1 }, (): Row[] => []);
   const rows = tokens.map((token) => {
-    const x = [...tensors.row('token_embd.weight', token, o.embedding)];
-    let X = Float64Array.from([...x, ...x, ...x, ...x]);
-    for (const layer of layers) X = layer.run(X, token);
+    let X = started(tensors, token, o.embedding);
+    for (const [index, layer] of layers.entries()) {
+      taps[index]?.push(meanRow(X));
+      X = layer.run(X, token);
+    }
+    taps[o.layers]?.push(meanRow(X));
     return X;
   });
   const norm = tensors.get('output_norm.weight');
   const logits = rows.map((X) =>
     times(tensors.get('output.weight'), normed(head(tensors, X), norm)),
   );
-  return { streams: rows, logits };
+  return { streams: rows, taps, logits };
 }
 
 /** Logits of each guess of the prediction block, where the guesses themselves are given. */
@@ -324,4 +396,29 @@ export function deepseek4MtpLogits(
     result.push(times(matrix, normed(head(tensors, before), norm)));
   }
   return result;
+}
+
+/** What a block of DeepSeek V4's DSpark drafter says of its guesses, where the guesses themselves are given. */
+export function deepseek4DflashAnswer(
+  input: ReferenceInput,
+  sizes: DeepSeek4Sizes,
+  o: ReferenceDflash,
+  guesses: readonly number[],
+): BlockAnswer {
+  const { target, draft, tokens, rows, window } = input;
+  const n = tokens.length - 1;
+  const context = fusedRows(draft, rows.streams, o.targetLayers, n);
+  const ids = [at(tokens, n), ...Array<number>(o.blockSize - 1).fill(o.maskToken)];
+  let block = blockRows(input, o).map((x) => Float64Array.from([...x, ...x, ...x, ...x]));
+  for (let index = 0; index < o.layers; index++) {
+    const options = { window, half: true };
+    const layer = new Layer(draft, `blk.${index}`, sizes, 0, undefined, options);
+    for (const row of context) layer.store(row);
+    block = layer.runBlock(block, ids, o.causal ?? false);
+  }
+  const rated = block.map((X) => head(draft, X));
+  const matrix = draft.has('output.weight') ? draft.get('output.weight') : headFrom(target, draft);
+  const norm = draft.get('output_norm.weight');
+  const base = rated.map((row) => times(matrix, normed(row, norm)));
+  return linked(input, o, guesses, { base, rated });
 }

@@ -126,6 +126,24 @@ test('rows on a device give the guesses of rows on the host, and stay there', as
   }
 });
 
+// Drafters that link their guesses, the second with DeepSeek V4's layers.
+const form = {
+  ...{ queryRank: 20, rotated: 8, window: 9, ratios: [0], outputGroups: 2, outputRank: 10 },
+  ...{ index: { heads: 3, keyLength: 16, most: 5 }, hashed: 0, limit: 0.7 },
+};
+const streams = { blocksOf: 'deepseek4', experts: [4, 2], deepseek4: form } as const;
+const block = { blockSize: 5, maskToken: 9, targetLayers: [2, 1] } as const;
+for (const [name, more] of [
+  ['small dspark', { markov: { rank: 8, confidence: true } }],
+  ['dspark of deepseek4', { ...streams, markov: { rank: 8 } }],
+  ['small dflash2', { selector: { rank: 8, most: 6, taps: 2, group: 16 } }],
+] as const) {
+  const content = randomDflash({ ...shape, ...block, ...more });
+  const linked = await loadDflashModel(await openGguf(content), small.runtime.model, load);
+  const source = dflashSource({ ...common, model: linked });
+  drafterConformance(name, { ...rounds, source, tapsWidth: 128 });
+}
+
 // Gemma 4's drafter attends over rows of a target that has read some text.
 const gemma4 = {
   ...{ ...shape, window: [9, 2], gemma4: { windowHeadDim: 16, perLayer: 0 } },

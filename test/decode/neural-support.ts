@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import type { Graph } from '../../src/ggml/graph.js';
 import type { Tensor } from '../../src/ggml/tensor.js';
 import { type GgufContent, writeGguf } from '../../src/gguf/writer.js';
+import type { DflashLink, DflashModel } from '../../src/models/dflash-model.js';
 import type { MtpModel } from '../../src/models/mtp-model.js';
 import { temporaryFile } from '../support/tiny-model.js';
 import type { Round } from './forced-run.js';
@@ -47,6 +48,63 @@ export function notingMtp(mtp: MtpModel, logits: Float32Array[], counts: number[
       return made;
     },
   };
+}
+
+/** What a block drafter was seen to compute. */
+export interface DflashNotes {
+  /** Of each guess, by the target's tokens; of candidates, with minus infinity for the others. */
+  readonly logits: Float32Array[];
+  /** What a head for it says of each guess. */
+  readonly confidence: number[];
+  /** Context rows of each pass. */
+  readonly counts: number[];
+}
+
+/** A block drafter whose logits are noted as they are when all that guesses owe to each other is in them. */
+export function notingDflash(model: DflashModel, notes: DflashNotes): DflashModel {
+  const { link } = model;
+  return {
+    ...model,
+    inject(graph, context) {
+      notes.counts.push(context.positions.elements);
+      model.inject(graph, context);
+    },
+    guess(graph, block) {
+      const made = model.guess(graph, block);
+      const rows: Float32Array[] = link === undefined ? notes.logits : [];
+      noting(graph, made.logits, rows, model.blockSize - model.firstGuess);
+      return made;
+    },
+    link: link && { ...link, next: (graph, input) => noted(graph, link, input, model, notes) },
+  };
+}
+
+function noted(
+  graph: Graph,
+  link: DflashLink,
+  input: Parameters<DflashLink['next']>[1],
+  { targetVocabulary }: DflashModel,
+  { logits, confidence }: DflashNotes,
+): ReturnType<DflashLink['next']> {
+  const made = link.next(graph, input);
+  if (input.candidates !== undefined) graph.output(input.candidates);
+  const read = graph.read.bind(graph);
+  graph.read = (wanted, ...range) => {
+    const data = read(wanted, ...range);
+    if (wanted === made.confidence) confidence.push(data[0] ?? Number.NaN);
+    if (wanted !== made.logits) return data;
+    if (input.candidates === undefined) {
+      logits.push(data.slice());
+      return data;
+    }
+    const all = new Float32Array(targetVocabulary).fill(Number.NEGATIVE_INFINITY);
+    for (const [index, token] of graph.readIndices(input.candidates).entries()) {
+      all[token] = data[index] ?? Number.NaN;
+    }
+    logits.push(all);
+    return data;
+  };
+  return made;
 }
 
 /** Compares a round's logits with the reference's; `off`: what they may be off by, of their range. */

@@ -1,10 +1,9 @@
 /**
- * Slow references in double precision of a qwen3 target (or one of qwen35's layers of attention) and of both neural drafters, written from the
+ * Slow references in double precision of a qwen3 target (or one of qwen35's layers of attention) and of multi-token prediction, written from the
  * formats' descriptions: plain loops over plain arrays, everything from scratch at every question. They
  * share nothing with `src/`.
  */
 import type { GgufContent } from '../../src/gguf/writer.js';
-import type { DraftShape, RandomDflashOptions } from '../support/random-drafters.js';
 
 export type Row = Float64Array<ArrayBuffer>;
 
@@ -19,7 +18,7 @@ export interface ReferenceShape {
 }
 
 const epsilon = 1e-6;
-const ropeBase = 10000;
+export const ropeBase = 10000;
 
 /** The F32 tensors of a model as doubles. */
 export class Tensors {
@@ -212,7 +211,7 @@ export interface ReferenceInput {
   readonly window: number;
 }
 
-function headOf(target: Tensors): string {
+export function headOf(target: Tensors): string {
   return target.has('output.weight') ? 'output.weight' : 'token_embd.weight';
 }
 
@@ -251,52 +250,4 @@ export function mtpLogits(input: ReferenceInput, guesses: readonly number[]): Ro
     result.push(times(head, before));
   }
   return result;
-}
-
-/** What decides a block beside its tensors. */
-export type ReferenceDflash = Omit<RandomDflashOptions, keyof DraftShape | 'ownTable' | 'ownHead'>;
-
-/** Logits of all guesses of a DFlash block, by the target's tokens. */
-export function dflashLogits(input: ReferenceInput, o: ReferenceDflash): Row[] {
-  const { target, draft, shape, tokens, rows, window } = input;
-  const n = tokens.length - 1;
-  // Context: one fused row a position below n, from the taps in the order of the list.
-  const context = Array.from({ length: n }, (_, position) => {
-    const taps = o.targetLayers.flatMap((tap) => [...(rows.streams[tap]?.[position] ?? [])]);
-    const fused = times(draft.get('fc.weight'), Float64Array.from(taps));
-    return normed(fused, draft.get('enc.output_norm.weight'));
-  });
-  const table = draft.has('token_embd.weight') ? draft : target;
-  const ids = [tokens[n] ?? 0, ...Array<number>(o.blockSize - 1).fill(o.maskToken)];
-  let x = ids.map((token) =>
-    table
-      .row('token_embd.weight', token, shape.embedding)
-      .map((value) => value * (o.embeddingScale ?? 1)),
-  );
-  for (let layer = 0; layer < o.layers; layer++) {
-    const block = new Block(draft, `blk.${layer}`, shape);
-    const before = context.map((row, position) => rounded(block.keyAndValue(row, position)));
-    const inputs = x.map((row) => normed(row, block.weight('attn_norm')));
-    const inside = inputs.map((row, i) => rounded(block.keyAndValue(row, n + i)));
-    const slides = o.sliding?.[1][layer] ? o.sliding[0] : window;
-    x = x.map((row, i) => {
-      const visible = [...before, ...inside].filter(
-        ({ position }) =>
-          n + i - position < Math.min(slides, window) && (!o.causal || position <= n + i),
-      );
-      return block.network(plus(row, block.attend(inputs[i] as Row, n + i, visible)));
-    });
-  }
-  const head = draft.has('output.weight') ? draft.get('output.weight') : target.get(headOf(target));
-  return x.slice(1).map((row) => {
-    const scaled = times(head, normed(row, draft.get('output_norm.weight'))).map((z) => {
-      const value = z * (o.logitScale ?? 1);
-      return o.softcap === undefined ? value : o.softcap * Math.tanh(value / o.softcap);
-    });
-    if (o.vocabulary === undefined) return scaled;
-    const all = new Float64Array(target.get('token_embd.weight').length / shape.embedding);
-    all.fill(Number.NEGATIVE_INFINITY);
-    for (const [index, token] of o.vocabulary.entries()) all[token] = scaled[index] ?? 0;
-    return all;
-  });
 }

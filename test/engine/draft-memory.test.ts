@@ -13,14 +13,25 @@ import { temporaryFile } from '../support/tiny-model.js';
 const shape = {
   ...{ layers: 3, embedding: 64, heads: 4, kvHeads: 2, headDim: 32, inner: 96, vocab: 331 },
 } as const;
-const [target, dflash, mtp] = ['target', 'dflash', 'mtp'].map((kind) =>
+const [target, dflash, dspark, mtp] = ['target', 'dflash', 'dspark', 'mtp'].map((kind) =>
   temporaryFile(`memory-${kind}.gguf`),
-) as [string, string, string];
+) as [string, string, string, string];
 await writeGguf(target, randomModelWithMtp(shape));
 await writeGguf(mtp, randomMtp(shape));
 await writeGguf(
   dflash,
   randomDflash({ ...shape, layers: 2, blockSize: 6, maskToken: 7, targetLayers: [3, 1] }),
+);
+await writeGguf(
+  dspark,
+  randomDflash({
+    ...{ ...shape, layers: 2, blockSize: 6, maskToken: 7, targetLayers: [3, 1] },
+    ...{ blocksOf: 'deepseek4', experts: [4, 2], markov: { rank: 8 } },
+    deepseek4: {
+      ...{ queryRank: 8, rotated: 4, window: 9, ratios: [0], outputGroups: 1, outputRank: 8 },
+      ...{ index: { heads: 1, keyLength: 8, most: 4 }, hashed: 0, limit: 1 },
+    },
+  }),
 );
 
 /** Bytes of a row of keys and values of one layer, in F16. */
@@ -45,8 +56,12 @@ describe('memory of drafters', () => {
   });
 
   it('is what the loaded drafters hold', async () => {
-    for (const draftWindow of [16, 200]) {
-      const options = { threads: 1, contextLength: 300, draftModels: [dflash], draftWindow };
+    for (const [file, draftWindow] of [
+      [dflash, 16],
+      [dflash, 200],
+      [dspark, 200],
+    ] as const) {
+      const options = { threads: 1, contextLength: 300, draftModels: [file], draftWindow };
       await using model = await loadModel(target, options);
       const { drafters } = model.info;
       assert.deepEqual(

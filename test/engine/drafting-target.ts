@@ -3,7 +3,12 @@ import { after, before, describe } from 'node:test';
 import { type GgufContent, writeGguf } from '../../src/gguf/writer.js';
 import { loadModel, type Model } from '../../src/index.js';
 import { type RandomModelOptions, randomModel } from '../../src/synthetic/random-model.js';
-import { randomAssistant, randomDflash, randomMtp } from '../support/random-drafters.js';
+import {
+  type RandomDflashOptions,
+  randomAssistant,
+  randomDflash,
+  randomMtp,
+} from '../support/random-drafters.js';
 import { temporaryFile } from '../support/tiny-model.js';
 import { draftingConformance, sharedPassConformance } from './drafting-conformance.js';
 
@@ -28,14 +33,26 @@ function familyDrafter(target: RandomModelOptions): GgufContent {
       width: shape.embedding,
     });
   }
-  // Hybrid models come with blocks of their own kind.
-  const hybrid = architecture === 'qwen35' || architecture === 'qwen35moe';
-  const block = hybrid ? { ...target, architecture } : {};
+  // Hybrid models, and those of several streams, come with blocks of their own kind.
+  const own =
+    architecture === 'qwen35' || architecture === 'qwen35moe' || architecture === 'deepseek4';
+  const block = own ? { ...target, architecture } : {};
   return randomMtp({ ...draftShape, ...block, tied: false });
 }
 
+export interface DraftingCase {
+  /** Of the DFlash model, where it is not a plain one. */
+  readonly dflash?: Partial<RandomDflashOptions>;
+  /** Default: both. */
+  readonly kinds?: readonly ('mtp' | 'dflash')[];
+}
+
 /** Runs the suite on a target, with a block of its own family or of qwen3, and a DFlash model. */
-export function draftingFor(title: string, target: RandomModelOptions): void {
+export function draftingFor(
+  title: string,
+  target: RandomModelOptions,
+  { dflash = {}, kinds = ['mtp', 'dflash'] }: DraftingCase = {},
+): void {
   describe(`drafting for ${title}`, () => {
     let model: Model;
     before(async () => {
@@ -48,6 +65,7 @@ export function draftingFor(title: string, target: RandomModelOptions): void {
         randomDflash({
           ...{ ...draftShape, ...scale, blockSize: 6, maskToken: 7, targetLayers: [2, 1] },
           sliding: [12, [true, false]],
+          ...dflash,
         }),
       );
       model = await loadModel(name('target'), {
@@ -57,7 +75,21 @@ export function draftingFor(title: string, target: RandomModelOptions): void {
     });
     after(() => model.dispose());
     const options = { model: () => model, alphabet, promptLength: 13 } as const;
-    draftingConformance(title, { ...options, kinds: ['mtp', 'dflash'] });
-    sharedPassConformance(title, { ...options, kinds: ['mtp', 'dflash'] });
+    draftingConformance(title, { ...options, kinds });
+    sharedPassConformance(title, { ...options, kinds });
   });
 }
+
+/** A small DeepSeek V4, and its DSpark drafter, which has no tables for experts and no rows for blocks of positions. */
+const form = {
+  ...{ queryRank: 20, rotated: 8, window: 12, outputGroups: 2 },
+  ...{ index: { heads: 3, keyLength: 16, most: 5 }, outputRank: 10, limit: 0.7 },
+} as const;
+export const deepseek4 = {
+  ...{ architecture: 'deepseek4', headDim: 24, inner: 20, experts: [6, 2] },
+  deepseek4: { ...form, ratios: [4, 128], hashed: 1 },
+} as const satisfies RandomModelOptions;
+export const dspark = {
+  ...{ blocksOf: 'deepseek4', layers: 3, headDim: 24, inner: 20, experts: [6, 2] },
+  ...{ deepseek4: { ...form, ratios: [0], hashed: 0 }, markov: { rank: 12, confidence: true } },
+} as const satisfies Partial<RandomDflashOptions>;

@@ -1,6 +1,6 @@
 /** The promises of drafting on the other families, and on those whose attention, state or head is of another kind. */
 import type { RandomModelOptions } from '../../src/synthetic/random-model.js';
-import { draftingFor } from './drafting-target.js';
+import { deepseek4, draftingFor, dspark } from './drafting-target.js';
 
 const targets: readonly RandomModelOptions[] = [
   { architecture: 'qwen3', tied: false },
@@ -30,3 +30,31 @@ draftingFor('gemma4, as 26B-A4B', {
   ...{ architecture: 'gemma4', kvHeads: 2, window: [8, 2], experts: [4, 2] },
   gemma4: { perLayer: 0, rawValues: true, fullKvHeads: 1, expertInner: 32, together: true },
 });
+
+/** Other seeds, and layouts, of drafters that link their guesses. */
+const linked = { kinds: ['dflash'] } as const;
+for (const seed of [4, 5]) {
+  draftingFor(
+    `deepseek4, with dspark, seed ${seed}`,
+    { ...deepseek4, seed },
+    { ...linked, dflash: { ...dspark, seed } },
+  );
+  draftingFor(
+    `qwen35, with dspark whose first row is not read, seed ${seed}`,
+    { architecture: 'qwen35', tied: false, seed },
+    {
+      ...linked,
+      dflash: { seed, markov: { rank: 8, confidence: true }, sampleFromAnchor: false, sinks: true },
+    },
+  );
+  draftingFor(
+    `qwen3, with dflash2, seed ${seed}`,
+    { architecture: 'qwen3', tied: false, seed },
+    { ...linked, dflash: { seed, selector: { rank: 8, most: 331, taps: 2, group: 16 } } },
+  );
+}
+draftingFor(
+  'qwen3, with dspark',
+  { architecture: 'qwen3', tied: false, seed: 2 },
+  { dflash: { markov: { rank: 8 } }, kinds: ['dflash'] },
+);

@@ -1,6 +1,6 @@
 /** The promises of drafting on small random models, with random draft models; `drafting.long.ts` has more. */
 import type { RandomModelOptions } from '../../src/synthetic/random-model.js';
-import { draftingFor } from './drafting-target.js';
+import { deepseek4, draftingFor, dspark } from './drafting-target.js';
 
 /** Gemma 4 as E2B, whose last layers read the rows of others. */
 const gemma4 = {
@@ -20,3 +20,10 @@ const cases: readonly (readonly [string, RandomModelOptions])[] = [
 ];
 
 for (const [title, target] of cases) draftingFor(title, target);
+
+draftingFor('deepseek4, with dspark', deepseek4, { dflash: dspark });
+draftingFor(
+  'gemma3, with dflash2',
+  { architecture: 'gemma3', window: [8, 2], seed: 3 },
+  { dflash: { selector: { rank: 8, most: 331, taps: 2, group: 16 } }, kinds: ['dflash'] },
+);

@@ -10,7 +10,7 @@ import { loadAssistantModel } from '../../src/models/gemma4-assistant.js';
 import { loadLanguageModel } from '../../src/models/load.js';
 import type { LanguageModel } from '../../src/models/model.js';
 import { loadMtpModel } from '../../src/models/mtp.js';
-import { f32, u32 } from '../../src/synthetic/entries.js';
+import { f32, text, u32 } from '../../src/synthetic/entries.js';
 import type { RandomModelOptions } from '../../src/synthetic/random-model.js';
 import { randomAssistant, randomDflash, randomMtp } from '../support/random-drafters.js';
 import { loader, open, refused } from './support.js';
@@ -75,6 +75,100 @@ describe('draft models', () => {
       );
     });
   }
+
+  const markov = { markov: { rank: 4, confidence: true, confidenceBias: true } } as const;
+  const selector = { selector: { rank: 4, most: 3, taps: 2, group: 8 } } as const;
+  const form = {
+    ...{ queryRank: 8, rotated: 4, window: 9, ratios: [0], outputGroups: 1, outputRank: 8 },
+    ...{ index: { heads: 1, keyLength: 8, most: 4 }, hashed: 0, limit: 1 },
+  };
+  const streams = { ...markov, blocksOf: 'deepseek4', experts: [4, 2], deepseek4: form } as const;
+  const variants = { markov, selector, streams } as const;
+  type Content = ReturnType<typeof randomDflash>;
+  const changed = (
+    content: Content,
+    name: string,
+    shape: readonly number[] | undefined,
+  ): Content => ({
+    ...content,
+    tensors: content.tensors.flatMap((tensor) => {
+      if (tensor.name !== name) return [tensor];
+      const size = shape?.reduce((a, b) => a * b, 4) ?? 0;
+      return shape === undefined ? [] : [{ ...tensor, shape, data: new Uint8Array(size) }];
+    }),
+  });
+
+  for (const [name, more] of Object.entries(variants)) {
+    it(`with ${name} load as they are, and with nothing missing or besides`, async () => {
+      const content = randomDflash({ ...draft, ...more });
+      (await loadDflashModel(await open(content), target, { backend })).dispose();
+      const extra = {
+        ...{ name: 'blk.0.attn_gate.weight', type: GgmlType.F32, shape: [4] },
+        data: new Uint8Array(16),
+      };
+      const besides = { ...content, tensors: [...content.tensors, extra] };
+      await assert.rejects(
+        loadDflashModel(await open(besides), target, { backend }),
+        refused('unsupported-architecture', /blk\.0\.attn_gate\.weight/),
+      );
+    });
+  }
+
+  for (const [variant, name, shape] of [
+    ['markov', 'markov_w2.weight', [4, 100]],
+    ['markov', 'markov_w1.weight', [4, 100]],
+    ['markov', 'conf_proj.weight', [32, 1]],
+    ['markov', 'conf_proj.bias', [2]],
+    ['selector', 'blk.0.attn_conv_base', [32, 2, 1]],
+    ['selector', 'blk.0.ffn_conv_proj.weight', [32, 4]],
+    ['selector', 'selector_successor.weight', [5, 331]],
+    ['selector', 'selector_hidden.weight', [32, 5]],
+    ['streams', 'blk.0.attn_kv.weight', [32, 8]],
+    ['streams', 'output_hc_fn.weight', [32, 4]],
+  ] as const) {
+    it(`whose ${name} has another shape are refused by name`, async () => {
+      const content = randomDflash({ ...draft, ...variants[variant] });
+      const pattern = new RegExp(name.replaceAll('.', '\\.'));
+      await assert.rejects(
+        loadDflashModel(await open(changed(content, name, shape)), target, { backend }),
+        refused('wrong-shape', pattern),
+      );
+      if (name.startsWith('conf_proj')) return; // may be missing
+      if (/^(markov_w1|selector_hidden)/.test(name)) return; // says what the file is
+      await assert.rejects(
+        loadDflashModel(await open(changed(content, name, undefined)), target, { backend }),
+        refused('missing-tensor', pattern),
+      );
+    });
+  }
+
+  for (const [variant, key, entry, code] of [
+    ['markov', 'dflash.hidden_activation', text('relu'), 'unsupported-architecture'],
+    ['selector', 'dflash.conv_kernel_size', u32(9), 'broken-file'],
+    ['selector', 'dflash.conv_group_size', u32(5), 'broken-file'],
+    ['selector', 'dflash.selector_top_k', u32(400), 'broken-file'],
+    ['selector', 'dflash.selector_rank', u32(0), 'broken-file'],
+    ['streams', 'dflash.attention.compress_ratios', list(4), 'unsupported-architecture'],
+    ['streams', 'dflash.expert_gating_func', u32(2), 'unsupported-architecture'],
+    ['streams', 'dflash.hyper_connection.count', u32(100), 'broken-file'],
+  ] as const) {
+    it(`with ${key} of ${String(entry.value)} are refused`, async () => {
+      const content = randomDflash({ ...draft, ...variants[variant] });
+      const metadata = new Map(content.metadata).set(key, entry);
+      await assert.rejects(
+        loadDflashModel(await open({ ...content, metadata }), target, { backend }),
+        refused(code, new RegExp(key.split('.').at(-1) ?? '')),
+      );
+    });
+  }
+
+  it('with two kinds of links are refused', async () => {
+    const content = randomDflash({ ...draft, ...markov, ...selector });
+    await assert.rejects(
+      loadDflashModel(await open(content), target, { backend }),
+      refused('unsupported-architecture', /markov_w1.*selector_hidden/),
+    );
+  });
 
   it('are not estimated by absurd numbers either', async () => {
     const file = await withKey('dflash.block_size', u32(1_000_000));

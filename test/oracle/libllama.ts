@@ -91,6 +91,15 @@ function bind() {
     seq_id: pointer,
     logits: 'int8_t *',
   });
+  const rowBatch = koffi.struct({
+    n_tokens: 'int32_t',
+    token: pointer,
+    embd: 'float *',
+    pos: 'int32_t *',
+    n_seq_id: pointer,
+    seq_id: pointer,
+    logits: 'int8_t *',
+  });
   return {
     modelDefaults: library.func('llama_model_default_params', modelParams, []) as () => Fields,
     contextDefaults: library.func(
@@ -109,10 +118,24 @@ function bind() {
     clear: library.func('llama_memory_clear', 'void', [pointer, 'bool']),
     pooled: library.func('llama_get_embeddings_seq', pointer, [pointer, 'int32_t']),
     logits: library.func('llama_get_logits_ith', pointer, [pointer, 'int32_t']),
+    decodeRows: library.func('llama_decode', 'int32_t', [pointer, rowBatch]),
+    setCausal: library.func('llama_set_causal_attn', 'void', [pointer, 'bool']),
+    // What drafters say besides logits is not in the library's C interface: names of C++ as on Linux.
+    setNextn: () =>
+      library.func('_Z26llama_set_embeddings_nextnP13llama_contextbb', 'void', [
+        ...[pointer, 'bool', 'bool'],
+      ]),
+    nextn: () => library.func('_Z26llama_get_embeddings_nextnP13llama_context', pointer, [pointer]),
   };
 }
 
 let bound: ReturnType<typeof bind> | undefined;
+
+/** The library, bound once. */
+export function libllama(): ReturnType<typeof bind> {
+  bound ??= bind();
+  return bound;
+}
 
 export interface OracleOptions {
   /** Element type of the KV cache. Default F16. */
@@ -121,6 +144,11 @@ export interface OracleOptions {
   readonly threads?: number;
   /** For `embed`: pools as the model's file says. Default false. */
   readonly embeddings?: boolean;
+}
+
+/** Rows of floats at an address. */
+export function floatsAt(address: number, count: number): Float32Array {
+  return new Float32Array(koffi.view(BigInt(address), 4 * count).slice(0));
 }
 
 /** A model in libllama with one sequence; flash attention and weight repacking are off. */
@@ -132,7 +160,7 @@ export class Oracle implements Disposable {
   #length = 0;
 
   constructor(path: string, options: OracleOptions = {}) {
-    bound ??= bind();
+    const bound = libllama();
     this.#llama = bound;
     // On the CPU also where a card's library is loaded.
     const own = { load_mode: 0, use_extra_bufts: false, n_gpu_layers: 0 };
@@ -164,7 +192,7 @@ export class Oracle implements Disposable {
     this.#decode(tokens);
     return tokens.map((_, at) => {
       const address = this.#llama.logits(this.#context, at) as number;
-      return new Float32Array(koffi.view(BigInt(address), 4 * this.vocabSize).slice(0));
+      return floatsAt(address, this.vocabSize);
     });
   }
 
@@ -192,7 +220,38 @@ export class Oracle implements Disposable {
   embed(tokens: readonly number[], width: number): Float32Array {
     this.#decode(tokens);
     const address = this.#llama.pooled(this.#context, 0) as number;
-    return new Float32Array(koffi.view(BigInt(address), 4 * width).slice(0));
+    return floatsAt(address, width);
+  }
+
+  /**
+   * What a block drafter says of [last token, mask, ...] behind context rows: for each row of the block
+   * its logits, and the row that it hands on beside them, which has `width` floats.
+   */
+  draftBlock(
+    context: readonly Float32Array[],
+    tokens: readonly number[],
+    width: number,
+  ): { readonly logits: readonly Float32Array[]; readonly beside: readonly Float32Array[] } {
+    const llama = this.#llama;
+    llama.setNextn()(this.#context, true, false);
+    llama.setCausal(this.#context, false);
+    const rows = Float32Array.from(context.flatMap((row) => [...row]));
+    const result = llama.decodeRows(this.#context, {
+      n_tokens: context.length,
+      token: 0,
+      embd: rows,
+      pos: Int32Array.from(context, (_, at) => at),
+      n_seq_id: 0,
+      seq_id: 0,
+      logits: new Int8Array(context.length),
+    });
+    if (result !== 0) throw new Error(`llama_decode: ${result}`);
+    this.#length = context.length;
+    const logits = this.decode(tokens);
+    const address = llama.nextn()(this.#context) as number;
+    const beside =
+      address === 0 ? [] : tokens.map((_, at) => floatsAt(address + 4 * width * at, width));
+    return { logits, beside };
   }
 
   [Symbol.dispose](): void {

@@ -6,12 +6,9 @@ import { GgmlType } from '../../src/ggml/types.js';
 import { type GgufMetadataEntry, GgufValueType } from '../../src/gguf/types.js';
 import type { GgufContent, GgufTensorToWrite } from '../../src/gguf/writer.js';
 import { f32, text, u32 } from '../../src/synthetic/entries.js';
-import {
-  encodeValues,
-  type RandomModelOptions,
-  randomModel,
-  randomNormal,
-} from '../../src/synthetic/random-model.js';
+import { type RandomModelOptions, randomModel } from '../../src/synthetic/random-model.js';
+import { type DflashVariant, variantMetadata, variantTensors } from './random-dflash-variants.js';
+import { matrix, norm } from './random-tensors.js';
 
 /** What draft models share with the target: its width, its tokens, and here its heads too. */
 export type DraftShape = Omit<RandomModelOptions, 'architecture' | 'layers'>;
@@ -32,8 +29,10 @@ export interface RandomAssistantOptions extends DraftShape {
   readonly width: number;
 }
 
-export interface RandomDflashOptions extends DraftShape {
+export interface RandomDflashOptions extends DraftShape, DflashVariant {
   readonly layers: number;
+  /** Default: qwen3, the layers of which are those of most DFlash models. */
+  readonly blocksOf?: 'qwen3' | 'deepseek4';
   readonly blockSize: number;
   readonly maskToken: number;
   readonly targetLayers: readonly number[];
@@ -52,28 +51,6 @@ export interface RandomDflashOptions extends DraftShape {
 /** Embedding width and vocabulary that `randomModel` takes unless told otherwise. */
 const usualWidth = 256;
 const usualVocabulary = 331;
-
-function matrix(name: string, seed: number, shape: readonly [number, number], gain = 1) {
-  const random = randomNormal(seed);
-  const values = Float32Array.from(
-    { length: shape[0] * shape[1] },
-    () => (gain * random()) / Math.sqrt(shape[0]),
-  );
-  return tensor(name, shape, values);
-}
-
-function norm(name: string, seed: number, length: number, gain = 1) {
-  const random = randomNormal(seed);
-  return tensor(
-    name,
-    [length],
-    Float32Array.from({ length }, () => gain * (1 + 0.2 * random())),
-  );
-}
-
-function tensor(name: string, shape: readonly number[], values: Float32Array): GgufTensorToWrite {
-  return { name, type: GgmlType.F32, shape, data: encodeValues(GgmlType.F32, shape, values) };
-}
 
 /** The tensors `blk.N.nextn...` of a multi-token prediction block N. */
 function nextnTensors(o: RandomMtpOptions): GgufTensorToWrite[] {
@@ -146,7 +123,8 @@ export function randomAssistant({ width, ...o }: RandomAssistantOptions): GgufCo
 
 export function randomDflash(o: RandomDflashOptions): GgufContent {
   const { embedding = usualWidth, vocab = usualVocabulary, seed = 1 } = o;
-  const content = randomModel({ ...o, architecture: 'qwen3', tied: false });
+  const { blocksOf = 'qwen3' } = o;
+  const content = randomModel({ ...o, architecture: blocksOf, tied: false });
   const { ARRAY, INT32, BOOL } = GgufValueType;
   const own: Record<string, GgufMetadataEntry> = {
     'dflash.block_size': u32(o.blockSize),
@@ -173,13 +151,15 @@ export function randomDflash(o: RandomDflashOptions): GgufContent {
   if (o.softcap !== undefined) own['dflash.final_logit_softcapping'] = f32(o.softcap);
   const metadata = new Map<string, GgufMetadataEntry>();
   for (const [key, entry] of content.metadata) {
-    metadata.set(key.replace(/^qwen3\./, 'dflash.'), entry);
+    metadata.set(key.replace(/^(qwen3|deepseek4)\./, 'dflash.'), entry);
   }
   metadata.set('general.architecture', text('dflash'));
-  for (const [key, entry] of Object.entries(own)) metadata.set(key, entry);
+  for (const [key, entry] of Object.entries({ ...own, ...variantMetadata(o) })) {
+    metadata.set(key, entry);
+  }
   const first = 9000 + seed * 10;
   const taps = o.targetLayers.length;
-  const tensors = content.tensors.filter(({ name }) => /^(blk\.|output_norm)/.test(name));
+  const tensors = content.tensors.filter(({ name }) => /^(blk\.|output_norm|output_hc)/.test(name));
   tensors.push(matrix('fc.weight', first, [taps * embedding, embedding]));
   tensors.push(norm('enc.output_norm.weight', first + 1, embedding));
   if (o.ownTable) tensors.push(matrix('token_embd.weight', first + 2, [embedding, vocab], 8));
@@ -196,5 +176,5 @@ export function randomDflash(o: RandomDflashOptions): GgufContent {
       data: new Uint8Array(ids.buffer),
     });
   }
-  return { metadata, tensors };
+  return { metadata, tensors: variantTensors(tensors, o) };
 }

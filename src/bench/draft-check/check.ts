@@ -9,7 +9,7 @@ import { loadModel } from '../../engine/load.js';
 import type { Model } from '../../engine/model.js';
 import { verifyPrompts } from '../../engine/verify/prompts.js';
 import { type GgufFile, readGguf } from '../../gguf/reader.js';
-import { dflashTaps, hasMtpBlock, isDflash } from '../../models/draft-kind.js';
+import { dflashForm, dflashFormText, hasMtpBlock, isDflash } from '../../models/draft-kind.js';
 import { continueText } from '../continue-text.js';
 import { promptTokens, type TextPrompt } from '../text-prompts.js';
 import { type Disguise, DraftMeter, metered } from './meter.js';
@@ -32,7 +32,15 @@ export interface DraftCheckOptions {
 
 /** One thing that was looked at. */
 export interface DraftFinding {
-  readonly name: 'tensors' | 'vocabulary' | 'template' | 'taps' | 'rows' | 'acceptance' | 'cause';
+  readonly name:
+    | 'form'
+    | 'tensors'
+    | 'vocabulary'
+    | 'template'
+    | 'taps'
+    | 'rows'
+    | 'acceptance'
+    | 'cause';
   /** `wrong` makes drafts useless or needs mending; `doubtful` may explain bad ones. */
   readonly state: 'right' | 'doubtful' | 'wrong';
   readonly finding: string;
@@ -83,7 +91,11 @@ export async function checkDraft(options: DraftCheckOptions): Promise<DraftCheck
   if (source === undefined) throw new PacelineError('internal', `No ${kind} was loaded`);
   findings.unshift({ name: 'tensors', state: 'right', finding: 'all there, in shapes that fit' });
   const { layerCount } = model.runtime.model.hyperparameters;
-  if (kind === 'dflash') findings.push(taps(draft, layerCount));
+  if (kind === 'dflash') {
+    const finding = dflashFormText(dflashForm(draft));
+    findings.unshift({ name: 'form', state: 'right', finding });
+    findings.push(taps(draft, layerCount));
+  }
 
   const meter = await measure(model, source, options, 'measuring');
   const trained = draft.optionalNumberArray('paceline.draft.acceptance');
@@ -158,7 +170,7 @@ function template(target: GgufFile, draft: GgufFile): DraftFinding | undefined {
 }
 
 function taps(draft: GgufFile, layers: number): DraftFinding {
-  const own = dflashTaps(draft);
+  const { taps: own } = dflashForm(draft);
   const late = own.filter((tap) => tap >= layers - 1).length;
   return late === own.length && own.length > 1
     ? {
