@@ -136,15 +136,20 @@ async function killUnderStreams(t: TestContext, name: string): Promise<void> {
   const running = Array.from({ length: streams }, async () => {
     while (killing) outcomes[await ask(server.address)] += 1;
   });
-  // A failure is not heard of before the killing is over.
-  for (const stream of running) stream.catch(() => {});
+  let failure: unknown;
+  for (const stream of running) {
+    stream.catch((error: unknown) => {
+      failure ??= error;
+    });
+  }
   let killed = 0;
   while (killed < kills) {
     const before = outcomes.whole;
     const until = performance.now() + patienceMs;
-    while (outcomes.whole === before && performance.now() < until) {
+    while (outcomes.whole === before && failure === undefined && performance.now() < until) {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
+    if (failure !== undefined) throw failure;
     assert.ok(outcomes.whole > before, 'requests are answered between the kills');
     // Now one, now the other, and every fifth time both at once.
     const victims = killed % 5 === 4 ? engines : engines.slice(killed % 2).slice(0, 1);

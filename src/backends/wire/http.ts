@@ -67,10 +67,11 @@ export class UpstreamClient {
     options: CallOptions,
   ): Promise<Answer> {
     try {
-      return await this.#send(method, path, body, options);
+      return await this.#send(method, path, body, options, this.#agent);
     } catch (error) {
-      // A kept connection that the other side has closed meanwhile says nothing about the other side.
-      if (error instanceof StaleConnection) return this.#send(method, path, body, options);
+      // A kept connection that the other side has closed meanwhile says nothing about the other side, and
+      // the next kept one may be no better.
+      if (error instanceof StaleConnection) return this.#send(method, path, body, options, false);
       throw error;
     }
   }
@@ -140,6 +141,7 @@ export class UpstreamClient {
     path: string,
     body: unknown,
     { signal, headTimeoutMs }: CallOptions,
+    agent: HttpAgent | HttpsAgent | false,
   ): Promise<Answer> {
     if (signal.aborted) return Promise.reject(givenUp());
     const data = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
@@ -147,7 +149,7 @@ export class UpstreamClient {
     return new Promise((resolve, reject) => {
       const request = (secure ? httpsRequest : httpRequest)(this.url + path, {
         method,
-        agent: this.#agent,
+        agent,
         headers: {
           accept: 'application/json, text/event-stream',
           ...(data === undefined
