@@ -71,9 +71,14 @@ function granite(text: JsonObject, sizes: VariantSizes): Map<string, GgufMetadat
 }
 
 /** Only OLMo 3 has windows. */
-function olmo2(text: JsonObject, { layers }: VariantSizes): Map<string, GgufMetadataEntry> {
+function olmo2(text: JsonObject, sizes: VariantSizes): Map<string, GgufMetadataEntry> {
+  const { layers } = sizes;
   const window = text.count('sliding_window');
   if (window === undefined) return new Map();
+  const bases = ['full_attention', 'sliding_attention'].map((kind) =>
+    text.object('rope_parameters')?.object(kind)?.number('rope_theta'),
+  );
+  if (bases[0] !== bases[1]) refuse('OLMo 3 that turns layers with a window otherwise', sizes);
   const types = text.list('layer_types');
   const slides = Array.from({ length: layers }, (_, layer) =>
     types === undefined ? (layer + 1) % 4 !== 0 : types[layer] === 'sliding_attention',

@@ -100,7 +100,8 @@ export function configOf(name: CheckpointClass): Record<string, unknown> {
     Qwen3MoeForCausalLM: { ...mixture, moe_intermediate_size: 96, norm_topk_prob: true },
     OlmoeForCausalLM: { ...mixture, num_key_value_heads: 4, rms_norm_eps: 1e-5 },
     Olmo2ForCausalLM: {},
-    Olmo3ForCausalLM: { sliding_window: 8, num_hidden_layers: 4 },
+    // What transformers takes for layers with a window whatever the config says.
+    Olmo3ForCausalLM: { sliding_window: 8, num_hidden_layers: 4, rope_theta: 500_000 },
     SmolLM3ForCausalLM: { num_hidden_layers: 5, pad_token_id: 0 },
     GraniteForCausalLM: granite,
     GraniteMoeForCausalLM: { ...granite, num_local_experts: 4, num_experts_per_tok: 2 },
@@ -109,7 +110,7 @@ export function configOf(name: CheckpointClass): Record<string, unknown> {
     Gemma2ForCausalLM: {
       ...{ sliding_window: 8, tie_word_embeddings: true, query_pre_attn_scalar: 16 },
       // Low enough to be felt.
-      ...{ num_hidden_layers: 3, attn_logit_softcapping: 2, final_logit_softcapping: 3 },
+      ...{ num_hidden_layers: 3, attn_logit_softcapping: 2.5, final_logit_softcapping: 3.5 },
     },
     EmoForCausalLM: {
       ...{ num_experts: 6, num_experts_per_tok: 3, num_shared_experts: 1 },
