@@ -47,10 +47,10 @@ export async function bandwidthReport(
   };
 }
 
-/**
- * The table of a model with a head of its own is read a row at a time, and of experts only the
- * chosen ones.
- */
+/** Tables that are read a row at a time; that of tokens is the head, too, where there is no other. */
+const tables: readonly string[] = ['per_layer_token_embd.weight', 'position_embd.weight'];
+
+/** Of tables a token reads a row, which is next to nothing, and of experts only the chosen ones. */
 async function weightBytes(path: string): Promise<number> {
   await using file = await readGguf(path);
   const architecture = file.optionalString('general.architecture');
@@ -59,7 +59,7 @@ async function weightBytes(path: string): Promise<number> {
   const untied = file.tensors.has('output.weight');
   let sum = 0;
   for (const { name, bytes } of file.tensors.values()) {
-    if (untied && name === 'token_embd.weight') continue;
+    if (tables.includes(name) || (untied && name === 'token_embd.weight')) continue;
     sum += experts > 0 && name.includes('_exps.') ? (bytes * used) / experts : bytes;
   }
   return sum;

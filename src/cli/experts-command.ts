@@ -162,7 +162,7 @@ export async function tableCommand(model: string, flags: TableFlags): Promise<vo
 }
 
 /** The table for people. */
-export function qualityText({ rows, tokens, bytes: size }: QualityTable): string {
+function qualityText({ rows, tokens, bytes: size }: QualityTable): string {
   const cells = rows.map((row) => [
     row.method,
     `${row.kept} of ${row.experts}`,

@@ -43,7 +43,7 @@ export async function printJson(value: unknown): Promise<void> {
 }
 
 /** JSON text of plain data; integers beyond 2^53 become strings, since JSON readers round them. */
-export function toJson(value: unknown): string {
+function toJson(value: unknown): string {
   return JSON.stringify(value, (_key, item: unknown) => {
     if (typeof item !== 'bigint') return item;
     return Number.isSafeInteger(Number(item)) ? Number(item) : item.toString();

@@ -177,7 +177,7 @@ async function hashed(path: string): Promise<HashedFile> {
 }
 
 /** The report as a person posts it. */
-export function renderVerify(outcome: VerifyOutcome, about: Circumstances): string {
+function renderVerify(outcome: VerifyOutcome, about: Circumstances): string {
   const { model, machine, versions, settings } = about;
   const facts = table([
     [

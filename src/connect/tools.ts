@@ -50,7 +50,7 @@ export interface Tool {
 }
 
 /** The variable from which tools that can do so read the key, so that it is in no file. */
-export const keyVariable = 'PACELINE_API_KEY';
+const keyVariable = 'PACELINE_API_KEY';
 /** For tools that want some key where the server wants none. */
 const noKey = 'paceline';
 

@@ -124,7 +124,7 @@ export async function quantizeModel(options: QuantizeOptions): Promise<QuantizeR
 }
 
 /** What the rules want to know, from metadata. */
-export function factsOf(file: GgufFile): ModelFacts {
+function factsOf(file: GgufFile): ModelFacts {
   const architecture = file.string('general.architecture');
   const key = (name: string) => `${architecture}.${name}`;
   const layers = file.integer(key('block_count'));

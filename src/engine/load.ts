@@ -42,7 +42,8 @@ export async function loadModel(model: string, options: LoadOptions = {}): Promi
   try {
     return await load(model, options);
   } catch (error) {
-    const warning = onCpuInstead(error, options);
+    // What is no object has been refused, and is the error.
+    const warning = onCpuInstead(error, options ?? {});
     if (warning === undefined) throw error;
     return await load(model, { ...options, device: 'cpu' }, [warning]);
   }

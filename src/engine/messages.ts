@@ -3,7 +3,7 @@ import { PacelineError } from '../base/errors.js';
 import { show } from '../base/options.js';
 
 /** Roles that chat templates know. */
-export const roles = ['system', 'developer', 'user', 'assistant', 'tool'] as const;
+const roles = ['system', 'developer', 'user', 'assistant', 'tool'] as const;
 
 /** Deeper values are no message. */
 const deepest = 64;

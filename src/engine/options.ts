@@ -34,7 +34,7 @@ const oneOf = <const T extends readonly [string, ...string[]]>(values: T) =>
 
 const flag = field(z.boolean(), 'true or false');
 
-export const cacheSchema = z.strictObject({
+const cacheSchema = z.strictObject({
   folder: field(z.string().min(1), 'a path'),
   budget: wholeNumber(0, 'a number of bytes'),
   blockTokens: field(z.number().int().min(64).max(65_536).multipleOf(64), 'a multiple of 64'),
@@ -106,7 +106,7 @@ export const embedSchema = z.strictObject({
   signal: abortSignal,
 });
 
-export const rankSchema = embedSchema.pick({ onProgress: true, signal: true });
+const rankSchema = embedSchema.pick({ onProgress: true, signal: true });
 
 const record = z.record(z.string(), z.unknown());
 
@@ -124,7 +124,9 @@ export type Checked<T> = Omit<T, 'signal'> & { readonly signal?: AbortSignal | u
 
 /** @throws {PacelineError} `usage`. */
 export function checkLoadOptions(given: unknown): Checked<LoadOptions> {
-  return checkOptions(loadSchema, given, 'loadModel') as Checked<LoadOptions>;
+  const options = checkOptions(loadSchema, given, 'loadModel') as Checked<LoadOptions>;
+  if (typeof options.cache === 'object') checkOptions(cacheSchema, options.cache, 'cache');
+  return options;
 }
 
 /** @throws {PacelineError} `usage`. */

@@ -119,7 +119,7 @@ export function typeName(type: GgmlType): GgmlTypeName {
 }
 
 /** The type of that name (in any case, so that `q4_k` is found), or undefined. */
-export function typeByName(name: string): GgmlType | undefined {
+function typeByName(name: string): GgmlType | undefined {
   const upper = name.toUpperCase();
   return Object.hasOwn(GgmlType, upper) ? GgmlType[upper as GgmlTypeName] : undefined;
 }

@@ -155,7 +155,7 @@ export class Weight {
  * A weight as it stands in the file, computed by ggml's own operations. On the CPU they are cut so that
  * no row's result depends on the others (`exactRows`); on a card where the graph asks for it.
  */
-export class GgmlStorage implements WeightStorage {
+class GgmlStorage implements WeightStorage {
   constructor(readonly tensor: Tensor) {}
 
   get layout(): string {

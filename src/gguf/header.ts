@@ -252,7 +252,7 @@ function readNumber(cursor: HeaderCursor, type: GgufNumberType, key: string): nu
 }
 
 /** A typed array over `buffer`. Hosts are little-endian: Node runs on no other that ggml serves. */
-export function numberView(type: GgufNumberType, buffer: ArrayBuffer) {
+function numberView(type: GgufNumberType, buffer: ArrayBuffer) {
   switch (type) {
     case GgufValueType.UINT8:
       return new Uint8Array(buffer);
@@ -274,7 +274,7 @@ export function numberView(type: GgufNumberType, buffer: ArrayBuffer) {
 }
 
 /** A typed array of 64-bit integers over `buffer`. */
-export function wideView(type: GgufWideType, buffer: ArrayBuffer) {
+function wideView(type: GgufWideType, buffer: ArrayBuffer) {
   return type === GgufValueType.UINT64 ? new BigUint64Array(buffer) : new BigInt64Array(buffer);
 }
 

@@ -299,7 +299,7 @@ const hashedAtOnce = 4 * 2 ** 20;
  * SHA-256 of a file, or git's name of it as a blob (SHA-1 over a short header and the content).
  * @throws {PacelineError} `io`, `aborted`.
  */
-export async function hashFile(
+async function hashFile(
   path: string,
   kind: HashKind,
   options: Pick<DownloadOptions, 'onProgress' | 'signal'> & { readonly label: string },

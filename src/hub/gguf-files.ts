@@ -112,7 +112,7 @@ const preference = [
 ];
 
 /** Memory that a model of this size is taken to need: a fifth more, and 512 MiB, for cache and buffers. */
-export function expectedMemory(bytes: number): number {
+function expectedMemory(bytes: number): number {
   return bytes * 1.2 + 512 * 2 ** 20;
 }
 

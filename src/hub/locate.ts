@@ -108,7 +108,7 @@ export async function snapshotsOf(cached: CachedRepository, revision: string): P
 }
 
 /** The cached model that a name means; undefined when it is not here. @throws as `chooseModel`. */
-export async function locateHubModel(
+async function locateHubModel(
   name: HubName,
   cache: string,
   room: Room,

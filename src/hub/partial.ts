@@ -41,7 +41,7 @@ export const partialSuffix = '.paceline.incomplete';
 const journalSuffix = '.journal';
 
 /** The journal of a partial file. */
-export function journalOf(path: string): string {
+function journalOf(path: string): string {
   return `${path}${journalSuffix}`;
 }
 

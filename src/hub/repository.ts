@@ -50,7 +50,7 @@ export function isCommit(text: string): boolean {
 }
 
 /** Whether a text can be a blob's name. */
-export function isEtag(text: string): boolean {
+function isEtag(text: string): boolean {
   return etagPattern.test(text);
 }
 

@@ -84,7 +84,7 @@ export function declareMixture(
 }
 
 /** Gate and up may be one tensor, with the rows of the gate first; factors are taken when there. */
-export function declareExperts(
+function declareExperts(
   w: WeightLoader,
   block: string,
   { embedding, inner, experts }: Omit<MixtureSizes, 'used'>,

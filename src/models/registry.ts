@@ -75,9 +75,6 @@ export const supportedArchitectures: readonly string[] = [...architectures.keys(
 /** Those of them that continue texts. */
 export const textArchitectures: readonly string[] = [...decoders.keys()];
 
-/** Those of them that make vectors of texts. */
-export const encoderArchitectures: readonly string[] = [...encoders.keys()];
-
 /** @throws {PacelineError} `unsupported-architecture`, with a list of the supported ones. */
 export function architectureOf(name: string): Decoder {
   const found = architectures.get(name);

@@ -32,7 +32,7 @@ const subsetKeys = {
 } as const;
 
 /** A part of a model that can be loaded as one. */
-export class SubsetSource extends GgufMetadata {
+class SubsetSource extends GgufMetadata {
   readonly tensors: ReadonlyMap<string, GgufTensorInfo>;
   readonly #source: MixtureSource;
   readonly #kept: ReadonlyMap<string, readonly number[]>;

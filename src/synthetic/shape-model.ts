@@ -69,8 +69,8 @@ export async function writeShapeModel(
               index + 1,
             ),
   }));
-  const name = `random ${shape.name} ${typeName}`;
-  const metadata = metadataOf(shape, name, byteLevelVocabulary(shape.vocab));
+  // Not the shape's name: libllama looks for words of its own in vocabularies of what is called phi-3.
+  const metadata = metadataOf(shape, `random ${typeName}`, byteLevelVocabulary(shape.vocab));
   metadata.set('general.finetune', text('base'));
   metadata.set('general.quantization_version', u32(2));
   await writeGguf(path, { metadata, tensors }, options);

@@ -168,7 +168,7 @@ function dictMethod(dict: Dict, name: string): Callable | undefined {
 }
 
 /** `dict.fromkeys(keys, value=None)`. */
-export const fromKeys: Callable = method('fromkeys', 'iterable, value=None, /', (keys, value) => {
+const fromKeys: Callable = method('fromkeys', 'iterable, value=None, /', (keys, value) => {
   const dict = new Dict();
   for (const key of each(keys)) dict.set(key, value);
   return dict;

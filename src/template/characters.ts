@@ -9,7 +9,7 @@ const leadingSpace = new RegExp(`^[${SPACE}]+`);
 const onlySpace = new RegExp(`^[${SPACE}]+$`);
 const isSpace = new RegExp(`[${SPACE}]`);
 
-export const stripLeft = (text: string): string => text.replace(leadingSpace, '');
+const stripLeft = (text: string): string => text.replace(leadingSpace, '');
 
 export function stripRight(text: string): string {
   let end = text.length;
@@ -97,7 +97,7 @@ export function isCase(text: string, wanted: 'lower' | 'upper'): boolean {
 }
 
 /** `text.istitle()`. */
-export function isTitle(text: string): boolean {
+function isTitle(text: string): boolean {
   let found = false;
   let inWord = false;
   for (const character of text) {

@@ -17,7 +17,7 @@ import {
 import { typeFault, valueFault } from './faults.js';
 import { escapeText } from './html.js';
 import { requireCount, requireWidth } from './numbers.js';
-import { each, sliceOf } from './sequences.js';
+import { each } from './sequences.js';
 import { lengthOf, pointIndex, sliceText } from './text.js';
 import {
   Callable,
@@ -442,7 +442,3 @@ function asMarkup(value: Value): Value {
   if (Array.isArray(value)) return value.map(asMarkup);
   return value instanceof Tuple ? new Tuple(value.items.map(asMarkup)) : value;
 }
-
-/** A text's slice in code points, for filters. */
-export const cut = (text: string, start: number, end: number | null): string =>
-  requireText(sliceOf(text, BigInt(start), end === null ? null : BigInt(end), null));

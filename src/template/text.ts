@@ -139,11 +139,6 @@ export function sliceText(text: string, start: number, end?: number): string {
   return characters(text).slice(start, end).join('');
 }
 
-/** The offset in units of a code point's index. */
-export function unitOffset(text: string, index: number): number {
-  return isPlain(text) ? index : characters(text).slice(0, index).join('').length;
-}
-
 /** The index in code points of an offset in units. */
 export function pointIndex(text: string, offset: number): number {
   return isPlain(text) ? offset : lengthOf(text.slice(0, offset));

@@ -48,7 +48,7 @@ export function isConstant(node: Expression): boolean {
 }
 
 /** The expressions directly within a statement. */
-export function expressionsOf(node: Statement): readonly (Expression | undefined)[] {
+function expressionsOf(node: Statement): readonly (Expression | undefined)[] {
   switch (node.kind) {
     case 'output':
     case 'with':
@@ -73,7 +73,7 @@ export function expressionsOf(node: Statement): readonly (Expression | undefined
 }
 
 /** The statements directly within a statement. */
-export function bodiesOf(node: Statement): readonly Statement[] {
+function bodiesOf(node: Statement): readonly Statement[] {
   if (node.kind === 'if') return [...node.branches.flatMap((item) => item.body), ...node.otherwise];
   if (node.kind === 'for') return [...node.body, ...node.otherwise];
   return 'body' in node ? node.body : [];

@@ -10,7 +10,7 @@ import { Fault, type FaultKind } from './faults.js';
 export type Value = null | boolean | bigint | number | string | Value[] | Instance;
 export type Keywords = ReadonlyMap<string, Value>;
 
-export abstract class Instance {
+abstract class Instance {
   /** Python's name of the type, for messages. */
   abstract readonly type: string;
 }

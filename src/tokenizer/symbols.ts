@@ -6,7 +6,7 @@
 import type { Vocabulary } from './vocabulary.js';
 
 /** Symbols from here on are single characters outside the vocabulary. */
-export const SINGLE = 1 << 24;
+const SINGLE = 1 << 24;
 
 export class SymbolTable {
   private readonly extraTexts: string[] = [];

@@ -46,7 +46,7 @@ const HIDDEN = Attribute.UNKNOWN | Attribute.CONTROL;
 export type TokenizerKind = 'sentencepiece' | 'byte-bpe' | 'plain-bpe' | 'wordpiece' | 'unigram';
 
 /** Names that `tokenizer.ggml.model` may have. */
-export const supportedModels = ['llama', 'gpt2', 'gemma4', 'bert', 't5', 'whitespace'] as const;
+const supportedModels = ['llama', 'gpt2', 'gemma4', 'bert', 't5', 'whitespace'] as const;
 
 /** How WordPiece normalises a text. */
 export interface WordPieceRules {

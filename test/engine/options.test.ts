@@ -65,6 +65,18 @@ describe('options of loadModel', () => {
     await assert.rejects(loadModel('default', loosely({ gpu: 1 })), tells('gpu', /threads/));
   });
 
+  it('of the cache are checked, too', async () => {
+    const cache = { budget: '5GB' };
+    await assert.rejects(
+      loadModel('default', loosely({ cache })),
+      tells('budget', /number of bytes/),
+    );
+    await assert.rejects(
+      loadModel('default', loosely({ cache: { foldr: '/tmp' } })),
+      tells('foldr', /folder/),
+    );
+  });
+
   it('must be an object, and the model a name', async () => {
     const usage = { code: 'usage' };
     for (const options of [null, 'x', 5, []]) {

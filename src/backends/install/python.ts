@@ -33,7 +33,7 @@ export interface PythonPlan {
 }
 
 /** What these programs must not take from the user's settings. */
-export const cleanPython = {
+const cleanPython = {
   PYTHONHOME: undefined,
   PYTHONPATH: undefined,
   PYTHONNOUSERSITE: '1',
@@ -44,7 +44,7 @@ export const cleanPython = {
 } as const;
 
 /** The Python inside an environment. */
-export function pythonIn(folder: string): string {
+function pythonIn(folder: string): string {
   return process.platform === 'win32'
     ? join(folder, 'Scripts', 'python.exe')
     : join(folder, 'bin', 'python');
@@ -157,7 +157,7 @@ async function versionOf(python: string): Promise<string | undefined> {
 }
 
 /** Names of the packages that a lock file has, each once. */
-export function namesIn(lock: string): string[] {
+function namesIn(lock: string): string[] {
   return [
     ...new Set([...lock.matchAll(/^([a-z0-9][a-z0-9._-]*)==/gim)].map(([, name]) => name ?? '')),
   ];

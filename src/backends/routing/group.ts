@@ -3,6 +3,7 @@
  * anything of the answer was told, to the next. What was begun is never run again, and nothing is run
  * twice at once.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { PacelineError } from '../../base/errors.js';
 import { isContent, type TextEvent } from '../../chat/events.js';
 import { isRetryable } from '../wire/http.js';
@@ -152,7 +153,7 @@ export class UpstreamGroup {
     const asked = typeof retryAfter === 'number' ? retryAfter * 1000 : tries.nextPause();
     // One who says how long to wait is believed, if that is not for ever.
     if (asked > tries.leftMs) throw error;
-    await pause(asked, signal);
+    await delay(asked, undefined, { signal }).catch(() => {});
   }
 
   async #pick({ signal, conversation }: TargetOptions, tries: Tries): Promise<UpstreamTarget> {
@@ -242,16 +243,4 @@ class Tries {
   nextPause(): number {
     return Math.min(longestPauseMs, firstPauseMs * 2 ** this.#pauses++);
   }
-}
-
-async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, milliseconds);
-    signal.addEventListener('abort', done, { once: true });
-  });
 }

@@ -9,8 +9,8 @@ import { brokenFolder, type ModelFolder, modelsFolder, readFolders } from './fol
 import type { Entry } from './index.js';
 
 /** The largest share of the free space, and the most bytes, that the store takes unasked. */
-export const usualShare = 0.1;
-export const usualMost = 20e9;
+const usualShare = 0.1;
+const usualMost = 20e9;
 
 /** Bytes of all files of the store. */
 export async function storedBytes(root: string): Promise<number> {

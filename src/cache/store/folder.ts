@@ -35,7 +35,7 @@ export interface ModelFolderOptions {
   readonly onBroken: (path: string, why: string) => void;
 }
 
-export const folderMode = 0o700;
+const folderMode = 0o700;
 export const fileMode = 0o600;
 const infoName = 'model.json';
 /** Temporary files of processes that are no more, and of other machines after so long. */

@@ -13,7 +13,7 @@ export interface SlashResult {
   readonly exit?: boolean;
 }
 
-export const slashHelp = `/help           this list
+const slashHelp = `/help           this list
 /reset          forget the conversation
 /context        how full the context is
 /system [TEXT]  set the system message and start anew; without TEXT remove it

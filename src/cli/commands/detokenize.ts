@@ -38,7 +38,7 @@ export function defineDetokenize(program: Command): void {
  * Token ids in a text: numbers with spaces or commas between them, a JSON list, or `{"tokens"}`.
  * @throws {PacelineError} `usage` for anything else.
  */
-export function parseTokenIds(text: string): number[] {
+function parseTokenIds(text: string): number[] {
   const wrong = (what: string): PacelineError =>
     new PacelineError('usage', `Not a token id: ${what}`, {
       hint: 'Give whole numbers, or the JSON that `paceline tokenize --json` prints.',

@@ -92,7 +92,7 @@ async function accept(plan: PullPlan, flags: PullFlags): Promise<readonly Planne
 }
 
 /** The JSON of a pull. */
-export function pullReport({ model, drafters, alias }: PullResult): Record<string, unknown> {
+function pullReport({ model, drafters, alias }: PullResult): Record<string, unknown> {
   const plain = (pulled: PulledModel): Record<string, unknown> => ({
     ...(snakeKeys(pulled) as Record<string, unknown>),
     commit: pulled.commit ?? null,

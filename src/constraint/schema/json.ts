@@ -17,7 +17,7 @@ export function sameJson(a: Json, b: Json): boolean {
 }
 
 /** A text that is the same for values that are the same. */
-export function canonical(value: Json): string {
+function canonical(value: Json): string {
   if (Array.isArray(value)) return `[${value.map(canonical).join()}]`;
   if (isObject(value)) {
     const keys = Object.keys(value).sort();

@@ -39,7 +39,7 @@ export function complement(ranges: Ranges): Ranges {
   return normalized(result);
 }
 
-export function intersection(a: Ranges, b: Ranges): Ranges {
+function intersection(a: Ranges, b: Ranges): Ranges {
   return complement([...complement(a), ...complement(b)]);
 }
 

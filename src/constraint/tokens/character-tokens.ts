@@ -55,7 +55,7 @@ export function characterTokens(tokens: Tokens, lengths: Int32Array): CharacterT
 }
 
 /** Lengths of tokens that are whole characters; -1 for others, and for those with `special` bytes. */
-export function plainLengths({ size, texts }: Tokens, special: Uint8Array): Int32Array {
+function plainLengths({ size, texts }: Tokens, special: Uint8Array): Int32Array {
   const { bytes, starts } = texts;
   const lengths = new Int32Array(size).fill(-1);
   for (let token = 0; token < size; token++) {

@@ -17,9 +17,9 @@ import { dataOf, structList } from './struct-list.js';
 
 /** Limits of the kernels. */
 export const mostKeyLength = 1024;
-export const mostRatio = 128;
+const mostRatio = 128;
 /** Of an indexer's queries, heads in fours and their elements in sixteens. */
-export const mostIndexElements = 32768;
+const mostIndexElements = 32768;
 export const mostChosenBlocks = 16384;
 
 /** Passes of so few rows share out the scores of each; longer ones the rows. */

@@ -231,7 +231,7 @@ interface RawLayout {
 }
 
 /** Reads the library's own table of structs. @throws {PacelineError} `platform`. */
-export function parseLayout(text: string, file: string): ReadonlyMap<string, StructLayout> {
+function parseLayout(text: string, file: string): ReadonlyMap<string, StructLayout> {
   let raw: RawLayout;
   try {
     raw = JSON.parse(text) as RawLayout;

@@ -2,7 +2,7 @@
 import type { CatalogEntry } from '../../catalog.js';
 
 /** Names in this dialect have a tag. */
-export function taggedName(id: string): string {
+function taggedName(id: string): string {
   return id.includes(':') ? id : `${id}:latest`;
 }
 

@@ -33,7 +33,7 @@ export function functionsOf(tools: ResponseBody['tools']): ToolDefinition[] {
 }
 
 /** A name as the model said it, as the API has it. */
-export function splitName(name: string, tools: ResponseBody['tools']) {
+function splitName(name: string, tools: ResponseBody['tools']) {
   for (const tool of tools ?? []) {
     if (tool.type !== 'namespace') continue;
     const prefix = tool.name + separator;

@@ -32,7 +32,7 @@ const reasoningItem = z.looseObject({
   content: z.array(z.looseObject({ text: z.string().optional() })).nullish(),
 });
 
-export const itemSchema = z.union([messageItem, callItem, outputItem, reasoningItem], {
+const itemSchema = z.union([messageItem, callItem, outputItem, reasoningItem], {
   error: 'must be a message, function_call, function_call_output or reasoning item',
 });
 
