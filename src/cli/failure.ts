@@ -20,6 +20,15 @@ export const exitCodes: readonly (readonly [code: number, meaning: string])[] = 
   [130, 'stopped by Ctrl-C'],
 ];
 
+/** The words of the command, `paceline` and all, that refused its arguments. */
+const refusers = new WeakMap<CommanderError, string>();
+
+/** Remembers which command refused, so that the hint can name its help. */
+export function refusedBy(error: CommanderError, command: string): CommanderError {
+  if (!refusers.has(error)) refusers.set(error, command);
+  return error;
+}
+
 function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && 'code' in error && 'syscall' in error;
 }
@@ -41,8 +50,9 @@ function withFlags(error: PacelineError): PacelineError {
 export function toPacelineError(error: unknown): PacelineError {
   if (PacelineError.is(error)) return withFlags(error);
   if (error instanceof CommanderError) {
-    return new PacelineError('usage', shortened(error.message.replace(/^error: /, '')), {
-      hint: 'See `paceline --help` and `paceline <command> --help`.',
+    const message = error.message.replace(/^error: (?:command-argument (?=value))?/, '');
+    return new PacelineError('usage', shortened(message), {
+      hint: `See \`${refusers.get(error) ?? 'paceline'} --help\`.`,
     });
   }
   if (error instanceof Error && error.name === 'AbortError') {

@@ -1,7 +1,7 @@
 /** What `paceline inspect` prints: a summary of the header, and the memory that contexts need. */
 import { resolve } from 'node:path';
 import type { KvType } from '../cache/kv-names.js';
-import { cacheType, usualKvType } from '../cache/kv-type.js';
+import { cacheType, chooseKvType } from '../cache/kv-type.js';
 import { type DraftMemory, draftMemory } from '../engine/draft-memory.js';
 import { draftFilesOf } from '../engine/model-path.js';
 import { nativeKernels } from '../ggml/native/library.js';
@@ -20,6 +20,7 @@ export interface InspectFlags {
   readonly ctx?: number;
   readonly draftModel?: readonly string[];
   readonly draftWindow?: number;
+  readonly kv?: KvType;
   readonly all?: boolean;
   readonly json?: boolean;
 }
@@ -47,7 +48,7 @@ export async function inspectCommand(model: string, flags: InspectFlags): Promis
 
 /** What a context needs, with the drafters that are loaded with the model. */
 interface Need extends MemoryNeed {
-  /** What the cache would be without --kv. */
+  /** What the cache was asked to be, or would be. */
   readonly kvType: KvType;
   readonly drafters: readonly DraftMemory[];
   /** Weights of drafters in files of their own, and the state that drafters keep of one sequence. */
@@ -63,7 +64,7 @@ async function memoryNeeds(
   // A draft model alone has no cache but the drafter's own.
   const cache = isDraftOnly(file) ? [] : summary.cache;
   if (cache === undefined) return [];
-  const kvType = usualKvType(cache, nativeKernels().kernels?.path);
+  const kvType = chooseKvType(flags.kv, cache, nativeKernels().kernels?.path);
   const trained = contextLength ?? 0;
   const usual = [...usualContexts.filter((length) => length < trained), trained];
   const contexts = flags.ctx === undefined ? usual.filter((length) => length > 0) : [flags.ctx];

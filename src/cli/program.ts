@@ -30,7 +30,7 @@ import { defineShow } from './commands/show.js';
 import { defineStart } from './commands/start.js';
 import { defineTokenize } from './commands/tokenize.js';
 import { defineVerify } from './commands/verify.js';
-import { exitCodes } from './failure.js';
+import { exitCodes, refusedBy } from './failure.js';
 import { optionText } from './help.js';
 
 /** Variables that the program reads. */
@@ -66,12 +66,13 @@ function columns(rows: readonly (readonly [number | string, string])[]): string 
 }
 
 /** Every command, the hidden ones too, throws instead of ending the process. */
-function throwInsteadOfExit(command: Command): void {
+function throwInsteadOfExit(command: Command, above: readonly string[] = []): void {
+  const words = [...above, command.name()];
   command.exitOverride((error: CommanderError) => {
-    throw error;
+    throw refusedBy(error, words.join(' '));
   });
   command.configureOutput({ outputError: () => {} });
-  for (const child of command.commands) throwInsteadOfExit(child);
+  for (const child of command.commands) throwInsteadOfExit(child, words);
 }
 
 /** The command line; `parseAsync` throws `CommanderError` for wrong usage. */

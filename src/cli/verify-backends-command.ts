@@ -126,7 +126,7 @@ function upstreamEngine(url: string, engine: BackendEngine, model: string): Comp
 }
 
 /** The report for a person. */
-function renderComparison(comparison: Comparison): string {
+export function renderComparison(comparison: Comparison): string {
   const { engines, texts, identical, tokens, differences, nearTies, logprobs, passed } = comparison;
   const lines = [
     ...engines,

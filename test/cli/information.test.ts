@@ -163,6 +163,22 @@ test('inspect says what a million tokens of DeepSeek V4 Flash take', async () =>
   assert.ok(printed.includes(bytes(need.cache_bytes)), printed);
 });
 
+test('inspect --kv counts a cache of that type', async () => {
+  const bytesOf = async (...flags: string[]): Promise<unknown[]> => {
+    const report = jsonOf(
+      await paceline(['inspect', 'default', '--ctx', '512', '--json', ...flags]),
+    );
+    return (report as unknown as InspectJson).memory.map(({ kv_type, cache_bytes }) => [
+      kv_type,
+      cache_bytes,
+    ]);
+  };
+  // 7 layers of keys and values, 2 heads of 64 elements; 32 of q8_0 have 34 bytes.
+  const elements = 512 * 7 * 2 * 2 * 64;
+  assert.deepEqual(await bytesOf('--kv', 'f32'), [['f32', elements * 4]]);
+  assert.deepEqual(await bytesOf('--kv', 'q8_0'), [['q8_0', (elements * 34) / 32]]);
+});
+
 test('inspect --all lists metadata and tensors; a vocabulary alone is fine, too', async () => {
   const all = jsonOf(await paceline(['inspect', await tinyModel(), '--all', '--json']));
   const { metadata, tensor_list } = all as unknown as InspectJson;
