@@ -56,7 +56,7 @@ export async function enforcement(
     // Refused here, before anything was said; the engine then finds it compiled.
     await model.runtime.constraints.compile(constraint, { reasoning, signal });
   } catch (error) {
-    throw named(error, tools !== undefined);
+    throw named(error, { tools: tools !== undefined, format: request.format !== undefined });
   }
   return { constraint, reasoning, toolFormat };
 }
@@ -91,10 +91,13 @@ function specOf(
 }
 
 /** Errors of the compiler point into the schema; the field of the request comes before. */
-function named(error: unknown, withTools: boolean): unknown {
+function named(
+  error: unknown,
+  has: { readonly tools: boolean; readonly format: boolean },
+): unknown {
   if (!PacelineError.is(error) || error.code !== 'usage') return error;
   const { message, hint, details } = error;
-  const ofTools = withTools && /^\/(tools|choice)\b/.test(String(details.pointer));
+  const ofTools = has.tools && (!has.format || /^\/(tools|choice)\b/.test(String(details.pointer)));
   const param = ofTools ? 'tools' : 'response_format';
   return new PacelineError('usage', `${param}: ${message}`, {
     ...(hint === undefined ? {} : { hint }),

@@ -107,6 +107,16 @@ describe('requests', () => {
   });
   after(() => server.close());
 
+  it('name the tools where a schema of theirs makes no sense', async () => {
+    const parameters = { type: 'banana' };
+    const refused = await post(server, '/v1/chat/completions', {
+      ...{ model: 'default', messages: [{ role: 'user', content: 'x' }], max_tokens: 1 },
+      tools: [{ type: 'function', function: { name: 'f', strict: true, parameters } }],
+    });
+    assert.equal(refused.status, 400);
+    assert.equal(String(refused.json.error?.param), 'tools');
+  });
+
   it('are refused with a message where they are none yet', async () => {
     const long = await raw({ port: server.port, headers: { 'x-long': 'a'.repeat(40_000) } });
     assert.equal(long.status, 431);
