@@ -11,6 +11,7 @@
  *
  * BF16, as rows of some models are beyond what F16 holds.
  */
+import { setMaxListeners } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -66,8 +67,8 @@ export interface FeaturesResult {
   readonly taps: readonly number[];
 }
 
-/** Answers at once: passes over so many rows cost little more than over one. */
-const together = 8;
+/** Answers at once: a pass over so many rows costs two to three times as much as one over one row. */
+const together = 16;
 
 /**
  * Layers that a DFlash model of a target with `layers` layers reads, as its authors choose them: evenly
@@ -109,14 +110,10 @@ export async function dumpFeatures(options: FeaturesOptions): Promise<FeaturesRe
     const path = join(folder, `shard-${String(shard).padStart(5, '0')}.gguf`);
     if (existsSync(path)) continue;
     const own = work.slice(shard * shardTexts, (shard + 1) * shardTexts);
-    const texts: RecordedText[] = [];
-    for (let at = 0; at < own.length; at += together) {
-      throwIfAborted(signal);
-      const done = shard * shardTexts + at;
+    const texts = await recordAll(model, own, taps, signal, (finished) => {
+      const done = shard * shardTexts + finished;
       onProgress?.({ task: 'recording', done, total, unit: 'steps' });
-      const group = own.slice(at, at + together);
-      texts.push(...(await Promise.all(group.map((item) => record(model, item, taps, signal)))));
-    }
+    });
     await writeShard(path, texts, signal);
     tokens += texts.reduce((sum, { ids }) => sum + ids.length, 0);
   }
@@ -171,6 +168,32 @@ function checkedTaps(taps: readonly number[], layers: number): readonly number[]
 interface RecordedText extends RecordedFeatures {
   readonly ids: readonly number[];
   readonly first: number;
+}
+
+/** Records all texts, `together` at any time, so that a long answer keeps none of the others waiting. */
+async function recordAll(
+  model: Model,
+  work: readonly Work[],
+  taps: readonly number[],
+  signal: AbortSignal | undefined,
+  onFinished: (count: number) => void,
+): Promise<RecordedText[]> {
+  const texts: RecordedText[] = [];
+  const waiting = work.entries();
+  let finished = 0;
+  onFinished(finished);
+  // Each answer listens to the signal: Node.js would take so many listeners for a leak.
+  if (signal !== undefined) setMaxListeners(0, signal);
+  const lane = async () => {
+    for (const [index, item] of waiting) {
+      throwIfAborted(signal);
+      texts[index] = await record(model, item, taps, signal);
+      finished += 1;
+      onFinished(finished);
+    }
+  };
+  await Promise.all(Array.from({ length: together }, lane));
+  return texts;
 }
 
 async function record(
