@@ -196,6 +196,7 @@ describe('requests to several upstreams', () => {
       patienceMs: 30_000,
     });
     let killing = true;
+    let words = 0;
     const outcomes = { whole: 0, broken: 0 };
     const stream = async (): Promise<void> => {
       while (killing) {
@@ -203,7 +204,9 @@ describe('requests to several upstreams', () => {
         try {
           const { choices } = await finished(engine, chatRequest(), {
             onEvent: ({ type }) => {
-              if (type === 'text') told += 1;
+              if (type !== 'text') return;
+              told += 1;
+              words += 1;
             },
           });
           assert.equal(choices[0]?.text, whole);
@@ -219,7 +222,11 @@ describe('requests to several upstreams', () => {
     const streams = Array.from({ length: 8 }, stream);
     for (let round = 0; round < 50; round++) {
       const upstream = upstreams[round % 2];
-      await new Promise((resolve) => setTimeout(resolve, 10));
+      // A request that kills three engines before its first word is told so: on a busy machine kills wait for words.
+      const enough = words + streams.length;
+      const until = performance.now() + 5000;
+      do await new Promise((resolve) => setTimeout(resolve, 10));
+      while (words < enough && performance.now() < until);
       await upstream?.kill();
       await new Promise((resolve) => setTimeout(resolve, 10));
       await upstream?.start();
