@@ -6,8 +6,8 @@
 // operations between two large ones, and then sleep.
 //
 // A thread that loses its core in the middle of a part keeps the caller waiting until it gets it back, which
-// takes milliseconds, many times the length of an operation. So where that happens, fewer threads share in the
-// operations of the next time, and one more after every quiet time, until it happens again (see Crowd).
+// takes milliseconds, many times the length of an operation. So where that costs more than the thread gains, fewer
+// threads share in the operations of the next time, and one more after every quiet time (see Crowd).
 //
 // Threads that have slept for some seconds end, and are started again when there is work. So an environment that
 // vanishes without freeing its pool (a worker of Node.js that is terminated) leaves none behind.
@@ -62,23 +62,25 @@ int64_t times_preempted() {
 
 // How many threads share in operations while others use the machine. Knows only what the caller and the threads
 // tell it: the caller waited long, and a thread that it waited for says that it had lost its core.
+//
+// n threads need T/n + W for what one does in T, where W is waited for lost cores; n - 1 need T/(n - 1). So one thread
+// less is better where W (n - 1) > T/n, of the last tens of milliseconds. Something that wants a core for half a
+// millisecond after every token, as a server's other process, is not worth a thread.
 class Crowd {
  public:
   // Threads of the next operation, of `all`. Called by the caller alone.
   int64_t threads(int64_t all) {
-    const int64_t lost = lost_.load(std::memory_order_relaxed);
-    if (lost == 0) return all;
+    if (reported_.load(std::memory_order_relaxed)) {
+      reported_.store(false, std::memory_order_relaxed);
+      count_wait(all);
+    }
+    if (lost_ == 0) return all;
     const int64_t time = now();
-    if (reported_.exchange(false, std::memory_order_relaxed)) {
-      // Soon after a thread was added again: others are still there.
-      pause_ = time - since_ < pause_ ? pause_ * 2 : kLeastPause;
-      if (pause_ > kMostPause) pause_ = kMostPause;
-      since_ = time;
-    } else if (time - since_ > pause_) {
-      lost_.fetch_sub(1, std::memory_order_relaxed);
+    if (time - since_ > pause_) {
+      --lost_;
       since_ = time;
     }
-    const int64_t left = all - lost_.load(std::memory_order_relaxed);
+    const int64_t left = all - lost_;
     return left < 1 ? 1 : left;
   }
   // The caller has waited since `start` for parts of an operation that began at `begin`: whether that was too long
@@ -86,16 +88,36 @@ class Crowd {
   static bool too_long(int64_t begin, int64_t start, int64_t time) {
     return time - start > kLongWait && time - start > (start - begin) / 4;
   }
-  // A thread of `all` that was waited for has lost its core meanwhile.
-  void report(int64_t all) {
-    if (lost_.load(std::memory_order_relaxed) < all - 1) lost_.fetch_add(1, std::memory_order_relaxed);
-    reported_.store(true, std::memory_order_relaxed);
-  }
+  // How long that was in the end. Called by the caller alone.
+  void waited(int64_t nanoseconds) { wait_ = nanoseconds; }
+  // A thread that was waited for has lost its core meanwhile.
+  void report() { reported_.store(true, std::memory_order_relaxed); }
 
  private:
-  static constexpr int64_t kLongWait = 300000, kLeastPause = 50000000, kMostPause = 1600000000;  // ns
-  std::atomic<int64_t> lost_{0};
+  static constexpr int64_t kLongWait = 300000, kWindow = 40000000;  // ns
+  static constexpr int64_t kLeastPause = 50000000, kMostPause = 1600000000;
+
+  void count_wait(int64_t all) {
+    const int64_t time = now();
+    if (time - window_ > kWindow) {
+      window_ = time - wait_ - kWindow / 4;  // what came before was quiet
+      sum_ = 0;
+    }
+    sum_ += wait_;
+    const int64_t others = all - lost_ - 1;
+    if (others < 1 || sum_ * others <= time - window_ - sum_) return;
+    // Soon after a thread was added again: others are still there.
+    pause_ = time - since_ < pause_ + 2 * kWindow ? pause_ * 2 : kLeastPause;
+    if (pause_ > kMostPause) pause_ = kMostPause;
+    ++lost_;
+    since_ = window_ = time;
+    sum_ = 0;
+  }
+
   std::atomic<bool> reported_{false};
+  int64_t lost_ = 0;
+  int64_t wait_ = 0;                 // of the last operation that was waited for
+  int64_t window_ = 0, sum_ = 0;     // when counting began, and what was waited since
   int64_t since_ = 0, pause_ = kLeastPause;
 };
 
@@ -139,7 +161,7 @@ struct Pool {
       op(nullptr, static_cast<int>(part), static_cast<int>(all), p);
       const bool waited_for = other && late.load(std::memory_order_relaxed) == number;
       done.fetch_add(1, std::memory_order_release);
-      if (waited_for && (preempted < 0 || times_preempted() > preempted)) crowd.report(threads);
+      if (waited_for && (preempted < 0 || times_preempted() > preempted)) crowd.report();
     }
   }
 
@@ -170,6 +192,7 @@ struct Pool {
       }
       sched_yield();
     }
+    if (late.load(std::memory_order_relaxed) == number) crowd.waited(now() - start);
   }
 
   void work(Other& self) {
