@@ -92,7 +92,7 @@ test('a run that was stopped goes on, and ends with the same bytes', async () =>
   const stop = new AbortController();
   const stopped = dumpFeatures({
     ...{ ...settings, folder: parts, signal: stop.signal },
-    onProgress: ({ task, done }) => task === 'recording' && done === 2 && stop.abort(),
+    onProgress: ({ task, done }) => task === 'recording' && done === 3 && stop.abort(),
   });
   await assert.rejects(stopped, (error) => PacelineError.is(error) && error.code === 'aborted');
   assert.deepEqual((await readdir(parts)).sort(), [
