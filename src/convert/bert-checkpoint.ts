@@ -88,8 +88,9 @@ const inLayer: ReadonlyMap<string, string> = new Map([
   ['output.LayerNorm', 'layer_output_norm'],
 ]);
 
-/** The head of what ranks: BERT's pooler and classifier are what RoBERTa calls dense and out_proj. */
-const head: ReadonlyMap<string, string> = new Map([
+/** With the head of what ranks: BERT's pooler and classifier are what RoBERTa calls dense and out_proj. */
+const outerOfRanker: ReadonlyMap<string, string> = new Map([
+  ...outer,
   ['pooler.dense', 'cls'],
   ['classifier', 'cls.output'],
   ['classifier.dense', 'cls'],
@@ -108,8 +109,8 @@ export function bertTensorName(
     .replace(/^(bert|roberta)\./, '')
     .replace(/\.gamma$/, '.weight')
     .replace(/\.beta$/, '.bias');
-  const names = ranks === true ? new Map([...outer, ...head]) : outer;
-  const found = layeredName(name, { layers: 'encoder.layer', outer: names, inLayer });
+  const names = { layers: 'encoder.layer', outer: ranks ? outerOfRanker : outer, inLayer };
+  const found = layeredName(name, names);
   return found ?? (unused.test(name) ? null : undefined);
 }
 

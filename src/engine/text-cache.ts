@@ -156,7 +156,7 @@ export class TextCache {
   #disk(text: Text, wanted: readonly number[], match: Match, signal: AbortSignal): Source {
     const { index } = this.store;
     const { state } = text;
-    const windows = index.windows(wanted, match);
+    const windows = state.rowKinds.includes('window') ? index.windows(wanted, match) : [];
     const usable = usableLength(state, windows, match.length);
     const saved = state.hasFixed
       ? index

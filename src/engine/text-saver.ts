@@ -158,6 +158,7 @@ export class TextSaver {
     if (start >= length) return true;
     const match = store.index.find(text.tokens);
     if (match.length < length && !store.put(this.#rows('whole', start, length))) return false;
+    if (!text.state.rowKinds.includes('window')) return true;
     const window = store.index.windows(text.tokens, match).at(-1);
     if (window !== undefined && window.end >= length && window.entry.passing !== true) return true;
     return this.#putWindow(start, length);
