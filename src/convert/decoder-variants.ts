@@ -49,7 +49,7 @@ function gemma2(text: JsonObject, sizes: VariantSizes): Map<string, GgufMetadata
   const expected = layers === 46 ? Math.floor(embedding / heads) : headDim;
   const scale = text.number('query_pre_attn_scalar') ?? 256;
   if (scale !== expected) refuse(`Gemma 2 whose scores are scaled by ${scale}`, sizes);
-  requirePeriod(text, 'sliding_attention', 2, sizes);
+  requireAlternating(text, sizes);
   const cap = (key: string, usual: number) => ggufValue.float32(text.number(key) ?? usual);
   return new Map([
     ['attn_logit_softcapping', cap('attn_logit_softcapping', 50)],
@@ -115,9 +115,9 @@ function smollm3(text: JsonObject, sizes: VariantSizes): Map<string, GgufMetadat
   return new Map();
 }
 
-/** Requires that, where layers are listed, every `period`-th is of the other kind. */
-function requirePeriod(text: JsonObject, kind: string, period: number, sizes: VariantSizes): void {
+/** Requires that, where layers are listed, every other one has a window, the first too. */
+function requireAlternating(text: JsonObject, sizes: VariantSizes): void {
   const types = text.list('layer_types');
-  const usual = types?.every((type, layer) => (type === kind) === ((layer + 1) % period !== 0));
+  const usual = types?.every((type, layer) => (type === 'sliding_attention') === (layer % 2 === 0));
   if (usual === false) refuse('An unusual order of kinds of layers', sizes);
 }

@@ -2,6 +2,7 @@
 import type { Graph } from '../ggml/graph.js';
 import { GgmlType } from '../ggml/types.js';
 import type { DflashLink } from '../models/dflash-model.js';
+import { selectTop } from './filters.js';
 
 /** `size` logits: these at these tokens, and no chance for the others. */
 export function placed(logits: Float32Array, tokens: Iterable<number>, size: number): Float32Array {
@@ -44,16 +45,13 @@ export async function linked(
   };
 }
 
-/** The `count` tokens of the largest logits, largest first; of equal ones the smaller token. */
+/**
+ * The `count` tokens of the largest logits, largest first; of equal ones the smaller token.
+ * @throws {PacelineError} `bad-weights`, as `selectTop`.
+ */
 export function largest(logits: Float32Array, count: number): number[] {
-  const best: number[] = [];
-  for (const [token, value] of logits.entries()) {
-    const least = best.length < count ? -Infinity : (logits[best[count - 1] as number] ?? 0);
-    if (best.length >= count && value <= least) continue;
-    let at = best.length;
-    while (at > 0 && value > (logits[best[at - 1] as number] ?? 0)) at--;
-    best.splice(at, 0, token);
-    if (best.length > count) best.pop();
-  }
-  return best;
+  const heap = new Int32Array(count);
+  const found = Array.from(heap.subarray(0, selectTop(logits, count, heap)));
+  const logit = (token: number): number => logits[token] as number;
+  return found.sort((a, b) => (logit(a) === logit(b) ? a - b : logit(b) - logit(a)));
 }

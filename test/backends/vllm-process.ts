@@ -3,10 +3,9 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createWriteStream, readdirSync, readFileSync } from 'node:fs';
-import type { AddressInfo } from 'node:net';
-import { createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ArgumentTemplate, LaunchValues } from '../../src/backends/descriptor.js';
+import { freePort } from '../../src/backends/managed/free-port.js';
 import { vllm } from '../../src/backends/vllm.js';
 import { temporaryFile } from '../support/tiny-model.js';
 
@@ -21,14 +20,6 @@ export function installedVllm(): InstalledProgram {
   const text = process.env.PACELINE_TEST_VLLM_PROGRAM;
   if (text === undefined) throw new Error('PACELINE_TEST_VLLM_PROGRAM is unset: npm run test:vllm');
   return JSON.parse(text) as InstalledProgram;
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 function argumentsOf(templates: readonly ArgumentTemplate[], values: LaunchValues): string[] {

@@ -1,8 +1,7 @@
 /** `paceline serve` and `paceline ps` as a newcomer types them. */
 import assert from 'node:assert/strict';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
+import { freePort } from '../../src/backends/managed/free-port.js';
 import { jsonOf, paceline } from '../support/cli.js';
 
 interface Announcement {
@@ -44,15 +43,6 @@ test('serve answers, ps tells what is in memory, SIGTERM ends it with 0', async 
   assert.equal(answers[2]?.trim(), `Page: ${answers[3]}/?model=default`);
   assert.deepEqual(JSON.parse(answers[4] ?? ''), { page: `${answers[3]}/`, opened: false });
 });
-
-/** A port on which nobody listens. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 test('chat starts a server where none answers, shows its page, and ends it with itself', async () => {
   const url = `http://127.0.0.1:${await freePort()}`;

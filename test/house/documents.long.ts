@@ -5,9 +5,9 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { freePort } from '../../src/backends/managed/free-port.js';
 import { startServer, type TestServer } from '../server/support.js';
 import { cliProgram } from '../support/cli.js';
 import { type Block, codeBlocks } from '../support/documents.js';
@@ -47,15 +47,6 @@ function run(command: string, args: readonly string[]): Promise<{ code: number; 
     child.once('close', (code) => {
       clearTimeout(timer);
       resolve({ code: code ?? -1, said });
-    });
-  });
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const found = server.address();
-      server.close(() => resolve(typeof found === 'object' && found !== null ? found.port : 0));
     });
   });
 }
