@@ -1,6 +1,8 @@
 /** What a checkpoint's config says, as far as its conversion needs it. Types only. */
 import type { GgufMetadataEntry } from '../gguf/types.js';
 import type { EmoLayer } from './emo-checkpoint.js';
+import type { PlannedTensor } from './planned-tensors.js';
+import type { SafetensorsTensor } from './safetensors.js';
 
 /** Sizes that naming and reordering of tensors need. */
 export interface CheckpointShape {
@@ -27,4 +29,13 @@ export interface CheckpointHyperparameters {
   readonly metadata: ReadonlyMap<string, GgufMetadataEntry>;
   /** Divisors of rotary frequencies that stand in the file as a tensor (Llama 3). */
   readonly ropeFactors: Float32Array | undefined;
+  /** Of architectures that plan their tensors by themselves. */
+  readonly plan?: (tensors: ReadonlyMap<string, SafetensorsTensor>) => CheckpointPlan;
+}
+
+/** What is written of a checkpoint's tensors. */
+export interface CheckpointPlan {
+  readonly planned: readonly PlannedTensor[];
+  /** Entries that only the tensors tell, with the architecture's prefix; they replace others. */
+  readonly metadata?: ReadonlyMap<string, GgufMetadataEntry>;
 }

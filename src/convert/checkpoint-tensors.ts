@@ -5,37 +5,23 @@
  * described, so that it can be read slab by slab.
  */
 import { PacelineError } from '../base/errors.js';
-import { type GgmlType, rowBytes } from '../ggml/types.js';
 import { bertTensorName } from './bert-checkpoint.js';
 import type { CheckpointShape } from './checkpoint-shape.js';
 import { bertArchitecture, lfm2Architecture, nomicArchitecture } from './classes.js';
 import { denseTensor } from './embedding-gemma-checkpoint.js';
 import { lfm2TensorName } from './lfm2-checkpoint.js';
 import { nomicTensorName } from './nomic-checkpoint.js';
+import {
+  fusedExperts,
+  type MatrixSource,
+  type PlannedTensor,
+  plain,
+  stacked,
+  unknown,
+  wrongShape,
+} from './planned-tensors.js';
 import type { SafetensorsTensor } from './safetensors.js';
 import { layerIn } from './tensor-names.js';
-
-/** Rows of a matrix inside a tensor of a checkpoint. */
-export interface MatrixSource {
-  readonly tensor: SafetensorsTensor;
-  readonly firstRow: number;
-}
-
-/** A tensor to be written. */
-export interface PlannedTensor {
-  readonly name: string;
-  readonly type: GgmlType;
-  /** In ggml's order. */
-  readonly shape: readonly number[];
-  /** One for each matrix of `rows` rows. */
-  readonly matrices: readonly MatrixSource[];
-  readonly rowLength: number;
-  readonly rows: number;
-  /** Rows of a head whose first and second half are to alternate; undefined: as they are. */
-  readonly interleave?: number;
-  /** Added to every value; the tensor then is F32. */
-  readonly shift?: number;
-}
 
 const names: readonly (readonly [part: string, name: string])[] = [
   ['self_attn.q_proj', 'attn_q'],
@@ -142,7 +128,8 @@ export function planTensors(
       planned.push(...fusedExperts(`blk.${fused[1]}`, fused[2] as string, tensor));
     else planned.push(named(given, name, tensor, shape));
   }
-  for (const [name, members] of stacks) planned.push(stacked(name, members, shape));
+  for (const [name, members] of stacks)
+    planned.push(stacked(name, members, expertsOf(shape, layerIn(name)).routed));
   return planned;
 }
 
@@ -218,15 +205,6 @@ function routerOf(planned: PlannedTensor, shape: CheckpointShape, layer: number)
   return { ...planned, rows: routed, shape: [planned.rowLength, routed] };
 }
 
-/** A tensor as it is, its extents turned round. */
-function plain(name: string, tensor: SafetensorsTensor): PlannedTensor {
-  if (tensor.shape.length < 1 || tensor.shape.length > 2) throw wrongShape(name, tensor);
-  const shape = [...tensor.shape].reverse();
-  const [rowLength = 1, rows = 1] = shape;
-  const matrices = [{ tensor, firstRow: 0 }];
-  return { name, type: tensor.type, shape, matrices, rowLength, rows };
-}
-
 /** Of each head, row i of the first half and row i of the second become neighbours. */
 function interleaved(planned: PlannedTensor, heads: number): PlannedTensor {
   // A bias is one row; its elements are reordered as the rows of its matrix are.
@@ -241,115 +219,4 @@ function interleaved(planned: PlannedTensor, heads: number): PlannedTensor {
     );
   }
   return { ...planned, rowLength: asRows.rowLength, rows: asRows.rows, interleave };
-}
-
-function stacked(
-  name: string,
-  members: readonly (SafetensorsTensor | undefined)[],
-  checkpoint: CheckpointShape,
-): PlannedTensor {
-  const [first] = members;
-  const { routed } = expertsOf(checkpoint, layerIn(name));
-  const all = Array.from({ length: routed }, (_, index) => {
-    const tensor = members[index];
-    if (first === undefined || tensor === undefined) {
-      throw new PacelineError('missing-tensor', `Expert ${index} of ${name} is missing`, {
-        hint: 'A shard of the checkpoint is missing; download it again.',
-        details: { tensor: name, expert: index },
-      });
-    }
-    const same = tensor.type === first.type && String(tensor.shape) === String(first.shape);
-    if (!same || tensor.shape.length !== 2) throw wrongShape(name, tensor);
-    return { tensor, firstRow: 0 };
-  });
-  const { type, shape } = first as SafetensorsTensor;
-  const [rows = 1, rowLength = 1] = shape;
-  return { name, type, shape: [rowLength, rows, routed], matrices: all, rowLength, rows };
-}
-
-/** All experts in one tensor [experts, out, in], gate above up, as transformers 5 saves them. */
-function fusedExperts(block: string, part: string, tensor: SafetensorsTensor): PlannedTensor[] {
-  const [experts = 0, allRows = 0, rowLength = 0] = tensor.shape;
-  if (tensor.shape.length !== 3) throw wrongShape(`${block}.${part}`, tensor);
-  const stack = (name: string, rows: number, offset: number): PlannedTensor => ({
-    name: `${block}.${name}.weight`,
-    type: tensor.type,
-    shape: [rowLength, rows, experts],
-    matrices: Array.from({ length: experts }, (_, expert) => ({
-      tensor,
-      firstRow: expert * allRows + offset,
-    })),
-    rowLength,
-    rows,
-  });
-  if (part === 'down_proj') return [stack('ffn_down_exps', allRows, 0)];
-  const half = allRows / 2;
-  if (!Number.isInteger(half)) throw wrongShape(`${block}.${part}`, tensor);
-  return [stack('ffn_gate_exps', half, 0), stack('ffn_up_exps', half, half)];
-}
-
-function wrongShape(name: string, { shape }: SafetensorsTensor): PacelineError {
-  return new PacelineError('wrong-shape', `Tensor ${name} has the shape [${shape.join(', ')}]`, {
-    hint: 'config.json does not fit the tensors.',
-    details: { tensor: name, shape },
-  });
-}
-
-function unknown(name: string, { architecture }: CheckpointShape): PacelineError {
-  return new PacelineError(
-    'unsupported-architecture',
-    `The checkpoint has a tensor ${name}, which ${architecture} has no place for`,
-    {
-      hint: 'The model is a variant that cannot be converted: leaving it out would change answers.',
-      details: { tensor: name, architecture },
-    },
-  );
-}
-
-/**
- * Fills `target` with rows of a planned tensor from row `first` on, whole rows, in the source's type.
- * @throws {PacelineError} `broken-file`, `io`, `aborted`.
- */
-export async function readRows(
-  planned: PlannedTensor,
-  target: Uint8Array,
-  first: number,
-  signal?: AbortSignal,
-): Promise<void> {
-  const { rows, rowLength, type } = planned;
-  const bytes = rowBytes(type, rowLength);
-  for (let row = first; (row - first) * bytes < target.byteLength; ) {
-    const { tensor, firstRow } = planned.matrices[Math.floor(row / rows)] as MatrixSource;
-    const within = row % rows;
-    const count = Math.min(rows - within, target.byteLength / bytes - (row - first));
-    const part = target.subarray((row - first) * bytes, (row - first + count) * bytes);
-    const start = tensor.offset + firstRow * bytes;
-    if (planned.interleave === undefined) {
-      await tensor.source.read(part, start + within * bytes, signal);
-    } else {
-      await readInterleaved(planned.interleave, part, { tensor, start, bytes, within }, signal);
-    }
-    row += count;
-  }
-}
-
-/** Reads the heads that the rows belong to, and picks their rows in the new order. */
-async function readInterleaved(
-  head: number,
-  target: Uint8Array,
-  from: { tensor: SafetensorsTensor; start: number; bytes: number; within: number },
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const { tensor, start, bytes, within } = from;
-  const count = target.byteLength / bytes;
-  const firstHead = Math.floor(within / head);
-  const lastHead = Math.ceil((within + count) / head);
-  const heads = new Uint8Array((lastHead - firstHead) * head * bytes);
-  await tensor.source.read(heads, start + firstHead * head * bytes, signal);
-  for (let row = 0; row < count; row++) {
-    const place = within + row - firstHead * head;
-    const inHead = place % head;
-    const old = place - inHead + (inHead % 2) * (head / 2) + Math.floor(inHead / 2);
-    target.set(heads.subarray(old * bytes, (old + 1) * bytes), row * bytes);
-  }
 }

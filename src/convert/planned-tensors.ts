@@ -1,0 +1,161 @@
+/**
+ * Tensors to be written, each described by the rows of a checkpoint's tensors that it is made of, so that it can be
+ * read slab by slab. No architecture is known here.
+ */
+import { PacelineError } from '../base/errors.js';
+import { type GgmlType, rowBytes } from '../ggml/types.js';
+import type { SafetensorsTensor } from './safetensors.js';
+
+/** Rows of a matrix inside a tensor of a checkpoint. */
+export interface MatrixSource {
+  readonly tensor: SafetensorsTensor;
+  readonly firstRow: number;
+}
+
+/** A tensor to be written. */
+export interface PlannedTensor {
+  readonly name: string;
+  readonly type: GgmlType;
+  /** In ggml's order. */
+  readonly shape: readonly number[];
+  /** One for each matrix of `rows` rows. */
+  readonly matrices: readonly MatrixSource[];
+  readonly rowLength: number;
+  readonly rows: number;
+  /** Rows of a head whose first and second half are to alternate; undefined: as they are. */
+  readonly interleave?: number;
+  /** Added to every value; the tensor then is F32. */
+  readonly shift?: number;
+}
+
+/** A tensor as it is, its extents turned round. */
+export function plain(name: string, tensor: SafetensorsTensor): PlannedTensor {
+  if (tensor.shape.length < 1 || tensor.shape.length > 2) throw wrongShape(name, tensor);
+  const shape = [...tensor.shape].reverse();
+  const [rowLength = 1, rows = 1] = shape;
+  const matrices = [{ tensor, firstRow: 0 }];
+  return { name, type: tensor.type, shape, matrices, rowLength, rows };
+}
+
+/**
+ * The experts of a layer, one matrix each, as one stack of `count`.
+ * @throws {PacelineError} `missing-tensor`, `wrong-shape`.
+ */
+export function stacked(
+  name: string,
+  members: readonly (SafetensorsTensor | undefined)[],
+  count: number,
+): PlannedTensor {
+  const [first] = members;
+  const all = Array.from({ length: count }, (_, index) => {
+    const tensor = members[index];
+    if (first === undefined || tensor === undefined) {
+      throw new PacelineError('missing-tensor', `Expert ${index} of ${name} is missing`, {
+        hint: 'A shard of the checkpoint is missing; download it again.',
+        details: { tensor: name, expert: index },
+      });
+    }
+    const same = tensor.type === first.type && String(tensor.shape) === String(first.shape);
+    if (!same || tensor.shape.length !== 2) throw wrongShape(name, tensor);
+    return { tensor, firstRow: 0 };
+  });
+  const { type, shape } = first as SafetensorsTensor;
+  const [rows = 1, rowLength = 1] = shape;
+  return { name, type, shape: [rowLength, rows, count], matrices: all, rowLength, rows };
+}
+
+/** All experts in one tensor [experts, out, in], gate above up, as transformers 5 saves them. */
+export function fusedExperts(
+  block: string,
+  part: string,
+  tensor: SafetensorsTensor,
+): PlannedTensor[] {
+  const [experts = 0, allRows = 0, rowLength = 0] = tensor.shape;
+  if (tensor.shape.length !== 3) throw wrongShape(`${block}.${part}`, tensor);
+  const stack = (name: string, rows: number, offset: number): PlannedTensor => ({
+    name: `${block}.${name}.weight`,
+    type: tensor.type,
+    shape: [rowLength, rows, experts],
+    matrices: Array.from({ length: experts }, (_, expert) => ({
+      tensor,
+      firstRow: expert * allRows + offset,
+    })),
+    rowLength,
+    rows,
+  });
+  if (part === 'down_proj') return [stack('ffn_down_exps', allRows, 0)];
+  const half = allRows / 2;
+  if (!Number.isInteger(half)) throw wrongShape(`${block}.${part}`, tensor);
+  return [stack('ffn_gate_exps', half, 0), stack('ffn_up_exps', half, half)];
+}
+
+/** The error for a tensor that does not have the shape that the config asks for. */
+export function wrongShape(name: string, { shape }: SafetensorsTensor): PacelineError {
+  return new PacelineError('wrong-shape', `Tensor ${name} has the shape [${shape.join(', ')}]`, {
+    hint: 'config.json does not fit the tensors.',
+    details: { tensor: name, shape },
+  });
+}
+
+/** The error for a tensor that would be left out. */
+export function unknown(
+  name: string,
+  { architecture }: { readonly architecture: string },
+): PacelineError {
+  return new PacelineError(
+    'unsupported-architecture',
+    `The checkpoint has a tensor ${name}, which ${architecture} has no place for`,
+    {
+      hint: 'The model is a variant that cannot be converted: leaving it out would change answers.',
+      details: { tensor: name, architecture },
+    },
+  );
+}
+
+/**
+ * Fills `target` with rows of a planned tensor from row `first` on, whole rows, in the source's type.
+ * @throws {PacelineError} `broken-file`, `io`, `aborted`.
+ */
+export async function readRows(
+  planned: PlannedTensor,
+  target: Uint8Array,
+  first: number,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { rows, rowLength, type } = planned;
+  const bytes = rowBytes(type, rowLength);
+  for (let row = first; (row - first) * bytes < target.byteLength; ) {
+    const { tensor, firstRow } = planned.matrices[Math.floor(row / rows)] as MatrixSource;
+    const within = row % rows;
+    const count = Math.min(rows - within, target.byteLength / bytes - (row - first));
+    const part = target.subarray((row - first) * bytes, (row - first + count) * bytes);
+    const start = tensor.offset + firstRow * bytes;
+    if (planned.interleave === undefined) {
+      await tensor.source.read(part, start + within * bytes, signal);
+    } else {
+      await readInterleaved(planned.interleave, part, { tensor, start, bytes, within }, signal);
+    }
+    row += count;
+  }
+}
+
+/** Reads the heads that the rows belong to, and picks their rows in the new order. */
+async function readInterleaved(
+  head: number,
+  target: Uint8Array,
+  from: { tensor: SafetensorsTensor; start: number; bytes: number; within: number },
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { tensor, start, bytes, within } = from;
+  const count = target.byteLength / bytes;
+  const firstHead = Math.floor(within / head);
+  const lastHead = Math.ceil((within + count) / head);
+  const heads = new Uint8Array((lastHead - firstHead) * head * bytes);
+  await tensor.source.read(heads, start + firstHead * head * bytes, signal);
+  for (let row = 0; row < count; row++) {
+    const place = within + row - firstHead * head;
+    const inHead = place % head;
+    const old = place - inHead + (inHead % 2) * (head / 2) + Math.floor(inHead / 2);
+    target.set(heads.subarray(old * bytes, (old + 1) * bytes), row * bytes);
+  }
+}
