@@ -13,6 +13,7 @@ import {
   architectures,
   bertArchitecture,
   embeddingGemma,
+  hunyuanArchitecture,
   lfm2Architecture,
   nomicArchitecture,
   supportedClasses,
@@ -20,10 +21,18 @@ import {
 import { variantMetadata } from './decoder-variants.js';
 import { requireEncoder } from './embedding-gemma-checkpoint.js';
 import { emoMetadata, readEmoLayers } from './emo-checkpoint.js';
+import { requireOwnKeys } from './hunyuan-checkpoint.js';
 import type { JsonObject } from './json.js';
 import { readLfm2Hyperparameters } from './lfm2-checkpoint.js';
 import { readNomicHyperparameters } from './nomic-checkpoint.js';
 import { setRope } from './rope-metadata.js';
+
+/** Readers of architectures whose configs have little in common with Llama's. */
+const ownReaders: ReadonlyMap<string, (config: JsonObject) => CheckpointHyperparameters> = new Map([
+  [bertArchitecture, readBertHyperparameters],
+  [lfm2Architecture, readLfm2Hyperparameters],
+  [nomicArchitecture, readNomicHyperparameters],
+]);
 
 /**
  * Reads a config.
@@ -31,9 +40,8 @@ import { setRope } from './rope-metadata.js';
  */
 export function readHyperparameters(config: JsonObject): CheckpointHyperparameters {
   const architecture = architectureOf(config);
-  if (architecture === bertArchitecture) return readBertHyperparameters(config);
-  if (architecture === lfm2Architecture) return readLfm2Hyperparameters(config);
-  if (architecture === nomicArchitecture) return readNomicHyperparameters(config);
+  const own = ownReaders.get(architecture);
+  if (own !== undefined) return own(config);
   const text = config.object('text_config') ?? config;
   const gemma = architecture.startsWith('gemma');
   const usual = (key: string, standard: number) =>
@@ -42,11 +50,16 @@ export function readHyperparameters(config: JsonObject): CheckpointHyperparamete
   const embedding = text.requiredCount('hidden_size');
   const heads = usual('num_attention_heads', 8);
   const kvHeads = text.count('num_key_value_heads') ?? (gemma ? 4 : heads);
-  const experts = text.count('num_local_experts') ?? text.count('num_experts') ?? 0;
+  // Dense models of Hunyuan may call their network one expert.
+  const experts =
+    architecture === hunyuanArchitecture
+      ? 0
+      : (text.count('num_local_experts') ?? text.count('num_experts') ?? 0);
   const headDim = text.count('head_dim') ?? (gemma ? 256 : undefined);
   const vocabSize = text.count('vocab_size') ?? config.count('vocab_size') ?? 262_208;
-  refuseOddities(text, architecture);
+  refuseOddities(config, text, architecture);
   if (architecture === embeddingGemma) requireEncoder(text);
+  if (architecture === hunyuanArchitecture) requireOwnKeys(text);
   const emo = architecture === 'deepseek' ? readEmoLayers(text, layers) : undefined;
 
   const metadata = new Map<string, GgufMetadataEntry>();
@@ -86,7 +99,9 @@ export function readHyperparameters(config: JsonObject): CheckpointHyperparamete
   }
   const variant = { architecture, layers, heads, embedding, headDim: dimensions };
   for (const [key, entry] of variantMetadata(text, variant)) set(key, entry);
-  const ropeFactors = setRope(set, text, { gemma: gemma && architecture !== 'gemma2', dimensions });
+  const ropeFactors = setRope(set, text, {
+    ...{ architecture, dimensions, gemma: gemma && architecture !== 'gemma2' },
+  });
   const tied = text.boolean('tie_word_embeddings') ?? config.boolean('tie_word_embeddings');
   return {
     shape: {
@@ -129,14 +144,16 @@ const softcaps = [
 ] as const;
 
 /** Variants of known architectures that compute something else. */
-function refuseOddities(text: JsonObject, architecture: string): void {
+function refuseOddities(config: JsonObject, text: JsonObject, architecture: string): void {
   const refuse = (what: string) => {
     throw new PacelineError('unsupported-architecture', `${what} is not supported`, {
       hint: 'Use the original checkpoint, in F32, F16 or BF16.',
       details: { architecture },
     });
   };
-  if (text.get('quantization_config') !== undefined) refuse('A quantised checkpoint');
+  if ((text.get('quantization_config') ?? config.get('quantization_config')) !== undefined) {
+    refuse('A quantised checkpoint');
+  }
   const capped = architecture === 'gemma2';
   for (const [key, what] of softcaps) {
     if (!capped && text.get(key) !== undefined) refuse(`Softcapping of ${what}`);

@@ -27,8 +27,8 @@ export interface CheckpointHyperparameters {
   readonly shape: CheckpointShape;
   /** With the architecture's prefix. */
   readonly metadata: ReadonlyMap<string, GgufMetadataEntry>;
-  /** Divisors of rotary frequencies that stand in the file as a tensor (Llama 3). */
-  readonly ropeFactors: Float32Array | undefined;
+  /** Divisors of rotary frequencies that stand in the file as tensors (Llama 3, LongRoPE), by their names. */
+  readonly ropeFactors: ReadonlyMap<string, Float32Array> | undefined;
   /** Of architectures that plan their tensors by themselves. */
   readonly plan?: (tensors: ReadonlyMap<string, SafetensorsTensor>) => CheckpointPlan;
 }

@@ -43,10 +43,23 @@ const names: readonly (readonly [part: string, name: string])[] = [
 
 const layerNames = new Map(names);
 
-/** What Phi 3 has in one matrix each, as GGUF does. */
-const phiNames: ReadonlyMap<string, string> = new Map([
-  ['self_attn.qkv_proj', 'attn_qkv'],
-  ['mlp.gate_up_proj', 'ffn_up'],
+/** Names that only one architecture has. */
+const namesOf: ReadonlyMap<string, ReadonlyMap<string, string>> = new Map([
+  // In one matrix each, as GGUF has them.
+  [
+    'phi3',
+    new Map([
+      ['self_attn.qkv_proj', 'attn_qkv'],
+      ['mlp.gate_up_proj', 'ffn_up'],
+    ]),
+  ],
+  [
+    'hunyuan-dense',
+    new Map([
+      ['self_attn.query_layernorm', 'attn_q_norm'],
+      ['self_attn.key_layernorm', 'attn_k_norm'],
+    ]),
+  ],
 ]);
 
 /** What an expert's matrix is called, in the layouts that there are. */
@@ -146,7 +159,8 @@ function named(
   const [, layer, part = '', kind] =
     /^model\.layers\.(\d+)\.(.+)\.(weight|bias)$/.exec(name) ?? ([] as (string | undefined)[]);
   const after = part === 'post_attention_layernorm';
-  const behind = gemma || shape.architecture === 'olmo2';
+  // Seed-OSS has it before the network too, and is called so all the same.
+  const behind = gemma || ['olmo2', 'seed_oss'].includes(shape.architecture);
   const target = after ? (behind ? 'post_attention_norm' : 'ffn_norm') : nameIn(part, shape);
   if (target === undefined || Number(layer) >= shape.layers) throw unknown(given, shape);
   const planned = { ...plain(`blk.${layer}.${target}.${kind}`, tensor), ...shift };
@@ -168,7 +182,7 @@ function withoutOffset(planned: PlannedTensor, shape: CheckpointShape): PlannedT
 }
 
 function nameIn(part: string, { architecture }: CheckpointShape): string | undefined {
-  return layerNames.get(part) ?? (architecture === 'phi3' ? phiNames.get(part) : undefined);
+  return layerNames.get(part) ?? namesOf.get(architecture)?.get(part);
 }
 
 /** Router and experts of Granite: as transformers 5 saves those of others, by other names. */
@@ -185,7 +199,7 @@ function depthwise(tensor: SafetensorsTensor): SafetensorsTensor {
 
 /** Architectures of GGUF that rotate neighbours, where checkpoints rotate halves. */
 export const rotatesPairs: ReadonlySet<string> = new Set([
-  ...['llama', 'deepseek', 'granite', 'granitemoe', 'smollm3'],
+  ...['llama', 'deepseek', 'granite', 'granitemoe', 'smollm3', 'mistral3'],
 ]);
 
 /** Experts of a layer that a router chooses among, and those behind them that it does not. */

@@ -12,6 +12,7 @@ import type { GgufMetadataEntry } from '../gguf/types.js';
 import { ggufValue } from '../gguf/values.js';
 import { wordPieceRules, wordPieceTexts } from './bert-checkpoint.js';
 import { isObject, JsonObject, readJsonIfThere, readTextIfThere } from './json.js';
+import { preTokenizerOf, unsupportedTokenizer as unsupported } from './pre-tokenizer-names.js';
 import { readSentencePieces } from './sentencepiece.js';
 import { readUnigramVocabulary } from './unigram-vocabulary.js';
 
@@ -276,56 +277,6 @@ function scoresOf(
   return scores;
 }
 
-const contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
-const lineEnds = '\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
-
-/** Patterns of the `Split` that stands before the byte alphabet. */
-const splitPatterns = new Map([
-  [
-    `${contractions}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|${lineEnds}`,
-    'qwen2',
-  ],
-  [
-    `${contractions}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|${lineEnds}`,
-    'llama-bpe',
-  ],
-  [
-    '[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+|' +
-      '[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*|' +
-      `\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|${lineEnds}`,
-    'tekken',
-  ],
-]);
-
-/** GGUF's name of a byte-level pre-tokenizer, by what tokenizer.json says it does. */
-function preTokenizerOf(tokenizer: JsonObject, architecture: string): string {
-  const given = tokenizer.object('pre_tokenizer');
-  const steps = (given?.list('pretokenizers') ?? [given?.values]).filter(isObject);
-  const described = steps.map((step) => {
-    const pattern = isObject(step.pattern)
-      ? (step.pattern.Regex ?? step.pattern.String)
-      : undefined;
-    if (step.type === 'Split') return splitPatterns.get(String(pattern)) ?? `Split ${pattern}`;
-    if (step.type === 'Digits') return step.individual_digits === true ? 'digits' : 'numbers';
-    if (step.type === 'ByteLevel') return step.use_regex === false ? 'bytes' : 'words';
-    return String(step.type);
-  });
-  const known = new Map([
-    ...[...splitPatterns.values()].map((name) => [`${name},bytes`, name] as const),
-    ['digits,words', 'smollm'],
-    // The tokenizer of OLMo is that of GPT-NeoX, which cuts as GPT-2 does.
-    ['words', architecture === 'olmoe' ? 'olmo' : 'gpt-2'],
-  ]);
-  const name = known.get(described.join(','));
-  // EMO's (dolma2) cuts as Llama 3's does, but merges pieces that are tokens as a whole; stock readers
-  // know that by the name of DBRX.
-  const whole = tokenizer.object('model')?.boolean('ignore_merges') === true;
-  const dolma = architecture === 'deepseek' || (architecture === 'olmo2' && !whole);
-  if (name === 'llama-bpe' && dolma) return 'dbrx';
-  if (name !== undefined) return name;
-  throw unsupported(`The pre-tokenizer is not known (${described.join(', then ') || 'none'})`);
-}
-
 type SetEntry = (key: string, entry: GgufMetadataEntry) => void;
 
 /** Ids of BOS, EOS and the like, and which of them texts begin and end with. */
@@ -425,12 +376,4 @@ async function setTemplates(
     if (name !== 'default') named.push(name);
   }
   if (named.length > 0) entries.set('tokenizer.chat_templates', ggufValue.strings(named));
-}
-
-function unsupported(problem: string): PacelineError {
-  return new PacelineError('unsupported-tokenizer', problem, {
-    hint:
-      'Known are SentencePiece (BPE and unigram), the WordPiece of BERT, and the byte-level BPE of GPT-2, Llama 3, Qwen, SmolLM, OLMo and ' +
-      'Mistral Nemo.',
-  });
 }

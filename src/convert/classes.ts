@@ -4,6 +4,7 @@ export const bertArchitecture = 'bert';
 export const embeddingGemma = 'gemma-embedding';
 export const lfm2Architecture = 'lfm2';
 export const nomicArchitecture = 'nomic-bert';
+export const hunyuanArchitecture = 'hunyuan-dense';
 export const emoClass = 'EmoForCausalLM';
 
 /** Classes of BERT's architecture. */
@@ -29,6 +30,10 @@ export const architectures: Readonly<Record<string, string>> = {
   GraniteMoeForCausalLM: 'granitemoe',
   Ernie4_5ForCausalLM: 'ernie4_5',
   Phi3ForCausalLM: 'phi3',
+  SeedOssForCausalLM: 'seed_oss',
+  HunYuanDenseV1ForCausalLM: hunyuanArchitecture,
+  Ministral3ForCausalLM: 'mistral3',
+  Mistral3ForConditionalGeneration: 'mistral3',
   Gemma2ForCausalLM: 'gemma2',
   Gemma3ForCausalLM: 'gemma3',
   Gemma3ForConditionalGeneration: 'gemma3',

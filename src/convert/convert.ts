@@ -22,6 +22,7 @@ import type { CheckpointHyperparameters } from './checkpoint-shape.js';
 import { planTensors } from './checkpoint-tensors.js';
 import { readVocabulary } from './checkpoint-vocabulary.js';
 import { openDenseModules } from './embedding-gemma-checkpoint.js';
+import { hunyuanSpecials } from './hunyuan-checkpoint.js';
 import { columnWeights, type ImportanceMatrix, readImportance } from './imatrix-file.js';
 import { type JsonObject, readJsonIfThere } from './json.js';
 import { type Mix, type MixName, mixByName } from './mixes.js';
@@ -94,7 +95,7 @@ export async function convertCheckpoint(options: ConvertOptions): Promise<Conver
     const metadata = await describe(folder, config, hyperparameters, mix, planned);
     for (const [key, entry] of found ?? []) metadata.set(key, entry);
     for (const [key, entry] of dense.metadata) metadata.set(`${architecture}.${key}`, entry);
-    const factors = ropeTensor(hyperparameters);
+    const factors = ropeTensors(hyperparameters);
     checkLoads(folder, metadata, [...chosen, ...factors.map(({ facts }) => facts)]);
     await using converter = new RowConverter(options.threads ?? maximumThreads());
     const byName = new Map(planned.map((tensor) => [tensor.name, tensor]));
@@ -208,31 +209,34 @@ async function describe(
   planned: readonly PlannedTensor[],
 ): Promise<Map<string, GgufMetadataEntry>> {
   const generation = await readJsonIfThere(join(folder, 'generation_config.json'));
+  const { architecture } = shape;
   const table = planned.find(({ name }) => name === 'token_embd.weight');
+  const size = table?.rows ?? shape.vocabSize;
   const vocabulary = await readVocabulary({
     folder,
     modelConfig: config,
-    architecture: shape.architecture,
-    size: table?.rows ?? shape.vocabSize,
+    ...{ architecture, size },
   });
   return new Map<string, GgufMetadataEntry>([
-    ['general.architecture', ggufValue.string(shape.architecture)],
+    ['general.architecture', ggufValue.string(architecture)],
     ['general.type', ggufValue.string('model')],
     ...samplingMetadata(generation),
     ['general.name', ggufValue.string(basename(folder))],
     ...metadata,
-    ...(shape.ranks === true ? [] : await poolingMetadata(folder, shape.architecture)),
+    ...(shape.ranks === true ? [] : await poolingMetadata(folder, architecture)),
     ['general.file_type', ggufValue.uint32(mix.fileType)],
     ['general.quantization_version', ggufValue.uint32(2)],
     ...vocabulary,
+    ...hunyuanSpecials(config, generation, { architecture, size }),
   ]);
 }
 
-function ropeTensor({ ropeFactors }: CheckpointHyperparameters) {
-  if (ropeFactors === undefined) return [];
-  const facts = { name: 'rope_freqs.weight', type: GgmlType.F32, shape: [ropeFactors.length] };
-  const data = new Uint8Array(ropeFactors.buffer);
-  return [{ facts: { ...facts, target: GgmlType.F32 }, tensor: { ...facts, data } }];
+function ropeTensors({ ropeFactors }: CheckpointHyperparameters) {
+  return [...(ropeFactors ?? [])].map(([name, values]) => {
+    const facts = { name, type: GgmlType.F32, shape: [values.length] };
+    const data = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    return { facts: { ...facts, target: GgmlType.F32 }, tensor: { ...facts, data } };
+  });
 }
 
 /** Requires that the engine finds every weight that its model needs, in the shape that it needs. */

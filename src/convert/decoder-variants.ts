@@ -1,5 +1,5 @@
 /**
- * What decoders have beside the hyperparameters of Llama: Gemma 2, Granite, OLMo 2 and 3, Phi 3, SmolLM3. Keys and
+ * What decoders have beside the hyperparameters of Llama: Gemma 2, Granite, Mistral 3, OLMo 2 and 3, Phi 3, SmolLM3. Keys and
  * types are those of llama.cpp's converter. Variants that the engine would compute otherwise are refused.
  */
 import { PacelineError } from '../base/errors.js';
@@ -26,6 +26,8 @@ export function variantMetadata(
     case 'granite':
     case 'granitemoe':
       return granite(text, sizes);
+    case 'mistral3':
+      return mistral3(text, sizes);
     case 'olmo2':
       return olmo2(text, sizes);
     case 'phi3':
@@ -68,6 +70,14 @@ function granite(text: JsonObject, sizes: VariantSizes): Map<string, GgufMetadat
     ['residual_scale', scale('residual_multiplier')],
     ['logit_scale', scale('logits_scaling')],
   ]);
+}
+
+/** Ministral 3, and Mistral Small 3.1 and 3.2, whose text model is the older Mistral. */
+function mistral3(text: JsonObject, sizes: VariantSizes): Map<string, GgufMetadataEntry> {
+  const kind = text.string('model_type') ?? 'mistral';
+  if (!['mistral', 'ministral3'].includes(kind)) refuse(`A text model of type ${kind}`, sizes);
+  if (text.get('sliding_window') !== undefined) refuse('Mistral 3 with sliding windows', sizes);
+  return new Map();
 }
 
 /** Only OLMo 3 has windows. */

@@ -18,6 +18,9 @@ export type CheckpointClass =
   | 'GraniteMoeForCausalLM'
   | 'Ernie4_5ForCausalLM'
   | 'Phi3ForCausalLM'
+  | 'SeedOssForCausalLM'
+  | 'HunYuanDenseV1ForCausalLM'
+  | 'Ministral3ForCausalLM'
   | 'Gemma2ForCausalLM'
   | 'EmoForCausalLM'
   | 'Gemma3ForCausalLM'
@@ -43,6 +46,8 @@ export interface CheckpointOptions {
   readonly config?: Readonly<Record<string, unknown>>;
   /** Experts in one tensor, as transformers 5 saves them. */
   readonly fused?: boolean;
+  /** The class of a model that sees, of which the checkpoint's is the text model. */
+  readonly within?: string;
 }
 
 const sizes = {
@@ -59,6 +64,20 @@ const sizes = {
   tie_word_embeddings: false,
 };
 
+/** Phi 3's LongRoPE over heads of 16, of which three quarters turn. */
+export function longRope(original: number): Record<string, unknown> {
+  const factors = (first: number) => Array.from({ length: 6 }, (_, pair) => first + 0.75 * pair);
+  return {
+    original_max_position_embeddings: original,
+    partial_rotary_factor: 0.75,
+    rope_parameters: {
+      ...{ rope_type: 'longrope', rope_theta: 10_000, partial_rotary_factor: 0.75 },
+      ...{ original_max_position_embeddings: original },
+      ...{ long_factor: factors(2), short_factor: factors(1) },
+    },
+  };
+}
+
 /** What transformers calls the classes. */
 const modelTypes: Readonly<Record<CheckpointClass, string>> = {
   LlamaForCausalLM: 'llama',
@@ -74,6 +93,9 @@ const modelTypes: Readonly<Record<CheckpointClass, string>> = {
   GraniteMoeForCausalLM: 'granitemoe',
   Ernie4_5ForCausalLM: 'ernie4_5',
   Phi3ForCausalLM: 'phi3',
+  SeedOssForCausalLM: 'seed_oss',
+  HunYuanDenseV1ForCausalLM: 'hunyuan_v1_dense',
+  Ministral3ForCausalLM: 'ministral3',
   Gemma2ForCausalLM: 'gemma2',
   EmoForCausalLM: 'emo',
   Gemma3ForCausalLM: 'gemma3_text',
@@ -107,6 +129,19 @@ export function configOf(name: CheckpointClass): Record<string, unknown> {
     GraniteMoeForCausalLM: { ...granite, num_local_experts: 4, num_experts_per_tok: 2 },
     Ernie4_5ForCausalLM: {},
     Phi3ForCausalLM: { pad_token_id: 0 },
+    SeedOssForCausalLM: { attention_bias: true },
+    HunYuanDenseV1ForCausalLM: {
+      ...{ pad_token_id: 0, eod_token_id: 317, num_experts: 1 },
+      rope_parameters: { rope_type: 'dynamic', factor: 1, alpha: 50, rope_theta: 10_000 },
+    },
+    Ministral3ForCausalLM: {
+      pad_token_id: 0,
+      rope_parameters: {
+        ...{ rope_type: 'yarn', factor: 16, original_max_position_embeddings: 4 },
+        ...{ beta_fast: 4, beta_slow: 1, mscale: 1, mscale_all_dim: 1, rope_theta: 10_000 },
+        llama_4_scaling_beta: 0.3,
+      },
+    },
     Gemma2ForCausalLM: {
       ...{ sliding_window: 8, tie_word_embeddings: true, query_pre_attn_scalar: 16 },
       // Low enough to be felt.
@@ -207,6 +242,10 @@ function shapesOf(
       set('self_attn.k_proj.bias', [keys]);
       set('self_attn.v_proj.bias', [keys]);
     }
+    if (name === 'HunYuanDenseV1ForCausalLM') {
+      set('self_attn.query_layernorm.weight', [head]);
+      set('self_attn.key_layernorm.weight', [head]);
+    }
     if (/Qwen3|Gemma3|Olmo/.test(name)) {
       set('self_attn.q_norm.weight', [name.startsWith('Olmo') ? queries : head]);
       set('self_attn.k_norm.weight', [name.startsWith('Olmo') ? keys : head]);
@@ -216,7 +255,8 @@ function shapesOf(
       set('post_feedforward_layernorm.weight', [embedding]);
     }
     const uneven = config.num_experts_per_layer as number[] | undefined;
-    const all = (config.num_experts ?? config.num_local_experts ?? 0) as number;
+    const told = (config.num_experts ?? config.num_local_experts ?? 0) as number;
+    const all = name === 'HunYuanDenseV1ForCausalLM' ? 0 : told;
     const experts = uneven?.[layer] ?? all;
     const inner = n(experts === 0 && emo ? 'dense_intermediate_size' : 'intermediate_size');
     if (experts === 0 && config.dense_mlp_bias === true) {
@@ -312,7 +352,8 @@ export function randomCheckpoint(
   }
   const write = (file: string, value: object) =>
     writeFileSync(join(folder, file), JSON.stringify(value));
-  write('config.json', config);
+  const { within } = options;
+  write('config.json', within ? { architectures: [within], text_config: config } : config);
   write('tokenizer.json', tokenizerJson(config.vocab_size as number));
   write('tokenizer_config.json', {
     ...{ bos_token: '<|begin|>', eos_token: { content: '<|end|>' }, add_bos_token: true },
@@ -321,9 +362,13 @@ export function randomCheckpoint(
   write('generation_config.json', { temperature: 0.6, top_k: 20, top_p: 0.95, do_sample: true });
   // A model without a head has no name before its parts.
   const bare = name === 'Gemma3TextModel';
+  const prefix = bare ? '' : within ? 'model.language_model.' : 'model.';
   const entries = [...weights].map(
-    ([tensor, value]) => [bare ? tensor.replace(/^model\./, '') : tensor, value] as const,
+    ([tensor, value]) => [tensor.replace(/^model\./, prefix), value] as const,
   );
+  for (const part of within ? ['vision_tower.patch', 'multi_modal_projector.linear'] : []) {
+    entries.push([`model.${part}.weight`, { shape: [1], values: new Float32Array(1) }]);
+  }
   const map: Record<string, string> = {};
   for (let shard = 0; shard < shards; shard++) {
     const part = entries.filter((_, index) => index % shards === shard);

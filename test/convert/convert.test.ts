@@ -14,6 +14,7 @@ import {
   type Checkpoint,
   type CheckpointClass,
   type CheckpointOptions,
+  longRope,
   randomCheckpoint,
 } from './checkpoint.js';
 import { referenceLogits } from './reference.js';
@@ -74,6 +75,16 @@ const cases: readonly (readonly [name: string, of: CheckpointClass, options: Che
     ['granitemoe', 'GraniteMoeForCausalLM', {}],
     ['ernie4_5', 'Ernie4_5ForCausalLM', {}],
     ['phi3', 'Phi3ForCausalLM', {}],
+    ['phi3 with LongRoPE, beyond the first context', 'Phi3ForCausalLM', { config: longRope(8) }],
+    ['phi3 with LongRoPE, within it', 'Phi3ForCausalLM', { config: longRope(96) }],
+    ['seed_oss', 'SeedOssForCausalLM', {}],
+    ['hunyuan-dense', 'HunYuanDenseV1ForCausalLM', {}],
+    ['mistral3', 'Ministral3ForCausalLM', {}],
+    [
+      'mistral3 in a model that sees',
+      'Ministral3ForCausalLM',
+      { within: 'Mistral3ForConditionalGeneration' },
+    ],
     ['gemma2', 'Gemma2ForCausalLM', {}],
     ['gemma3', 'Gemma3ForCausalLM', {}],
   ];
@@ -230,6 +241,10 @@ test('what is not known or does not fit is refused by name, and nothing is writt
     (index.weight_map as Record<string, string>)['model.norm.weight'] = '../../etc/passwd';
   });
   assert.match(await refusal(astray, { shards: 2 }), /^broken-file: The index names/);
+  assert.match(
+    await refusal(none, { config: { quantization_config: { quant_method: 'fp8' } } }),
+    /^unsupported-architecture: A quantised/,
+  );
   assert.match(
     await refusal(none, { config: { clip_qkv: 8 } }),
     /^unsupported-architecture: Clipping/,

@@ -4,6 +4,7 @@
  * and plain on purpose; shares nothing with the engine or the converter.
  */
 import type { Checkpoint } from './checkpoint.js';
+import { rotationOf } from './rotation-reference.js';
 
 type Row = Float64Array;
 
@@ -98,28 +99,35 @@ export function referenceLogits(
     const scale = 1 / Math.sqrt(dot(x, x) / x.length + n('rms_norm_eps'));
     return x.map((value, at) => value * scale * ((gemma ? 1 : 0) + (weight[at] as number)));
   };
+  const hunyuan = name === 'HunYuanDenseV1ForCausalLM';
+  const behindRotation = { q: 'query_layernorm', k: 'key_layernorm' };
+  /** Ministral 3's queries grow behind the first context. */
+  const grown = (position: number): number => {
+    const rope = (config.rope_parameters ?? {}) as Record<string, number>;
+    const { llama_4_scaling_beta: beta = 0, original_max_position_embeddings: length = 1 } = rope;
+    return 1 + beta * Math.log(1 + Math.floor(position / length));
+  };
   const head = n('head_dim');
   const [heads, kvHeads] = [n('num_attention_heads'), n('num_key_value_heads')];
 
   /** ERNIE turns neighbours, the others features half a head apart. */
   const neighbours = name === 'Ernie4_5ForCausalLM';
-  const rotate = (x: Row, position: number, base: number): Row =>
-    x.map((value, at) => {
-      if (neighbours) {
-        const angle = position / base ** (((at % head) - (at % 2)) / head);
-        const partner = x[at % 2 === 0 ? at + 1 : at - 1] as number;
-        return value * Math.cos(angle) + (at % 2 === 0 ? -partner : partner) * Math.sin(angle);
-      }
-      const pair = at % (head / 2);
-      const angle = (position * scaleOf(config, base, pair)) / base ** ((2 * pair) / head);
-      const first = at % head < head / 2;
-      const partner = x[first ? at + head / 2 : at - head / 2] as number;
-      return value * Math.cos(angle) + (first ? -partner : partner) * Math.sin(angle);
+  const rotate = (x: Row, position: number, base: number): Row => {
+    const { frequencies, magnitude } = rotationOf(config, base, tokens.length);
+    const half = frequencies.length;
+    return x.map((value, at) => {
+      const pair = neighbours ? Math.floor(at / 2) : at % half;
+      if (at >= 2 * half) return value;
+      const angle = position * (frequencies[pair] as number);
+      const [first, apart] = neighbours ? [at % 2 === 0, 1] : [at < half, half];
+      const partner = x[first ? at + apart : at - apart] as number;
+      return magnitude * (value * Math.cos(angle) + (first ? -partner : partner) * Math.sin(angle));
     });
+  };
   const headsOf = (x: Row, count: number) =>
     Array.from({ length: count }, (_, at) => x.slice(at * head, (at + 1) * head));
 
-  const experts = (config.num_experts ?? config.num_local_experts ?? 0) as number;
+  const experts = hunyuan ? 0 : ((config.num_experts ?? config.num_local_experts ?? 0) as number);
   const inner = n('intermediate_size');
   const activation = gemma ? gelu : silu;
   const network = (gate: Row, up: Row, down: (y: Row) => Row): Row =>
@@ -224,7 +232,9 @@ export function referenceLogits(
         if (olmo) y = norm(y, own);
         return headsOf(y, count).map((one) => {
           const even = has(`${own}.weight`) && !olmo ? norm(one, own) : one;
-          return rotates ? rotate(even, position, base) : even;
+          const turned = rotates ? rotate(even, position, base) : even;
+          if (hunyuan) return norm(turned, `${layer}.self_attn.${behindRotation[part]}`);
+          return part === 'q' ? turned.map((value) => value * grown(position)) : turned;
         });
       });
     const queries = project('q', heads);
@@ -273,17 +283,4 @@ export function referenceLogits(
       capped(value / factor('logits_scaling'), 'final_logit_softcapping'),
     ),
   );
-}
-
-/** By how much Llama 3's scaling slows a pair of features down; 1 without it. */
-function scaleOf(config: Readonly<Record<string, unknown>>, base: number, pair: number): number {
-  const rope = config.rope_scaling as Record<string, number> | undefined;
-  if (rope === undefined) return 1;
-  const { factor = 1, low_freq_factor: low = 1, high_freq_factor: high = 4 } = rope;
-  const original = rope.original_max_position_embeddings as number;
-  const wave = 2 * Math.PI * base ** ((2 * pair) / (config.head_dim as number));
-  if (wave < original / high) return 1;
-  if (wave > original / low) return 1 / factor;
-  const smooth = (original / wave - low) / (high - low);
-  return (1 - smooth) / factor + smooth;
 }

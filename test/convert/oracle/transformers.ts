@@ -12,7 +12,12 @@ import { Runner, worstDifference } from '../../oracle/runner.js';
 import { temporaryFile } from '../../support/tiny-model.js';
 import { bertCheckpoint, roberta, sizes } from '../bert-checkpoints.js';
 import { bertRows, classScore } from '../bert-reference.js';
-import { type CheckpointClass, type CheckpointOptions, randomCheckpoint } from '../checkpoint.js';
+import {
+  type CheckpointClass,
+  type CheckpointOptions,
+  longRope,
+  randomCheckpoint,
+} from '../checkpoint.js';
 import { referenceLogits } from '../reference.js';
 
 const [python = 'python3', ...wanted] = process.argv.slice(2);
@@ -36,6 +41,11 @@ const cases: readonly (readonly [CheckpointClass, CheckpointOptions])[] = [
   ['GraniteMoeForCausalLM', {}],
   ['Ernie4_5ForCausalLM', {}],
   ['Phi3ForCausalLM', {}],
+  ['Phi3ForCausalLM', { config: longRope(8) }],
+  ['Phi3ForCausalLM', { config: longRope(96) }],
+  ['SeedOssForCausalLM', {}],
+  ['HunYuanDenseV1ForCausalLM', {}],
+  ['Ministral3ForCausalLM', {}],
   ['Gemma2ForCausalLM', {}],
   ['Gemma3ForCausalLM', {}],
 ];
