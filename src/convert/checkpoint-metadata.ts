@@ -15,6 +15,7 @@ import {
   embeddingGemma,
   hunyuanArchitecture,
   lfm2Architecture,
+  lfm2MoeArchitecture,
   nomicArchitecture,
   supportedClasses,
 } from './classes.js';
@@ -24,6 +25,7 @@ import { emoMetadata, readEmoLayers } from './emo-checkpoint.js';
 import { requireOwnKeys } from './hunyuan-checkpoint.js';
 import type { JsonObject } from './json.js';
 import { readLfm2Hyperparameters } from './lfm2-checkpoint.js';
+import { readLfm2MoeHyperparameters } from './lfm2-moe-checkpoint.js';
 import { readNomicHyperparameters } from './nomic-checkpoint.js';
 import { setRope } from './rope-metadata.js';
 
@@ -31,6 +33,7 @@ import { setRope } from './rope-metadata.js';
 const ownReaders: ReadonlyMap<string, (config: JsonObject) => CheckpointHyperparameters> = new Map([
   [bertArchitecture, readBertHyperparameters],
   [lfm2Architecture, readLfm2Hyperparameters],
+  [lfm2MoeArchitecture, readLfm2MoeHyperparameters],
   [nomicArchitecture, readNomicHyperparameters],
 ]);
 

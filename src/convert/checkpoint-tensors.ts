@@ -9,7 +9,7 @@ import { bertTensorName } from './bert-checkpoint.js';
 import type { CheckpointShape } from './checkpoint-shape.js';
 import { bertArchitecture, lfm2Architecture, nomicArchitecture } from './classes.js';
 import { denseTensor } from './embedding-gemma-checkpoint.js';
-import { lfm2TensorName } from './lfm2-checkpoint.js';
+import { depthwise, lfm2TensorName } from './lfm2-checkpoint.js';
 import { nomicTensorName } from './nomic-checkpoint.js';
 import {
   fusedExperts,
@@ -189,12 +189,6 @@ function nameIn(part: string, { architecture }: CheckpointShape): string | undef
 function graniteExperts(block: string, part: string, tensor: SafetensorsTensor): PlannedTensor[] {
   if (part === 'router.layer') return [plain(`${block}.ffn_gate_inp.weight`, tensor)];
   return fusedExperts(block, part === 'input_linear' ? 'gate_up_proj' : 'down_proj', tensor);
-}
-
-/** The kernel of a convolution of each channel by itself, [channels, 1, kernel], as a matrix. */
-function depthwise(tensor: SafetensorsTensor): SafetensorsTensor {
-  const [channels = 0, one, kernel = 0] = tensor.shape;
-  return tensor.shape.length === 3 && one === 1 ? { ...tensor, shape: [channels, kernel] } : tensor;
 }
 
 /** Architectures of GGUF that rotate neighbours, where checkpoints rotate halves. */

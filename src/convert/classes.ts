@@ -3,6 +3,7 @@
 export const bertArchitecture = 'bert';
 export const embeddingGemma = 'gemma-embedding';
 export const lfm2Architecture = 'lfm2';
+export const lfm2MoeArchitecture = 'lfm2moe';
 export const nomicArchitecture = 'nomic-bert';
 export const hunyuanArchitecture = 'hunyuan-dense';
 export const emoClass = 'EmoForCausalLM';
@@ -40,6 +41,7 @@ export const architectures: Readonly<Record<string, string>> = {
   Gemma3TextModel: embeddingGemma,
   ...Object.fromEntries(bertClasses.map((name) => [name, bertArchitecture])),
   Lfm2ForCausalLM: lfm2Architecture,
+  Lfm2MoeForCausalLM: lfm2MoeArchitecture,
   NomicBertModel: nomicArchitecture,
 };
 

@@ -10,9 +10,23 @@ import type { CheckpointHyperparameters } from './checkpoint-shape.js';
 import { lfm2Architecture } from './classes.js';
 import type { JsonObject } from './json.js';
 import { layeredName } from './layered-names.js';
+import type { SafetensorsTensor } from './safetensors.js';
 
 /** @throws {PacelineError} `broken-file`, `unsupported-architecture`. */
 export function readLfm2Hyperparameters(config: JsonObject): CheckpointHyperparameters {
+  return lfm2Common(config, { architecture: lfm2Architecture, inner: networkLength(config) });
+}
+
+/**
+ * What LFM2 has with experts and without.
+ * @param of `inner` is the width of a network.
+ * @throws {PacelineError} `broken-file`, `unsupported-architecture`.
+ */
+export function lfm2Common(
+  config: JsonObject,
+  of: { readonly architecture: string; readonly inner: number },
+): CheckpointHyperparameters {
+  const { architecture, inner } = of;
   if (config.boolean('conv_bias') === true) {
     throw new PacelineError('unsupported-architecture', 'LFM2 with conv_bias is not supported');
   }
@@ -23,12 +37,12 @@ export function readLfm2Hyperparameters(config: JsonObject): CheckpointHyperpara
   const sees = attentionLayers(config, layers);
   const metadata = new Map<string, GgufMetadataEntry>();
   const set = (key: string, entry: GgufMetadataEntry) =>
-    metadata.set(`${lfm2Architecture}.${key}`, entry);
+    metadata.set(`${architecture}.${key}`, entry);
   set('vocab_size', ggufValue.uint32(vocabSize));
   set('block_count', ggufValue.uint32(layers));
   set('context_length', ggufValue.uint32(config.requiredCount('max_position_embeddings')));
   set('embedding_length', ggufValue.uint32(config.requiredCount('hidden_size')));
-  set('feed_forward_length', ggufValue.uint32(networkLength(config)));
+  set('feed_forward_length', ggufValue.uint32(inner));
   set('attention.head_count', ggufValue.uint32(heads));
   const perLayer = sees.map((attends) => (attends ? kvHeads : 0));
   set('attention.head_count_kv', ggufValue.numbers('int32', perLayer));
@@ -46,7 +60,7 @@ export function readLfm2Hyperparameters(config: JsonObject): CheckpointHyperpara
   set('rope.freq_base', ggufValue.float32(base));
   const tied = config.boolean('tie_embedding') ?? config.boolean('tie_word_embeddings') ?? true;
   return {
-    shape: { architecture: lfm2Architecture, layers, heads, kvHeads, experts: 0, vocabSize, tied },
+    shape: { architecture, layers, heads, kvHeads, experts: 0, vocabSize, tied },
     metadata,
     ropeFactors: undefined,
   };
@@ -98,10 +112,17 @@ const inLayer: ReadonlyMap<string, string> = new Map([
   ['self_attn.out_proj', 'attn_output'],
   ['self_attn.q_layernorm', 'attn_q_norm'],
   ['self_attn.k_layernorm', 'attn_k_norm'],
+  ['feed_forward.gate', 'ffn_gate_inp'],
   ['feed_forward.w1', 'ffn_gate'],
   ['feed_forward.w3', 'ffn_up'],
   ['feed_forward.w2', 'ffn_down'],
 ]);
+
+/** The kernel of a convolution of each channel by itself, [channels, 1, kernel], as a matrix. */
+export function depthwise(tensor: SafetensorsTensor): SafetensorsTensor {
+  const [channels = 0, one, kernel = 0] = tensor.shape;
+  return tensor.shape.length === 3 && one === 1 ? { ...tensor, shape: [channels, kernel] } : tensor;
+}
 
 /** GGUF's name of a tensor; undefined: it is not known. */
 export function lfm2TensorName(given: string): string | undefined {

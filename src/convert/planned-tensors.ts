@@ -64,6 +64,30 @@ export function stacked(
   return { name, type, shape: [rowLength, rows, count], matrices: all, rowLength, rows };
 }
 
+/** Experts whose matrices a checkpoint has one by one, gathered by the stacks that they belong to. */
+export class ExpertStacks {
+  readonly #count: number;
+  readonly #members = new Map<string, (SafetensorsTensor | undefined)[]>();
+
+  /** @param count experts of a layer. */
+  constructor(count: number) {
+    this.#count = count;
+  }
+
+  /** @throws {PacelineError} `wrong-shape` for an expert that the config has no place for. */
+  add(stack: string, index: number, tensor: SafetensorsTensor): void {
+    if (index >= this.#count) throw wrongShape(`${stack}, expert ${index}`, tensor);
+    const members = this.#members.get(stack) ?? [];
+    members[index] = tensor;
+    this.#members.set(stack, members);
+  }
+
+  /** @throws {PacelineError} `missing-tensor`, `wrong-shape`. */
+  planned(): PlannedTensor[] {
+    return [...this.#members].map(([name, members]) => stacked(name, members, this.#count));
+  }
+}
+
 /** All experts in one tensor [experts, out, in], gate above up, as transformers 5 saves them. */
 export function fusedExperts(
   block: string,

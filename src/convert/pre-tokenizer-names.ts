@@ -45,6 +45,8 @@ const known: ReadonlyMap<string, string> = new Map([
 const ownNames: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   // The tokenizer of OLMo is that of GPT-NeoX, which cuts as GPT-2 does.
   olmoe: { 'gpt-2': 'olmo' },
+  lfm2: { 'llama-bpe': 'lfm2' },
+  lfm2moe: { 'llama-bpe': 'lfm2' },
   'hunyuan-dense': { 'deepseek-v3': 'hunyuan-dense' },
 };
 

@@ -25,7 +25,8 @@ export type CheckpointClass =
   | 'EmoForCausalLM'
   | 'Gemma3ForCausalLM'
   | 'Gemma3TextModel'
-  | 'Lfm2ForCausalLM';
+  | 'Lfm2ForCausalLM'
+  | 'Lfm2MoeForCausalLM';
 
 export interface Weights {
   readonly shape: readonly number[];
@@ -101,6 +102,7 @@ const modelTypes: Readonly<Record<CheckpointClass, string>> = {
   Gemma3ForCausalLM: 'gemma3_text',
   Gemma3TextModel: 'gemma3_text',
   Lfm2ForCausalLM: 'lfm2',
+  Lfm2MoeForCausalLM: 'lfm2_moe',
 };
 
 /** Sizes of a small model of that class, as its config.json says them. */
@@ -153,6 +155,12 @@ export function configOf(name: CheckpointClass): Record<string, unknown> {
     },
     Gemma3ForCausalLM: gemma,
     Gemma3TextModel: { ...gemma, use_bidirectional_attention: true },
+    Lfm2MoeForCausalLM: {
+      ...{ norm_eps: 1e-5, conv_L_cache: 3, conv_bias: false, tie_word_embeddings: true },
+      ...{ num_hidden_layers: 4, num_dense_layers: 1, moe_intermediate_size: 40, pad_token_id: 0 },
+      layer_types: ['conv', 'full_attention', 'conv', 'full_attention'],
+      ...{ ...mixture, num_experts: 5, use_expert_bias: true, norm_topk_prob: true },
+    },
     Lfm2ForCausalLM: {
       ...{ norm_eps: 1e-5, conv_L_cache: 3, conv_bias: false, tie_word_embeddings: true },
       ...{
@@ -210,7 +218,7 @@ function shapesOf(
 ): Map<string, number[]> {
   const n = (key: string) => config[key] as number;
   const [embedding, head] = [n('hidden_size'), n('head_dim')];
-  if (name === 'Lfm2ForCausalLM') return lfm2Shapes(config);
+  if (name.startsWith('Lfm2')) return lfm2Shapes(config, fused);
   const queries = n('num_attention_heads') * head;
   const keys = n('num_key_value_heads') * head;
   const shapes = new Map<string, number[]>([
@@ -295,7 +303,10 @@ function shapesOf(
   return shapes;
 }
 
-function lfm2Shapes(config: Readonly<Record<string, unknown>>): Map<string, number[]> {
+function lfm2Shapes(
+  config: Readonly<Record<string, unknown>>,
+  fused: boolean,
+): Map<string, number[]> {
   const n = (key: string) => config[key] as number;
   const [width, inner] = [n('hidden_size'), n('intermediate_size')];
   const head = width / n('num_attention_heads');
@@ -323,11 +334,43 @@ function lfm2Shapes(config: Readonly<Record<string, unknown>>): Map<string, numb
       set('conv.conv', [width, 1, n('conv_L_cache')]);
       set('conv.out_proj', [width, width]);
     }
+    const dense = layer < ((config.num_dense_layers ?? n('num_hidden_layers')) as number);
+    if (!dense) {
+      lfm2Experts(config, fused, (part, shape) =>
+        shapes.set(`model.layers.${layer}.feed_forward.${part}`, shape),
+      );
+      continue;
+    }
     set('feed_forward.w1', [inner, width]);
     set('feed_forward.w3', [inner, width]);
     set('feed_forward.w2', [width, inner]);
   }
   return shapes;
+}
+
+function lfm2Experts(
+  config: Readonly<Record<string, unknown>>,
+  fused: boolean,
+  set: (part: string, shape: number[]) => void,
+): void {
+  const n = (key: string) => config[key] as number;
+  const [width, inner, experts] = [
+    n('hidden_size'),
+    n('moe_intermediate_size'),
+    n('num_experts'),
+  ] as const;
+  set('gate.weight', [experts, width]);
+  set('expert_bias', [experts]);
+  if (fused) {
+    set('experts.gate_up_proj', [experts, 2 * inner, width]);
+    set('experts.down_proj', [experts, width, inner]);
+    return;
+  }
+  for (let expert = 0; expert < experts; expert++) {
+    set(`experts.${expert}.w1.weight`, [inner, width]);
+    set(`experts.${expert}.w3.weight`, [inner, width]);
+    set(`experts.${expert}.w2.weight`, [width, inner]);
+  }
 }
 
 /** Writes a random checkpoint into a folder of its own. */

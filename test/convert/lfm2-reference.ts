@@ -86,6 +86,48 @@ export function lfm2Logits({ config, weights }: Checkpoint, tokens: readonly num
     });
   };
 
+  const network = (x: Row, name: string): Row => {
+    const up = linear(x, `${name}.w3`);
+    const inner = linear(x, `${name}.w1`).map((gate, i) => silu(gate) * at(up, i));
+    return linear(inner, `${name}.w2`);
+  };
+  /** An expert of a tensor that holds all of them, gate above up. */
+  const fusedNetwork = (x: Row, name: string, index: number): Row => {
+    const [both, down] = ['gate_up_proj', 'down_proj'].map(
+      (part) => weights.get(`${name}.experts.${part}`)?.values as Float32Array,
+    ) as [Float32Array, Float32Array];
+    const size = n('moe_intermediate_size');
+    const product = (y: Row, all: Float32Array, first: number, count: number): Row =>
+      Array.from({ length: count }, (_, row) =>
+        y.reduce((sum, value, i) => sum + value * at(all, (first + row) * y.length + i), 0),
+      );
+    const gate = product(x, both, index * 2 * size, size);
+    const up = product(x, both, (index * 2 + 1) * size, size);
+    const inner = gate.map((value, i) => silu(value) * at(up, i));
+    return product(inner, down, index * width, width);
+  };
+  /** Experts are chosen by rating and bias, and weighed by their ratings alone. */
+  const mixture = (x: Row, name: string): Row => {
+    const ratings = linear(x, `${name}.gate`).map((logit) => 1 / (1 + Math.exp(-logit)));
+    const bias = weights.get(`${name}.expert_bias`)?.values ?? [];
+    const best = ratings
+      .map((rating, index) => ({ rating, index, place: rating + at(bias, index) }))
+      .sort((a, b) => b.place - a.place)
+      .slice(0, n('num_experts_per_tok'));
+    const total = best.reduce((sum, { rating }) => sum + rating, 1e-6);
+    const fused = weights.has(`${name}.experts.gate_up_proj`);
+    return best.reduce<Row>(
+      (sum, { rating, index }) => {
+        const own = fused ? fusedNetwork(x, name, index) : network(x, `${name}.experts.${index}`);
+        return plus(
+          sum,
+          own.map((value) => (value * rating) / total),
+        );
+      },
+      x.map(() => 0),
+    );
+  };
+
   const table = values('model.embed_tokens');
   let rows: Row[] = tokens.map((token) => [...table.subarray(token * width, (token + 1) * width)]);
   for (let layer = 0; layer < n('num_hidden_layers'); layer++) {
@@ -97,9 +139,9 @@ export function lfm2Logits({ config, weights }: Checkpoint, tokens: readonly num
     rows = rows.map((x, t) => {
       const sum = plus(x, mixed[t] as Row);
       const y = norm(sum, `${name}.ffn_norm`);
-      const up = linear(y, `${name}.feed_forward.w3`);
-      const inner = linear(y, `${name}.feed_forward.w1`).map((x, i) => silu(x) * at(up, i));
-      return plus(sum, linear(inner, `${name}.feed_forward.w2`));
+      const sparse = weights.has(`${name}.feed_forward.gate.weight`);
+      const inner = sparse ? mixture : network;
+      return plus(sum, inner(y, `${name}.feed_forward`));
     });
   }
   return rows.map((x) => linear(norm(x, 'model.embedding_norm'), 'model.embed_tokens'));

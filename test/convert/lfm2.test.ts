@@ -1,5 +1,7 @@
 /** Checkpoints of LFM2: converted, their logits are those of a reference that reads the checkpoint. */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { it } from 'node:test';
 import { convertCheckpoint } from '../../src/convert/convert.js';
 import { GgmlType } from '../../src/ggml/types.js';
@@ -42,6 +44,22 @@ for (const [name, options] of Object.entries(cases)) {
   });
 }
 
+for (const fused of [false, true]) {
+  it(`experts ${fused ? 'in one tensor' : 'one by one'}, behind a layer with a network`, async () => {
+    const checkpoint = randomCheckpoint('Lfm2MoeForCausalLM', { fused });
+    const path = temporaryFile(`lfm2-moe-${fused}.gguf`);
+    const { architecture } = await convertCheckpoint({
+      checkpoint: checkpoint.folder,
+      output: path,
+    });
+    assert.equal(architecture, 'lfm2moe');
+    using runner = await Runner.open(path, { cacheType: GgmlType.F32, capacity: 64 });
+    const expected = lfm2Logits(checkpoint, tokens).map((row) => Float32Array.from(row));
+    const worst = worstDifference(await runner.decode(tokens), expected);
+    assert.ok(worst < 1e-4, String(worst));
+  });
+}
+
 it('keeps kernels of convolutions in F32 and quantises the rest', async () => {
   const { folder } = randomCheckpoint('Lfm2ForCausalLM');
   const path = temporaryFile('lfm2-q8.gguf');
@@ -62,5 +80,18 @@ it('refuses what it can not express, by name', async () => {
     const { folder } = randomCheckpoint('Lfm2ForCausalLM', { config });
     const output = temporaryFile(`refused-${Math.random()}.gguf`);
     await assert.rejects(convertCheckpoint({ checkpoint: folder, output }), says);
+  }
+  for (const [config, says] of [
+    [{ norm_topk_prob: false }, /norm_topk_prob false/],
+    [{ routed_scaling_factor: 2 }, /routed_scaling_factor 2/],
+    [{ num_experts: 6 }, /Expert 5 of blk\.1/],
+  ] as const) {
+    const checkpoint = randomCheckpoint('Lfm2MoeForCausalLM');
+    writeFileSync(
+      join(checkpoint.folder, 'config.json'),
+      JSON.stringify({ ...checkpoint.config, ...config }),
+    );
+    const output = temporaryFile(`refused-${Math.random()}.gguf`);
+    await assert.rejects(convertCheckpoint({ checkpoint: checkpoint.folder, output }), says);
   }
 });

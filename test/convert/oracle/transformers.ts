@@ -18,6 +18,7 @@ import {
   longRope,
   randomCheckpoint,
 } from '../checkpoint.js';
+import { lfm2Logits } from '../lfm2-reference.js';
 import { referenceLogits } from '../reference.js';
 
 const [python = 'python3', ...wanted] = process.argv.slice(2);
@@ -46,6 +47,9 @@ const cases: readonly (readonly [CheckpointClass, CheckpointOptions])[] = [
   ['SeedOssForCausalLM', {}],
   ['HunYuanDenseV1ForCausalLM', {}],
   ['Ministral3ForCausalLM', {}],
+  ['Lfm2ForCausalLM', {}],
+  ['Lfm2MoeForCausalLM', {}],
+  ['Lfm2MoeForCausalLM', { fused: true }],
   ['Gemma2ForCausalLM', {}],
   ['Gemma3ForCausalLM', {}],
 ];
@@ -68,7 +72,8 @@ for (const [name, options] of cases) {
   await convertCheckpoint({ checkpoint: checkpoint.folder, output: path, type: 'F32' });
   using runner = await Runner.open(path, { cacheType: GgmlType.F32, capacity: 64 });
   const ours = worstDifference(await runner.decode(tokens), expected);
-  const reference = referenceLogits(checkpoint, tokens).map((row) => Float32Array.from(row));
+  const logits = name.startsWith('Lfm2') ? lfm2Logits : referenceLogits;
+  const reference = logits(checkpoint, tokens).map((row) => Float32Array.from(row));
   const theirs = worstDifference(reference, expected);
   process.stdout.write(
     `${name} ${JSON.stringify(options)}: engine ${ours.toExponential(1)}, ` +
