@@ -13,6 +13,7 @@ import {
   architectures,
   bertArchitecture,
   embeddingGemma,
+  gemma4Architecture,
   hunyuanArchitecture,
   lfm2Architecture,
   lfm2MoeArchitecture,
@@ -22,6 +23,7 @@ import {
 import { variantMetadata } from './decoder-variants.js';
 import { requireEncoder } from './embedding-gemma-checkpoint.js';
 import { emoMetadata, readEmoLayers } from './emo-checkpoint.js';
+import { readGemma4Hyperparameters } from './gemma4-checkpoint.js';
 import { requireOwnKeys } from './hunyuan-checkpoint.js';
 import type { JsonObject } from './json.js';
 import { readLfm2Hyperparameters } from './lfm2-checkpoint.js';
@@ -32,6 +34,7 @@ import { setRope } from './rope-metadata.js';
 /** Readers of architectures whose configs have little in common with Llama's. */
 const ownReaders: ReadonlyMap<string, (config: JsonObject) => CheckpointHyperparameters> = new Map([
   [bertArchitecture, readBertHyperparameters],
+  [gemma4Architecture, readGemma4Hyperparameters],
   [lfm2Architecture, readLfm2Hyperparameters],
   [lfm2MoeArchitecture, readLfm2MoeHyperparameters],
   [nomicArchitecture, readNomicHyperparameters],

@@ -11,6 +11,8 @@ import { PacelineError } from '../base/errors.js';
 import type { GgufMetadataEntry } from '../gguf/types.js';
 import { ggufValue } from '../gguf/values.js';
 import { wordPieceRules, wordPieceTexts } from './bert-checkpoint.js';
+import { gemma4Architecture } from './classes.js';
+import { gemma4Rules, markGemma4Tokens } from './gemma4-vocabulary.js';
 import { isObject, JsonObject, readJsonIfThere, readTextIfThere } from './json.js';
 import { preTokenizerOf, unsupportedTokenizer as unsupported } from './pre-tokenizer-names.js';
 import { readSentencePieces } from './sentencepiece.js';
@@ -19,8 +21,8 @@ import { readUnigramVocabulary } from './unigram-vocabulary.js';
 const tokenType = { normal: 1, unknown: 2, control: 3, user: 4, unused: 5, byte: 6 } as const;
 
 interface Vocabulary {
-  readonly model: 'llama' | 'gpt2' | 'bert' | 't5';
-  readonly pre: string;
+  readonly model: 'llama' | 'gpt2' | 'bert' | 't5' | 'gemma4';
+  readonly pre?: string;
   readonly tokens: string[];
   readonly types: number[];
   readonly scores?: number[];
@@ -65,15 +67,16 @@ export async function readVocabulary(
   const older = await readJsonIfThere(join(folder, 'added_tokens.json'));
   const files = { tokenizer, config, modelConfig, added: addedTokens(older, config, tokenizer) };
   const pieces = await readIfThere(join(folder, 'tokenizer.model'));
+  const gemma4 = architecture === gemma4Architecture;
   const vocabulary =
-    pieces === undefined
+    pieces === undefined || gemma4
       ? fromTokenizerJson(files, architecture, size)
       : fromPieces(pieces, files, size);
   const entries = new Map<string, GgufMetadataEntry>();
   const set = (key: string, entry: GgufMetadataEntry) =>
     entries.set(`tokenizer.ggml.${key}`, entry);
   set('model', ggufValue.string(vocabulary.model));
-  set('pre', ggufValue.string(vocabulary.pre));
+  if (vocabulary.pre !== undefined) set('pre', ggufValue.string(vocabulary.pre));
   set('tokens', ggufValue.strings(vocabulary.tokens));
   if (vocabulary.scores) set('scores', ggufValue.numbers('float32', vocabulary.scores));
   set('token_type', ggufValue.numbers('int32', vocabulary.types));
@@ -209,6 +212,10 @@ function fromTokenizerJson(
     putAdded(added, tokens, types);
     const pre = preTokenizerOf(tokenizer, architecture);
     return { model: 'gpt2', pre, tokens, types, merges: merges.map(joined) };
+  }
+  if (architecture === gemma4Architecture) {
+    markGemma4Tokens({ tokens, types, added });
+    return { model: 'gemma4', tokens, types, merges: merges.map(joined), ...gemma4Rules(tokens) };
   }
   const scores = scoresOf(tokens, merges);
   for (const [id, text] of tokens.entries()) {

@@ -6,6 +6,7 @@ export const lfm2Architecture = 'lfm2';
 export const lfm2MoeArchitecture = 'lfm2moe';
 export const nomicArchitecture = 'nomic-bert';
 export const hunyuanArchitecture = 'hunyuan-dense';
+export const gemma4Architecture = 'gemma4';
 export const emoClass = 'EmoForCausalLM';
 
 /** Classes of BERT's architecture. */
@@ -38,6 +39,8 @@ export const architectures: Readonly<Record<string, string>> = {
   Gemma2ForCausalLM: 'gemma2',
   Gemma3ForCausalLM: 'gemma3',
   Gemma3ForConditionalGeneration: 'gemma3',
+  Gemma4ForCausalLM: gemma4Architecture,
+  Gemma4ForConditionalGeneration: gemma4Architecture,
   Gemma3TextModel: embeddingGemma,
   ...Object.fromEntries(bertClasses.map((name) => [name, bertArchitecture])),
   Lfm2ForCausalLM: lfm2Architecture,

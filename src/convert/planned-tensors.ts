@@ -113,6 +113,17 @@ export function fusedExperts(
   return [stack('ffn_gate_exps', half, 0), stack('ffn_up_exps', half, half)];
 }
 
+/** All experts in one tensor [experts, out, in], as it is. */
+export function stack(name: string, tensor: SafetensorsTensor): PlannedTensor {
+  const [experts = 0, rows = 0, rowLength = 0] = tensor.shape;
+  if (tensor.shape.length !== 3) throw wrongShape(name, tensor);
+  const matrices = Array.from({ length: experts }, (_, expert) => ({
+    tensor,
+    firstRow: expert * rows,
+  }));
+  return { name, type: tensor.type, shape: [rowLength, rows, experts], matrices, rowLength, rows };
+}
+
 /** The error for a tensor that does not have the shape that the config asks for. */
 export function wrongShape(name: string, { shape }: SafetensorsTensor): PacelineError {
   return new PacelineError('wrong-shape', `Tensor ${name} has the shape [${shape.join(', ')}]`, {

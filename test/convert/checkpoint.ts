@@ -3,6 +3,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { randomNormal } from '../../src/synthetic/random-model.js';
 import { temporaryFile } from '../support/tiny-model.js';
+import { gemma4Config, gemma4Shapes } from './gemma4-shapes.js';
+import { lfm2Shapes } from './lfm2-shapes.js';
 
 export type CheckpointClass =
   | 'LlamaForCausalLM'
@@ -24,6 +26,7 @@ export type CheckpointClass =
   | 'Gemma2ForCausalLM'
   | 'EmoForCausalLM'
   | 'Gemma3ForCausalLM'
+  | 'Gemma4ForCausalLM'
   | 'Gemma3TextModel'
   | 'Lfm2ForCausalLM'
   | 'Lfm2MoeForCausalLM';
@@ -100,6 +103,7 @@ const modelTypes: Readonly<Record<CheckpointClass, string>> = {
   Gemma2ForCausalLM: 'gemma2',
   EmoForCausalLM: 'emo',
   Gemma3ForCausalLM: 'gemma3_text',
+  Gemma4ForCausalLM: 'gemma4_text',
   Gemma3TextModel: 'gemma3_text',
   Lfm2ForCausalLM: 'lfm2',
   Lfm2MoeForCausalLM: 'lfm2_moe',
@@ -154,6 +158,7 @@ export function configOf(name: CheckpointClass): Record<string, unknown> {
       ...{ num_key_value_heads: 4, max_position_embeddings: -1, rope_theta: 500_000 },
     },
     Gemma3ForCausalLM: gemma,
+    Gemma4ForCausalLM: gemma4Config,
     Gemma3TextModel: { ...gemma, use_bidirectional_attention: true },
     Lfm2MoeForCausalLM: {
       ...{ norm_eps: 1e-5, conv_L_cache: 3, conv_bias: false, tie_word_embeddings: true },
@@ -219,6 +224,7 @@ function shapesOf(
   const n = (key: string) => config[key] as number;
   const [embedding, head] = [n('hidden_size'), n('head_dim')];
   if (name.startsWith('Lfm2')) return lfm2Shapes(config, fused);
+  if (name === 'Gemma4ForCausalLM') return gemma4Shapes(config);
   const queries = n('num_attention_heads') * head;
   const keys = n('num_key_value_heads') * head;
   const shapes = new Map<string, number[]>([
@@ -303,76 +309,6 @@ function shapesOf(
   return shapes;
 }
 
-function lfm2Shapes(
-  config: Readonly<Record<string, unknown>>,
-  fused: boolean,
-): Map<string, number[]> {
-  const n = (key: string) => config[key] as number;
-  const [width, inner] = [n('hidden_size'), n('intermediate_size')];
-  const head = width / n('num_attention_heads');
-  const keys = n('num_key_value_heads') * head;
-  const shapes = new Map<string, number[]>([
-    ['model.embed_tokens.weight', [n('vocab_size'), width]],
-    ['model.embedding_norm.weight', [width]],
-  ]);
-  const kinds = config.layer_types as readonly string[] | undefined;
-  const numbers = config.full_attn_idxs as readonly number[] | undefined;
-  for (let layer = 0; layer < n('num_hidden_layers'); layer++) {
-    const set = (part: string, shape: number[]) =>
-      shapes.set(`model.layers.${layer}.${part}.weight`, shape);
-    set('operator_norm', [width]);
-    set('ffn_norm', [width]);
-    if (kinds?.[layer] === 'full_attention' || numbers?.includes(layer)) {
-      set('self_attn.q_proj', [width, width]);
-      set('self_attn.k_proj', [keys, width]);
-      set('self_attn.v_proj', [keys, width]);
-      set('self_attn.out_proj', [width, width]);
-      set('self_attn.q_layernorm', [head]);
-      set('self_attn.k_layernorm', [head]);
-    } else {
-      set('conv.in_proj', [3 * width, width]);
-      set('conv.conv', [width, 1, n('conv_L_cache')]);
-      set('conv.out_proj', [width, width]);
-    }
-    const dense = layer < ((config.num_dense_layers ?? n('num_hidden_layers')) as number);
-    if (!dense) {
-      lfm2Experts(config, fused, (part, shape) =>
-        shapes.set(`model.layers.${layer}.feed_forward.${part}`, shape),
-      );
-      continue;
-    }
-    set('feed_forward.w1', [inner, width]);
-    set('feed_forward.w3', [inner, width]);
-    set('feed_forward.w2', [width, inner]);
-  }
-  return shapes;
-}
-
-function lfm2Experts(
-  config: Readonly<Record<string, unknown>>,
-  fused: boolean,
-  set: (part: string, shape: number[]) => void,
-): void {
-  const n = (key: string) => config[key] as number;
-  const [width, inner, experts] = [
-    n('hidden_size'),
-    n('moe_intermediate_size'),
-    n('num_experts'),
-  ] as const;
-  set('gate.weight', [experts, width]);
-  set('expert_bias', [experts]);
-  if (fused) {
-    set('experts.gate_up_proj', [experts, 2 * inner, width]);
-    set('experts.down_proj', [experts, width, inner]);
-    return;
-  }
-  for (let expert = 0; expert < experts; expert++) {
-    set(`experts.${expert}.w1.weight`, [inner, width]);
-    set(`experts.${expert}.w3.weight`, [inner, width]);
-    set(`experts.${expert}.w2.weight`, [width, inner]);
-  }
-}
-
 /** Writes a random checkpoint into a folder of its own. */
 export function randomCheckpoint(
   name: CheckpointClass,
@@ -386,8 +322,9 @@ export function randomCheckpoint(
   let seed = 1;
   for (const [tensor, shape] of shapesOf(name, config, fused)) {
     const random = randomNormal(seed++);
-    const norm = tensor.includes('norm');
-    const center = norm && !name.startsWith('Gemma') ? 1 : 0;
+    const norm = /norm|scalar|scale/.test(tensor);
+    // Gemma 2 and 3 add the 1 themselves.
+    const center = norm && !/^Gemma[23]/.test(name) ? 1 : 0;
     const scale = norm ? 0.2 : shape.length === 1 ? 0.3 : 1.5 / Math.sqrt(shape.at(-1) ?? 1);
     const length = shape.reduce((a, b) => a * b, 1);
     const values = Float32Array.from({ length }, () => center + scale * random());

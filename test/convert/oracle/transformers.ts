@@ -18,6 +18,8 @@ import {
   longRope,
   randomCheckpoint,
 } from '../checkpoint.js';
+import { gemma4Logits } from '../gemma4-reference.js';
+import { small, sparse } from '../gemma4-shapes.js';
 import { lfm2Logits } from '../lfm2-reference.js';
 import { referenceLogits } from '../reference.js';
 
@@ -52,6 +54,9 @@ const cases: readonly (readonly [CheckpointClass, CheckpointOptions])[] = [
   ['Lfm2MoeForCausalLM', { fused: true }],
   ['Gemma2ForCausalLM', {}],
   ['Gemma3ForCausalLM', {}],
+  ['Gemma4ForCausalLM', {}],
+  ['Gemma4ForCausalLM', { config: small }],
+  ['Gemma4ForCausalLM', { config: sparse }],
 ];
 
 /** Rows of numbers that a script prints for tokens. */
@@ -72,7 +77,11 @@ for (const [name, options] of cases) {
   await convertCheckpoint({ checkpoint: checkpoint.folder, output: path, type: 'F32' });
   using runner = await Runner.open(path, { cacheType: GgmlType.F32, capacity: 64 });
   const ours = worstDifference(await runner.decode(tokens), expected);
-  const logits = name.startsWith('Lfm2') ? lfm2Logits : referenceLogits;
+  const logits = name.startsWith('Lfm2')
+    ? lfm2Logits
+    : name === 'Gemma4ForCausalLM'
+      ? gemma4Logits
+      : referenceLogits;
   const reference = logits(checkpoint, tokens).map((row) => Float32Array.from(row));
   const theirs = worstDifference(reference, expected);
   process.stdout.write(
