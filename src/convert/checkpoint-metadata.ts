@@ -20,6 +20,7 @@ import {
   nomicArchitecture,
   supportedClasses,
 } from './classes.js';
+import { decoderReaders, type HyperparameterReader } from './decoder-readers.js';
 import { variantMetadata } from './decoder-variants.js';
 import { requireEncoder } from './embedding-gemma-checkpoint.js';
 import { emoMetadata, readEmoLayers } from './emo-checkpoint.js';
@@ -29,10 +30,11 @@ import type { JsonObject } from './json.js';
 import { readLfm2Hyperparameters } from './lfm2-checkpoint.js';
 import { readLfm2MoeHyperparameters } from './lfm2-moe-checkpoint.js';
 import { readNomicHyperparameters } from './nomic-checkpoint.js';
+import { quantizationOf } from './quantized-checkpoint.js';
 import { setRope } from './rope-metadata.js';
 
 /** Readers of architectures whose configs have little in common with Llama's. */
-const ownReaders: ReadonlyMap<string, (config: JsonObject) => CheckpointHyperparameters> = new Map([
+const ownReaders: ReadonlyMap<string, HyperparameterReader> = new Map([
   [bertArchitecture, readBertHyperparameters],
   [gemma4Architecture, readGemma4Hyperparameters],
   [lfm2Architecture, readLfm2Hyperparameters],
@@ -46,8 +48,9 @@ const ownReaders: ReadonlyMap<string, (config: JsonObject) => CheckpointHyperpar
  */
 export function readHyperparameters(config: JsonObject): CheckpointHyperparameters {
   const architecture = architectureOf(config);
-  const own = ownReaders.get(architecture);
-  if (own !== undefined) return own(config);
+  quantizationOf(config, architecture === 'gpt-oss' ? ['mxfp4'] : ['fp8']);
+  const own = ownReaders.get(architecture) ?? decoderReaders.get(architecture);
+  if (own !== undefined) return own(config, architecture);
   const text = config.object('text_config') ?? config;
   const gemma = architecture.startsWith('gemma');
   const usual = (key: string, standard: number) =>
@@ -63,7 +66,7 @@ export function readHyperparameters(config: JsonObject): CheckpointHyperparamete
       : (text.count('num_local_experts') ?? text.count('num_experts') ?? 0);
   const headDim = text.count('head_dim') ?? (gemma ? 256 : undefined);
   const vocabSize = text.count('vocab_size') ?? config.count('vocab_size') ?? 262_208;
-  refuseOddities(config, text, architecture);
+  refuseOddities(text, architecture);
   if (architecture === embeddingGemma) requireEncoder(text);
   if (architecture === hunyuanArchitecture) requireOwnKeys(text);
   const emo = architecture === 'deepseek' ? readEmoLayers(text, layers) : undefined;
@@ -150,16 +153,13 @@ const softcaps = [
 ] as const;
 
 /** Variants of known architectures that compute something else. */
-function refuseOddities(config: JsonObject, text: JsonObject, architecture: string): void {
+function refuseOddities(text: JsonObject, architecture: string): void {
   const refuse = (what: string) => {
     throw new PacelineError('unsupported-architecture', `${what} is not supported`, {
       hint: 'Use the original checkpoint, in F32, F16 or BF16.',
       details: { architecture },
     });
   };
-  if ((text.get('quantization_config') ?? config.get('quantization_config')) !== undefined) {
-    refuse('A quantised checkpoint');
-  }
   const capped = architecture === 'gemma2';
   for (const [key, what] of softcaps) {
     if (!capped && text.get(key) !== undefined) refuse(`Softcapping of ${what}`);

@@ -36,6 +36,8 @@ export interface CheckpointHyperparameters {
 /** What is written of a checkpoint's tensors. */
 export interface CheckpointPlan {
   readonly planned: readonly PlannedTensor[];
+  /** Multi-token prediction blocks behind the layers. Default 0. */
+  readonly drafting?: number;
   /** Entries that only the tensors tell, with the architecture's prefix; they replace others. */
   readonly metadata?: ReadonlyMap<string, GgufMetadataEntry>;
 }

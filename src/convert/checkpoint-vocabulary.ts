@@ -82,6 +82,10 @@ export async function readVocabulary(
   set('token_type', ggufValue.numbers('int32', vocabulary.types));
   if (vocabulary.merges) set('merges', ggufValue.strings(vocabulary.merges));
   setSpecials(set, files, vocabulary);
+  for (const [key, content] of Object.entries(ownSpecials[architecture] ?? {})) {
+    const found = files.added.find((token) => token.content === content);
+    if (found) set(`${key}_token_id`, ggufValue.uint32(found.id));
+  }
   const prefix = config.boolean('add_prefix_space');
   if (architecture.startsWith('gemma')) set('add_space_prefix', ggufValue.boolean(false));
   else if (prefix !== undefined && architecture === 'llama') {
@@ -319,6 +323,15 @@ function setSpecials(set: SetEntry, files: TokenizerFiles, { tokens }: Vocabular
   // The converter's own rule for small Granite and SmolLM models.
   if (modelConfig.get('vocab_size') === 49_152) set('add_bos_token', ggufValue.boolean(false));
 }
+
+/** What single architectures have for tokens of their own, whatever the configs say. */
+const ownSpecials: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  glm4: { bos: '<|endoftext|>', eos: '<|endoftext|>', eot: '<|user|>', unknown: '<|endoftext|>' },
+  glm4moe: {
+    ...{ bos: '[gMASK]', eot: '<|user|>', eom: '<|observation|>' },
+    unknown: '<|endoftext|>',
+  },
+};
 
 /** A text of BERT begins and ends with tokens that have names of their own. */
 function setWordPiece(

@@ -9,7 +9,7 @@ import type { OnProgress } from '../base/progress.js';
 import { maximumThreads } from '../ggml/host.js';
 import { RowConverter } from '../ggml/row-converter.js';
 import { trimShape } from '../ggml/tensor.js';
-import { GgmlType, rowBytes, tensorBytes, typeName } from '../ggml/types.js';
+import { GgmlType, isQuantized, rowBytes, tensorBytes } from '../ggml/types.js';
 import { GgufMetadata } from '../gguf/metadata.js';
 import type { ByteSource } from '../gguf/source.js';
 import type { GgufMetadataEntry, GgufTensorInfo } from '../gguf/types.js';
@@ -18,9 +18,14 @@ import { writeGguf } from '../gguf/writer.js';
 import { planModel } from '../models/load.js';
 import { poolingMetadata } from './bert-checkpoint.js';
 import { readHyperparameters, samplingMetadata } from './checkpoint-metadata.js';
-import type { CheckpointHyperparameters } from './checkpoint-shape.js';
+import type {
+  CheckpointHyperparameters,
+  CheckpointPlan,
+  CheckpointShape,
+} from './checkpoint-shape.js';
 import { planTensors } from './checkpoint-tensors.js';
 import { readVocabulary } from './checkpoint-vocabulary.js';
+import { floatAt } from './element-values.js';
 import { openDenseModules } from './embedding-gemma-checkpoint.js';
 import { hunyuanSpecials } from './hunyuan-checkpoint.js';
 import { columnWeights, type ImportanceMatrix, readImportance } from './imatrix-file.js';
@@ -28,8 +33,9 @@ import { type JsonObject, readJsonIfThere } from './json.js';
 import { type Mix, type MixName, mixByName } from './mixes.js';
 import { checkOutput } from './output.js';
 import { type PlannedTensor, readRows } from './planned-tensors.js';
+import { withoutCodes } from './quantized-checkpoint.js';
 import { tensorsToWrite } from './quantized-tensors.js';
-import { openSafetensors, type SafetensorsTensor } from './safetensors.js';
+import { openSafetensors, type SafetensorsTensor, unknownElements } from './safetensors.js';
 import { mayQuantize } from './tensor-names.js';
 import { type ChosenType, chooseTypes, requireImportance } from './tensor-types.js';
 
@@ -85,15 +91,14 @@ export async function convertCheckpoint(options: ConvertOptions): Promise<Conver
     sources.push(...shards.sources);
     const dense = await openDenseModules(folder, architecture, signal);
     sources.push(...dense.sources);
-    const given = new Map([...shards.tensors, ...dense.tensors]);
-    const { shape, plan } = hyperparameters;
-    const { planned, metadata: found } = plan?.(given) ?? { planned: planTensors(given, shape) };
+    const given = withoutCodes(new Map([...shards.tensors, ...dense.tensors]), config);
+    const { planned, blocks, entries } = planAll(given, hyperparameters);
     const mix = chooseMix(options.type ?? 'auto', planned);
     const matrix =
       options.imatrix === undefined ? undefined : await readImportance(options.imatrix, { signal });
-    const chosen = choose(planned, hyperparameters, mix, matrix);
+    const chosen = choose(planned, { ...hyperparameters.shape, layers: blocks }, mix, matrix);
     const metadata = await describe(folder, config, hyperparameters, mix, planned);
-    for (const [key, entry] of found ?? []) metadata.set(key, entry);
+    for (const [key, entry] of entries) metadata.set(key, entry);
     for (const [key, entry] of dense.metadata) metadata.set(`${architecture}.${key}`, entry);
     const factors = ropeTensors(hyperparameters);
     checkLoads(folder, metadata, [...chosen, ...factors.map(({ facts }) => facts)]);
@@ -164,12 +169,35 @@ async function openShards(folder: string, signal: AbortSignal | undefined): Prom
   }
 }
 
+/** What is to be written, how many blocks that are, and the entries that only the tensors tell. */
+function planAll(
+  given: ReadonlyMap<string, SafetensorsTensor>,
+  { shape, plan }: CheckpointHyperparameters,
+) {
+  const made: CheckpointPlan = plan?.(given) ?? { planned: planTensors(given, shape) };
+  const { planned, drafting = 0, metadata } = made;
+  for (const { matrices } of planned) {
+    const coded = matrices.find(({ tensor }) => tensor.codes !== undefined)?.tensor;
+    if (coded) throw unknownElements(coded.source.name, coded.name, coded.codes as string);
+  }
+  const blocks = shape.layers + drafting;
+  const entries = new Map(metadata);
+  if (drafting > 0) {
+    entries.set(`${shape.architecture}.block_count`, ggufValue.uint32(blocks));
+    entries.set(`${shape.architecture}.nextn_predict_layers`, ggufValue.uint32(drafting));
+  }
+  return { planned, blocks, entries };
+}
+
 /** `auto` is the type that holds most bytes of the matrices. */
 function chooseMix(name: string, planned: readonly PlannedTensor[]): Mix {
   if (name !== 'auto') return mixByName(name);
   const bytes = new Map<GgmlType, number>();
-  for (const { type, shape } of planned) {
-    if (shape.length > 1) bytes.set(type, (bytes.get(type) ?? 0) + tensorBytes(type, shape));
+  for (const { type: own, shape, matrices } of planned) {
+    // What is quantised stays so.
+    if (shape.length < 2 || isQuantized(own)) continue;
+    const type = matrices[0]?.tensor.natural ?? own;
+    bytes.set(type, (bytes.get(type) ?? 0) + tensorBytes(type, shape));
   }
   const [most] = [...bytes].sort(([, a], [, b]) => b - a)[0] ?? [GgmlType.F32];
   const names = new Map<GgmlType, MixName>([
@@ -179,10 +207,13 @@ function chooseMix(name: string, planned: readonly PlannedTensor[]): Mix {
   return mixByName(names.get(most) ?? 'F32');
 }
 
-/** Types by the mix; vectors, norms and routers are F32, which is what models compute them in. */
+/**
+ * Types by the mix; vectors, norms and routers are F32, which is what models compute them in, and what was trained
+ * quantised stays as it is.
+ */
 function choose(
   planned: readonly PlannedTensor[],
-  { shape }: CheckpointHyperparameters,
+  shape: CheckpointShape,
   mix: Mix,
   matrix: ImportanceMatrix | undefined,
 ): ChosenType[] {
@@ -192,13 +223,20 @@ function choose(
     type: tensor.shift === undefined ? tensor.type : GgmlType.F32,
   }));
   const chosen = chooseTypes(facts, shape, { mix, hasImportance: matrix !== undefined }).map(
-    (tensor) =>
-      mayQuantize(tensor.name, trimShape(tensor.shape))
+    (tensor) => {
+      if (!isFloat(tensor.type)) return { ...tensor, target: tensor.type };
+      return mayQuantize(tensor.name, trimShape(tensor.shape))
         ? tensor
-        : { ...tensor, target: GgmlType.F32 },
+        : { ...tensor, target: GgmlType.F32 };
+    },
   );
   requireImportance(chosen, mix, (name) => matrix?.entries.has(name) === true);
   return chosen;
+}
+
+/** Types of tables and of what was quantised before are not for the mix to choose. */
+function isFloat(type: GgmlType): boolean {
+  return !isQuantized(type) && type !== GgmlType.I32;
 }
 
 async function describe(
@@ -275,26 +313,4 @@ async function readPlanned(
   const floats = new Float32Array(target.buffer, target.byteOffset, count);
   const view = new DataView(source.buffer);
   for (let at = 0; at < count; at++) floats[at] = floatAt(view, at, type) + shift;
-}
-
-/** An element of a type that checkpoints hold. */
-function floatAt(view: DataView, at: number, type: GgmlType): number {
-  if (type === GgmlType.F32) return view.getFloat32(4 * at, true);
-  const bits = view.getUint16(2 * at, true);
-  if (type === GgmlType.BF16) return bfloat(bits);
-  if (type === GgmlType.F16) return half(bits);
-  throw new PacelineError('unsupported-type', `Norms of type ${typeName(type)} cannot be read`);
-}
-
-function bfloat(bits: number): number {
-  return new Float32Array(Uint32Array.of(bits << 16).buffer)[0] as number;
-}
-
-function half(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  if (exponent === 31) return fraction === 0 ? sign * Infinity : Number.NaN;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }

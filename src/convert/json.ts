@@ -85,6 +85,11 @@ export class JsonObject {
     return this.#typed(key, 'a whole number above 0', (value) => isCount(value));
   }
 
+  /** A whole number from 0 to 2^31 - 1. */
+  whole(key: string): number | undefined {
+    return this.get(key) === 0 ? 0 : this.count(key);
+  }
+
   /** @throws {PacelineError} `broken-file` when it is absent. */
   requiredCount(key: string): number {
     const value = this.count(key);

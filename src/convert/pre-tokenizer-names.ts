@@ -4,6 +4,7 @@
  * cut differently is another text.
  */
 import { PacelineError } from '../base/errors.js';
+import { casedLetters, deepseekBlocks, deepseekSigns } from '../tokenizer/character-sets.js';
 import { isObject, type JsonObject } from './json.js';
 
 const contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
@@ -11,16 +12,31 @@ const word = '[^\\r\\n\\p{L}\\p{N}]?\\p{L}+';
 const signs = ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*';
 const lineEnds = '\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
 
+/** Words whose last letters are small, and words whose first are capitals. */
+const cased = [
+  '[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+',
+  '[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*',
+] as const;
+
+/** Members of a class as a file writes them: characters, not their numbers. */
+const spelt = (members: string): string =>
+  members.replace(/\\u\{([0-9a-f]+)\}/g, (_, digits: string) =>
+    String.fromCodePoint(Number.parseInt(digits, 16)),
+  );
+
 /** Patterns of the `Split`s that stand before the byte alphabet, and what they are called below. */
 const splitPatterns: ReadonlyMap<string, string> = new Map([
   [`${contractions}|${word}|\\p{N}|${signs}|${lineEnds}`, 'qwen2'],
   [`${contractions}|${word}|\\p{N}{1,3}|${signs}|${lineEnds}`, 'llama-bpe'],
   [`${contractions}|${word}|\\p{N}{1}| ?[^\\s\\p{L}\\p{N}\\r\\n]+|${lineEnds}`, 'seed-coder'],
+  [`${cased[0]}|${cased[1]}|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|${lineEnds}`, 'tekken'],
   [
-    '[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+|' +
-      '[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*|' +
-      `\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|${lineEnds}`,
-    'tekken',
+    `${contractions}|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|${lineEnds}`,
+    'qwen35',
+  ],
+  [
+    `${cased[0]}${contractions}?|${cased[1]}${contractions}?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|${lineEnds}`,
+    'gpt-4o',
   ],
   ['\\p{N}{1,3}', 'three digits'],
   ['[一-龥\u3040-ゟ゠-ヿ]+', 'han and kana'],
@@ -29,14 +45,20 @@ const splitPatterns: ReadonlyMap<string, string> = new Map([
       ` ?[\\p{P}\\p{S}]+[\\r\\n]*|${lineEnds}`,
     'words and signs',
   ],
+  ['[\\r\\n]', 'lines'],
+  [`\\s?[${spelt(casedLetters)}]+`, 'cased letters'],
+  [`\\s?[${spelt(deepseekSigns)}]+`, 'signs'],
+  ['\\s+$', 'last space'],
+  [`[${spelt(deepseekBlocks)}]+`, 'East Asian'],
 ]);
 
 /** GGUF's names by the steps. */
 const known: ReadonlyMap<string, string> = new Map([
-  ...(['qwen2', 'llama-bpe', 'seed-coder', 'tekken'] as const).map(
+  ...(['qwen2', 'qwen35', 'llama-bpe', 'seed-coder', 'tekken', 'gpt-4o'] as const).map(
     (name) => [`${name},bytes`, name] as const,
   ),
   ['three digits,han and kana,words and signs,bytes', 'deepseek-v3'],
+  ['lines,cased letters,signs,last space,East Asian,digits,bytes', 'deepseek-llm'],
   ['digits,words', 'smollm'],
   ['words', 'gpt-2'],
 ]);
@@ -47,6 +69,8 @@ const ownNames: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   olmoe: { 'gpt-2': 'olmo' },
   lfm2: { 'llama-bpe': 'lfm2' },
   lfm2moe: { 'llama-bpe': 'lfm2' },
+  glm4: { 'llama-bpe': 'glm4' },
+  glm4moe: { 'llama-bpe': 'glm4' },
   'hunyuan-dense': { 'deepseek-v3': 'hunyuan-dense' },
 };
 
@@ -83,6 +107,6 @@ export function unsupportedTokenizer(problem: string): PacelineError {
   return new PacelineError('unsupported-tokenizer', problem, {
     hint:
       'Known are SentencePiece (BPE and unigram), the WordPiece of BERT, and the byte-level BPE of GPT-2, Llama 3, Qwen, SmolLM, OLMo, ' +
-      'Mistral Nemo, DeepSeek and Seed.',
+      'Mistral Nemo, DeepSeek, GLM, gpt-oss and Seed.',
   });
 }

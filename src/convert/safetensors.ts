@@ -16,6 +16,10 @@ export interface SafetensorsTensor {
   readonly offset: number;
   readonly bytes: number;
   readonly source: ByteSource;
+  /** What `type` can't say: the elements are codes of this type, which mean nothing without their scales. */
+  readonly codes?: string;
+  /** The smallest type of a file that holds the values well, where it is not `type`. */
+  readonly natural?: GgmlType;
 }
 
 /** The library itself allows no longer headers. */
@@ -32,6 +36,9 @@ const types: Readonly<Record<string, readonly [type: GgmlType, bytes: number]>> 
   I16: [GgmlType.I16, 2],
   I8: [GgmlType.I8, 1],
 };
+
+/** Types of one byte that only who knows the checkpoint's quantisation can read. */
+const codes: ReadonlySet<string> = new Set(['U8', 'F8_E4M3', 'F8_E8M0']);
 
 /**
  * Opens a file and describes its tensors.
@@ -101,17 +108,10 @@ function describe(
   const broken = (problem: string) => brokenHeader(source.name, `tensor ${name} ${problem}`);
   if (typeof entry !== 'object' || entry === null) throw broken('is not described');
   const { dtype, shape, data_offsets: offsets } = entry as Record<string, unknown>;
-  const type = typeof dtype === 'string' && Object.hasOwn(types, dtype) ? types[dtype] : undefined;
-  if (type === undefined) {
-    throw new PacelineError(
-      'unsupported-type',
-      `${source.name}: tensor ${name} has elements of type ${String(dtype)}`,
-      {
-        hint: 'Convert checkpoints in F32, F16 or BF16.',
-        details: { file: source.name, tensor: name, type: String(dtype) },
-      },
-    );
-  }
+  const kind = String(dtype);
+  const coded = codes.has(kind);
+  const type = coded ? types.I8 : Object.hasOwn(types, kind) ? types[kind] : undefined;
+  if (type === undefined) throw unknownElements(source.name, name, kind);
   if (!isSizes(shape) || shape.length > mostExtents) throw broken('has no proper shape');
   if (!isSizes(offsets) || offsets.length !== 2) throw broken('has no proper offsets');
   const [begin, end] = offsets as [number, number];
@@ -122,7 +122,17 @@ function describe(
   if (bytes !== end - begin) {
     throw broken(`has ${end - begin} bytes, where [${shape.join(', ')}] needs ${bytes}`);
   }
-  return { name, type: type[0], shape, offset: data.start + begin, bytes, source };
+  const found = { name, type: type[0], shape, offset: data.start + begin, bytes, source };
+  return coded ? { ...found, codes: kind } : found;
+}
+
+/** The error for elements of a type that cannot be converted. */
+export function unknownElements(file: string, tensor: string, type: string): PacelineError {
+  return new PacelineError(
+    'unsupported-type',
+    `${file}: tensor ${tensor} has elements of type ${type}`,
+    { hint: 'Convert checkpoints in F32, F16 or BF16.', details: { file, tensor, type } },
+  );
 }
 
 function isSizes(value: unknown): value is number[] {

@@ -179,7 +179,7 @@ export function configOf(name: CheckpointClass): Record<string, unknown> {
 }
 
 /** A byte-level vocabulary: the byte alphabet, some merges, two special tokens. */
-function tokenizerJson(size: number): object {
+export function tokenizerJson(size: number): object {
   const alphabet = [...byteAlphabet()];
   const vocab: Record<string, number> = {};
   for (const [id, letter] of alphabet.entries()) vocab[letter] = id;
@@ -385,7 +385,7 @@ export function fileOf(header: string, data: Buffer, length = Buffer.byteLength(
   return Buffer.concat([prefix, Buffer.from(header), data]);
 }
 
-function encode(values: Float32Array, type: 'F32' | 'F16' | 'BF16'): Buffer {
+export function encode(values: Float32Array, type: 'F32' | 'F16' | 'BF16'): Buffer {
   if (type === 'F32') return Buffer.from(values.buffer.slice(0));
   const bits = Uint16Array.from(values, (value) =>
     type === 'BF16' ? bfloatBits(value) : halfBits(value),
@@ -407,7 +407,7 @@ function halfBits(value: number): number {
   return sign | ((exponent + 15) << 10) | fraction;
 }
 
-function rounded(values: Float32Array, type: 'F32' | 'F16' | 'BF16'): Float32Array {
+export function rounded(values: Float32Array, type: 'F32' | 'F16' | 'BF16'): Float32Array {
   if (type === 'F32') return values;
   return values.map((value) => {
     if (type === 'BF16') {

@@ -242,7 +242,7 @@ test('what is not known or does not fit is refused by name, and nothing is writt
   });
   assert.match(await refusal(astray, { shards: 2 }), /^broken-file: The index names/);
   assert.match(
-    await refusal(none, { config: { quantization_config: { quant_method: 'fp8' } } }),
+    await refusal(none, { config: { quantization_config: { quant_method: 'gptq' } } }),
     /^unsupported-architecture: A quantised/,
   );
   assert.match(

@@ -30,7 +30,12 @@ const cases: readonly (readonly [name: string, file: Buffer, code: string])[] = 
   ['no JSON', fileOf('{"a":', data), 'broken-file'],
   ['a list', fileOf('[1, 2]', data), 'broken-file'],
   ['a tensor that is a number', fileOf('{"a": 7}', data), 'broken-file'],
-  ['FP8', fileOf(JSON.stringify(tensor('F8_E4M3', [32], [0, 32])), data), 'unsupported-type'],
+  ['FP8', fileOf(JSON.stringify(tensor('F8_E4M3', [32], [0, 32])), data), 'read'],
+  [
+    'another FP8',
+    fileOf(JSON.stringify(tensor('F8_E5M2', [32], [0, 32])), data),
+    'unsupported-type',
+  ],
   [
     'a type of the prototype',
     fileOf(JSON.stringify(tensor('constructor', [32], [0, 32])), data),

@@ -13,11 +13,13 @@ import { temporaryFile } from '../../support/tiny-model.js';
 import { bertCheckpoint, roberta, sizes } from '../bert-checkpoints.js';
 import { bertRows, classScore } from '../bert-reference.js';
 import {
+  type Checkpoint,
   type CheckpointClass,
   type CheckpointOptions,
   longRope,
   randomCheckpoint,
 } from '../checkpoint.js';
+import { decoderCases } from '../decoder-cases.js';
 import { gemma4Logits } from '../gemma4-reference.js';
 import { small, sparse } from '../gemma4-shapes.js';
 import { lfm2Logits } from '../lfm2-reference.js';
@@ -69,25 +71,41 @@ function fromPython(script: string, folder: string, ids: readonly number[]): Flo
   return (JSON.parse(output) as number[][]).map((row) => Float32Array.from(row));
 }
 
-for (const [name, options] of cases) {
-  if (wanted.length > 0 && !wanted.includes(name)) continue;
-  const checkpoint = randomCheckpoint(name, options);
+/** Compares the converted checkpoint, and the tests' reference, with transformers. */
+async function compare(
+  name: string,
+  checkpoint: Checkpoint,
+  logits: (
+    checkpoint: Checkpoint,
+    tokens: readonly number[],
+  ) => readonly (readonly number[] | Float64Array)[],
+): Promise<void> {
   const expected = fromPython('logits.py', checkpoint.folder, tokens);
-  const path = temporaryFile(`${name}-${expected.length}-${Math.random()}.gguf`);
+  const path = temporaryFile(`converted-${Math.random()}.gguf`);
   await convertCheckpoint({ checkpoint: checkpoint.folder, output: path, type: 'F32' });
   using runner = await Runner.open(path, { cacheType: GgmlType.F32, capacity: 64 });
   const ours = worstDifference(await runner.decode(tokens), expected);
+  const reference = logits(checkpoint, tokens).map((row) => Float32Array.from(row));
+  const theirs = worstDifference(reference, expected);
+  process.stdout.write(
+    `${name}: engine ${ours.toExponential(1)}, ` +
+      `reference ${theirs.toExponential(1)} of the logits' range\n`,
+  );
+}
+
+for (const [name, options] of cases) {
+  if (wanted.length > 0 && !wanted.includes(name)) continue;
+  const checkpoint = randomCheckpoint(name, options);
   const logits = name.startsWith('Lfm2')
     ? lfm2Logits
     : name === 'Gemma4ForCausalLM'
       ? gemma4Logits
       : referenceLogits;
-  const reference = logits(checkpoint, tokens).map((row) => Float32Array.from(row));
-  const theirs = worstDifference(reference, expected);
-  process.stdout.write(
-    `${name} ${JSON.stringify(options)}: engine ${ours.toExponential(1)}, ` +
-      `reference ${theirs.toExponential(1)} of the logits' range\n`,
-  );
+  await compare(`${name} ${JSON.stringify(options)}`, checkpoint, logits);
+}
+
+for (const [name, { make, logits }] of Object.entries(decoderCases)) {
+  if (wanted.length === 0 || wanted.includes(name)) await compare(name, make(), logits);
 }
 
 /** Of encoders: what the tests' reference makes of a checkpoint, in rows. */

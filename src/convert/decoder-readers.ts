@@ -1,0 +1,18 @@
+/** Readers of the configs of decoders whose tensors are laid out in their own ways. */
+import type { CheckpointHyperparameters } from './checkpoint-shape.js';
+import { readGlm4Hyperparameters } from './glm4-checkpoint.js';
+import type { JsonObject } from './json.js';
+import { readQwen35Hyperparameters } from './qwen35-checkpoint.js';
+
+export type HyperparameterReader = (
+  config: JsonObject,
+  architecture: string,
+) => CheckpointHyperparameters;
+
+/** By GGUF's names of the architectures. */
+export const decoderReaders: ReadonlyMap<string, HyperparameterReader> = new Map([
+  ['glm4', readGlm4Hyperparameters],
+  ['glm4moe', readGlm4Hyperparameters],
+  ['qwen35', readQwen35Hyperparameters],
+  ['qwen35moe', readQwen35Hyperparameters],
+]);

@@ -1,0 +1,29 @@
+/** Checkpoints of decoders with own layouts, and what their logits are. */
+import type { Checkpoint } from './checkpoint.js';
+import type { Row } from './double-precision.js';
+import { glm4Checkpoint, glm4Logits, glm4MoeConfig } from './glm4-checkpoints.js';
+
+import { qwen35Checkpoint, qwen35Logits, qwen35MoeConfig } from './qwen35-checkpoints.js';
+
+export const tokens = [7, 300, 12, 45, 45, 201, 3, 99, 150, 31, 77, 260, 8];
+
+export interface DecoderCase {
+  readonly architecture: string;
+  readonly make: () => Checkpoint;
+  readonly logits: (checkpoint: Checkpoint, tokens: readonly number[]) => Row[];
+}
+
+export const decoderCases: Readonly<Record<string, DecoderCase>> = {
+  qwen35: { architecture: 'qwen35', make: () => qwen35Checkpoint(), logits: qwen35Logits },
+  qwen35moe: {
+    architecture: 'qwen35moe',
+    make: () => qwen35Checkpoint({ config: qwen35MoeConfig }),
+    logits: qwen35Logits,
+  },
+  glm4: { architecture: 'glm4', make: () => glm4Checkpoint(), logits: glm4Logits },
+  glm4moe: {
+    architecture: 'glm4moe',
+    make: () => glm4Checkpoint({ config: glm4MoeConfig }),
+    logits: glm4Logits,
+  },
+};

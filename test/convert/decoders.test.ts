@@ -1,0 +1,153 @@
+/**
+ * Checkpoints of decoders whose tensors need more than other names: converted, their logits are those of a reference in
+ * double precision that reads the checkpoint.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { PacelineError } from '../../src/base/errors.js';
+import { convertCheckpoint } from '../../src/convert/convert.js';
+import { loadModel } from '../../src/engine/load.js';
+import { GgmlType } from '../../src/ggml/types.js';
+import { readGguf } from '../../src/gguf/reader.js';
+import { Runner, worstDifference } from '../oracle/runner.js';
+import { temporaryFile } from '../support/tiny-model.js';
+import { tokenizerJson } from './checkpoint.js';
+import { decoderCases, tokens } from './decoder-cases.js';
+import { glm4Checkpoint, glm4Config, glm4MoeConfig } from './glm4-checkpoints.js';
+import {
+  qwen35Checkpoint,
+  qwen35Config,
+  qwen35Logits,
+  qwen35MoeConfig,
+} from './qwen35-checkpoints.js';
+import { writeCheckpoint } from './written-checkpoint.js';
+
+async function converted(folder: string, type = 'F32'): Promise<string> {
+  const output = temporaryFile(`decoder-${Math.random().toString(36).slice(2)}.gguf`);
+  await convertCheckpoint({ checkpoint: folder, output, type, threads: 1 });
+  return output;
+}
+
+for (const [name, { make, logits, architecture }] of Object.entries(decoderCases)) {
+  test(`${name}: logits are those of the checkpoint in double precision`, async () => {
+    const checkpoint = make();
+    const path = await converted(checkpoint.folder);
+    await using file = await readGguf(path);
+    assert.equal(file.string('general.architecture'), architecture);
+    using runner = await Runner.open(path, { cacheType: GgmlType.F32, capacity: 64 });
+    const expected = logits(checkpoint, tokens).map((row) => Float32Array.from(row));
+    const worst = worstDifference(await runner.decode(tokens), expected);
+    assert.ok(worst < 1e-4, `logits differ by ${worst} of their range`);
+  });
+}
+
+/** The values of a tensor of a file in F32. */
+async function valuesOf(path: string, name: string): Promise<Float32Array> {
+  await using file = await readGguf(path);
+  const info = file.tensors.get(name);
+  assert.ok(info?.type === GgmlType.F32, name);
+  const bytes = new Uint8Array(info.bytes);
+  await file.readTensor(info, bytes);
+  return new Float32Array(bytes.buffer);
+}
+
+/** What a conversion is refused with. */
+async function refusal(folder: string): Promise<string> {
+  const output = temporaryFile(`refused-${Math.random()}.gguf`);
+  const error: unknown = await convertCheckpoint({ checkpoint: folder, output }).then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  assert.ok(PacelineError.is(error), String(error));
+  return `${error.code}: ${error.message}`;
+}
+
+test('Qwen3.5 that sees: the text model is taken, with its block of multi-token prediction', async () => {
+  const { architectures: _, model_type: __, ...text_config } = qwen35MoeConfig;
+  const config = {
+    architectures: ['Qwen3_5MoeForConditionalGeneration'],
+    model_type: 'qwen3_5_moe',
+    text_config: { ...text_config, mtp_num_hidden_layers: 1 },
+  };
+  const pixels = { dtype: 'F32', shape: [2], bytes: new Uint8Array(8) };
+  const raw = new Map([['model.visual.patch_embed.proj.weight', pixels]]);
+  const checkpoint = qwen35Checkpoint({ config, drafts: 1, inside: 'language_model.', raw });
+  const path = await converted(checkpoint.folder);
+  using runner = await Runner.open(path, { cacheType: GgmlType.F32, capacity: 64 });
+  const expected = qwen35Logits(checkpoint, tokens).map((row) => Float32Array.from(row));
+  const worst = worstDifference(await runner.decode(tokens), expected);
+  assert.ok(worst < 1e-4, `logits differ by ${worst} of their range`);
+
+  await using file = await readGguf(path);
+  assert.equal(file.integer('qwen35moe.block_count'), 5);
+  assert.equal(file.integer('qwen35moe.nextn_predict_layers'), 1);
+  const values = (name: string) => checkpoint.weights.get(name)?.values as Float32Array;
+  assert.deepEqual(await valuesOf(path, 'blk.4.nextn.eh_proj.weight'), values('mtp.fc.weight'));
+  for (const [name, given] of [
+    ['nextn.enorm', 'mtp.pre_fc_norm_embedding'],
+    ['nextn.hnorm', 'mtp.pre_fc_norm_hidden'],
+    ['nextn.shared_head_norm', 'mtp.norm'],
+    ['attn_norm', 'mtp.layers.0.input_layernorm'],
+  ]) {
+    const plusOne = values(`${given}.weight`).map((value) => value + 1);
+    assert.deepEqual(await valuesOf(path, `blk.4.${name}.weight`), plusOne, name);
+  }
+  await using model = await loadModel(path, { threads: 1, contextLength: 64 });
+  assert.ok(model.runtime.drafterSources.some(({ name }) => name === 'mtp'));
+});
+
+test('GLM-4.5’s block of multi-token prediction is kept where it was saved', async () => {
+  const { folder } = glm4Checkpoint({ config: glm4MoeConfig, drafts: true });
+  const path = await converted(folder, 'Q8_0');
+  await using file = await readGguf(path);
+  assert.equal(file.integer('glm4moe.block_count'), 4);
+  assert.equal(file.integer('glm4moe.nextn_predict_layers'), 1);
+  assert.ok(file.tensors.has('blk.3.nextn.shared_head_head.weight'));
+  assert.ok(file.tensors.has('blk.3.ffn_gate_exps.weight'));
+  const none = glm4Checkpoint({
+    config: { ...glm4MoeConfig, num_nextn_predict_layers: 0 },
+    drafts: true,
+  });
+  assert.match(await refusal(none.folder), /^unsupported-architecture: .*model\.layers\.3\./);
+});
+
+test('GLM’s turns end as its converter has it', async () => {
+  const alphabet = tokenizerJson(320) as { added_tokens: readonly object[] };
+  const tokenizer = {
+    ...alphabet,
+    added_tokens: [
+      { id: 317, content: '<|user|>', special: true },
+      { id: 318, content: '<|endoftext|>', special: true },
+      { id: 319, content: '[gMASK]', special: true },
+    ],
+  };
+  const ids = async (config: object) => {
+    const { folder } = glm4Checkpoint({ config: { ...config }, tokenizer });
+    await using file = await readGguf(await converted(folder));
+    return ['bos', 'eot', 'unknown'].map((key) => file.integer(`tokenizer.ggml.${key}_token_id`));
+  };
+  assert.deepEqual(await ids(glm4Config), [318, 317, 318]);
+  assert.deepEqual(await ids({ ...glm4MoeConfig, num_nextn_predict_layers: 0 }), [319, 317, 318]);
+});
+
+test('what is not known or does not fit is refused by name', async () => {
+  const qwen35 = (changes: object) =>
+    refusal(qwen35Checkpoint({ config: { ...qwen35Config, ...changes } }).folder);
+  const glm4 = (changes: object) =>
+    refusal(glm4Checkpoint({ config: { ...glm4Config, ...changes } }).folder);
+  assert.match(
+    await qwen35({ hidden_act: 'gelu' }),
+    /^unsupported-architecture: .*hidden_act "gelu"/,
+  );
+  assert.match(await qwen35({ linear_num_key_heads: 4 }), /^broken-file: .*linear_num_value_heads/);
+  assert.match(await qwen35({ linear_value_head_dim: 8 }), /^unsupported-architecture: .*lengths/);
+  assert.match(
+    await qwen35({ layer_types: Array(4).fill('sliding_attention') }),
+    /^broken-file: .*layer_types/,
+  );
+  const rope_parameters = { rope_type: 'default', mrope_section: [8, 12, 12] };
+  assert.match(await glm4({ rope_parameters }), /^unsupported-architecture: .*sections/);
+  const { weights } = glm4Checkpoint();
+  const deeper = writeCheckpoint({ config: { ...glm4Config, num_hidden_layers: 4 }, weights });
+  assert.match(await refusal(deeper.folder), /^missing-tensor: .*blk\.3\./);
+});
