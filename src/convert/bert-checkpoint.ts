@@ -57,8 +57,8 @@ export function readBertHyperparameters(config: JsonObject): CheckpointHyperpara
   };
 }
 
-/** A text is ranked by one number. */
-function requireOneClass(config: JsonObject): void {
+/** A text is ranked by one number. @throws {PacelineError} `unsupported-architecture` for other classifiers. */
+export function requireOneClass(config: JsonObject): void {
   const labels = config.object('id2label');
   const classes =
     config.count('num_labels') ?? Object.keys(labels?.values ?? { 0: 0, 1: 1 }).length;

@@ -22,6 +22,7 @@ export const architectures: Readonly<Record<string, string>> = {
   MixtralForCausalLM: 'llama',
   Qwen2ForCausalLM: 'qwen2',
   Qwen3ForCausalLM: 'qwen3',
+  Qwen3ForSequenceClassification: 'qwen3',
   Qwen3MoeForCausalLM: 'qwen3moe',
   OlmoeForCausalLM: 'olmoe',
   [emoClass]: 'deepseek',

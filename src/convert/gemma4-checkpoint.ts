@@ -16,7 +16,7 @@ import type { SafetensorsTensor } from './safetensors.js';
 /** @throws {PacelineError} `broken-file`, `unsupported-architecture`. */
 export function readGemma4Hyperparameters(config: JsonObject): CheckpointHyperparameters {
   const text = config.object('text_config') ?? config;
-  refuseOddities(config, text);
+  refuseOddities(text);
   const layers = text.requiredCount('num_hidden_layers');
   const heads = text.requiredCount('num_attention_heads');
   const kvHeads = text.requiredCount('num_key_value_heads');
@@ -84,9 +84,7 @@ function refuse(what: string): never {
   throw new PacelineError('unsupported-architecture', `Gemma 4 with ${what} is not supported`);
 }
 
-function refuseOddities(config: JsonObject, text: JsonObject): void {
-  const quantised = [config, text].some((one) => one.get('quantization_config') !== undefined);
-  if (quantised) refuse('quantised weights');
+function refuseOddities(text: JsonObject): void {
   if (text.boolean('attention_bias') === true) refuse('biases of attention');
   if (text.get('use_bidirectional_attention') === 'all') refuse('attention in both directions');
   const activation = text.string('hidden_activation') ?? 'gelu_pytorch_tanh';

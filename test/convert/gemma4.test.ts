@@ -122,7 +122,7 @@ it('refuses what it can not express, by name', async () => {
     [{ use_bidirectional_attention: 'all' }, /both directions/],
     [{ attention_bias: true }, /biases/],
     [{ layer_types: ['sliding_attention'] }, /layer_types/],
-    [{ quantization_config: { quant_method: 'fp8' } }, /quantised/],
+    [{ quantization_config: { quant_method: 'awq' } }, /quantised/],
     [{ num_kv_shared_layers: 2 }, /shared_kv_layers/],
     [{ rope_parameters: { full_attention: { rope_type: 'linear', factor: 2 } } }, /linear/],
   ] as const) {

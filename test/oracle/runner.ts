@@ -65,8 +65,9 @@ export class Runner implements Disposable {
     await graph.compute();
     state.commit(tokens.length);
     const all = graph.read(logits);
-    const { vocabSize } = model.hyperparameters;
-    return tokens.map((_, at) => all.slice(at * vocabSize, (at + 1) * vocabSize));
+    // As many as the vocabulary has tokens, or as there are classes.
+    const length = all.length / tokens.length;
+    return tokens.map((_, at) => all.slice(at * length, (at + 1) * length));
   }
 
   [Symbol.dispose](): void {

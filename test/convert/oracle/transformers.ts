@@ -23,6 +23,7 @@ import { decoderCases } from '../decoder-cases.js';
 import { gemma4Logits } from '../gemma4-reference.js';
 import { small, sparse } from '../gemma4-shapes.js';
 import { lfm2Logits } from '../lfm2-reference.js';
+import { rankingCheckpoint } from '../ranking-checkpoint.js';
 import { referenceLogits } from '../reference.js';
 
 const [python = 'python3', ...wanted] = process.argv.slice(2);
@@ -144,6 +145,10 @@ const encoders: Readonly<Record<string, () => EncoderCase>> = {
       folder,
       rows: (ids) => [[classScore(tensorOf, names, bertRows(tensorOf, sizes, ids)[0] ?? [])]],
     };
+  },
+  Qwen3ForSequenceClassification() {
+    const { folder, logit } = rankingCheckpoint();
+    return { folder, rows: (ids) => [[logit(ids)]] };
   },
   Gemma3TextModel() {
     const checkpoint = randomCheckpoint('Gemma3TextModel');
