@@ -1,6 +1,7 @@
 /** Readers of the configs of decoders whose tensors are laid out in their own ways. */
 import type { CheckpointHyperparameters } from './checkpoint-shape.js';
 import { readGlm4Hyperparameters } from './glm4-checkpoint.js';
+import { readGptOssHyperparameters } from './gpt-oss-checkpoint.js';
 import type { JsonObject } from './json.js';
 import { readQwen35Hyperparameters } from './qwen35-checkpoint.js';
 
@@ -13,6 +14,7 @@ export type HyperparameterReader = (
 export const decoderReaders: ReadonlyMap<string, HyperparameterReader> = new Map([
   ['glm4', readGlm4Hyperparameters],
   ['glm4moe', readGlm4Hyperparameters],
+  ['gpt-oss', readGptOssHyperparameters],
   ['qwen35', readQwen35Hyperparameters],
   ['qwen35moe', readQwen35Hyperparameters],
 ]);

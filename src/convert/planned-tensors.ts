@@ -88,6 +88,14 @@ export class ExpertStacks {
   }
 }
 
+/** All matrices in one tensor [matrices, out, in]. @throws {PacelineError} `wrong-shape`. */
+export function matrixStack(name: string, tensor: SafetensorsTensor): PlannedTensor {
+  const [count = 0, rows = 0, rowLength = 0] = tensor.shape;
+  if (tensor.shape.length !== 3) throw wrongShape(name, tensor);
+  const matrices = Array.from({ length: count }, (_, at) => ({ tensor, firstRow: at * rows }));
+  return { name, type: tensor.type, shape: [rowLength, rows, count], matrices, rowLength, rows };
+}
+
 /** All experts in one tensor [experts, out, in], gate above up, as transformers 5 saves them. */
 export function fusedExperts(
   block: string,

@@ -3,6 +3,7 @@ import type { Checkpoint } from './checkpoint.js';
 import type { Row } from './double-precision.js';
 import { glm4Checkpoint, glm4Logits, glm4MoeConfig } from './glm4-checkpoints.js';
 
+import { gptOssCheckpoint, gptOssLogits } from './gpt-oss-checkpoints.js';
 import { qwen35Checkpoint, qwen35Logits, qwen35MoeConfig } from './qwen35-checkpoints.js';
 
 export const tokens = [7, 300, 12, 45, 45, 201, 3, 99, 150, 31, 77, 260, 8];
@@ -20,6 +21,7 @@ export const decoderCases: Readonly<Record<string, DecoderCase>> = {
     make: () => qwen35Checkpoint({ config: qwen35MoeConfig }),
     logits: qwen35Logits,
   },
+  'gpt-oss': { architecture: 'gpt-oss', make: () => gptOssCheckpoint(), logits: gptOssLogits },
   glm4: { architecture: 'glm4', make: () => glm4Checkpoint(), logits: glm4Logits },
   glm4moe: {
     architecture: 'glm4moe',

@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { PacelineError } from '../../src/base/errors.js';
 import { convertCheckpoint } from '../../src/convert/convert.js';
 import { loadModel } from '../../src/engine/load.js';
+import { RowConverter } from '../../src/ggml/row-converter.js';
 import { GgmlType } from '../../src/ggml/types.js';
 import { readGguf } from '../../src/gguf/reader.js';
 import { Runner, worstDifference } from '../oracle/runner.js';
@@ -14,6 +15,7 @@ import { temporaryFile } from '../support/tiny-model.js';
 import { tokenizerJson } from './checkpoint.js';
 import { decoderCases, tokens } from './decoder-cases.js';
 import { glm4Checkpoint, glm4Config, glm4MoeConfig } from './glm4-checkpoints.js';
+import { gptOssCheckpoint, gptOssConfig, gptOssLogits } from './gpt-oss-checkpoints.js';
 import {
   qwen35Checkpoint,
   qwen35Config,
@@ -111,6 +113,46 @@ test('GLM-4.5’s block of multi-token prediction is kept where it was saved', a
   assert.match(await refusal(none.folder), /^unsupported-architecture: .*model\.layers\.3\./);
 });
 
+test('gpt-oss in MXFP4: experts stay so whatever the type, and mean the same values', async () => {
+  const checkpoint = gptOssCheckpoint({ coded: true });
+  const expected = gptOssLogits(checkpoint, tokens).map((row) => Float32Array.from(row));
+  const [experts, width, inner] = [6, 64, 96];
+  for (const [type, matrices] of [
+    ['auto', GgmlType.F32],
+    ['Q8_0', GgmlType.Q8_0],
+  ] as const) {
+    const path = await converted(checkpoint.folder, type);
+    await using file = await readGguf(path);
+    assert.equal(file.tensors.get('blk.1.attn_q.weight')?.type, matrices);
+    // The kernels round what they multiply with MXFP4.
+    using runner = await Runner.open(path, { cacheType: GgmlType.F32, capacity: 64 });
+    const worst = worstDifference(await runner.decode(tokens), expected);
+    assert.ok(worst < 0.03, `${type}: logits differ by ${worst} of their range`);
+    for (const [name, given, ins, outs, step, first] of [
+      ['gate', 'gate_up', width, inner, 2, 0],
+      ['up', 'gate_up', width, inner, 2, 1],
+      ['down', 'down', inner, width, 1, 0],
+    ] as const) {
+      const info = file.tensors.get(`blk.1.ffn_${name}_exps.weight`);
+      assert.ok(info?.type === GgmlType.MXFP4);
+      const source = new Uint8Array(info.bytes);
+      await file.readTensor(info, source);
+      await using converter = new RowConverter(1);
+      const found = await converter.convert({
+        ...{ from: info.type, to: GgmlType.F32, rowLength: ins, source },
+        ...{ firstRow: 0, matrixRows: outs },
+      });
+      const all = checkpoint.weights.get(`model.layers.1.mlp.experts.${given}_proj`)?.values;
+      const meant = Float32Array.from({ length: experts * outs * ins }, (_, at) => {
+        const [row, i] = [Math.floor(at / ins), at % ins];
+        const [expert, out] = [Math.floor(row / outs), row % outs];
+        return all?.[(expert * ins + i) * outs * step + step * out + first] as number;
+      });
+      assert.deepEqual(new Float32Array(found.buffer), meant, name);
+    }
+  }
+});
+
 test('GLM’s turns end as its converter has it', async () => {
   const alphabet = tokenizerJson(320) as { added_tokens: readonly object[] };
   const tokenizer = {
@@ -146,6 +188,11 @@ test('what is not known or does not fit is refused by name', async () => {
     /^broken-file: .*layer_types/,
   );
   const rope_parameters = { rope_type: 'default', mrope_section: [8, 12, 12] };
+  const gptOss = (changes: object) =>
+    refusal(gptOssCheckpoint({ config: { ...gptOssConfig, ...changes } }).folder);
+  assert.match(await gptOss({ swiglu_limit: 5 }), /^unsupported-architecture: .*swiglu_limit 5/);
+  const layer_types = Array(3).fill('full_attention');
+  assert.match(await gptOss({ layer_types }), /^unsupported-architecture: .*windows/);
   assert.match(await glm4({ rope_parameters }), /^unsupported-architecture: .*sections/);
   const { weights } = glm4Checkpoint();
   const deeper = writeCheckpoint({ config: { ...glm4Config, num_hidden_layers: 4 }, weights });
