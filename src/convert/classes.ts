@@ -48,6 +48,8 @@ export const architectures: Readonly<Record<string, string>> = {
   Qwen3_5ForConditionalGeneration: 'qwen35',
   Qwen3_5MoeForCausalLM: 'qwen35moe',
   Qwen3_5MoeForConditionalGeneration: 'qwen35moe',
+  DeepseekV2ForCausalLM: 'deepseek2',
+  DeepseekV3ForCausalLM: 'deepseek2',
   GptOssForCausalLM: 'gpt-oss',
   Glm4ForCausalLM: 'glm4',
   Glm4MoeForCausalLM: 'glm4moe',

@@ -1,5 +1,11 @@
 /** Checkpoints of decoders with own layouts, and what their logits are. */
 import type { Checkpoint } from './checkpoint.js';
+import {
+  deepSeek2Config,
+  deepSeek3Config,
+  deepSeekCheckpoint,
+  deepSeekLogits,
+} from './deepseek2-checkpoints.js';
 import type { Row } from './double-precision.js';
 import { glm4Checkpoint, glm4Logits, glm4MoeConfig } from './glm4-checkpoints.js';
 
@@ -20,6 +26,16 @@ export const decoderCases: Readonly<Record<string, DecoderCase>> = {
     architecture: 'qwen35moe',
     make: () => qwen35Checkpoint({ config: qwen35MoeConfig }),
     logits: qwen35Logits,
+  },
+  deepseek2: {
+    architecture: 'deepseek2',
+    make: () => deepSeekCheckpoint({ config: deepSeek2Config }),
+    logits: deepSeekLogits,
+  },
+  deepseek3: {
+    architecture: 'deepseek2',
+    make: () => deepSeekCheckpoint({ config: deepSeek3Config, drafts: true }),
+    logits: deepSeekLogits,
   },
   'gpt-oss': { architecture: 'gpt-oss', make: () => gptOssCheckpoint(), logits: gptOssLogits },
   glm4: { architecture: 'glm4', make: () => glm4Checkpoint(), logits: glm4Logits },

@@ -14,6 +14,7 @@ import { Runner, worstDifference } from '../oracle/runner.js';
 import { temporaryFile } from '../support/tiny-model.js';
 import { tokenizerJson } from './checkpoint.js';
 import { decoderCases, tokens } from './decoder-cases.js';
+import { deepSeek2Config, deepSeek3Config, deepSeekCheckpoint } from './deepseek2-checkpoints.js';
 import { glm4Checkpoint, glm4Config, glm4MoeConfig } from './glm4-checkpoints.js';
 import { gptOssCheckpoint, gptOssConfig, gptOssLogits } from './gpt-oss-checkpoints.js';
 import {
@@ -193,6 +194,23 @@ test('what is not known or does not fit is refused by name', async () => {
   assert.match(await gptOss({ swiglu_limit: 5 }), /^unsupported-architecture: .*swiglu_limit 5/);
   const layer_types = Array(3).fill('full_attention');
   assert.match(await gptOss({ layer_types }), /^unsupported-architecture: .*windows/);
+  const deepSeek = (config: object, changes: object) =>
+    refusal(deepSeekCheckpoint({ config: { ...config, ...changes } }).folder);
+  const groups = { n_group: 4, topk_group: 2, topk_method: 'group_limited_greedy' };
+  assert.match(
+    await deepSeek(deepSeek2Config, groups),
+    /^unsupported-architecture: .*group_limited/,
+  );
+  const { rope_scaling } = deepSeek3Config;
+  const uneven = { rope_scaling: { ...rope_scaling, mscale: 1 } };
+  assert.match(
+    await deepSeek(deepSeek3Config, uneven),
+    /^unsupported-architecture: .*mscale 1 beside/,
+  );
+  assert.match(
+    await deepSeek(deepSeek3Config, { rope_interleave: false }),
+    /^unsupported-architecture: .*rope_interleave false/,
+  );
   assert.match(await glm4({ rope_parameters }), /^unsupported-architecture: .*sections/);
   const { weights } = glm4Checkpoint();
   const deeper = writeCheckpoint({ config: { ...glm4Config, num_hidden_layers: 4 }, weights });
