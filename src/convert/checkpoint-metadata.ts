@@ -15,6 +15,7 @@ import {
   embeddingGemma,
   gemma4Architecture,
   hunyuanArchitecture,
+  jinaArchitecture,
   lfm2Architecture,
   lfm2MoeArchitecture,
   nomicArchitecture,
@@ -26,10 +27,12 @@ import { requireEncoder } from './embedding-gemma-checkpoint.js';
 import { emoMetadata, readEmoLayers } from './emo-checkpoint.js';
 import { readGemma4Hyperparameters } from './gemma4-checkpoint.js';
 import { requireOwnKeys } from './hunyuan-checkpoint.js';
+import { readJinaHyperparameters } from './jina-checkpoint.js';
 import type { JsonObject } from './json.js';
 import { readLfm2Hyperparameters } from './lfm2-checkpoint.js';
 import { readLfm2MoeHyperparameters } from './lfm2-moe-checkpoint.js';
 import { readNomicHyperparameters } from './nomic-checkpoint.js';
+import { readNomicMoeHyperparameters } from './nomic-moe-checkpoint.js';
 import { quantizationOf } from './quantized-checkpoint.js';
 import { setRope } from './rope-metadata.js';
 
@@ -37,10 +40,17 @@ import { setRope } from './rope-metadata.js';
 const ownReaders: ReadonlyMap<string, HyperparameterReader> = new Map([
   [bertArchitecture, readBertHyperparameters],
   [gemma4Architecture, readGemma4Hyperparameters],
+  [jinaArchitecture, readJinaHyperparameters],
   [lfm2Architecture, readLfm2Hyperparameters],
   [lfm2MoeArchitecture, readLfm2MoeHyperparameters],
-  [nomicArchitecture, readNomicHyperparameters],
+  [nomicArchitecture, readNomic],
 ]);
+
+/** With experts it is another architecture, though of the same class. */
+function readNomic(config: JsonObject): CheckpointHyperparameters {
+  const sparse = (config.number('moe_every_n_layers') ?? 0) > 0;
+  return sparse ? readNomicMoeHyperparameters(config) : readNomicHyperparameters(config);
+}
 
 /**
  * Reads a config.

@@ -11,9 +11,10 @@ import { PacelineError } from '../base/errors.js';
 import type { GgufMetadataEntry } from '../gguf/types.js';
 import { ggufValue } from '../gguf/values.js';
 import { wordPieceRules, wordPieceTexts } from './bert-checkpoint.js';
-import { gemma4Architecture } from './classes.js';
+import { gemma4Architecture, jinaArchitecture } from './classes.js';
 import { gemma4Rules, markGemma4Tokens } from './gemma4-vocabulary.js';
 import { isObject, JsonObject, readJsonIfThere, readTextIfThere } from './json.js';
+import { betweenTexts, templateOf } from './post-processor.js';
 import { preTokenizerOf, unsupportedTokenizer as unsupported } from './pre-tokenizer-names.js';
 import { readSentencePieces } from './sentencepiece.js';
 import { readUnigramVocabulary } from './unigram-vocabulary.js';
@@ -21,7 +22,7 @@ import { readUnigramVocabulary } from './unigram-vocabulary.js';
 const tokenType = { normal: 1, unknown: 2, control: 3, user: 4, unused: 5, byte: 6 } as const;
 
 interface Vocabulary {
-  readonly model: 'llama' | 'gpt2' | 'bert' | 't5' | 'gemma4';
+  readonly model: 'llama' | 'gpt2' | 'bert' | 't5' | 'gemma4' | 'whitespace';
   readonly pre?: string;
   readonly tokens: string[];
   readonly types: number[];
@@ -212,6 +213,14 @@ function fromTokenizerJson(
     return { model: 'bert', pre: 'default', tokens: texts, types };
   }
   const merges = readMerges(model);
+  if (cutsAtSpaces(tokenizer, architecture)) {
+    putAdded(added, tokens, types);
+    const kind = tokenizer.object('normalizer')?.string('type');
+    const lowercase = ggufValue.boolean(kind === 'Lowercase');
+    const rules = new Map([['tokenizer.ggml.normalizer.lowercase', lowercase]]);
+    const named = { model: 'whitespace', pre: 'whitespace' } as const;
+    return { ...named, tokens, types, merges: merges.map(joined), rules };
+  }
   if (model.boolean('byte_fallback') !== true) {
     putAdded(added, tokens, types);
     const pre = preTokenizerOf(tokenizer, architecture);
@@ -230,6 +239,12 @@ function fromTokenizerJson(
   putAdded(added, tokens, types, scores);
   if (unknownId >= 0) types[unknownId] = tokenType.unknown;
   return { model: 'llama', pre: 'default', tokens, types, scores };
+}
+
+/** Of Jina's model for Chinese: words of plain letters, not of bytes. */
+function cutsAtSpaces(tokenizer: JsonObject, architecture: string): boolean {
+  const cuts = tokenizer.object('pre_tokenizer')?.string('type');
+  return architecture === jinaArchitecture && cuts === 'Whitespace';
 }
 
 function fromUnigram(
@@ -349,33 +364,6 @@ function setWordPiece(
     if (id >= 0) entries.set(`tokenizer.ggml.${key}`, ggufValue.uint32(id));
   }
   for (const [key, entry] of wordPieceRules(tokenizer)) entries.set(key, entry);
-}
-
-/** Special tokens of the template for one text, '' for the text itself. */
-function templateOf(tokenizer: JsonObject | undefined): string[] {
-  const template = postProcessing(tokenizer, 'single');
-  return template.length < 2 ? [] : template.map(specialIn);
-}
-
-/** Special tokens between the two texts of a pair. */
-function betweenTexts(tokenizer: JsonObject | undefined): number {
-  const template = postProcessing(tokenizer, 'pair').map(specialIn);
-  return Math.max(0, template.lastIndexOf('') - template.indexOf('') - 1);
-}
-
-function postProcessing(
-  tokenizer: JsonObject | undefined,
-  name: 'single' | 'pair',
-): readonly unknown[] {
-  const given = tokenizer?.object('post_processor');
-  const processors = (given?.list('processors') ?? [given?.values]).filter(isObject);
-  const template = processors.find(({ type }) => type === 'TemplateProcessing')?.[name];
-  return Array.isArray(template) ? (template as readonly unknown[]) : [];
-}
-
-function specialIn(part: unknown): string {
-  const special = isObject(part) ? part.SpecialToken : undefined;
-  return isObject(special) && typeof special.id === 'string' ? special.id : '';
 }
 
 /** The chat template of the config, or that of the file beside it; several have names. */

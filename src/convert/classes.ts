@@ -5,8 +5,11 @@ export const embeddingGemma = 'gemma-embedding';
 export const lfm2Architecture = 'lfm2';
 export const lfm2MoeArchitecture = 'lfm2moe';
 export const nomicArchitecture = 'nomic-bert';
+/** Of the same class. */
+export const nomicMoeArchitecture = 'nomic-bert-moe';
 export const hunyuanArchitecture = 'hunyuan-dense';
 export const gemma4Architecture = 'gemma4';
+export const jinaArchitecture = 'jina-bert-v2';
 export const emoClass = 'EmoForCausalLM';
 
 /** Classes of BERT's architecture. */
@@ -55,6 +58,8 @@ export const architectures: Readonly<Record<string, string>> = {
   Glm4MoeForCausalLM: 'glm4moe',
   Lfm2ForCausalLM: lfm2Architecture,
   Lfm2MoeForCausalLM: lfm2MoeArchitecture,
+  JinaBertModel: jinaArchitecture,
+  JinaBertForMaskedLM: jinaArchitecture,
   NomicBertModel: nomicArchitecture,
 };
 

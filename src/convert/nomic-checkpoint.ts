@@ -21,7 +21,23 @@ const computed = {
 
 /** @throws {PacelineError} `broken-file`, `unsupported-architecture`. */
 export function readNomicHyperparameters(config: JsonObject): CheckpointHyperparameters {
-  for (const [key, value] of Object.entries(computed)) {
+  return nomicCommon(config, { architecture: nomicArchitecture, computed });
+}
+
+/**
+ * What it has with experts and without.
+ * @param of `computed` has the settings that the engine computes, which the config must not contradict.
+ * @throws {PacelineError} `broken-file`, `unsupported-architecture`.
+ */
+export function nomicCommon(
+  config: JsonObject,
+  of: {
+    readonly architecture: string;
+    readonly computed: Readonly<Record<string, string | number | boolean>>;
+  },
+): CheckpointHyperparameters {
+  const { architecture } = of;
+  for (const [key, value] of Object.entries(of.computed)) {
     const given = config.get(key) ?? value;
     if (given === value) continue;
     throw new PacelineError(
@@ -34,7 +50,7 @@ export function readNomicHyperparameters(config: JsonObject): CheckpointHyperpar
   const embedding = config.requiredCount('n_embd');
   const metadata = new Map<string, GgufMetadataEntry>();
   const set = (key: string, entry: GgufMetadataEntry) =>
-    metadata.set(`${nomicArchitecture}.${key}`, entry);
+    metadata.set(`${architecture}.${key}`, entry);
   // What it was trained on: positions beyond need another rotation.
   const context = config.count('max_trained_positions') ?? config.requiredCount('n_positions');
   set('block_count', ggufValue.uint32(layers));
@@ -51,7 +67,7 @@ export function readNomicHyperparameters(config: JsonObject): CheckpointHyperpar
   const vocabSize = config.requiredCount('vocab_size');
   return {
     shape: {
-      ...{ architecture: nomicArchitecture, layers, heads, kvHeads: heads, experts: 0 },
+      ...{ architecture, layers, heads, kvHeads: heads, experts: 0 },
       ...{ vocabSize, tied: true },
     },
     metadata,
@@ -69,6 +85,9 @@ const inLayer: ReadonlyMap<string, string> = new Map([
   ['attn.Wqkv', 'attn_qkv'],
   ['attn.out_proj', 'attn_output'],
   ['norm1', 'attn_output_norm'],
+  // Of models with experts, which have no gates.
+  ['mlp.fc1', 'ffn_up'],
+  ['mlp.router.layer', 'ffn_gate_inp'],
   // The second of the two is activated.
   ['mlp.fc11', 'ffn_up'],
   ['mlp.fc12', 'ffn_gate'],

@@ -67,6 +67,8 @@ const known: ReadonlyMap<string, string> = new Map([
 const ownNames: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   // The tokenizer of OLMo is that of GPT-NeoX, which cuts as GPT-2 does.
   olmoe: { 'gpt-2': 'olmo' },
+  // Of those by language and that for code, which readers treat alike.
+  'jina-bert-v2': { 'gpt-2': 'jina-v2-code' },
   lfm2: { 'llama-bpe': 'lfm2' },
   lfm2moe: { 'llama-bpe': 'lfm2' },
   glm4: { 'llama-bpe': 'glm4' },

@@ -168,7 +168,6 @@ describe('a checkpoint of Nomic’s BERT', () => {
     await assert.rejects(convert({ activation_function: 'gelu' }), refused);
     await assert.rejects(convert({ prenorm: true }), refused);
     await assert.rejects(convert({ rotary_emb_fraction: 0.5 }), refused);
-    await assert.rejects(convert({ moe_every_n_layers: 2 }), refused);
     weights.set('encoder.layers.0.extra.weight', { shape: [1], values: new Float32Array(1) });
     await assert.rejects(convert({}), refused);
   });
