@@ -46,6 +46,11 @@ export function lfm2Common(
   set('attention.head_count', ggufValue.uint32(heads));
   const perLayer = sees.map((attends) => (attends ? kvHeads : 0));
   set('attention.head_count_kv', ggufValue.numbers('int32', perLayer));
+  const head = config.count('head_dim');
+  if (head !== undefined) {
+    set('attention.key_length', ggufValue.uint32(head));
+    set('attention.value_length', ggufValue.uint32(head));
+  }
   set('attention.layer_norm_rms_epsilon', ggufValue.float32(config.number('norm_eps') ?? 1e-5));
   set('shortconv.l_cache', ggufValue.uint32(config.requiredCount('conv_L_cache')));
   const rope = config.object('rope_parameters');

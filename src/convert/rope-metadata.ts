@@ -130,7 +130,7 @@ function setLongRope(
     context;
   const ratio = rope.number('factor') ?? context / original;
   const usual = ratio <= 1 ? 1 : Math.sqrt(1 + Math.log(ratio) / Math.log(original));
-  set('rope.scaling.type', ggufValue.string('longrope'));
+  // No `rope.scaling.type`: readers know the kind by its tensors.
   set('rope.scaling.attn_factor', ggufValue.float32(rope.number('attention_factor') ?? usual));
   const part = rope.number('partial_rotary_factor') ?? text.number('partial_rotary_factor') ?? 1;
   const pairs = Math.floor(Math.floor(part * dimensions) / 2);

@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { randomNormal } from '../../src/synthetic/random-model.js';
 import { temporaryFile } from '../support/tiny-model.js';
-import { gemma4Config, gemma4Shapes } from './gemma4-shapes.js';
+import { gemma4Config, gemma4Shapes, gemma4Tokenizer } from './gemma4-shapes.js';
 import { lfm2Shapes } from './lfm2-shapes.js';
 
 export type CheckpointClass =
@@ -138,6 +138,7 @@ export function configOf(name: CheckpointClass): Record<string, unknown> {
     SeedOssForCausalLM: { attention_bias: true },
     HunYuanDenseV1ForCausalLM: {
       ...{ pad_token_id: 0, eod_token_id: 317, num_experts: 1 },
+      max_position_embeddings: 32_768,
       rope_parameters: { rope_type: 'dynamic', factor: 1, alpha: 50, rope_theta: 10_000 },
     },
     Ministral3ForCausalLM: {
@@ -161,6 +162,7 @@ export function configOf(name: CheckpointClass): Record<string, unknown> {
     Gemma4ForCausalLM: gemma4Config,
     Gemma3TextModel: { ...gemma, use_bidirectional_attention: true },
     Lfm2MoeForCausalLM: {
+      rms_norm_eps: undefined,
       ...{ norm_eps: 1e-5, conv_L_cache: 3, conv_bias: false, tie_word_embeddings: true },
       ...{ num_hidden_layers: 4, num_dense_layers: 1, moe_intermediate_size: 40, pad_token_id: 0 },
       layer_types: ['conv', 'full_attention', 'conv', 'full_attention'],
@@ -178,8 +180,15 @@ export function configOf(name: CheckpointClass): Record<string, unknown> {
   return { architectures: [name], model_type: modelTypes[name], ...sizes, ...own[name] };
 }
 
+export interface TokenizerJson {
+  readonly version: string;
+  readonly model: object;
+  readonly pre_tokenizer: object;
+  readonly added_tokens: readonly object[];
+}
+
 /** A byte-level vocabulary: the byte alphabet, some merges, two special tokens. */
-export function tokenizerJson(size: number): object {
+export function tokenizerJson(size: number): TokenizerJson {
   const alphabet = [...byteAlphabet()];
   const vocab: Record<string, number> = {};
   for (const [id, letter] of alphabet.entries()) vocab[letter] = id;
@@ -194,16 +203,18 @@ export function tokenizerJson(size: number): object {
     merges.push(pair);
   }
   return {
+    version: '1.0',
     model: { type: 'BPE', vocab, merges },
     pre_tokenizer: {
       type: 'Sequence',
       pretokenizers: [
         { type: 'Digits', individual_digits: true },
-        { type: 'ByteLevel', add_prefix_space: false, use_regex: true },
+        { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
       ],
     },
     added_tokens: ['<|begin|>', '<|end|>'].map((content, index) => ({
-      ...{ id: size - 2 + index, content, special: true },
+      ...{ id: size - 2 + index, content, special: true, normalized: false },
+      ...{ single_word: false, lstrip: false, rstrip: false },
     })),
   };
 }
@@ -334,9 +345,13 @@ export function randomCheckpoint(
     writeFileSync(join(folder, file), JSON.stringify(value));
   const { within } = options;
   write('config.json', within ? { architectures: [within], text_config: config } : config);
-  write('tokenizer.json', tokenizerJson(config.vocab_size as number));
+  const tokenizer = tokenizerJson(config.vocab_size as number);
+  write('tokenizer.json', name === 'Gemma4ForCausalLM' ? gemma4Tokenizer(tokenizer) : tokenizer);
+  // As of Phi 4; Phi 3 has SentencePiece.
+  const tokenizer_class = name === 'Phi3ForCausalLM' ? 'GPT2Tokenizer' : 'PreTrainedTokenizerFast';
   write('tokenizer_config.json', {
-    ...{ bos_token: '<|begin|>', eos_token: { content: '<|end|>' }, add_bos_token: true },
+    ...{ tokenizer_class, bos_token: '<|begin|>' },
+    ...{ eos_token: { __type: 'AddedToken', content: '<|end|>' }, add_bos_token: true },
   });
   writeFileSync(join(folder, 'chat_template.jinja'), '{{ messages[0].content }}');
   write('generation_config.json', { temperature: 0.6, top_k: 20, top_p: 0.95, do_sample: true });

@@ -1,15 +1,15 @@
-/** Parts of encoders in double precision, from a checkpoint's own tensors. */
+/** Parts of encoders in double precision, from a checkpoint's own tensors, and random tensors of such checkpoints. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { randomNormal } from '../../src/synthetic/random-model.js';
-import type { Weights } from './checkpoint.js';
+import { temporaryFile } from '../support/tiny-model.js';
+import { safetensors, type Weights } from './checkpoint.js';
+import { add, dot, headsOf, type Row, softmax, times } from './double-precision.js';
+import { writeWordPiece } from './wordpiece.js';
 
-export type Row = readonly number[];
 export type Gelu = (x: number) => number;
 
 const at = (values: ArrayLike<number>, index: number) => values[index] as number;
-
-export const plus = (a: Row, b: Row): Row => a.map((x, i) => x + at(b, i));
-export const times = (a: Row, factor: number): Row => a.map((x) => x * factor);
-export const multiplied = (a: Row, b: Row): Row => a.map((x, i) => x * at(b, i));
 
 /** What checkpoints are trained with: Abramowitz and Stegun 7.1.5, exact to 1e-9. */
 export const exactGelu: Gelu = (x) => {
@@ -26,13 +26,6 @@ export const exactGelu: Gelu = (x) => {
 /** What engines compute. */
 export const tanhGelu: Gelu = (x) =>
   0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
-
-export function softmax(scores: Row): Row {
-  const most = Math.max(...scores);
-  const powers = scores.map((score) => Math.exp(score - most));
-  const total = powers.reduce((a, b) => a + b, 0);
-  return powers.map((power) => power / total);
-}
 
 /** Operations with the tensors of a checkpoint. */
 export class EncoderParts {
@@ -52,14 +45,14 @@ export class EncoderParts {
 
   /** A row of a table. */
   row(name: string, index: number, width: number): Row {
-    return [...this.values(name).subarray(index * width, (index + 1) * width)];
+    return Float64Array.from(this.values(name).subarray(index * width, (index + 1) * width));
   }
 
   /** With the bias that there may be. */
   linear(x: Row, name: string): Row {
-    const all = this.values(`${name}.weight`);
     const bias = this.#weights.get(`${name}.bias`)?.values;
-    return product(x, all).map((value, i) => value + (bias ? at(bias, i) : 0));
+    const y = product(x, this.values(`${name}.weight`));
+    return bias ? add(y, bias) : y;
   }
 
   /** A layer norm. */
@@ -79,44 +72,42 @@ export function product(
   first = 0,
   rows = all.length / x.length,
 ): Row {
-  return Array.from({ length: rows }, (_, row) =>
-    x.reduce((sum, value, i) => sum + value * at(all, (first + row) * x.length + i), 0),
-  );
+  return Float64Array.from({ length: rows }, (_, row) => dot(x, all, (first + row) * x.length));
 }
 
 /**
- * Attention in both directions over `heads` heads.
+ * Attention in both directions.
  * @param bias added to the scores of a head between two places.
  */
-export function attend(
+export function attendBoth(
   q: readonly Row[],
   k: readonly Row[],
   v: readonly Row[],
   heads: number,
   bias: (head: number, from: number, to: number) => number = () => 0,
 ): Row[] {
-  return q.map((query, t) => {
-    const width = query.length / heads;
-    return Array.from({ length: heads }, (_, head) => {
-      const part = (x: Row) => x.slice(head * width, (head + 1) * width);
-      const own = part(query);
-      const scores = k.map(
-        (key, s) =>
-          part(key).reduce((sum, x, i) => sum + x * at(own, i), 0) / Math.sqrt(width) +
-          bias(head, t, s),
+  const width = (q[0]?.length ?? 0) / heads;
+  const [keys, values] = [k, v].map((rows) => rows.map((x) => headsOf(x, width))) as [
+    Row[][],
+    Row[][],
+  ];
+  return q.map((x, t) => {
+    const seen = headsOf(x, width).map((query, head) => {
+      const scores = keys.map(
+        (key, s) => dot(query, key[head] as Row) / Math.sqrt(width) + bias(head, t, s),
       );
-      const shares = softmax(scores);
-      return shares.reduce<Row>(
-        (sum, share, s) => plus(sum, times(part(v[s] as Row), share)),
-        own.map(() => 0),
+      return softmax(scores).reduce<Row>(
+        (sum, share, s) => add(sum, times(values[s]?.[head] as Row, share)),
+        new Float64Array(width),
       );
-    }).flat();
+    });
+    return Float64Array.from(seen.flatMap((head) => [...head]));
   });
 }
 
 /** The mean of a text's rows, of length 1. */
 export function meanVector(rows: readonly Row[]): Row {
-  const sum = rows.reduce(plus);
+  const sum = rows.reduce((a, b) => add(a, b));
   return times(sum, 1 / Math.hypot(...sum));
 }
 
@@ -140,4 +131,17 @@ export class TensorMaker {
     this.add(`${name}.weight`, [width], 0.1, 1);
     this.add(`${name}.bias`, [width], 0.1);
   }
+}
+
+/** Writes a checkpoint that is pooled by the mean and cuts texts as `words`; its folder. */
+export function encoderCheckpoint(config: object, weights: ReadonlyMap<string, Weights>): string {
+  const folder = temporaryFile(`encoder-${Math.random().toString(36).slice(2)}`);
+  mkdirSync(join(folder, '1_Pooling'), { recursive: true });
+  const write = (name: string, value: object) =>
+    writeFileSync(join(folder, name), JSON.stringify(value));
+  write('config.json', config);
+  writeWordPiece(folder);
+  write('1_Pooling/config.json', { pooling_mode_mean_tokens: true });
+  writeFileSync(join(folder, 'model.safetensors'), safetensors([...weights], 'F32'));
+  return folder;
 }

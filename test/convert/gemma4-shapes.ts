@@ -33,6 +33,19 @@ export const sparse = {
   final_logit_softcapping: null,
 };
 
+/** A tokenizer of plain text, which its model cuts by itself. */
+export function gemma4Tokenizer(given: { readonly model: object }): object {
+  return {
+    ...given,
+    model: { ...given.model, byte_fallback: true, unk_token: null },
+    pre_tokenizer: {
+      ...{ type: 'Split', pattern: { String: ' ' } },
+      ...{ behavior: 'MergedWithPrevious', invert: false },
+    },
+    decoder: { type: 'Sequence', decoders: [{ type: 'Fuse' }] },
+  };
+}
+
 export function gemma4Shapes(config: Config): Map<string, number[]> {
   const n = (key: string) => config[key] as number;
   const width = n('hidden_size');

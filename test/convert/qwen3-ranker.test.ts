@@ -1,6 +1,6 @@
 /** Checkpoints of Qwen 3 that rank: converted, they give the scores that the checkpoint's logits say. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { it } from 'node:test';
 import { convertCheckpoint } from '../../src/convert/convert.js';
@@ -10,32 +10,12 @@ import { GgmlType } from '../../src/ggml/types.js';
 import { readGguf } from '../../src/gguf/reader.js';
 import { Runner } from '../oracle/runner.js';
 import { temporaryFile } from '../support/tiny-model.js';
-import { type Checkpoint, type CheckpointOptions, randomCheckpoint } from './checkpoint.js';
-import { rankingCheckpoint } from './ranking-checkpoint.js';
+import { randomCheckpoint } from './checkpoint.js';
+import { answeringCheckpoint, no, rankingCheckpoint, yes } from './ranking-checkpoint.js';
 import { referenceLogits } from './reference.js';
 
-const [yes, no] = [300, 301];
 const query = 'CABBAGE';
 const documents = ['DEAD BEEF', 'a'];
-
-/** One whose vocabulary has both answers. */
-function answering(options: CheckpointOptions = {}): Checkpoint {
-  const checkpoint = randomCheckpoint('Qwen3ForCausalLM', options);
-  const path = join(checkpoint.folder, 'tokenizer.json');
-  const tokenizer = JSON.parse(readFileSync(path, 'utf8'));
-  const { vocab, merges } = tokenizer.model;
-  for (const [id, text] of [
-    [yes, 'yes'],
-    [no, 'no'],
-  ] as const) {
-    const [old] = Object.entries(vocab).find(([, found]) => found === id) as [string, number];
-    delete vocab[old];
-    vocab[text] = id;
-    tokenizer.model.merges = merges.filter((pair: string[]) => vocab[pair.join('')] !== undefined);
-  }
-  writeFileSync(path, JSON.stringify(tokenizer));
-  return checkpoint;
-}
 
 /** Holds scores of documents against what a reference says of the same tokens. */
 async function checkScores(
@@ -61,7 +41,7 @@ const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
 
 for (const tie_word_embeddings of [true, false]) {
   it(`answers yes or no, ${tie_word_embeddings ? 'tied' : 'with a head'}`, async () => {
-    const checkpoint = answering({
+    const checkpoint = answeringCheckpoint({
       config: { tie_word_embeddings, max_position_embeddings: 512 },
     });
     writeFileSync(join(checkpoint.folder, 'README.md'), '---\n---\n# Qwen3-Reranker-0.6B\n');

@@ -1,7 +1,12 @@
-/** A random checkpoint of Qwen 3 with a classifier in place of the head. */
-import { writeFileSync } from 'node:fs';
+/** Random checkpoints of Qwen 3 that rank: with a classifier in place of the head, and with the head's answers. */
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { randomCheckpoint, safetensors } from './checkpoint.js';
+import {
+  type Checkpoint,
+  type CheckpointOptions,
+  randomCheckpoint,
+  safetensors,
+} from './checkpoint.js';
 import { referenceLogits } from './reference.js';
 
 /** The row of the head that becomes the classifier's. */
@@ -35,4 +40,26 @@ export function rankingCheckpoint(
     folder,
     logit: (tokens) => referenceLogits(checkpoint, tokens).at(-1)?.[row] as number,
   };
+}
+
+/** Ids of the answers. */
+export const [yes, no] = [300, 301] as const;
+
+/** One whose vocabulary has both answers. */
+export function answeringCheckpoint(options: CheckpointOptions = {}): Checkpoint {
+  const checkpoint = randomCheckpoint('Qwen3ForCausalLM', options);
+  const path = join(checkpoint.folder, 'tokenizer.json');
+  const tokenizer = JSON.parse(readFileSync(path, 'utf8'));
+  const { vocab, merges } = tokenizer.model;
+  for (const [id, text] of [
+    [yes, 'yes'],
+    [no, 'no'],
+  ] as const) {
+    const [old] = Object.entries(vocab).find(([, found]) => found === id) as [string, number];
+    delete vocab[old];
+    vocab[text] = id;
+    tokenizer.model.merges = merges.filter((pair: string[]) => vocab[pair.join('')] !== undefined);
+  }
+  writeFileSync(path, JSON.stringify(tokenizer));
+  return checkpoint;
 }

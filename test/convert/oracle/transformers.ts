@@ -12,56 +12,13 @@ import { Runner, worstDifference } from '../../oracle/runner.js';
 import { temporaryFile } from '../../support/tiny-model.js';
 import { bertCheckpoint, roberta, sizes } from '../bert-checkpoints.js';
 import { bertRows, classScore } from '../bert-reference.js';
-import {
-  type Checkpoint,
-  type CheckpointClass,
-  type CheckpointOptions,
-  longRope,
-  randomCheckpoint,
-} from '../checkpoint.js';
-import { decoderCases } from '../decoder-cases.js';
-import { gemma4Logits } from '../gemma4-reference.js';
-import { small, sparse } from '../gemma4-shapes.js';
-import { lfm2Logits } from '../lfm2-reference.js';
+import { type Checkpoint, randomCheckpoint } from '../checkpoint.js';
 import { rankingCheckpoint } from '../ranking-checkpoint.js';
 import { referenceLogits } from '../reference.js';
+import { oracleCases } from './cases.js';
 
 const [python = 'python3', ...wanted] = process.argv.slice(2);
 const tokens = [7, 300, 12, 45, 45, 201, 3, 99, 150, 31, 77, 260, 8];
-const llama3 = {
-  ...{ rope_type: 'llama3', factor: 8, low_freq_factor: 1, high_freq_factor: 4 },
-  original_max_position_embeddings: 32,
-};
-const cases: readonly (readonly [CheckpointClass, CheckpointOptions])[] = [
-  ['LlamaForCausalLM', {}],
-  ['LlamaForCausalLM', { shards: 2, type: 'BF16', config: { rope_scaling: llama3 } }],
-  ['MixtralForCausalLM', {}],
-  ['Qwen2ForCausalLM', {}],
-  ['Qwen3ForCausalLM', { type: 'F16' }],
-  ['Qwen3MoeForCausalLM', {}],
-  ['OlmoeForCausalLM', {}],
-  ['Olmo2ForCausalLM', {}],
-  ['Olmo3ForCausalLM', {}],
-  ['SmolLM3ForCausalLM', {}],
-  ['GraniteForCausalLM', {}],
-  ['GraniteMoeForCausalLM', {}],
-  ['Ernie4_5ForCausalLM', {}],
-  ['Phi3ForCausalLM', {}],
-  ['Phi3ForCausalLM', { config: longRope(8) }],
-  ['Phi3ForCausalLM', { config: longRope(96) }],
-  ['SeedOssForCausalLM', {}],
-  ['HunYuanDenseV1ForCausalLM', {}],
-  ['Ministral3ForCausalLM', {}],
-  ['Lfm2ForCausalLM', {}],
-  ['Lfm2MoeForCausalLM', {}],
-  ['Lfm2MoeForCausalLM', { fused: true }],
-  ['Gemma2ForCausalLM', {}],
-  ['Gemma3ForCausalLM', {}],
-  ['Gemma4ForCausalLM', {}],
-  ['Gemma4ForCausalLM', { config: small }],
-  ['Gemma4ForCausalLM', { config: sparse }],
-];
-
 /** Rows of numbers that a script prints for tokens. */
 function fromPython(script: string, folder: string, ids: readonly number[]): Float32Array[] {
   const path = join(import.meta.dirname, script);
@@ -80,14 +37,13 @@ async function compare(
     checkpoint: Checkpoint,
     tokens: readonly number[],
   ) => readonly (readonly number[] | Float64Array)[],
-  text: readonly number[] = tokens,
 ): Promise<void> {
-  const expected = fromPython('logits.py', checkpoint.folder, text);
+  const expected = fromPython('logits.py', checkpoint.folder, tokens);
   const path = temporaryFile(`converted-${Math.random()}.gguf`);
   await convertCheckpoint({ checkpoint: checkpoint.folder, output: path, type: 'F32' });
-  using runner = await Runner.open(path, { cacheType: GgmlType.F32, capacity: 192 });
-  const ours = worstDifference(await runner.decode(text), expected);
-  const reference = logits(checkpoint, text).map((row) => Float32Array.from(row));
+  using runner = await Runner.open(path, { cacheType: GgmlType.F32, capacity: 64 });
+  const ours = worstDifference(await runner.decode(tokens), expected);
+  const reference = logits(checkpoint, tokens).map((row) => Float32Array.from(row));
   const theirs = worstDifference(reference, expected);
   process.stdout.write(
     `${name}: engine ${ours.toExponential(1)}, ` +
@@ -95,19 +51,8 @@ async function compare(
   );
 }
 
-for (const [name, options] of cases) {
-  if (wanted.length > 0 && !wanted.includes(name)) continue;
-  const checkpoint = randomCheckpoint(name, options);
-  const logits = name.startsWith('Lfm2')
-    ? lfm2Logits
-    : name === 'Gemma4ForCausalLM'
-      ? gemma4Logits
-      : referenceLogits;
-  await compare(`${name} ${JSON.stringify(options)}`, checkpoint, logits);
-}
-
-for (const [name, { make, logits, text }] of Object.entries(decoderCases)) {
-  if (wanted.length === 0 || wanted.includes(name)) await compare(name, make(), logits, text);
+for (const [name, { of, make, logits }] of Object.entries(oracleCases)) {
+  if (wanted.length === 0 || wanted.includes(of)) await compare(name, make(), logits);
 }
 
 /** Of encoders: what the tests' reference makes of a checkpoint, in rows. */
