@@ -20,26 +20,47 @@ function codeOf(value: number): number {
 /** Rows and columns that share a scale. */
 export const block = 20;
 
-/** Codes and scales of a matrix, and the values that they stand for. */
-export function coded({ shape, values: given }: Weights): {
-  codes: RawTensor;
-  scales: RawTensor;
-  weights: Weights;
-} {
+interface CodedOptions {
+  /** Rows and columns that share a scale. Default `block`. */
+  readonly size?: number;
+  /** Scales are powers of two, of which the exponents are written. */
+  readonly exponents?: boolean;
+}
+
+export interface Coded {
+  readonly codes: RawTensor;
+  readonly scales: RawTensor;
+  /** What they stand for. */
+  readonly weights: Weights;
+}
+
+/** Codes and scales of a matrix. */
+export function coded(
+  { shape, values: given }: Weights,
+  { size = block, exponents = false }: CodedOptions = {},
+): Coded {
   const [rows = 0, columns = 0] = shape;
-  const [down, across] = [Math.ceil(rows / block), Math.ceil(columns / block)];
-  const factors = Float32Array.from({ length: down * across }, (_, at) => 0.01 + 0.001 * at);
+  const [down, across] = [Math.ceil(rows / size), Math.ceil(columns / size)];
+  const factors = Float32Array.from({ length: down * across }, (_, at) =>
+    exponents ? 2 ** -(3 + (at % 3)) : 0.01 + 0.001 * at,
+  );
   const bytes = new Uint8Array(given.length);
   const decoded = given.map((value, at) => {
     const [row, column] = [Math.floor(at / columns), at % columns];
-    const factor = factors[Math.floor(row / block) * across + Math.floor(column / block)] as number;
+    const factor = factors[Math.floor(row / size) * across + Math.floor(column / size)] as number;
     const code = codeOf(value / factor);
     bytes[at] = code;
     return (values[code] as number) * factor;
   });
   return {
     codes: { dtype: 'F8_E4M3', shape, bytes },
-    scales: { dtype: 'F32', shape: [down, across], bytes: encode(factors, 'F32') },
+    scales: exponents
+      ? {
+          dtype: 'F8_E8M0',
+          shape: [down, across],
+          bytes: Uint8Array.from(factors, (factor) => Math.log2(factor) + 127),
+        }
+      : { dtype: 'F32', shape: [down, across], bytes: encode(factors, 'F32') },
     weights: { shape, values: decoded },
   };
 }
