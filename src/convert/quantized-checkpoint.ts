@@ -1,7 +1,7 @@
 /**
  * Checkpoints that were quantised before: codes of one byte (F8_E4M3) with a scale for each block of a matrix, as
- * DeepSeek V3 and the FP8 releases of others are, are read as the values that they stand for. Other methods are
- * refused by name.
+ * DeepSeek V3 and the FP8 releases of others are, or for a matrix as a whole, as those of Ministral 3, are read as the
+ * values that they stand for. Other methods are refused by name.
  */
 import { PacelineError } from '../base/errors.js';
 import { GgmlType } from '../ggml/types.js';
@@ -50,12 +50,18 @@ export function withoutCodes(
   const block = blockOf(config);
   const result = new Map(tensors);
   for (const [name, scales] of tensors) {
+    // What inputs would be divided by, were they codes too.
+    if (/[._]activation_scale$/.test(name)) result.delete(name);
     if (!name.endsWith(scaleSuffix)) continue;
     const of = name.slice(0, -scaleSuffix.length);
     const codes = tensors.get(of);
     if (codes === undefined) continue;
     result.delete(name);
-    result.set(of, scaled(codes, scales, block));
+    const own = block ?? { rows: Math.max(1, codes.shape[0] ?? 1), columns: codes.shape[1] ?? 1 };
+    const [size = 1] = scales.shape;
+    // One scale of all has no extents, or that of 1.
+    const whole = block === undefined && scales.shape.length < 2 && size === 1;
+    result.set(of, scaled(codes, whole ? { ...scales, shape: [1, 1] } : scales, own));
   }
   return result;
 }
@@ -66,10 +72,15 @@ export interface ScaleBlock {
   readonly columns: number;
 }
 
-function blockOf(config: JsonObject): ScaleBlock {
+/** Undefined: a matrix has one scale. */
+function blockOf(config: JsonObject): ScaleBlock | undefined {
   const text = config.object('text_config');
   const given = config.object('quantization_config') ?? text?.object('quantization_config');
-  const [rows = 128, columns = 128] = given?.list('weight_block_size') ?? [];
+  const told = given?.list('weight_block_size');
+  if (told === undefined && Object.hasOwn(given?.values ?? {}, 'weight_block_size')) {
+    return undefined;
+  }
+  const [rows = 128, columns = 128] = told ?? [];
   if ([rows, columns].every((n) => Number.isSafeInteger(n) && (n as number) > 0)) {
     return { rows: rows as number, columns: columns as number };
   }

@@ -68,9 +68,19 @@ const sizes = {
   tie_word_embeddings: false,
 };
 
-/** Phi 3's LongRoPE over heads of 16, of which three quarters turn. */
-export function longRope(original: number): Record<string, unknown> {
+/**
+ * Phi 3's LongRoPE over heads of 16, of which three quarters turn.
+ * @param older what configs before transformers 5 call it, which stand otherwise too.
+ */
+export function longRope(original: number, older?: string): Record<string, unknown> {
   const factors = (first: number) => Array.from({ length: 6 }, (_, pair) => first + 0.75 * pair);
+  if (older !== undefined) {
+    return {
+      original_max_position_embeddings: original,
+      partial_rotary_factor: 0.75,
+      rope_scaling: { type: older, long_factor: factors(2), short_factor: factors(1) },
+    };
+  }
   return {
     original_max_position_embeddings: original,
     partial_rotary_factor: 0.75,

@@ -77,9 +77,22 @@ const cases: readonly (readonly [name: string, of: CheckpointClass, options: Che
     ['phi3', 'Phi3ForCausalLM', {}],
     ['phi3 with LongRoPE, beyond the first context', 'Phi3ForCausalLM', { config: longRope(8) }],
     ['phi3 with LongRoPE, within it', 'Phi3ForCausalLM', { config: longRope(96) }],
+    [
+      'phi3 with LongRoPE as older configs call it',
+      'Phi3ForCausalLM',
+      { config: { ...longRope(8, 'su'), tie_word_embeddings: true } },
+    ],
     ['seed_oss', 'SeedOssForCausalLM', {}],
     ['hunyuan-dense', 'HunYuanDenseV1ForCausalLM', {}],
     ['mistral3', 'Ministral3ForCausalLM', {}],
+    [
+      'mistral3 without a scaled rotation, as Mistral Small 3',
+      'Ministral3ForCausalLM',
+      {
+        within: 'Mistral3ForConditionalGeneration',
+        config: { model_type: 'mistral', rope_parameters: undefined },
+      },
+    ],
     [
       'mistral3 in a model that sees',
       'Ministral3ForCausalLM',

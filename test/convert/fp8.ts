@@ -20,30 +20,24 @@ function codeOf(value: number): number {
 /** Rows and columns that share a scale. */
 export const block = 20;
 
-interface CodedOptions {
-  /** Rows and columns that share a scale. Default `block`. */
-  readonly size?: number;
-  /** Scales are powers of two, of which the exponents are written. */
-  readonly exponents?: boolean;
-}
-
-export interface Coded {
-  readonly codes: RawTensor;
-  readonly scales: RawTensor;
-  /** What they stand for. */
-  readonly weights: Weights;
-}
-
-/** Codes and scales of a matrix. */
+/**
+ * Codes and scales of a matrix, and the values that they stand for.
+ * @param size of a block's sides; of one that holds all the scale has no extents.
+ */
 export function coded(
   { shape, values: given }: Weights,
-  { size = block, exponents = false }: CodedOptions = {},
-): Coded {
+  size = block,
+): {
+  codes: RawTensor;
+  scales: RawTensor;
+  weights: Weights;
+} {
   const [rows = 0, columns = 0] = shape;
-  const [down, across] = [Math.ceil(rows / size), Math.ceil(columns / size)];
-  const factors = Float32Array.from({ length: down * across }, (_, at) =>
-    exponents ? 2 ** -(3 + (at % 3)) : 0.01 + 0.001 * at,
-  );
+  const [down, across] = [rows, columns].map((n) => Math.max(1, Math.ceil(n / size))) as [
+    number,
+    number,
+  ];
+  const factors = Float32Array.from({ length: down * across }, (_, at) => 0.01 + 0.001 * at);
   const bytes = new Uint8Array(given.length);
   const decoded = given.map((value, at) => {
     const [row, column] = [Math.floor(at / columns), at % columns];
@@ -54,24 +48,25 @@ export function coded(
   });
   return {
     codes: { dtype: 'F8_E4M3', shape, bytes },
-    scales: exponents
-      ? {
-          dtype: 'F8_E8M0',
-          shape: [down, across],
-          bytes: Uint8Array.from(factors, (factor) => Math.log2(factor) + 127),
-        }
-      : { dtype: 'F32', shape: [down, across], bytes: encode(factors, 'F32') },
+    scales: {
+      ...{ dtype: 'F32', shape: size === Number.POSITIVE_INFINITY ? [] : [down, across] },
+      bytes: encode(factors, 'F32'),
+    },
     weights: { shape, values: decoded },
   };
 }
 
 /** Tensors of a checkpoint of which those whose names fit are codes, and the values that they stand for. */
-export function codedWeights(weights: ReadonlyMap<string, Weights>, fits: RegExp) {
+export function codedWeights(
+  weights: ReadonlyMap<string, Weights>,
+  fits: RegExp,
+  size: number = block,
+) {
   const raw = new Map<string, RawTensor | undefined>();
   const decoded = new Map(weights);
   for (const [name, tensor] of weights) {
     if (!fits.test(name)) continue;
-    const made = coded(tensor);
+    const made = coded(tensor, size);
     raw.set(name, made.codes);
     raw.set(`${name}_scale_inv`, made.scales);
     decoded.set(name, made.weights);

@@ -6,10 +6,12 @@ import { GgmlType } from '../../src/ggml/types.js';
 import { readGguf } from '../../src/gguf/reader.js';
 import { Runner, worstDifference } from '../oracle/runner.js';
 import { temporaryFile } from '../support/tiny-model.js';
+import { randomCheckpoint } from './checkpoint.js';
 import { tokens } from './decoder-cases.js';
 import { deepSeek3Config, deepSeekCheckpoint, deepSeekLogits } from './deepseek2-checkpoints.js';
 import { codedWeights, quantization_config } from './fp8.js';
 import { glm4Checkpoint, glm4Logits, glm4MoeConfig } from './glm4-checkpoints.js';
+import { referenceLogits } from './reference.js';
 import { type RawTensor, writeCheckpoint } from './written-checkpoint.js';
 
 const config = { ...glm4MoeConfig, num_nextn_predict_layers: 0, quantization_config };
@@ -47,6 +49,31 @@ test('DeepSeek V3 in FP8, whose latent matrix is cut and turned round', async ()
     ...{ cacheType: GgmlType.F32, capacity: 64 },
   });
   const expected = deepSeekLogits(made, tokens).map((row) => Float32Array.from(row));
+  const worst = worstDifference(await runner.decode(tokens), expected);
+  assert.ok(worst < 1e-4, String(worst));
+});
+
+test('Ministral 3, with one scale of a matrix and one for its inputs', async () => {
+  const { config, weights } = randomCheckpoint('Ministral3ForCausalLM');
+  const projections = /(self_attn|mlp).*_proj\.weight$/;
+  const { raw, decoded } = codedWeights(weights, projections, Number.POSITIVE_INFINITY);
+  for (const name of [...raw.keys()].filter((name) => projections.test(name))) {
+    const scale = { dtype: 'F32', shape: [], bytes: new Uint8Array(4) };
+    raw.set(name.replace(/weight$/, 'activation_scale'), scale);
+  }
+  const made = writeCheckpoint({
+    config: {
+      ...config,
+      quantization_config: {
+        ...{ quant_method: 'fp8', activation_scheme: 'static', weight_block_size: null },
+      },
+    },
+    ...{ weights: decoded, raw },
+  });
+  using runner = await Runner.open(await converted(made.folder, 'F32'), {
+    ...{ cacheType: GgmlType.F32, capacity: 64 },
+  });
+  const expected = referenceLogits(made, tokens).map((row) => Float32Array.from(row));
   const worst = worstDifference(await runner.decode(tokens), expected);
   assert.ok(worst < 1e-4, String(worst));
 });

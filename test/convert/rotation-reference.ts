@@ -22,7 +22,7 @@ export function rotationOf(config: Config, base: number, length: number): Rotati
   const plain = (from: number) => pairs.map((pair) => from ** ((-2 * pair) / dimensions));
   const usual = plain(base);
   const original = n('original_max_position_embeddings');
-  switch (rope.rope_type) {
+  switch (rope.rope_type ?? rope.type) {
     case 'llama3':
       return { frequencies: usual.map((one) => one * slowed(one, n, original)), magnitude: 1 };
     case 'dynamic':
@@ -46,6 +46,7 @@ export function rotationOf(config: Config, base: number, length: number): Rotati
       const magnitude = told ? growth(n('mscale')) / growth(n('mscale_all_dim')) : growth(1);
       return { frequencies, magnitude };
     }
+    case 'su':
     case 'longrope': {
       const divisors = rope[length > original ? 'long_factor' : 'short_factor'] as number[];
       const ratio = n('max_position_embeddings') / original;
