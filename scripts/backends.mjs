@@ -10,9 +10,18 @@
  * the other.
  */
 import { spawn } from 'node:child_process';
-import { accessSync, constants, readFileSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { run as runProgram } from './lib/process.mjs';
 import { setupOrExit } from './setup.mjs';
 
@@ -64,10 +73,15 @@ function tested(name) {
 
 /** Runs the suite; the results of its tests in their order, and whether it ended by itself. */
 async function run(backend, file) {
-  const words = ['--import', 'tsx', '--test-reporter=./scripts/lib/names-reporter.mjs'];
+  // Not to stdout, where clients and engines write too.
+  const folder = mkdtempSync(join(tmpdir(), 'paceline-backends-'));
+  const report = join(folder, 'results.jsonl');
+  const reporter = ['--test-reporter=./scripts/lib/names-reporter.mjs'];
+  const words = ['--import', 'tsx', ...reporter, `--test-reporter-destination=${report}`];
   const child = spawn(process.execPath, [...words, file], {
-    env: { ...process.env, PACELINE_TEST_BACKEND: backend },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    // A test that runs this says in NODE_TEST_CONTEXT how its own parent wants results.
+    env: { ...process.env, PACELINE_TEST_BACKEND: backend, NODE_TEST_CONTEXT: undefined },
+    stdio: ['ignore', 'ignore', 'inherit'],
   });
   let ended = true;
   const timer = setTimeout(() => {
@@ -75,12 +89,11 @@ async function run(backend, file) {
     // Engines that it started end with it.
     child.kill('SIGKILL');
   }, longestMs);
-  const results = [];
-  for await (const line of createInterface({ input: child.stdout })) {
-    if (line.startsWith('{')) results.push(JSON.parse(line));
-  }
+  await once(child, 'exit');
   clearTimeout(timer);
-  return { results, ended };
+  const whole = existsSync(report) ? readFileSync(report, 'utf8').split('\n').slice(0, -1) : [];
+  rmSync(folder, { recursive: true });
+  return { results: whole.map((line) => JSON.parse(line)), ended };
 }
 
 /** Tells what is otherwise than expected; whether nothing is. */

@@ -157,6 +157,14 @@ export interface Launch {
   readonly arguments: readonly ArgumentTemplate[];
   readonly environment: Readonly<Record<string, string>>;
   /**
+   * Variables that set the number of threads on some devices, for a backend that has no argument for it;
+   * elsewhere a number of threads is refused.
+   */
+  readonly threads?: {
+    readonly devices: readonly DeviceFamily[];
+    readonly environment: Readonly<Record<string, string>>;
+  };
+  /**
    * Environment variable that carries the key, so that it stands in no list of processes; undefined: the
    * backend takes no key and is reached by loopback alone.
    */

@@ -399,6 +399,7 @@ export class BackendEngine {
   async #look(): Promise<void> {
     const before = new Map(this.#options.upstreams.map(({ id, state }) => [id, state]));
     await Promise.all(this.#upstreams.map((one) => one.probe(this.#closed.signal)));
+    for (const model of this.#options.managed?.models ?? []) model.watch();
     for (const { id, state } of this.#options.upstreams) {
       const was = before.get(id);
       if (was === state || was === 'unknown') continue;

@@ -35,6 +35,10 @@ export const vllm: BackendDescriptor = {
       { when: 'device', is: ['cpu'], arguments: ['--enforce-eager'] },
     ],
     environment: { PYTHONNOUSERSITE: '1', VLLM_NO_USAGE_STATS: '1', DO_NOT_TRACK: '1' },
+    threads: {
+      devices: ['cpu'],
+      environment: { OMP_NUM_THREADS: '{threads}', VLLM_CPU_OMP_THREADS_BIND: 'nobind' },
+    },
     keyVariable: 'VLLM_API_KEY',
     reserved: ['--model', '--served-model-name', '--host', '--port', '--uds', '--api-key'],
     signs: [

@@ -53,6 +53,7 @@ export const architectures: Readonly<Record<string, string>> = {
   Qwen3_5MoeForConditionalGeneration: 'qwen35moe',
   DeepseekV2ForCausalLM: 'deepseek2',
   DeepseekV3ForCausalLM: 'deepseek2',
+  DeepseekV4ForCausalLM: 'deepseek4',
   GptOssForCausalLM: 'gpt-oss',
   Glm4ForCausalLM: 'glm4',
   Glm4MoeForCausalLM: 'glm4moe',

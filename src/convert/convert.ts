@@ -227,10 +227,13 @@ function choose(
     shape: tensor.shape,
     type: tensor.shift === undefined ? tensor.type : GgmlType.F32,
   }));
+  const exact = new Set(planned.filter((tensor) => tensor.exact).map(({ name }) => name));
   const chosen = chooseTypes(facts, shape, { mix, hasImportance: matrix !== undefined }).map(
     (tensor) => {
-      if (!isFloat(tensor.type)) return { ...tensor, target: tensor.type };
-      return mayQuantize(tensor.name, trimShape(tensor.shape))
+      const { name, type, target } = tensor;
+      if (!isFloat(type)) return { ...tensor, target: type };
+      const keeps = exact.has(name) && !isQuantized(target);
+      return mayQuantize(name, trimShape(tensor.shape)) && !keeps
         ? tensor
         : { ...tensor, target: GgmlType.F32 };
     },

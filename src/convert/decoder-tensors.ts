@@ -12,6 +12,8 @@ export interface DecoderLayout {
   readonly names: ReadonlyMap<string, string>;
   /** Layers, with those of multi-token prediction. */
   readonly blocks: number;
+  /** GGUF's names of what is outside of the layers, beside `outerNames`. */
+  readonly outer?: ReadonlyMap<string, string>;
   /** Added to the weights of norms, but those that are planned specially. */
   readonly normShift?: number;
   /** A tensor of a layer that needs more than a name; undefined: it does not. */
@@ -76,7 +78,8 @@ export function planDecoder(
   for (const [given, tensor] of tensors) {
     if (left.test(given)) continue;
     const name = given.replace(/^(model\.)?language_model\.(model\.)?(?!lm_head)/, 'model.');
-    const outer = outerNames.get(name.replace(/^model\.lm_head/, 'lm_head'));
+    const bare = name.replace(/^model\.lm_head/, 'lm_head');
+    const outer = outerNames.get(bare) ?? layout.outer?.get(bare);
     if (outer !== undefined) {
       if (outer !== 'output.weight' || !config.tied) {
         planned.push(shifted(name, plain(outer, tensor)));

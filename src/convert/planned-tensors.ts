@@ -26,6 +26,8 @@ export interface PlannedTensor {
   readonly interleave?: number;
   /** Added to every value; the tensor then is F32. */
   readonly shift?: number;
+  /** F32 unless the type that is asked for is quantised. */
+  readonly exact?: boolean;
 }
 
 /** A tensor as it is, its extents turned round. */

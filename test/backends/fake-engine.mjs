@@ -1,7 +1,7 @@
 // An engine as far as its starter can tell: it listens where it is told to, says what it does, and has a
 // worker process in a group of its own, as engines with several devices have. In the mode `alone` it has
-// none, and takes its time between words. In the mode `sick` its first three answers fail, and in the mode
-// `once` it does not start again.
+// none, and takes its time between words. In the mode `sick` its first three answers fail, in the mode
+// `once` it does not start again, and in the mode `unwell` it says so of itself from its first answer on.
 import { spawn } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -24,12 +24,15 @@ console.log('Loading weights');
 console.log('Capturing CUDA graph');
 const chunk = (value) => `data: ${JSON.stringify(value)}\n\n`;
 let failures = mode === 'sick' ? 3 : 0;
+let well = true;
 createServer(async (request, response) => {
   if (request.method === 'GET') {
+    if (!well) response.writeHead(503);
     response.end(JSON.stringify({ data: [{ id: 'fake', owned_by: 'vllm' }] }));
     return;
   }
   for await (const _ of request);
+  well = mode !== 'unwell';
   if (failures > 0) {
     failures -= 1;
     response.writeHead(500).end();

@@ -45,3 +45,13 @@ it('SGLang on cuda, which takes no key where others can’t read it', () => {
   ]);
   assert.ok(!JSON.stringify(plan).includes('secret'));
 });
+
+it('threads are an argument, variables on processors, or refused', () => {
+  const plan = (name: string, device: DeviceFamily) =>
+    launchPlan(backendNamed(name), ['engine'], { ...values, device, threads: 3 });
+  assert.deepEqual(plan('llama-server', 'cpu').arguments.slice(-2), ['--threads', '3']);
+  const { OMP_NUM_THREADS, VLLM_CPU_OMP_THREADS_BIND } = plan('vllm', 'cpu').environment;
+  assert.deepEqual([OMP_NUM_THREADS, VLLM_CPU_OMP_THREADS_BIND], ['3', 'nobind']);
+  assert.throws(() => plan('vllm', 'cuda'), /--threads: vLLM takes no number of threads/);
+  assert.throws(() => plan('sglang', 'cuda'), /--threads: SGLang/);
+});

@@ -23,9 +23,10 @@ async function managed(
     readonly mode?: string;
     readonly pinned?: boolean;
     readonly mostRestarts?: number;
+    readonly longestUnwellMs?: number;
   } = {},
 ) {
-  const { id = 'fake', mode, pinned = false, mostRestarts = 8 } = options;
+  const { id = 'fake', mode, pinned = false, mostRestarts = 8, longestUnwellMs = 60_000 } = options;
   const folder = mkdtempSync(join(tmpdir(), 'paceline-managed-'));
   const states: string[] = [];
   const model = await ManagedModel.create(
@@ -34,7 +35,7 @@ async function managed(
       backend: fakeBackend(folder, mode),
       program: [process.execPath, fakeProgram],
       slots: 4,
-      mostRestarts,
+      ...{ mostRestarts, longestUnwellMs },
       logFolder: folder,
       onNotice: (_, text) => states.push(text),
     },
@@ -96,6 +97,22 @@ describe('an engine in a process of its own', { skip: posix ? false : 'POSIX' },
     assert.equal(isAlive(engine), false);
     if (process.platform === 'linux') assert.equal(isAlive(worker), false);
     assert.equal(model.upstream.isAvailable, false);
+  });
+
+  it('is started again when it lives but stays unwell', async (t) => {
+    const { model, states, processes } = await managed(t, { mode: 'unwell', longestUnwellMs: 100 });
+    const engine = await engineWith(t, model);
+    await finished(engine, chatRequest({ model: 'fake' }));
+    const first = processes().engine;
+    await eventually(() => model.restarts === 1 && model.state === 'ready', 'it is started again');
+    assert.equal(isAlive(first), false);
+    assert.notEqual(processes().engine, first);
+    assert.ok(
+      states.some((text) => text.includes('died (no answer for 0.1 s)')),
+      states.join(),
+    );
+    const { choices } = await finished(engine, chatRequest({ model: 'fake' }));
+    assert.equal(choices[0]?.text, `pid ${processes().engine}`);
   });
 
   it('says why it does not start', async (t) => {

@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { vllm } from '../../src/backends/vllm.js';
 import { convertCheckpoint } from '../../src/convert/convert.js';
 import { loadModel } from '../../src/engine/load.js';
 import { temporaryFile } from '../support/tiny-model.js';
@@ -143,15 +144,20 @@ describe('vLLM', () => {
     await until(() => groupOf(engine.pid).length === 0);
   });
 
-  test('asked to stop, it leaves nothing behind', async () => {
+  test('asked to stop under a stream, it leaves nothing behind', async (t) => {
     engine = await VllmProcess.start(folder);
     const body = { prompt: 'Long', max_tokens: 1900, stream: true, ...greedy };
     const reading = eventsOf(await engine.ask('/v1/completions', body));
     await delay(200);
     engine.signal('SIGTERM');
+    // vLLM 0.32 may stop its core before the stream's last words, and then waits for their reader for ever;
+    // so whoever started it ends the group when the descriptor's patience is over, as we do.
+    const patience = 1000 * (vllm.launch?.stop.patience ?? 0);
+    const alone = await Promise.race([engine.ended.then(() => true), delay(patience, false)]);
+    t.diagnostic(alone ? 'it ended by itself' : 'it had to be ended');
+    await engine[Symbol.asyncDispose]();
     const { data } = await reading;
     assert.ok(data.length > 0);
-    await engine.ended;
     await until(() => groupOf(engine.pid).length === 0);
   });
 });

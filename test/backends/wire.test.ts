@@ -360,6 +360,17 @@ describe('what comes over the wire', () => {
     );
     assert.deepEqual([vllm.code, vllm.details.contextLength], ['context-overflow', 2048]);
     assert.equal(upstreamFailure('http://x', 401, 'no').code, 'network');
+    for (const body of [
+      '{"detail":"Not Found"}',
+      '{"error":{"message":"Not Found"}}',
+      '404 page not found',
+    ]) {
+      const missing = upstreamFailure('http://x', 404, body);
+      assert.deepEqual([missing.code, missing.details.retryable], ['platform', undefined], body);
+    }
+    const unknown = '{"error":{"message":"The model `x` does not exist.","code":404}}';
+    const model = upstreamFailure('http://x', 404, unknown);
+    assert.deepEqual([model.code, model.details.retryable], ['network', true]);
     assert.equal(upstreamFailure('http://x', 429, '', 3).details.retryAfter, 3);
   });
 

@@ -6,6 +6,7 @@ import {
   deepSeekCheckpoint,
   deepSeekLogits,
 } from './deepseek2-checkpoints.js';
+import { deepSeek4Checkpoint, deepSeek4Logits, longText } from './deepseek4-checkpoints.js';
 import type { Row } from './double-precision.js';
 import { glm4Checkpoint, glm4Logits, glm4MoeConfig } from './glm4-checkpoints.js';
 
@@ -17,6 +18,8 @@ export const tokens = [7, 300, 12, 45, 45, 201, 3, 99, 150, 31, 77, 260, 8];
 export interface DecoderCase {
   readonly architecture: string;
   readonly make: () => Checkpoint;
+  /** Default: `tokens`. */
+  readonly text?: readonly number[];
   readonly logits: (checkpoint: Checkpoint, tokens: readonly number[]) => Row[];
 }
 
@@ -36,6 +39,12 @@ export const decoderCases: Readonly<Record<string, DecoderCase>> = {
     architecture: 'deepseek2',
     make: () => deepSeekCheckpoint({ config: deepSeek3Config, drafts: true }),
     logits: deepSeekLogits,
+  },
+  deepseek4: {
+    architecture: 'deepseek4',
+    make: () => deepSeek4Checkpoint(),
+    text: longText,
+    logits: deepSeek4Logits,
   },
   'gpt-oss': { architecture: 'gpt-oss', make: () => gptOssCheckpoint(), logits: gptOssLogits },
   glm4: { architecture: 'glm4', make: () => glm4Checkpoint(), logits: glm4Logits },

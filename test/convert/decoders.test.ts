@@ -10,11 +10,19 @@ import { loadModel } from '../../src/engine/load.js';
 import { RowConverter } from '../../src/ggml/row-converter.js';
 import { GgmlType } from '../../src/ggml/types.js';
 import { readGguf } from '../../src/gguf/reader.js';
-import { Runner, worstDifference } from '../oracle/runner.js';
+import { differences, Runner, worstDifference } from '../oracle/runner.js';
 import { temporaryFile } from '../support/tiny-model.js';
 import { tokenizerJson } from './checkpoint.js';
 import { decoderCases, tokens } from './decoder-cases.js';
 import { deepSeek2Config, deepSeek3Config, deepSeekCheckpoint } from './deepseek2-checkpoints.js';
+import {
+  deepSeek4Checkpoint,
+  deepSeek4Config,
+  deepSeek4Kinds,
+  deepSeek4Logits,
+  deepSeek4Tables,
+  longText,
+} from './deepseek4-checkpoints.js';
 import { glm4Checkpoint, glm4Config, glm4MoeConfig } from './glm4-checkpoints.js';
 import { gptOssCheckpoint, gptOssConfig, gptOssLogits } from './gpt-oss-checkpoints.js';
 import {
@@ -31,15 +39,15 @@ async function converted(folder: string, type = 'F32'): Promise<string> {
   return output;
 }
 
-for (const [name, { make, logits, architecture }] of Object.entries(decoderCases)) {
+for (const [name, { make, logits, architecture, text = tokens }] of Object.entries(decoderCases)) {
   test(`${name}: logits are those of the checkpoint in double precision`, async () => {
     const checkpoint = make();
     const path = await converted(checkpoint.folder);
     await using file = await readGguf(path);
     assert.equal(file.string('general.architecture'), architecture);
-    using runner = await Runner.open(path, { cacheType: GgmlType.F32, capacity: 64 });
-    const expected = logits(checkpoint, tokens).map((row) => Float32Array.from(row));
-    const worst = worstDifference(await runner.decode(tokens), expected);
+    using runner = await Runner.open(path, { cacheType: GgmlType.F32, capacity: 192 });
+    const expected = logits(checkpoint, text).map((row) => Float32Array.from(row));
+    const worst = worstDifference(await runner.decode(text), expected);
     assert.ok(worst < 1e-4, `logits differ by ${worst} of their range`);
   });
 }
@@ -154,6 +162,50 @@ test('gpt-oss in MXFP4: experts stay so whatever the type, and mean the same val
   }
 });
 
+test('DeepSeek V4 as it is released: experts stay MXFP4, FP8 becomes what it stands for', async () => {
+  const checkpoint = deepSeek4Checkpoint({ released: true });
+  const path = await converted(checkpoint.folder, 'auto');
+  await using file = await readGguf(path);
+  const typeOf = (name: string) => file.tensors.get(`blk.3.${name}.weight`)?.type;
+  assert.equal(typeOf('ffn_gate_exps'), GgmlType.MXFP4);
+  assert.equal(typeOf('hc_attn_fn'), GgmlType.F32);
+  assert.equal(file.tensors.get('blk.0.ffn_gate_tid2eid.weight')?.type, GgmlType.I32);
+  const text = longText.slice(0, 40);
+  using runner = await Runner.open(await converted(checkpoint.folder, 'F32'), {
+    ...{ cacheType: GgmlType.F32, capacity: 64 },
+  });
+  const expected = deepSeek4Logits(checkpoint, text).map((row) => Float32Array.from(row));
+  // The kernels round what they multiply with MXFP4, which may choose others experts and blocks.
+  const all = differences(await runner.decode(text), expected).sort((a, b) => a - b);
+  assert.ok((all[20] as number) < 0.03, `logits differ by ${all} of their range`);
+});
+
+test('DeepSeek V4 as transformers saves its config is the same model', async () => {
+  const { rope_scaling, rope_theta, compress_rope_theta, ...others } = deepSeek4Config;
+  const config = {
+    ...{ ...others, compress_ratios: undefined, num_hash_layers: undefined },
+    ...{ qk_rope_head_dim: undefined, partial_rotary_factor: 0.25 },
+    layer_types: deepSeek4Config.compress_ratios
+      .slice(0, 4)
+      .map((ratio) => deepSeek4Kinds[ratio] as string),
+    mlp_layer_types: ['hash_moe', 'moe', 'moe', 'moe'],
+    rope_parameters: {
+      main: { rope_type: 'default', rope_theta },
+      compress: { ...rope_scaling, rope_type: 'yarn', rope_theta: compress_rope_theta },
+    },
+  };
+  const { weights, folder } = deepSeek4Checkpoint({});
+  const same = writeCheckpoint({ config, weights, raw: deepSeek4Tables });
+  const [a, b] = [await converted(folder), await converted(same.folder)];
+  await using one = await readGguf(a);
+  await using other = await readGguf(b);
+  for (const [key, entry] of one.metadata) {
+    if (key === 'general.name' || key.endsWith('compress_ratios')) continue;
+    assert.deepEqual(other.metadata.get(key), entry, key);
+  }
+  assert.deepEqual(other.numberArray('deepseek4.attention.compress_ratios'), [4, 0, 128, 4]);
+});
+
 test('GLM’s turns end as its converter has it', async () => {
   const alphabet = tokenizerJson(320) as { added_tokens: readonly object[] };
   const tokenizer = {
@@ -210,6 +262,15 @@ test('what is not known or does not fit is refused by name', async () => {
   assert.match(
     await deepSeek(deepSeek3Config, { rope_interleave: false }),
     /^unsupported-architecture: .*rope_interleave false/,
+  );
+  const deepSeek4 = (changes: object) =>
+    refusal(deepSeek4Checkpoint({ config: { ...deepSeek4Config, ...changes } }).folder);
+  const { compress_ratios } = deepSeek4Config;
+  const fewer = { compress_ratios: compress_ratios.slice(0, 3) };
+  assert.match(await deepSeek4(fewer), /^broken-file: .*compress_ratios/);
+  assert.match(
+    await deepSeek4({ scoring_func: 'softmax' }),
+    /^unsupported-architecture: .*softmax/,
   );
   assert.match(await glm4({ rope_parameters }), /^unsupported-architecture: .*sections/);
   const { weights } = glm4Checkpoint();

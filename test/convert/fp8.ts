@@ -20,24 +20,31 @@ function codeOf(value: number): number {
 /** Rows and columns that share a scale. */
 export const block = 20;
 
-/**
- * Codes and scales of a matrix, and the values that they stand for.
- * @param size of a block's sides; of one that holds all the scale has no extents.
- */
+interface CodedOptions {
+  /** Rows and columns that share a scale; of infinitely many, the scale has no extents. Default `block`. */
+  readonly size?: number;
+  /** Scales are powers of two, of which the exponents are written. */
+  readonly exponents?: boolean;
+}
+
+export interface Coded {
+  readonly codes: RawTensor;
+  readonly scales: RawTensor;
+  /** What they stand for. */
+  readonly weights: Weights;
+}
+
+/** Codes and scales of a matrix. */
 export function coded(
   { shape, values: given }: Weights,
-  size = block,
-): {
-  codes: RawTensor;
-  scales: RawTensor;
-  weights: Weights;
-} {
+  { size = block, exponents = false }: CodedOptions = {},
+): Coded {
   const [rows = 0, columns = 0] = shape;
-  const [down, across] = [rows, columns].map((n) => Math.max(1, Math.ceil(n / size))) as [
-    number,
-    number,
-  ];
-  const factors = Float32Array.from({ length: down * across }, (_, at) => 0.01 + 0.001 * at);
+  const sides = [rows, columns].map((n) => Math.max(1, Math.ceil(n / size)));
+  const [down = 1, across = 1] = sides;
+  const factors = Float32Array.from({ length: down * across }, (_, at) =>
+    exponents ? 2 ** -(3 + (at % 3)) : 0.01 + 0.001 * at,
+  );
   const bytes = new Uint8Array(given.length);
   const decoded = given.map((value, at) => {
     const [row, column] = [Math.floor(at / columns), at % columns];
@@ -48,10 +55,17 @@ export function coded(
   });
   return {
     codes: { dtype: 'F8_E4M3', shape, bytes },
-    scales: {
-      ...{ dtype: 'F32', shape: size === Number.POSITIVE_INFINITY ? [] : [down, across] },
-      bytes: encode(factors, 'F32'),
-    },
+    scales: exponents
+      ? {
+          dtype: 'F8_E8M0',
+          shape: [down, across],
+          bytes: Uint8Array.from(factors, (factor) => Math.log2(factor) + 127),
+        }
+      : {
+          dtype: 'F32',
+          shape: size === Number.POSITIVE_INFINITY ? [] : [down, across],
+          bytes: encode(factors, 'F32'),
+        },
     weights: { shape, values: decoded },
   };
 }
@@ -60,13 +74,13 @@ export function coded(
 export function codedWeights(
   weights: ReadonlyMap<string, Weights>,
   fits: RegExp,
-  size: number = block,
+  options: CodedOptions = {},
 ) {
   const raw = new Map<string, RawTensor | undefined>();
   const decoded = new Map(weights);
   for (const [name, tensor] of weights) {
     if (!fits.test(name)) continue;
-    const made = coded(tensor, size);
+    const made = coded(tensor, options);
     raw.set(name, made.codes);
     raw.set(`${name}_scale_inv`, made.scales);
     decoded.set(name, made.weights);

@@ -14,6 +14,7 @@ import {
   turn,
   yarn,
 } from './double-precision.js';
+import { toMxfp4 } from './mxfp4-codes.js';
 import {
   type RawTensor,
   randomWeights,
@@ -40,7 +41,7 @@ type Options = Partial<Omit<WrittenOptions, 'weights' | 'raw'>> & {
   readonly coded?: boolean;
 };
 
-export function gptOssCheckpoint({ coded = false, ...options }: Options = {}): Checkpoint {
+export function gptOssCheckpoint({ coded: asCodes = false, ...options }: Options = {}): Checkpoint {
   const config: Readonly<Record<string, unknown>> = options.config ?? gptOssConfig;
   const n = (key: string) => config[key] as number;
   const [width, inner, head] = [n('hidden_size'), n('intermediate_size'), n('head_dim')];
@@ -74,57 +75,30 @@ export function gptOssCheckpoint({ coded = false, ...options }: Options = {}): C
   const { type = 'F32' } = options;
   const weights = randomWeights(shapes, { type });
   const raw = new Map<string, RawTensor | undefined>();
-  if (coded) {
+  if (asCodes) {
     for (const [name, { shape, values }] of weights) {
       if (!/experts\.\w+_proj$/.test(name)) continue;
-      const made = toMxfp4(shape, values);
+      const made = coded(shape, values);
       raw.set(name, undefined);
       raw.set(`${name}_blocks`, made.blocks);
       raw.set(`${name}_scales`, made.scales);
       weights.set(name, { shape, values: made.values });
     }
   }
-  const quantised = coded ? { quantization_config: { quant_method: 'mxfp4' } } : {};
+  const quantised = asCodes ? { quantization_config: { quant_method: 'mxfp4' } } : {};
   return writeCheckpoint({ ...options, config: { ...config, ...quantised }, weights, raw });
 }
 
-/** Values of the codes: S EE M, bias 1 (OCP Microscaling Formats 1.0). */
-const fp4 = [0, 0.5, 1, 1.5, 2, 3, 4, 6, -0, -0.5, -1, -1.5, -2, -3, -4, -6];
-
 /** A tensor [experts, in, out] as blocks along `in`, [experts, out, in / 32, 16], and what they stand for. */
-function toMxfp4(shape: readonly number[], given: Float32Array) {
+function coded(shape: readonly number[], given: Float32Array) {
   const [experts = 0, ins = 0, outs = 0] = shape;
+  const place = (row: number, i: number) =>
+    (Math.floor(row / outs) * ins + i) * outs + (row % outs);
+  const { codes, scales, values } = toMxfp4(given, experts * outs, ins, place);
   const perRow = ins / 32;
-  const blocks = new Uint8Array((experts * outs * ins) / 2);
-  const scales = new Uint8Array(experts * outs * perRow);
-  const values = new Float32Array(given.length);
-  for (let row = 0; row < experts * outs; row++) {
-    const [expert, out] = [Math.floor(row / outs), row % outs];
-    const place = (i: number) => (expert * ins + i) * outs + out;
-    for (let block = 0; block < perRow; block++) {
-      let most = 0;
-      for (let i = 0; i < 32; i++)
-        most = Math.max(most, Math.abs(given[place(32 * block + i)] as number));
-      const exponent = Math.floor(Math.log2(most / 4));
-      scales[row * perRow + block] = exponent + 127;
-      for (let i = 0; i < 32; i++) {
-        const at = place(32 * block + i);
-        const wanted = (given[at] as number) / 2 ** exponent;
-        const code = fp4.reduce(
-          (best, value, c) =>
-            Math.abs(value - wanted) < Math.abs((fp4[best] as number) - wanted) ? c : best,
-          0,
-        );
-        values[at] = (fp4[code] as number) * 2 ** exponent;
-        // The first of two neighbours is the low half of a byte.
-        const byte = (row * perRow + block) * 16 + (i >> 1);
-        blocks[byte] = (blocks[byte] as number) | (code << (i % 2 === 0 ? 0 : 4));
-      }
-    }
-  }
   return {
     values,
-    blocks: { dtype: 'U8', shape: [experts, outs, perRow, 16], bytes: blocks },
+    blocks: { dtype: 'U8', shape: [experts, outs, perRow, 16], bytes: codes },
     scales: { dtype: 'U8', shape: [experts, outs, perRow], bytes: scales },
   };
 }

@@ -56,7 +56,9 @@ test('DeepSeek V3 in FP8, whose latent matrix is cut and turned round', async ()
 test('Ministral 3, with one scale of a matrix and one for its inputs', async () => {
   const { config, weights } = randomCheckpoint('Ministral3ForCausalLM');
   const projections = /(self_attn|mlp).*_proj\.weight$/;
-  const { raw, decoded } = codedWeights(weights, projections, Number.POSITIVE_INFINITY);
+  const { raw, decoded } = codedWeights(weights, projections, {
+    size: Number.POSITIVE_INFINITY,
+  });
   for (const name of [...raw.keys()].filter((name) => projections.test(name))) {
     const scale = { dtype: 'F32', shape: [], bytes: new Uint8Array(4) };
     raw.set(name.replace(/weight$/, 'activation_scale'), scale);

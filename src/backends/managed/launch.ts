@@ -13,8 +13,8 @@ export interface LaunchPlan {
  * The exact arguments of a start.
  * @param program the program of an installation and the arguments that always come first
  * @param extra arguments of the user's, after all others
- * @throws {PacelineError} `usage` for a backend that is not started, and for arguments of the user's
- *   that are the server's to give
+ * @throws {PacelineError} `usage` for a backend that is not started, for arguments of the user's that are
+ *   the server's to give, and for a number of threads that it can't be told
  */
 export function launchPlan(
   backend: BackendDescriptor,
@@ -36,6 +36,7 @@ export function launchPlan(
     arguments: [...first, ...filledArguments(launch, values), ...extra],
     environment: {
       ...launch.environment,
+      ...threadVariables(backend.title, launch, values),
       ...(launch.keyVariable === undefined || key === undefined
         ? {}
         : { [launch.keyVariable]: key }),
@@ -49,6 +50,24 @@ function refuseReserved(title: string, { reserved }: Launch, extra: readonly str
   throw new PacelineError('usage', `${taken} of ${title} is set by Paceline`, {
     hint: `These can't be given: ${reserved.join(', ')}.`,
   });
+}
+
+/** Variables that set the number of threads, where one was given and no argument says it. */
+function threadVariables(
+  title: string,
+  { threads, arguments: templates }: Launch,
+  values: LaunchValues,
+): Readonly<Record<string, string>> {
+  const { device } = values;
+  if (values.threads === undefined) return {};
+  if (templates.some((one) => typeof one !== 'string' && one.when === 'threads')) return {};
+  if (threads === undefined || device === undefined || !threads.devices.includes(device)) {
+    throw new PacelineError('usage', `--threads: ${title} takes no number of threads here`, {
+      hint: 'Leave it out, or give the engine its own arguments with --backend-arg.',
+    });
+  }
+  const entries = Object.entries(threads.environment);
+  return Object.fromEntries(entries.map(([name, text]) => [name, filled(text, values)]));
 }
 
 function filledArguments(launch: Launch, values: LaunchValues): readonly string[] {

@@ -37,6 +37,8 @@ export interface ManagedOptions {
   readonly extra?: readonly string[];
   /** So often in a row it is started again after a death; then requests ask for it. Default 8. */
   readonly mostRestarts?: number;
+  /** One that runs but does not answer for so many milliseconds is ended and started again. Default 60 s. */
+  readonly longestUnwellMs?: number;
   /** Where logs are kept; default: `logs` in the data folder. */
   readonly logFolder?: string;
   readonly onNotice?: (level: 'info' | 'warn' | 'error', text: string) => void;
@@ -49,6 +51,7 @@ const longestPauseMs = 15_000;
 /** A process that answered for so long was not killed by its start. */
 const steadyMs = 30_000;
 const usualMostRestarts = 8;
+const usualLongestUnwellMs = 60_000;
 
 export class ManagedModel {
   readonly spec: ManagedSpec;
@@ -63,6 +66,7 @@ export class ManagedModel {
   #state: ManagedState = 'unloaded';
   #deaths = 0;
   #readyAt = 0;
+  #unwellSince: number | undefined;
   users = 0;
   lastUsed = Date.now();
   restarts = 0;
@@ -109,6 +113,20 @@ export class ManagedModel {
       this.#begin(() => this.#start()),
       signal,
     );
+  }
+
+  /** Has it started again where it runs but has not been well for too long: to be called now and then. */
+  watch(): void {
+    const engine = this.#process;
+    if (engine === undefined || this.#state !== 'ready' || this.upstream.isAvailable) {
+      this.#unwellSince = undefined;
+      return;
+    }
+    const { longestUnwellMs = usualLongestUnwellMs } = this.#options;
+    this.#unwellSince ??= performance.now();
+    if (performance.now() - this.#unwellSince < longestUnwellMs) return;
+    this.#unwellSince = undefined;
+    this.#died(engine, `no answer for ${longestUnwellMs / 1000} s`, engine.stop());
   }
 
   /** Ends it, and everything that it started. */
@@ -194,8 +212,11 @@ export class ManagedModel {
     this.#options.onNotice?.('info', `${this.#options.backend.name} ${this.spec.id}: ${state}`);
   }
 
-  /** The process has ended by itself. While it starts, `ready` tells of it. */
-  #died(engine: EngineProcess, how: string): void {
+  /**
+   * The process has ended by itself, or is of no use. While it starts, `ready` tells of it.
+   * @param gone resolves when nothing of it is left
+   */
+  #died(engine: EngineProcess, how: string, gone: Promise<void> = Promise.resolve()): void {
     if (this.#process !== engine || this.#state !== 'ready') return;
     this.#process = undefined;
     this.#state = 'restarting';
@@ -206,7 +227,10 @@ export class ManagedModel {
     this.restarts += 1;
     const { onNotice, backend } = this.#options;
     onNotice?.('error', `${backend.name} ${this.spec.id} died (${how}); starting it again`);
-    void this.#begin(() => this.#restart(pause));
+    void this.#begin(async () => {
+      await gone;
+      await this.#restart(pause);
+    });
   }
 
   async #restart(firstPause: number): Promise<void> {

@@ -270,9 +270,9 @@ export function upstreamFailure(
       details,
     });
   }
-  if (status === 404) {
+  if (status === 404 && !isMissingRoute(message)) {
     return new PacelineError('network', text, {
-      hint: 'It does not have the model, or not this route.',
+      hint: 'It does not have the model.',
       details: { ...details, retryable: true },
     });
   }
@@ -283,12 +283,21 @@ export function upstreamFailure(
     });
   }
   if (status === 413) return new PacelineError('too-large', text, { details });
-  if (status < 500) return new PacelineError('usage', text, { details });
-  // It is well, and says that it will never do this.
-  if (status === 501) {
-    return new PacelineError('platform', text, { details: { param: 'model', ...details } });
+  if (status < 500 && status !== 404) return new PacelineError('usage', text, { details });
+  // It is well, and will never do this.
+  if (status === 501 || status === 404) {
+    const hint = status === 404 ? { hint: 'It does not have this route.' } : {};
+    return new PacelineError('platform', text, {
+      ...hint,
+      details: { param: 'model', ...details },
+    });
   }
   return new PacelineError('network', text, { details: { ...details, retryable: true } });
+}
+
+/** Whether a 404 is what frameworks say of an unknown path (FastAPI, cpp-httplib, gin), and not of a model. */
+function isMissingRoute(message: string): boolean {
+  return /^((404 )?(page |file )?not found\.?|invalid url\b.*)$/i.test(message);
 }
 
 /** The words of an error's body, in any of the shapes that servers have, and the field that it means. */

@@ -21,6 +21,8 @@ export interface OracleCase {
     checkpoint: Checkpoint,
     tokens: readonly number[],
   ) => readonly (readonly number[] | Float64Array)[];
+  /** Tokens that reach what this one is about; default: the same few for all. */
+  readonly text?: readonly number[];
 }
 
 const llama3 = {
@@ -67,8 +69,5 @@ export const oracleCases: Readonly<Record<string, OracleCase>> = Object.fromEntr
     `${of} ${JSON.stringify(options)}`,
     { of, make: () => randomCheckpoint(of, options), logits: logitsOf(of) },
   ]),
-  ...Object.entries(decoderCases).map(([of, { make, logits }]): [string, OracleCase] => [
-    of,
-    { of, make, logits },
-  ]),
+  ...Object.entries(decoderCases).map(([of, one]): [string, OracleCase] => [of, { of, ...one }]),
 ]);
