@@ -85,7 +85,8 @@ export async function readVocabulary(
   setSpecials(set, files, vocabulary);
   for (const [key, content] of Object.entries(ownSpecials[architecture] ?? {})) {
     const found = files.added.find((token) => token.content === content);
-    if (found) set(`${key}_token_id`, ggufValue.uint32(found.id));
+    const full = `tokenizer.ggml.${key}_token_id`;
+    if (found && !entries.has(full)) entries.set(full, ggufValue.uint32(found.id));
   }
   const prefix = config.boolean('add_prefix_space');
   if (architecture.startsWith('gemma')) set('add_space_prefix', ggufValue.boolean(false));
@@ -339,7 +340,7 @@ function setSpecials(set: SetEntry, files: TokenizerFiles, { tokens }: Vocabular
   if (modelConfig.get('vocab_size') === 49_152) set('add_bos_token', ggufValue.boolean(false));
 }
 
-/** What single architectures have for tokens of their own, whatever the configs say. */
+/** What single architectures have for tokens of their own, where the configs do not say others. */
 const ownSpecials: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   glm4: { bos: '<|endoftext|>', eos: '<|endoftext|>', eot: '<|user|>', unknown: '<|endoftext|>' },
   glm4moe: {

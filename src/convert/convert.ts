@@ -270,11 +270,17 @@ async function describe(
     ['general.name', ggufValue.string(basename(folder))],
     ...metadata,
     ...(shape.ranks === true ? [] : await poolingMetadata(folder, architecture)),
-    ['general.file_type', ggufValue.uint32(mix.fileType)],
+    ['general.file_type', ggufValue.uint32(fileTypeOf(mix, planned))],
     ['general.quantization_version', ggufValue.uint32(2)],
     ...vocabulary,
     ...hunyuanSpecials(config, generation, { architecture, size }),
   ]);
+}
+
+/** What experts in MXFP4 are called beside matrices that are not quantised. */
+function fileTypeOf(mix: Mix, planned: readonly PlannedTensor[]): number {
+  const coded = planned.some(({ type }) => type === GgmlType.MXFP4);
+  return coded && !isQuantized(mix.type) ? mixByName('MXFP4_MOE').fileType : mix.fileType;
 }
 
 function ropeTensors({ ropeFactors }: CheckpointHyperparameters) {

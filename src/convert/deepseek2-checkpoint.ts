@@ -79,7 +79,11 @@ function softmaxEntries(read: DecoderConfig) {
   if (method !== 'greedy' && (text.whole('n_group') ?? 1) > 1) {
     refuseConfig(`DeepSeek V2 that chooses experts by ${method}`, read);
   }
-  return sparseEntries(text, { gating: gatings.softmax, normalises: false, grouped: false });
+  const grouped = method !== 'greedy' || (text.whole('n_group') ?? 1) <= 1;
+  const entries = sparseEntries(text, { gating: gatings.softmax, normalises: false, grouped });
+  // Said only where it is so.
+  entries.delete('expert_weights_norm');
+  return entries;
 }
 
 /** DeepSeek V3: each expert by itself, groups by their two best, weights that add up to the scale. */

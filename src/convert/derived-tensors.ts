@@ -116,27 +116,55 @@ export function transposed(
   const [height = 1, width = 1] = tensor.shape.slice(-2);
   const taken = Math.floor((width - begin + step - 1) / step);
   const size = rowBytes(tensor.type, 1);
-  const bytes = size * height;
   return derived(tensor, {
     shape: [...tensor.shape.slice(0, -2), taken, height],
     async read(target, first, signal) {
+      const rows = target.byteLength / (size * height);
       const matrix = new Uint8Array(height * width * size);
-      let held = -1;
-      for (let row = first; (row - first) * bytes < target.byteLength; row++) {
-        const wanted = Math.floor(row / taken);
-        if (wanted !== held) await readTensorRows(tensor, matrix, wanted * height, signal);
-        held = wanted;
-        const column = begin + step * (row % taken);
-        const to = (row - first) * bytes;
-        for (let at = 0; at < height; at++) {
-          const from = (at * width + column) * size;
-          for (let byte = 0; byte < size; byte++) {
-            target[to + at * size + byte] = matrix[from + byte] as number;
-          }
-        }
+      const source = elements(matrix, size);
+      for (let row = 0; row < rows; ) {
+        const within = (first + row) % taken;
+        const count = Math.min(rows - row, taken - within);
+        const number = Math.floor((first + row) / taken);
+        await readTensorRows(tensor, matrix, number * height, signal);
+        const turned = elements(new Uint8Array(count * height * size), size);
+        turnRound(source, turned, { height, width, first: begin + step * within, step });
+        target.set(new Uint8Array(turned.buffer), row * height * size);
+        row += count;
       }
     },
   });
+}
+
+type Elements = Uint8Array<ArrayBuffer> | Uint16Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
+
+/** Bytes as elements of 1, 2 or 4, which are moved and not looked at. */
+function elements(bytes: Uint8Array<ArrayBuffer>, size: number): Elements {
+  if (size === 2) return new Uint16Array(bytes.buffer);
+  return size === 4 ? new Uint32Array(bytes.buffer) : bytes;
+}
+
+interface Turn {
+  readonly height: number;
+  readonly width: number;
+  readonly first: number;
+  readonly step: number;
+}
+
+/** Columns that are read together, so that what a processor fetches is used whole. */
+const strip = 32;
+
+function turnRound(source: Elements, target: Elements, { height, width, first, step }: Turn): void {
+  const rows = target.length / height;
+  for (let start = 0; start < rows; start += strip) {
+    const end = Math.min(rows, start + strip);
+    for (let at = 0; at < height; at++) {
+      const line = at * width + first;
+      for (let row = start; row < end; row++) {
+        target[row * height + at] = source[line + row * step] as number;
+      }
+    }
+  }
 }
 
 /** A function of each value, in F32. */

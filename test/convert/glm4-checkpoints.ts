@@ -1,5 +1,5 @@
 /** Random checkpoints of GLM-4 and GLM-4.5 in transformers' layout, and their logits in double precision. */
-import type { Checkpoint } from './checkpoint.js';
+import { type Checkpoint, tokenizerJson } from './checkpoint.js';
 import { add, attend, Doubles, headsOf, type Row, silu, turn } from './double-precision.js';
 import { sparseNetwork, sparseShapes } from './sparse-reference.js';
 import { randomWeights, type WrittenOptions, writeCheckpoint } from './written-checkpoint.js';
@@ -33,6 +33,16 @@ type Options = Partial<Omit<WrittenOptions, 'weights'>> & {
   /** Whether the block of multi-token prediction is there. */
   readonly drafts?: boolean;
 };
+
+/** Tokens that GLM's vocabularies have, behind the usual ones. */
+function tokenizer(size: number): object {
+  const special = ['<|endoftext|>', '[gMASK]', '<|user|>', '<|observation|>'];
+  const usual = tokenizerJson(size - special.length) as { added_tokens: readonly object[] };
+  const own = special.map((content, index) => ({
+    ...{ ...usual.added_tokens[0], id: size - special.length + index, content },
+  }));
+  return { ...usual, added_tokens: [...usual.added_tokens, ...own] };
+}
 
 export function glm4Checkpoint({ config, drafts = false, ...options }: Options = {}): Checkpoint {
   const full: Readonly<Record<string, unknown>> = config ?? glm4Config;
@@ -80,7 +90,9 @@ export function glm4Checkpoint({ config, drafts = false, ...options }: Options =
     set('shared_head.head.weight', [n('vocab_size'), width]);
   }
   const { type = 'F32' } = options;
-  return writeCheckpoint({ config: full, weights: randomWeights(shapes, { type }), ...options });
+  const vocabulary = tokenizer(n('vocab_size'));
+  const weights = randomWeights(shapes, { type });
+  return writeCheckpoint({ config: full, weights, tokenizer: vocabulary, ...options });
 }
 
 /** Logits after each token. */

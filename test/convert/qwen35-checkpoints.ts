@@ -50,7 +50,10 @@ type Options = Partial<Omit<WrittenOptions, 'weights'>> & {
 
 export function qwen35Checkpoint(options: Options = {}): Checkpoint {
   const { drafts = 0, inside = '', type = 'F32' } = options;
-  const given: Readonly<Record<string, unknown>> = options.config ?? qwen35Config;
+  const given: Readonly<Record<string, unknown>> = {
+    ...(options.config ?? qwen35Config),
+    ...(drafts > 0 && { mtp_num_hidden_layers: drafts }),
+  };
   const config = (given.text_config ?? given) as Readonly<Record<string, unknown>>;
   const n = (key: string) => config[key] as number;
   const width = n('hidden_size');

@@ -62,7 +62,11 @@ export function writeCheckpoint(options: WrittenOptions): Checkpoint {
     writeFileSync(join(folder, file), JSON.stringify(value));
   write('config.json', config);
   write('tokenizer.json', options.tokenizer ?? tokenizerJson(text.vocab_size as number));
-  write('tokenizer_config.json', { bos_token: '<|begin|>', eos_token: '<|end|>' });
+  write('tokenizer_config.json', {
+    // Without it transformers would add the tokens of the model that the config names.
+    tokenizer_class: 'PreTrainedTokenizerFast',
+    ...{ bos_token: '<|begin|>', eos_token: '<|end|>' },
+  });
   const tensors = new Map<string, RawTensor | undefined>(
     [...weights].map(([name, { shape, values }]) => [
       name,

@@ -8,6 +8,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { convertCheckpoint } from '../../../src/convert/convert.js';
 import { temporaryFile } from '../../support/tiny-model.js';
+import { decoderForms } from '../decoder-cases.js';
 import { jinaCheckpoint, jinaTensors } from '../jina-checkpoints.js';
 import { nomicMoeCheckpoint, nomicMoeTensors } from '../nomic-moe-checkpoints.js';
 import { answeringCheckpoint } from '../ranking-checkpoint.js';
@@ -36,6 +37,7 @@ const folders: readonly (readonly [name: string, of: string, make: () => string]
   ...Object.entries(oracleCases).map(
     ([name, { of, make }]) => [name, of, () => make().folder] as const,
   ),
+  ...Object.entries(decoderForms).map(([name, make]) => [name, name, () => make().folder] as const),
   ...Object.entries(others).map(([name, make]) => [name, name, make] as const),
 ];
 
