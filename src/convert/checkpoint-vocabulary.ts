@@ -11,7 +11,7 @@ import { PacelineError } from '../base/errors.js';
 import type { GgufMetadataEntry } from '../gguf/types.js';
 import { ggufValue } from '../gguf/values.js';
 import { wordPieceRules, wordPieceTexts } from './bert-checkpoint.js';
-import { gemma4Architecture, jinaArchitecture } from './classes.js';
+import { gemma4Architecture, glmFlashClass, jinaArchitecture } from './classes.js';
 import { gemma4Rules, markGemma4Tokens } from './gemma4-vocabulary.js';
 import { isObject, JsonObject, readJsonIfThere, readTextIfThere } from './json.js';
 import { betweenTexts, templateOf } from './post-processor.js';
@@ -60,7 +60,10 @@ export interface VocabularyOptions {
 export async function readVocabulary(
   options: VocabularyOptions,
 ): Promise<Map<string, GgufMetadataEntry>> {
-  const { folder, modelConfig, architecture, size } = options;
+  const { folder, modelConfig, size } = options;
+  // GLM-4.7-Flash is DeepSeek's architecture with GLM-4.5's tokenizer.
+  const glm = modelConfig.list('architectures')?.[0] === glmFlashClass;
+  const architecture = glm ? 'glm4moe' : options.architecture;
   const config =
     (await readJsonIfThere(join(folder, 'tokenizer_config.json'))) ??
     new JsonObject('tokenizer_config.json', {});

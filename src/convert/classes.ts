@@ -11,6 +11,8 @@ export const hunyuanArchitecture = 'hunyuan-dense';
 export const gemma4Architecture = 'gemma4';
 export const jinaArchitecture = 'jina-bert-v2';
 export const emoClass = 'EmoForCausalLM';
+/** GLM-4.7-Flash. */
+export const glmFlashClass = 'Glm4MoeLiteForCausalLM';
 
 /** Classes of BERT's architecture. */
 const bertClasses = [
@@ -53,6 +55,7 @@ export const architectures: Readonly<Record<string, string>> = {
   Qwen3_5MoeForConditionalGeneration: 'qwen35moe',
   DeepseekV2ForCausalLM: 'deepseek2',
   DeepseekV3ForCausalLM: 'deepseek2',
+  [glmFlashClass]: 'deepseek2',
   DeepseekV4ForCausalLM: 'deepseek4',
   GptOssForCausalLM: 'gpt-oss',
   Glm4ForCausalLM: 'glm4',

@@ -1,11 +1,12 @@
 /**
- * Checkpoints of DeepSeek V2, V3, R1 and their kin (`DeepseekV2ForCausalLM`, `DeepseekV3ForCausalLM`, arXiv
- * 2405.04434, 2412.19437). The matrix that makes all heads' keys and values of a latent row becomes one for each head and
+ * Checkpoints of DeepSeek V2, V3, R1 and their kin (`DeepseekV2ForCausalLM`, `DeepseekV3ForCausalLM`,
+ * `Glm4MoeLiteForCausalLM`, arXiv 2405.04434, 2412.19437). The matrix that makes all heads' keys and values of a latent row becomes one for each head and
  * kind, that of the keys turned round, since the engine applies it to queries. Keys and names are those of
  * llama.cpp's converter, which leaves out blocks of multi-token prediction too.
  */
 import { ggufValue } from '../gguf/values.js';
 import type { CheckpointHyperparameters } from './checkpoint-shape.js';
+import { glmFlashClass } from './classes.js';
 import {
   type DecoderConfig,
   gatings,
@@ -14,7 +15,7 @@ import {
   requireValues,
   ropeOf,
 } from './decoder-metadata.js';
-import { planDecoder, type Special } from './decoder-tensors.js';
+import { countDraftBlocks, planDecoder, type Special } from './decoder-tensors.js';
 import { rowsOf, transposed } from './derived-tensors.js';
 import type { JsonObject } from './json.js';
 import { matrixStack, wrongShape } from './planned-tensors.js';
@@ -55,17 +56,23 @@ export function readDeepSeek2Hyperparameters(
   whole('attention.value_length_mla', value);
   whole('rope.dimension_count', rotated);
   setMagnitude(read);
-  const second = config.list('architectures')?.[0] === secondVersion;
-  for (const [key, entry] of second ? softmaxEntries(read) : sigmoidEntries(read)) set(key, entry);
+  const name = config.list('architectures')?.[0];
+  // DeepSeek V3 with another tokenizer, whose blocks for drafts are kept.
+  const flash = name === glmFlashClass;
+  const entries = name === secondVersion ? softmaxEntries(read) : sigmoidEntries(read);
+  for (const [key, entry] of entries) set(key, entry);
+  if (flash) whole('leading_dense_block_count', denseLayers(read));
   return {
     shape: { ...read, kvHeads: 1 },
     metadata,
     ropeFactors,
     plan(tensors) {
-      const kept = withoutDraftBlocks(tensors, read);
+      const drafting = flash ? countDraftBlocks(tensors, read) : 0;
+      const kept = flash ? tensors : withoutDraftBlocks(tensors, read);
       const special = (part: string, block: string, tensor: SafetensorsTensor) =>
         latentMatrices(part, block, tensor, { heads, plain, value });
-      return { planned: planDecoder(kept, read, { names, blocks: layers, special }) };
+      const layout = { names, blocks: layers + drafting, special };
+      return { planned: planDecoder(kept, read, layout), drafting };
     },
   };
 }
@@ -90,6 +97,16 @@ function softmaxEntries(read: DecoderConfig) {
 function sigmoidEntries(read: DecoderConfig) {
   requireValues(read, { scoring_func: 'sigmoid', topk_method: 'noaux_tc', rope_interleave: true });
   return sparseEntries(read.text, { gating: gatings.sigmoid, normalises: true, scale: 2.5 });
+}
+
+/** How many layers at the beginning have no experts, as GLM's configs say it. */
+function denseLayers({ text, layers }: DecoderConfig): number {
+  const kinds = text.list('mlp_layer_types');
+  if (kinds === undefined) return text.whole('first_k_dense_replace') ?? 1;
+  const dense = kinds.filter((kind) => kind === 'dense').length;
+  const known = kinds.every((kind, layer) => kind === (layer < dense ? 'dense' : 'sparse'));
+  if (known && kinds.length === layers) return dense;
+  throw text.wrong('mlp_layer_types', 'is not made of dense layers before sparse ones');
 }
 
 /** How far scores grow with YaRN's factor; files have a tenth of it. */

@@ -5,11 +5,12 @@ import {
   deepSeek3Config,
   deepSeekCheckpoint,
   deepSeekLogits,
+  glmFlashConfig,
 } from './deepseek2-checkpoints.js';
 import { deepSeek4Checkpoint, deepSeek4Logits, longText } from './deepseek4-checkpoints.js';
 import type { Row } from './double-precision.js';
 import { codedWeights, quantization_config } from './fp8.js';
-import { glm4Checkpoint, glm4Logits, glm4MoeConfig } from './glm4-checkpoints.js';
+import { glm4Checkpoint, glm4Logits, glm4MoeConfig, glmTokenizer } from './glm4-checkpoints.js';
 
 import { gptOssCheckpoint, gptOssLogits } from './gpt-oss-checkpoints.js';
 import { qwen35Checkpoint, qwen35Logits, qwen35MoeConfig } from './qwen35-checkpoints.js';
@@ -40,6 +41,14 @@ export const decoderCases: Readonly<Record<string, DecoderCase>> = {
   deepseek3: {
     architecture: 'deepseek2',
     make: () => deepSeekCheckpoint({ config: deepSeek3Config, drafts: true }),
+    logits: deepSeekLogits,
+  },
+  'glm-4.7-flash': {
+    architecture: 'deepseek2',
+    make: () =>
+      deepSeekCheckpoint({
+        ...{ config: glmFlashConfig, drafts: true, tokenizer: glmTokenizer(320) },
+      }),
     logits: deepSeekLogits,
   },
   deepseek4: {

@@ -5,15 +5,22 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PacelineError } from '../../src/base/errors.js';
+import { architectures } from '../../src/convert/classes.js';
 import { convertCheckpoint } from '../../src/convert/convert.js';
 import { loadModel } from '../../src/engine/load.js';
 import { RowConverter } from '../../src/ggml/row-converter.js';
 import { GgmlType } from '../../src/ggml/types.js';
 import { readGguf } from '../../src/gguf/reader.js';
+import { supportedArchitectures } from '../../src/models/registry.js';
 import { differences, Runner, worstDifference } from '../oracle/runner.js';
 import { temporaryFile } from '../support/tiny-model.js';
-import { decoderCases, tokens } from './decoder-cases.js';
-import { deepSeek2Config, deepSeek3Config, deepSeekCheckpoint } from './deepseek2-checkpoints.js';
+import { type DecoderCase, decoderCases, tokens } from './decoder-cases.js';
+import {
+  deepSeek2Config,
+  deepSeek3Config,
+  deepSeekCheckpoint,
+  glmFlashConfig,
+} from './deepseek2-checkpoints.js';
 import {
   deepSeek4Checkpoint,
   deepSeek4Config,
@@ -205,6 +212,32 @@ test('DeepSeek V4 as transformers saves its config is the same model', async () 
     assert.deepEqual(other.metadata.get(key), entry, key);
   }
   assert.deepEqual(other.numberArray('deepseek4.attention.compress_ratios'), [4, 0, 128, 4]);
+});
+
+test('GLM-4.7-Flash has GLM’s tokens, and the block for drafts that DeepSeek V3 loses', async () => {
+  const { folder } = (decoderCases['glm-4.7-flash'] as DecoderCase).make();
+  await using file = await readGguf(await converted(folder));
+  assert.equal(file.integer('tokenizer.ggml.eot_token_id'), 318);
+  assert.equal(file.integer('deepseek2.nextn_predict_layers'), 1);
+  assert.equal(file.integer('deepseek2.expert_gating_func'), 2);
+  const kinds = { first_k_dense_replace: undefined, mlp_layer_types: ['dense', 'dense', 'sparse'] };
+  const shapes = { ...glmFlashConfig, first_k_dense_replace: 2, num_nextn_predict_layers: 0 };
+  const { weights } = deepSeekCheckpoint({ config: shapes });
+  const other = writeCheckpoint({ config: { ...shapes, ...kinds }, weights });
+  await using saved = await readGguf(await converted(other.folder));
+  assert.equal(saved.integer('deepseek2.leading_dense_block_count'), 2);
+  const mixed = { ...kinds, mlp_layer_types: ['sparse', 'dense', 'sparse'] };
+  const wrong = writeCheckpoint({ config: { ...shapes, ...mixed }, weights });
+  assert.match(await refusal(wrong.folder), /^broken-file: .*mlp_layer_types/);
+});
+
+test('every architecture that the engine runs can be converted', () => {
+  // Nomic's with experts is of the same class as the one without.
+  const converts = new Set([...Object.values(architectures), 'nomic-bert-moe']);
+  assert.deepEqual(
+    supportedArchitectures.filter((name) => !converts.has(name)),
+    [],
+  );
 });
 
 test('GLM’s turns end as its converter has it', async () => {

@@ -32,6 +32,13 @@ export const deepSeek3Config = {
   },
 };
 
+/** As GLM-4.7-Flash: no groups, no YaRN. */
+export const glmFlashConfig = {
+  ...{ architectures: ['Glm4MoeLiteForCausalLM'], model_type: 'glm4_moe_lite', ...sizes },
+  ...{ q_lora_rank: 48, n_group: 1, topk_group: 1, topk_method: 'noaux_tc' },
+  ...{ norm_topk_prob: true, num_nextn_predict_layers: 1 },
+};
+
 type Options = Partial<Omit<WrittenOptions, 'weights'>> & {
   readonly config: Readonly<Record<string, unknown>>;
   /** Whether the block of multi-token prediction is there. */
@@ -65,7 +72,7 @@ export function deepSeekCheckpoint({ config, drafts = false, ...options }: Optio
     set('self_attn.kv_b_proj.weight', [heads * (plain + value), latent]);
     set('self_attn.o_proj.weight', [width, heads * value]);
     sparseShapes(set, config, layer);
-    if (config.scoring_func === 'sigmoid' && layer >= n('first_k_dense_replace')) {
+    if (config.topk_method === 'noaux_tc' && layer >= n('first_k_dense_replace')) {
       set('mlp.gate.e_score_correction_bias', [n('n_routed_experts')]);
     }
     if (layer < n('num_hidden_layers')) continue;
@@ -83,7 +90,7 @@ export function deepSeekCheckpoint({ config, drafts = false, ...options }: Optio
 export function deepSeekLogits(checkpoint: Checkpoint, tokens: readonly number[]): Row[] {
   const { config } = checkpoint;
   const d = new Doubles(checkpoint);
-  const sigmoid = config.scoring_func === 'sigmoid';
+  const sigmoid = config.topk_method === 'noaux_tc';
   const kind: SparseKind = {
     rating: sigmoid ? 'sigmoid' : 'softmax',
     normalises: sigmoid,

@@ -35,7 +35,7 @@ type Options = Partial<Omit<WrittenOptions, 'weights'>> & {
 };
 
 /** Tokens that GLM's vocabularies have, behind the usual ones. */
-function tokenizer(size: number): object {
+export function glmTokenizer(size: number): object {
   const special = ['<|endoftext|>', '[gMASK]', '<|user|>', '<|observation|>'];
   const usual = tokenizerJson(size - special.length) as { added_tokens: readonly object[] };
   const own = special.map((content, index) => ({
@@ -90,7 +90,7 @@ export function glm4Checkpoint({ config, drafts = false, ...options }: Options =
     set('shared_head.head.weight', [n('vocab_size'), width]);
   }
   const { type = 'F32' } = options;
-  const vocabulary = tokenizer(n('vocab_size'));
+  const vocabulary = glmTokenizer(n('vocab_size'));
   const weights = randomWeights(shapes, { type });
   return writeCheckpoint({ config: full, weights, tokenizer: vocabulary, ...options });
 }
