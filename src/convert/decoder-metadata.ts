@@ -28,6 +28,9 @@ export interface DecoderConfig {
   readonly ropeFactors: CheckpointHyperparameters['ropeFactors'];
 }
 
+/** As many layers as the engine takes: lists of them are made before a tensor is seen. */
+export const mostLayers = 1024;
+
 /** Numbers of `expert_gating_func`. */
 export const gatings = { softmax: 1, sigmoid: 2, sqrtsoftplus: 4 } as const;
 
@@ -38,6 +41,9 @@ export const gatings = { softmax: 1, sigmoid: 2, sqrtsoftplus: 4 } as const;
 export function readDecoderConfig(config: JsonObject, architecture: string): DecoderConfig {
   const text = config.object('text_config') ?? config;
   const layers = text.requiredCount('num_hidden_layers');
+  if (layers > mostLayers) {
+    throw text.wrong('num_hidden_layers', `is ${layers}, at most ${mostLayers}`);
+  }
   const embedding = text.requiredCount('hidden_size');
   const heads = text.requiredCount('num_attention_heads');
   const kvHeads = text.count('num_key_value_heads') ?? heads;

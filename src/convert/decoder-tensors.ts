@@ -2,7 +2,7 @@
  * Tensors of decoders by a table of what is in a layer: names, experts as stacks, and multi-token prediction
  * blocks behind the layers. What needs more than a name is planned by the architecture.
  */
-import type { DecoderConfig } from './decoder-metadata.js';
+import { type DecoderConfig, mostLayers } from './decoder-metadata.js';
 
 import { fusedExperts, type PlannedTensor, plain, stacked, unknown } from './planned-tensors.js';
 import type { SafetensorsTensor } from './safetensors.js';
@@ -115,6 +115,9 @@ export function countDraftBlocks(
   { text, layers }: DecoderConfig,
 ): number {
   const said = text.whole('num_nextn_predict_layers') ?? text.whole('num_mtp_layers') ?? 0;
+  if (said > mostLayers) {
+    throw text.wrong('num_nextn_predict_layers', `is ${said}, at most ${mostLayers}`);
+  }
   const saved = [...tensors.keys()].some((name) => name.startsWith(`model.layers.${layers}.`));
   return saved ? said : 0;
 }

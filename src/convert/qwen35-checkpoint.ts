@@ -120,7 +120,7 @@ function withDraftBlocks(tensors: ReadonlyMap<string, SafetensorsTensor>, layers
   const renamed = new Map<string, SafetensorsTensor>();
   let drafting = 0;
   for (const [name, tensor] of tensors) {
-    const [, layer, part] = /^(?:model\.)?mtp\.layers\.(\d+)\.(.+)$/.exec(name) ?? [];
+    const [, layer, part] = /^(?:model\.)?mtp\.layers\.(\d{1,2})\.(.+)$/.exec(name) ?? [];
     const [, outer = '', kind] = /^(?:model\.)?mtp\.(\w+)\.(weight|bias)$/.exec(name) ?? [];
     const known = Object.hasOwn(draftNames, outer) ? draftNames[outer] : undefined;
     const at = layers + Number(layer ?? 0);

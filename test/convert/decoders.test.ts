@@ -266,6 +266,22 @@ test('what is not known or does not fit is refused by name', async () => {
     /^broken-file: .*layer_types/,
   );
   const rope_parameters = { rope_type: 'default', mrope_section: [8, 12, 12] };
+  const endless = writeCheckpoint({
+    config: { ...qwen35Config, num_hidden_layers: 2 ** 31 - 1 },
+    weights: qwen35Checkpoint().weights,
+  });
+  assert.match(await refusal(endless.folder), /^broken-file: .*num_hidden_layers is 2147483647/);
+  const drafts = { ...glm4MoeConfig, num_nextn_predict_layers: 2 ** 31 - 1 };
+  assert.match(
+    await refusal(glm4Checkpoint({ config: drafts }).folder),
+    /^broken-file: .*num_nextn_predict_layers is 2147483647/,
+  );
+  const one = { dtype: 'F32', shape: [1], bytes: new Uint8Array(4) };
+  const far = new Map([['mtp.layers.4000000000.input_layernorm.weight', one]]);
+  assert.match(
+    await refusal(qwen35Checkpoint({ raw: far }).folder),
+    /^unsupported-architecture: .*mtp\.layers\.4000000000/,
+  );
   const gptOss = (changes: object) =>
     refusal(gptOssCheckpoint({ config: { ...gptOssConfig, ...changes } }).folder);
   assert.match(await gptOss({ swiglu_limit: 5 }), /^unsupported-architecture: .*swiglu_limit 5/);
