@@ -168,6 +168,18 @@ describe('answers of a backend', () => {
     behave: (): Behaviour => ({ type: 'chunks', chunks }),
   });
 
+  it('takes no text for whole that the upstream gave up', async (t) => {
+    for (const reason of ['abort', 'error']) {
+      const chunks = [chunk({ content: 'Half of ' }), chunk({}, reason)];
+      const { engine } = await fakeEngine(t, [answering(chunks)]);
+      await assert.rejects(finished(engine, chatRequest({})), (error) => {
+        assert.ok(PacelineError.is(error) && error.code === 'network');
+        assert.match(error.message, new RegExp(`gave the text up \\(${reason}\\)`));
+        return true;
+      });
+    }
+  });
+
   it('reads thought, calls and counts', async (t) => {
     const call = (more: object) => chunk({ tool_calls: [{ index: 0, ...more }] });
     const chunks = [

@@ -30,6 +30,9 @@ const mostCharacters = 64 * 2 ** 20;
 /** Of an upstream's warnings so many are told. */
 const mostWarnings = 32;
 
+/** Reasons of an end that is none of the text's. */
+const givenUp: ReadonlySet<string> = new Set(['abort', 'error']);
+
 export class AnswerReader {
   readonly #options: AnswerOptions;
   readonly #counts = new AnswerCounts();
@@ -186,6 +189,8 @@ export class AnswerReader {
     }
     const finish = choice.finish_reason;
     if (typeof finish === 'string' && finish !== '') {
+      // vLLM and SGLang end texts so that they gave up themselves, as when they stop.
+      if (givenUp.has(finish)) throw this.#options.broken(`it gave the text up (${finish})`);
       this.#finish = finish;
       const stop = choice.stop_reason ?? choice.matched_stop;
       if (typeof stop === 'string' && finish === 'stop') this.#stopText = stop;
