@@ -135,7 +135,8 @@ export class VllmProcess implements AsyncDisposable {
   async ask(path: string, body: object): Promise<Response> {
     return fetch(`${this.url}${path}`, {
       method: 'POST',
-      headers: { 'content-type': 'application/json' },
+      // It closes kept connections after some seconds, whoever is about to ask.
+      headers: { 'content-type': 'application/json', connection: 'close' },
       body: JSON.stringify({ model: 'tiny', ...body }),
     });
   }
