@@ -270,7 +270,15 @@ export function upstreamFailure(
       details,
     });
   }
-  if (status === 404 && !isMissingRoute(message)) {
+  // It is well, and will never do this.
+  const misses = status === 404 && isMissingRoute(message);
+  if (misses || status === 501) {
+    return new PacelineError('platform', text, {
+      ...(misses ? { hint: 'It does not have this route.' } : {}),
+      details: { param: 'model', ...details },
+    });
+  }
+  if (status === 404) {
     return new PacelineError('network', text, {
       hint: 'It does not have the model.',
       details: { ...details, retryable: true },
@@ -283,15 +291,7 @@ export function upstreamFailure(
     });
   }
   if (status === 413) return new PacelineError('too-large', text, { details });
-  if (status < 500 && status !== 404) return new PacelineError('usage', text, { details });
-  // It is well, and will never do this.
-  if (status === 501 || status === 404) {
-    const hint = status === 404 ? { hint: 'It does not have this route.' } : {};
-    return new PacelineError('platform', text, {
-      ...hint,
-      details: { param: 'model', ...details },
-    });
-  }
+  if (status < 500) return new PacelineError('usage', text, { details });
   return new PacelineError('network', text, { details: { ...details, retryable: true } });
 }
 
