@@ -9,6 +9,7 @@ import { bertTensorName } from './bert-checkpoint.js';
 import type { CheckpointShape } from './checkpoint-shape.js';
 import { bertArchitecture, lfm2Architecture, nomicArchitecture } from './classes.js';
 import { denseTensor } from './embedding-gemma-checkpoint.js';
+import { decoderLayerNames } from './layered-names.js';
 import { depthwise, lfm2TensorName } from './lfm2-checkpoint.js';
 import { nomicTensorName } from './nomic-checkpoint.js';
 import {
@@ -23,25 +24,14 @@ import {
 import type { SafetensorsTensor } from './safetensors.js';
 import { layerIn } from './tensor-names.js';
 
-const names: readonly (readonly [part: string, name: string])[] = [
-  ['self_attn.q_proj', 'attn_q'],
-  ['self_attn.k_proj', 'attn_k'],
-  ['self_attn.v_proj', 'attn_v'],
-  ['self_attn.o_proj', 'attn_output'],
-  ['self_attn.q_norm', 'attn_q_norm'],
-  ['self_attn.k_norm', 'attn_k_norm'],
-  ['mlp.gate_proj', 'ffn_gate'],
-  ['mlp.up_proj', 'ffn_up'],
-  ['mlp.down_proj', 'ffn_down'],
+const layerNames: ReadonlyMap<string, string> = new Map([
+  ...decoderLayerNames,
   ['mlp.gate', 'ffn_gate_inp'],
   ['block_sparse_moe.gate', 'ffn_gate_inp'],
-  ['input_layernorm', 'attn_norm'],
   ['pre_attention_layernorm', 'attn_norm'],
   ['pre_feedforward_layernorm', 'ffn_norm'],
   ['post_feedforward_layernorm', 'post_ffw_norm'],
-];
-
-const layerNames = new Map(names);
+]);
 
 /** Names that only one architecture has. */
 const namesOf: ReadonlyMap<string, ReadonlyMap<string, string>> = new Map([

@@ -3,7 +3,7 @@
  * blocks behind the layers. What needs more than a name is planned by the architecture.
  */
 import { type DecoderConfig, mostLayers } from './decoder-metadata.js';
-
+import { decoderLayerNames } from './layered-names.js';
 import { fusedExperts, type PlannedTensor, plain, stacked, unknown } from './planned-tensors.js';
 import type { SafetensorsTensor } from './safetensors.js';
 
@@ -23,16 +23,7 @@ export interface DecoderLayout {
 export type Special = readonly PlannedTensor[] | undefined;
 
 const usualNames: ReadonlyMap<string, string> = new Map([
-  ['input_layernorm', 'attn_norm'],
-  ['self_attn.q_proj', 'attn_q'],
-  ['self_attn.k_proj', 'attn_k'],
-  ['self_attn.v_proj', 'attn_v'],
-  ['self_attn.o_proj', 'attn_output'],
-  ['self_attn.q_norm', 'attn_q_norm'],
-  ['self_attn.k_norm', 'attn_k_norm'],
-  ['mlp.gate_proj', 'ffn_gate'],
-  ['mlp.up_proj', 'ffn_up'],
-  ['mlp.down_proj', 'ffn_down'],
+  ...decoderLayerNames,
   ['mlp.gate', 'ffn_gate_inp'],
   ['mlp.shared_experts.gate_proj', 'ffn_gate_shexp'],
   ['mlp.shared_experts.up_proj', 'ffn_up_shexp'],

@@ -9,7 +9,7 @@ import { ggufValue } from '../gguf/values.js';
 import type { CheckpointHyperparameters, CheckpointShape } from './checkpoint-shape.js';
 import { gemma4Architecture } from './classes.js';
 import { JsonObject } from './json.js';
-import { layeredName } from './layered-names.js';
+import { decoderLayerNames, layeredName } from './layered-names.js';
 import { type PlannedTensor, plain, stack, unknown } from './planned-tensors.js';
 import type { SafetensorsTensor } from './safetensors.js';
 
@@ -169,22 +169,13 @@ const outer: ReadonlyMap<string, string> = new Map([
 ]);
 
 const inLayer: ReadonlyMap<string, string> = new Map([
-  ['input_layernorm', 'attn_norm'],
-  ['self_attn.q_proj', 'attn_q'],
-  ['self_attn.k_proj', 'attn_k'],
-  ['self_attn.v_proj', 'attn_v'],
-  ['self_attn.o_proj', 'attn_output'],
-  ['self_attn.q_norm', 'attn_q_norm'],
-  ['self_attn.k_norm', 'attn_k_norm'],
+  ...decoderLayerNames,
   ['post_attention_layernorm', 'post_attention_norm'],
   ['pre_feedforward_layernorm', 'ffn_norm'],
   ['pre_feedforward_layernorm_2', 'pre_ffw_norm_2'],
   ['post_feedforward_layernorm', 'post_ffw_norm'],
   ['post_feedforward_layernorm_1', 'post_ffw_norm_1'],
   ['post_feedforward_layernorm_2', 'post_ffw_norm_2'],
-  ['mlp.gate_proj', 'ffn_gate'],
-  ['mlp.up_proj', 'ffn_up'],
-  ['mlp.down_proj', 'ffn_down'],
   ['router.proj', 'ffn_gate_inp'],
   ['per_layer_input_gate', 'inp_gate'],
   ['per_layer_projection', 'proj'],

@@ -22,3 +22,17 @@ export function layeredName(given: string, names: LayeredNames): string | undefi
   const found = names.inLayer.get(inner);
   return found && `blk.${layer}.${found}.${kind}`;
 }
+
+/** What most decoders have in a layer, with GGUF's names, both without `weight` or `bias`. */
+export const decoderLayerNames: readonly (readonly [part: string, name: string])[] = [
+  ['input_layernorm', 'attn_norm'],
+  ['self_attn.q_proj', 'attn_q'],
+  ['self_attn.k_proj', 'attn_k'],
+  ['self_attn.v_proj', 'attn_v'],
+  ['self_attn.o_proj', 'attn_output'],
+  ['self_attn.q_norm', 'attn_q_norm'],
+  ['self_attn.k_norm', 'attn_k_norm'],
+  ['mlp.gate_proj', 'ffn_gate'],
+  ['mlp.up_proj', 'ffn_up'],
+  ['mlp.down_proj', 'ffn_down'],
+];
