@@ -1,6 +1,8 @@
 /** Parts of encoders in double precision, from a checkpoint's own tensors, and random tensors of such checkpoints. */
+import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Model } from '../../src/index.js';
 import { randomNormal } from '../../src/synthetic/random-model.js';
 import { temporaryFile } from '../support/tiny-model.js';
 import { safetensors, type Weights } from './checkpoint.js';
@@ -144,4 +146,28 @@ export function encoderCheckpoint(config: object, weights: ReadonlyMap<string, W
   write('1_Pooling/config.json', { pooling_mode_mean_tokens: true });
   writeFileSync(join(folder, 'model.safetensors'), safetensors([...weights], 'F32'));
   return folder;
+}
+
+/**
+ * Holds the vectors of an encoder against those of a reference.
+ * @param bounds of a component's difference: with the engine's GELU, which comes from ggml's table, and the exact one
+ */
+export async function assertVectors(
+  model: Model,
+  reference: (ids: readonly number[], gelu: Gelu) => ArrayLike<number>,
+  bounds: { readonly usual: number; readonly exact: number },
+): Promise<void> {
+  const texts = ['The rivers of Europe.', 'a', 'bc the unknown river of the europe a b c'];
+  const { vectors } = await model.embed(texts);
+  for (const [index, text] of texts.entries()) {
+    const ids = model.tokenizer.encode(text);
+    const worst = (gelu: Gelu) =>
+      Math.max(
+        ...Array.from(reference(ids, gelu), (value, i) =>
+          Math.abs(value - (vectors[index]?.[i] ?? 9)),
+        ),
+      );
+    const [usual, exact] = [worst(tanhGelu), worst(exactGelu)];
+    assert.ok(usual < bounds.usual && exact < bounds.exact, `${text}: ${usual}, ${exact}`);
+  }
 }

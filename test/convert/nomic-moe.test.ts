@@ -6,7 +6,7 @@ import { convertCheckpoint } from '../../src/convert/convert.js';
 import { JsonObject } from '../../src/convert/json.js';
 import { loadModel } from '../../src/engine/load.js';
 import { temporaryFile } from '../support/tiny-model.js';
-import { exactGelu, type Gelu, tanhGelu } from './encoder-parts.js';
+import { assertVectors } from './encoder-parts.js';
 import {
   nomicMoeCheckpoint,
   nomicMoeConfig,
@@ -24,19 +24,8 @@ it('becomes a file with its vectors', async () => {
   assert.equal(architecture, 'nomic-bert-moe');
   await using model = await loadModel(output, { threads: 1 });
   assert.deepEqual([model.info.pooling, model.info.contextLength], ['mean', 40]);
-  const texts = ['The rivers of Europe.', 'a', 'bc the unknown river of the europe a b c'];
-  const { vectors } = await model.embed(texts);
-  for (const [index, text] of texts.entries()) {
-    const ids = model.tokenizer.encode(text);
-    const worst = (gelu: Gelu) =>
-      Math.max(
-        ...[...nomicMoeVector(weights, ids, gelu)].map((value, i) =>
-          Math.abs(value - (vectors[index]?.[i] ?? 9)),
-        ),
-      );
-    const [usual, exact] = [worst(tanhGelu), worst(exactGelu)];
-    assert.ok(usual < 1e-4 && exact < 1e-3, `${text}: ${usual}, ${exact}`);
-  }
+  const bounds = { usual: 1e-4, exact: 1e-3 };
+  await assertVectors(model, (ids, gelu) => nomicMoeVector(weights, ids, gelu), bounds);
 });
 
 it('has the context that the published model was trained for', () => {
