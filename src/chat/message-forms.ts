@@ -3,6 +3,7 @@
  * left out. Knows no template.
  */
 import { createHash } from 'node:crypto';
+import { isRecord } from '../base/records.js';
 import type { ChatMessage } from '../engine/types.js';
 
 /** From what was sent to what the strictest template takes; the first that is taken is used. */
@@ -89,8 +90,7 @@ function withoutSystem(messages: readonly ChatMessage[]): readonly ChatMessage[]
 
 function isObject(text: string): boolean {
   try {
-    const value: unknown = JSON.parse(text.trim() || '{}');
-    return typeof value === 'object' && value !== null && !Array.isArray(value);
+    return isRecord(JSON.parse(text.trim() || '{}'));
   } catch {
     return false;
   }

@@ -12,6 +12,7 @@ import {
 import { applyEdits, modify, type ParseError, parse as parseJson } from 'jsonc-parser';
 import { Document, parseDocument } from 'yaml';
 import { PacelineError } from '../base/errors.js';
+import { isRecord } from '../base/records.js';
 
 export type SettingsFormat = 'json' | 'toml' | 'yaml';
 
@@ -63,7 +64,7 @@ function stepOf(data: unknown, change: Change, file: string): readonly Step[] {
   if ('value' in change) return same(found, change.value) ? [] : [{ path, value: change.value }];
   if (found === undefined) return [{ path, value: [change.entry] }];
   if (!Array.isArray(found)) throw unexpected(file, path, 'a list');
-  const at = found.findIndex((one: unknown) => isObject(one) && one.name === change.entry.name);
+  const at = found.findIndex((one: unknown) => isRecord(one) && one.name === change.entry.name);
   if (at >= 0 && same(found[at], change.entry)) return [];
   return [{ path: [...path, at < 0 ? found.length : at], value: change.entry }];
 }
@@ -72,7 +73,7 @@ function valueAt(data: unknown, path: readonly string[], file: string): unknown 
   let value = data;
   for (const [index, key] of path.entries()) {
     if (value === undefined) return undefined;
-    if (!isObject(value)) throw unexpected(file, path.slice(0, index), 'an object');
+    if (!isRecord(value)) throw unexpected(file, path.slice(0, index), 'an object');
     value = Object.hasOwn(value, key) ? value[key] : undefined;
   }
   return value;
@@ -87,7 +88,7 @@ function assigned(data: unknown, { path, value }: Step): unknown {
     list[key] = assigned(list[key], { path: rest, value });
     return list;
   }
-  const object = isObject(data) ? data : {};
+  const object = isRecord(data) ? data : {};
   return { ...object, [key]: assigned(object[key], { path: rest, value }) };
 }
 
@@ -157,10 +158,6 @@ function indentation(text: string) {
   const [, space = '  '] = /\n([ \t]+)\S/.exec(text) ?? [];
   const eol = text.includes('\r\n') ? '\r\n' : '\n';
   return { insertSpaces: !space.startsWith('\t'), tabSize: space.length, eol };
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function same(a: unknown, b: unknown): boolean {

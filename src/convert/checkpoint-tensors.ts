@@ -9,15 +9,14 @@ import { bertTensorName } from './bert-checkpoint.js';
 import type { CheckpointShape } from './checkpoint-shape.js';
 import { bertArchitecture, lfm2Architecture, nomicArchitecture } from './classes.js';
 import { denseTensor } from './embedding-gemma-checkpoint.js';
+import { ExpertStacks, fusedExperts } from './expert-stacks.js';
 import { decoderLayerNames } from './layered-names.js';
 import { depthwise, lfm2TensorName } from './lfm2-checkpoint.js';
 import { nomicTensorName } from './nomic-checkpoint.js';
 import {
-  fusedExperts,
   type MatrixSource,
   type PlannedTensor,
   plain,
-  stacked,
   unknown,
   wrongShape,
 } from './planned-tensors.js';
@@ -82,7 +81,7 @@ export function planTensors(
   shape: CheckpointShape,
 ): PlannedTensor[] {
   const planned: PlannedTensor[] = [];
-  const stacks = new Map<string, (SafetensorsTensor | undefined)[]>();
+  const stacks = new ExpertStacks((stack) => expertsOf(shape, layerIn(stack)).routed);
   for (const [given, tensor] of tensors) {
     const own = ownNames.get(shape.architecture);
     if (own !== undefined) {
@@ -110,16 +109,11 @@ export function planTensors(
     const kind = expert && expertNames.get(expert[3] as string);
     if (expert && kind !== undefined) {
       const stack = `blk.${expert[1]}.${kind}.weight`;
-      const members = stacks.get(stack) ?? [];
       const index = Number(expert[2]);
       const { routed, shared } = expertsOf(shape, Number(expert[1]));
       if (index >= routed + shared) throw unknown(given, shape);
-      if (index >= routed) {
-        planned.push(plain(stack.replace('_exps', '_shexp'), tensor));
-        continue;
-      }
-      members[index] = tensor;
-      stacks.set(stack, members);
+      if (index < routed) stacks.add(stack, index, tensor);
+      else planned.push(plain(stack.replace('_exps', '_shexp'), tensor));
       continue;
     }
     const fused = /^model\.layers\.(\d+)\.mlp\.experts\.(gate_up_proj|down_proj)$/.exec(name);
@@ -131,9 +125,7 @@ export function planTensors(
       planned.push(...fusedExperts(`blk.${fused[1]}`, fused[2] as string, tensor));
     else planned.push(named(given, name, tensor, shape));
   }
-  for (const [name, members] of stacks)
-    planned.push(stacked(name, members, expertsOf(shape, layerIn(name)).routed));
-  return planned;
+  return [...planned, ...stacks.planned()];
 }
 
 function named(

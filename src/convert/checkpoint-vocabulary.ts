@@ -8,12 +8,13 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PacelineError } from '../base/errors.js';
+import { isRecord } from '../base/records.js';
 import type { GgufMetadataEntry } from '../gguf/types.js';
 import { ggufValue } from '../gguf/values.js';
 import { wordPieceRules, wordPieceTexts } from './bert-checkpoint.js';
 import { gemma4Architecture, glmFlashClass, jinaArchitecture } from './classes.js';
 import { gemma4Rules, markGemma4Tokens } from './gemma4-vocabulary.js';
-import { isObject, JsonObject, readJsonIfThere, readTextIfThere } from './json.js';
+import { JsonObject, readJsonIfThere, readTextIfThere } from './json.js';
 import { betweenTexts, templateOf } from './post-processor.js';
 import { preTokenizerOf, unsupportedTokenizer as unsupported } from './pre-tokenizer-names.js';
 import { readSentencePieces } from './sentencepiece.js';
@@ -128,7 +129,7 @@ function addedTokens(
   const decoder = config.object('added_tokens_decoder');
   const decoded = Object.entries(decoder?.values ?? {});
   return [...bare, ...decoded, ...listed].flatMap(([key, token]) => {
-    if (!isObject(token)) return [];
+    if (!isRecord(token)) return [];
     const id = key === undefined ? token.id : Number(key);
     const { content, special } = token;
     if (!Number.isSafeInteger(id) || (id as number) < 0 || typeof content !== 'string') return [];
@@ -315,7 +316,7 @@ function setSpecials(set: SetEntry, files: TokenizerFiles, { tokens }: Vocabular
   const text = modelConfig.object('text_config');
   const contentOf = (name: string): string | undefined => {
     const entry = config.get(`${name}_token`);
-    const content = isObject(entry) ? entry.content : entry;
+    const content = isRecord(entry) ? entry.content : entry;
     return typeof content === 'string' ? content : undefined;
   };
   const ids = { bos: 'bos', eos: 'eos', unk: 'unknown', sep: 'seperator', pad: 'padding' };
@@ -381,7 +382,7 @@ async function setTemplates(
   const choices = Array.isArray(given) ? given : [{ name: 'default', template: given }];
   const named: string[] = [];
   for (const choice of choices) {
-    if (!isObject(choice) || typeof choice.template !== 'string') continue;
+    if (!isRecord(choice) || typeof choice.template !== 'string') continue;
     const name = String(choice.name).replaceAll(/[^A-Za-z0-9]/g, '_');
     const key = name === 'default' ? 'tokenizer.chat_template' : `tokenizer.chat_template.${name}`;
     entries.set(key, ggufValue.string(choice.template));

@@ -3,8 +3,9 @@
  * blocks behind the layers. What needs more than a name is planned by the architecture.
  */
 import { type DecoderConfig, mostLayers } from './decoder-metadata.js';
+import { ExpertStacks, fusedExperts } from './expert-stacks.js';
 import { decoderLayerNames } from './layered-names.js';
-import { fusedExperts, type PlannedTensor, plain, stacked, unknown } from './planned-tensors.js';
+import { type PlannedTensor, plain, unknown } from './planned-tensors.js';
 import type { SafetensorsTensor } from './safetensors.js';
 
 export interface DecoderLayout {
@@ -65,7 +66,7 @@ export function planDecoder(
   const { normShift = 0 } = layout;
   const shifted = (name: string, tensor: PlannedTensor): PlannedTensor =>
     normShift !== 0 && name.endsWith('norm.weight') ? { ...tensor, shift: normShift } : tensor;
-  const stacks = new Map<string, (SafetensorsTensor | undefined)[]>();
+  const stacks = new ExpertStacks(() => config.experts);
   for (const [given, tensor] of tensors) {
     if (left.test(given)) continue;
     const name = given.replace(/^(model\.)?language_model\.(model\.)?(?!lm_head)/, 'model.');
@@ -86,15 +87,11 @@ export function planDecoder(
     const fused = /^mlp\.experts\.(gate_up_proj|down_proj)$/.exec(part);
     if (special !== undefined) planned.push(...special);
     else if (expert && kind !== undefined && Number(expert[1]) < config.experts) {
-      const stack = `${block}.${kind}.weight`;
-      const members = stacks.get(stack) ?? [];
-      members[Number(expert[1])] = tensor;
-      stacks.set(stack, members);
+      stacks.add(`${block}.${kind}.weight`, Number(expert[1]), tensor);
     } else if (fused) planned.push(...fusedExperts(block, fused[1] as string, tensor));
     else planned.push(shifted(name, named(given, part, block, tensor, config, layout)));
   }
-  for (const [name, members] of stacks) planned.push(stacked(name, members, config.experts));
-  return planned;
+  return [...planned, ...stacks.planned()];
 }
 
 /**

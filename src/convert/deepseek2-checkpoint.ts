@@ -17,8 +17,9 @@ import {
 } from './decoder-metadata.js';
 import { countDraftBlocks, planDecoder, type Special } from './decoder-tensors.js';
 import { rowsOf, transposed } from './derived-tensors.js';
+import { matrixStack } from './expert-stacks.js';
 import type { JsonObject } from './json.js';
-import { matrixStack, wrongShape } from './planned-tensors.js';
+import { wrongShape } from './planned-tensors.js';
 import type { SafetensorsTensor } from './safetensors.js';
 import { sparseEntries } from './sparse-metadata.js';
 

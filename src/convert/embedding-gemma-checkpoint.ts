@@ -5,11 +5,12 @@
  */
 import { join } from 'node:path';
 import { PacelineError } from '../base/errors.js';
+import { isRecord } from '../base/records.js';
 import type { ByteSource } from '../gguf/source.js';
 import type { GgufMetadataEntry } from '../gguf/types.js';
 import { ggufValue } from '../gguf/values.js';
 import { embeddingGemma } from './classes.js';
-import { isObject, JsonObject, readJsonIfThere, readJsonListIfThere } from './json.js';
+import { JsonObject, readJsonIfThere, readJsonListIfThere } from './json.js';
 import { openSafetensors, type SafetensorsTensor } from './safetensors.js';
 
 /** Names of the projections among the tensors of a checkpoint. */
@@ -49,7 +50,7 @@ export async function openDenseModules(
   signal?: AbortSignal,
 ): Promise<DenseModules> {
   const modules = ((await readJsonListIfThere(join(folder, 'modules.json'))) ?? []).filter(
-    isObject,
+    isRecord,
   );
   const dense = modules.filter(({ type }) => String(type).endsWith('.Dense'));
   const sources: ByteSource[] = [];

@@ -8,9 +8,10 @@ import type { GgufMetadataEntry } from '../gguf/types.js';
 import { ggufValue } from '../gguf/values.js';
 import type { CheckpointHyperparameters, CheckpointShape } from './checkpoint-shape.js';
 import { gemma4Architecture } from './classes.js';
+import { matrixStack } from './expert-stacks.js';
 import { JsonObject } from './json.js';
 import { decoderLayerNames, layeredName } from './layered-names.js';
-import { type PlannedTensor, plain, stack, unknown } from './planned-tensors.js';
+import { type PlannedTensor, plain, unknown } from './planned-tensors.js';
 import type { SafetensorsTensor } from './safetensors.js';
 
 /** @throws {PacelineError} `broken-file`, `unsupported-architecture`. */
@@ -209,6 +210,6 @@ function planTensors(
       : layeredName(name, { layers: 'layers', outer, inLayer });
     if (found === undefined || Number(layer ?? 0) >= shape.layers) throw unknown(given, shape);
     if (found === 'output.weight' && shape.tied) return [];
-    return [tensor.shape.length === 3 ? stack(found, tensor) : plain(found, tensor)];
+    return [tensor.shape.length === 3 ? matrixStack(found, tensor) : plain(found, tensor)];
   });
 }

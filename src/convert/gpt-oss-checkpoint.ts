@@ -13,9 +13,10 @@ import {
 } from './decoder-metadata.js';
 import { planDecoder, type Special } from './decoder-tensors.js';
 import { columnsOf, transposed } from './derived-tensors.js';
+import { matrixStack } from './expert-stacks.js';
 import type { JsonObject } from './json.js';
 import { mxfp4, type Rows } from './mxfp4.js';
-import { matrixStack, plain, wrongShape } from './planned-tensors.js';
+import { plain, wrongShape } from './planned-tensors.js';
 import type { SafetensorsTensor } from './safetensors.js';
 
 /** @throws {PacelineError} `broken-file`, `unsupported-architecture`. */

@@ -5,6 +5,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { PacelineError } from '../base/errors.js';
+import { isRecord } from '../base/records.js';
 
 /** More than any tokenizer.json has. */
 const mostBytes = 256 * 2 ** 20;
@@ -31,7 +32,7 @@ export async function readTextIfThere(path: string): Promise<string | undefined>
 export async function readJsonIfThere(path: string): Promise<JsonObject | undefined> {
   const value = await readValueIfThere(path);
   if (value === undefined) return undefined;
-  if (!isObject(value)) throw broken(path, 'holds no JSON object');
+  if (!isRecord(value)) throw broken(path, 'holds no JSON object');
   return new JsonObject(basename(path), value);
 }
 
@@ -51,11 +52,6 @@ async function readValueIfThere(path: string): Promise<unknown> {
   } catch (error) {
     throw broken(path, `is not JSON: ${(error as Error).message}`);
   }
-}
-
-/** True for what JSON calls an object. */
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 export class JsonObject {
@@ -102,7 +98,7 @@ export class JsonObject {
   }
 
   object(key: string): JsonObject | undefined {
-    const value = this.#typed<Record<string, unknown>>(key, 'an object', isObject);
+    const value = this.#typed<Record<string, unknown>>(key, 'an object', isRecord);
     return value && new JsonObject(`${this.where}: ${key}`, value);
   }
 

@@ -6,15 +6,10 @@ import { PacelineError } from '../base/errors.js';
 import { ggufValue } from '../gguf/values.js';
 import type { CheckpointHyperparameters, CheckpointShape } from './checkpoint-shape.js';
 import { lfm2MoeArchitecture } from './classes.js';
+import { ExpertStacks, fusedExperts } from './expert-stacks.js';
 import type { JsonObject } from './json.js';
 import { depthwise, lfm2Common, lfm2TensorName } from './lfm2-checkpoint.js';
-import {
-  ExpertStacks,
-  fusedExperts,
-  type PlannedTensor,
-  plain,
-  unknown,
-} from './planned-tensors.js';
+import { type PlannedTensor, plain, unknown } from './planned-tensors.js';
 import type { SafetensorsTensor } from './safetensors.js';
 
 /** What experts are rated by, as GGUF numbers it. */
@@ -58,7 +53,7 @@ function planTensors(
   tensors: ReadonlyMap<string, SafetensorsTensor>,
   shape: CheckpointShape,
 ): PlannedTensor[] {
-  const stacks = new ExpertStacks(shape.experts);
+  const stacks = new ExpertStacks(() => shape.experts);
   const planned: PlannedTensor[] = [];
   for (const [given, tensor] of tensors) {
     const [, layer, part = ''] =

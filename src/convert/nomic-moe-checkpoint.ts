@@ -7,9 +7,10 @@ import { ggufValue } from '../gguf/values.js';
 import type { CheckpointHyperparameters, CheckpointShape } from './checkpoint-shape.js';
 import { nomicMoeArchitecture } from './classes.js';
 import { transposed } from './derived-tensors.js';
+import { matrixStack } from './expert-stacks.js';
 import type { JsonObject } from './json.js';
 import { nomicCommon, nomicTensorName } from './nomic-checkpoint.js';
-import { type PlannedTensor, plain, stack, unknown, wrongShape } from './planned-tensors.js';
+import { type PlannedTensor, plain, unknown, wrongShape } from './planned-tensors.js';
 import type { SafetensorsTensor } from './safetensors.js';
 
 /** Settings of the class and the values that the engine computes. */
@@ -48,9 +49,10 @@ function planTensors(
   return [...tensors].flatMap(([given, tensor]) => {
     const [, layer, part] = /^encoder\.layers\.(\d+)\.mlp\.experts\.(.+)$/.exec(given) ?? [];
     if (part === 'bias') return [];
-    if (part === 'mlp.w1') return [stack(`blk.${layer}.ffn_up_exps.weight`, apart(tensor, shape))];
+    if (part === 'mlp.w1')
+      return [matrixStack(`blk.${layer}.ffn_up_exps.weight`, apart(tensor, shape))];
     if (part === 'mlp.w2') {
-      return [stack(`blk.${layer}.ffn_down_exps.weight`, transposed(apart(tensor, shape)))];
+      return [matrixStack(`blk.${layer}.ffn_down_exps.weight`, transposed(apart(tensor, shape)))];
     }
     const name = part === undefined ? nomicTensorName(given) : undefined;
     if (name === undefined) throw unknown(given, shape);

@@ -1,5 +1,6 @@
 /** What tokenizer.json puts around a text and between two: TemplateProcessing, and RoBERTa's own kind. */
-import { isObject, type JsonObject } from './json.js';
+import { isRecord } from '../base/records.js';
+import type { JsonObject } from './json.js';
 
 /** Special tokens of the template for one text, '' for the text itself. */
 export function templateOf(tokenizer: JsonObject | undefined): string[] {
@@ -18,7 +19,7 @@ function postProcessing(
   name: 'single' | 'pair',
 ): readonly unknown[] {
   const given = tokenizer?.object('post_processor');
-  const processors = (given?.list('processors') ?? [given?.values]).filter(isObject);
+  const processors = (given?.list('processors') ?? [given?.values]).filter(isRecord);
   const template = processors.find(({ type }) => type === 'TemplateProcessing')?.[name];
   if (Array.isArray(template)) return template as readonly unknown[];
   const roberta = processors.find(({ type }) => type === 'RobertaProcessing');
@@ -38,6 +39,6 @@ function robertaTemplate(
 }
 
 function specialIn(part: unknown): string {
-  const special = isObject(part) ? part.SpecialToken : undefined;
-  return isObject(special) && typeof special.id === 'string' ? special.id : '';
+  const special = isRecord(part) ? part.SpecialToken : undefined;
+  return isRecord(special) && typeof special.id === 'string' ? special.id : '';
 }

@@ -4,8 +4,9 @@
  * cut differently is another text.
  */
 import { PacelineError } from '../base/errors.js';
+import { isRecord } from '../base/records.js';
 import { casedLetters, deepseekBlocks, deepseekSigns } from '../tokenizer/character-sets.js';
-import { isObject, type JsonObject } from './json.js';
+import type { JsonObject } from './json.js';
 
 const contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
 const word = '[^\\r\\n\\p{L}\\p{N}]?\\p{L}+';
@@ -79,7 +80,7 @@ const ownNames: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 /** GGUF's name of a byte-level pre-tokenizer. @throws {PacelineError} `unsupported-tokenizer`. */
 export function preTokenizerOf(tokenizer: JsonObject, architecture: string): string {
   const given = tokenizer.object('pre_tokenizer');
-  const steps = (given?.list('pretokenizers') ?? [given?.values]).filter(isObject);
+  const steps = (given?.list('pretokenizers') ?? [given?.values]).filter(isRecord);
   const described = steps.map(describe);
   const name = known.get(described.join(','));
   if (name === undefined) {
@@ -98,7 +99,7 @@ function describe(step: Record<string, unknown>): string {
   if (step.type === 'Digits') return step.individual_digits === true ? 'digits' : 'numbers';
   if (step.type === 'ByteLevel') return step.use_regex === false ? 'bytes' : 'words';
   if (step.type !== 'Split') return String(step.type);
-  const given = isObject(step.pattern) ? (step.pattern.Regex ?? step.pattern.String) : undefined;
+  const given = isRecord(step.pattern) ? (step.pattern.Regex ?? step.pattern.String) : undefined;
   // Some files have line ends as they are, others what a pattern writes for them.
   const pattern = String(given).replaceAll('\r', '\\r').replaceAll('\n', '\\n');
   return splitPatterns.get(pattern) ?? `Split ${pattern}`;

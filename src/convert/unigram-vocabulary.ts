@@ -4,9 +4,10 @@
  * refused, since the engine cuts as SentencePiece does.
  */
 import { PacelineError } from '../base/errors.js';
+import { isRecord } from '../base/records.js';
 import type { GgufMetadataEntry } from '../gguf/types.js';
 import { ggufValue } from '../gguf/values.js';
-import { isObject, type JsonObject } from './json.js';
+import type { JsonObject } from './json.js';
 
 export interface UnigramVocabulary {
   readonly texts: readonly string[];
@@ -54,7 +55,7 @@ function rulesOf(tokenizer: JsonObject): Map<string, GgufMetadataEntry> {
 function stepsOf(tokenizer: JsonObject, name: string, list: string) {
   const given = tokenizer.object(name);
   const steps = given?.string('type') === 'Sequence' ? given.list(list) : [given?.values];
-  return (steps ?? []).filter(isObject);
+  return (steps ?? []).filter(isRecord);
 }
 
 /** The map of characters, and whether runs of spaces become one. */
@@ -62,7 +63,7 @@ function normalizerOf(tokenizer: JsonObject) {
   let map: Uint8Array | undefined;
   let merges = false;
   for (const step of stepsOf(tokenizer, 'normalizer', 'normalizers')) {
-    const pattern = isObject(step.pattern) ? step.pattern.Regex : undefined;
+    const pattern = isRecord(step.pattern) ? step.pattern.Regex : undefined;
     const replacesRuns = pattern === ' {2,}' && [' ', '\u2581'].includes(String(step.content));
     if (step.type === 'Precompiled' && typeof step.precompiled_charsmap === 'string' && !map) {
       map = new Uint8Array(Buffer.from(step.precompiled_charsmap, 'base64'));

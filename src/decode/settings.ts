@@ -7,6 +7,7 @@
  */
 import { z } from 'zod';
 import { checkOptions, field, wholeNumber, wrongOption } from '../base/options.js';
+import { isRecord } from '../base/records.js';
 import { defaultSampling, type SamplingSettings } from './sampling-settings.js';
 
 /** What a caller may give: any part; logit bias also as a plain object with token ids as keys. */
@@ -35,9 +36,7 @@ export const samplingFields = {
   frequencyPenalty: between(-large, large, 'a number (0 is off)'),
   penaltyWindow: count(-1, 'a whole number: -1 (all tokens), 0 (off) or more'),
   logitBias: field(
-    z.custom<NonNullable<SamplingInput['logitBias']>>(
-      (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
-    ),
+    z.custom<NonNullable<SamplingInput['logitBias']>>(isRecord),
     'a map from token id to number',
   ),
   seed: wholeNumber(-1, 'a whole number from 0 to 2^53 - 1, or -1 for a random one'),

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { PacelineError } from '../base/errors.js';
 import { writeFileAtomically } from '../base/files.js';
 import { configFolder } from '../base/paths.js';
+import { isRecord } from '../base/records.js';
 import { makeFolder } from './cache.js';
 import { withLock } from './lock.js';
 import { isAliasName } from './names.js';
@@ -116,8 +117,4 @@ export function checkAlias(name: string): void {
   throw new PacelineError('usage', `Not a name for a model: ${name}`, {
     hint: 'Use letters, digits, `.`, `_` and `-`, at most 64; not `default`, and no .gguf at the end.',
   });
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

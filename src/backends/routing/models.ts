@@ -2,9 +2,10 @@
  * What an upstream says of its models: their names by OpenAI's list, and where it has Ollama's routes
  * also what they are and which of them are in memory. All of it is a stranger's, and bounded.
  */
+import { isRecord } from '../../base/records.js';
 import type { BackendDescriptor } from '../descriptor.js';
 import type { UpstreamClient } from '../wire/http.js';
-import { countOf, fieldOf, isRecord, type JsonRecord, listOf, textOf } from '../wire/values.js';
+import { countOf, fieldOf, type JsonRecord, listOf, textOf } from '../wire/values.js';
 
 /** What a model is. */
 export interface UpstreamModelFacts {

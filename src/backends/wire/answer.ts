@@ -3,8 +3,8 @@
  * stranger's: types are checked, sizes bounded, and what breaks the protocol ends the text with an
  * error. Knows no transport.
  */
-import { randomBytes } from 'node:crypto';
 import { PacelineError } from '../../base/errors.js';
+import { isRecord } from '../../base/records.js';
 import type { ChoiceEnd, EndReason, TextEvent, TokenProbability } from '../../chat/events.js';
 import { ReasoningSplitter } from '../../chat/reasoning.js';
 import { createToolCallParser, type ToolCallParser } from '../../constraint/tool-calls/formats.js';
@@ -13,7 +13,7 @@ import { CallReader } from './calls.js';
 import { AnswerCounts } from './counts.js';
 import { probabilitiesOf } from './probabilities.js';
 import type { Reading } from './request.js';
-import { fieldOf, isRecord, listOf, textOf } from './values.js';
+import { fieldOf, listOf, textOf } from './values.js';
 
 export interface AnswerOptions {
   readonly reading: Reading;
@@ -235,7 +235,7 @@ export class AnswerReader {
 
   #writtenCall(events: ReturnType<ToolCallParser['push']>): void {
     for (const event of events) {
-      if (event.type === 'tool-call-start') this.#calls.begin(newCallId(), event.name);
+      if (event.type === 'tool-call-start') this.#calls.begin(event.name);
       else if (event.type === 'arguments-delta') this.#calls.add(event.json);
     }
   }
@@ -272,7 +272,7 @@ export class AnswerReader {
       this.#say(this.#whole);
     } else if (isRecord(value) && typeof value.name === 'string') {
       this.#whole = '';
-      this.#calls.begin(newCallId(), value.name);
+      this.#calls.begin(value.name);
       this.#calls.add(JSON.stringify(value.arguments ?? {}));
     } else {
       this.#whole = JSON.stringify(isRecord(value) ? value.answer : value);
@@ -321,8 +321,4 @@ export function notHeld(what: string): PacelineError {
   return new PacelineError('check-failed', `The answer was refused: ${what}`, {
     hint: 'Ask for less at once, or use a backend that can be held to it.',
   });
-}
-
-function newCallId(): string {
-  return `call_${randomBytes(12).toString('hex')}`;
 }

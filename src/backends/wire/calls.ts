@@ -1,9 +1,10 @@
 /** Calls of tools as they come in pieces: one after the other, each with an id and the name of a tool that there is. */
 import { randomBytes } from 'node:crypto';
 import type { PacelineError } from '../../base/errors.js';
+import { isRecord } from '../../base/records.js';
 import type { TextEvent } from '../../chat/events.js';
 import type { ToolDefinition } from '../../chat/request.js';
-import { isRecord, textOf } from './values.js';
+import { textOf } from './values.js';
 
 const mostCalls = 1024;
 
@@ -44,7 +45,7 @@ export class CallReader {
         throw broken('it went back to a call that had ended');
       }
       if (name === '') throw broken('a call has no name');
-      this.begin(id === '' ? `call_${randomBytes(12).toString('hex')}` : id.slice(0, 256), name);
+      this.begin(name, id.slice(0, 256));
       this.#open = number;
     }
     this.add(text);
@@ -58,8 +59,11 @@ export class CallReader {
     return begins || last < 0 ? last + 1 : last;
   }
 
-  /** Begins the next call. @throws what `broken` makes of too many, and of tools that there are not */
-  begin(id: string, name: string): void {
+  /**
+   * Begins the next call, under an id of its own where it has none.
+   * @throws what `broken` makes of too many, and of tools that there are not
+   */
+  begin(name: string, given = ''): void {
     const { choice, emit, tools, broken } = this.#options;
     if (!tools.some((tool) => tool.name === name)) {
       throw broken(
@@ -68,6 +72,7 @@ export class CallReader {
     }
     if (this.calls.length >= mostCalls) throw broken(`it made more than ${mostCalls} calls`);
     this.close();
+    const id = given === '' ? `call_${randomBytes(12).toString('hex')}` : given;
     emit({ type: 'tool-start', choice, index: this.calls.length, id, name });
     this.calls.push({ name, arguments: '' });
   }

@@ -2,9 +2,10 @@
  * What an upstream tells of a text beside its words: tokens of prompt and answer, what was cached,
  * drafts. Each backend tells some of it in places of its own; what none tells is measured or counted.
  */
+import { isRecord } from '../../base/records.js';
 import type { StartEvent } from '../../chat/events.js';
 import type { DraftStatistics, Timings } from '../../engine/types.js';
-import { countOf, fieldOf, isRecord, type JsonRecord } from './values.js';
+import { countOf, fieldOf, type JsonRecord } from './values.js';
 
 export class AnswerCounts {
   readonly #began = performance.now();

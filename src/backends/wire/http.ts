@@ -6,7 +6,8 @@
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { PacelineError } from '../../base/errors.js';
-import { fieldOf, isRecord, textOf } from './values.js';
+import { isRecord } from '../../base/records.js';
+import { fieldOf, textOf } from './values.js';
 
 export interface UpstreamAddress {
   /** As in `http://host:8000`, with a path before the API's own where there is one. */

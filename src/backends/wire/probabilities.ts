@@ -1,6 +1,7 @@
 /** Log-probabilities in the two shapes that the OpenAI APIs have for them. */
+import { isRecord } from '../../base/records.js';
 import type { TokenProbability } from '../../chat/events.js';
-import { isRecord, listOf, textOf } from './values.js';
+import { listOf, textOf } from './values.js';
 
 /** Alternatives of one token that are read. */
 const mostAlternatives = 128;

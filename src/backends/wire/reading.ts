@@ -1,5 +1,6 @@
 /** Vectors, ranks and counts of texts from one upstream. */
 
+import { isRecord } from '../../base/records.js';
 import { refuseField } from '../../chat/refusals.js';
 import type {
   EmbedRequest,
@@ -12,7 +13,7 @@ import type { BackendDescriptor } from '../descriptor.js';
 import type { UpstreamClient } from './http.js';
 import { wireRequest } from './request.js';
 import { type SilenceOptions, whileAlive } from './silence.js';
-import { countOf, fieldOf, isRecord, listOf } from './values.js';
+import { countOf, fieldOf, listOf } from './values.js';
 
 export interface ReadOptions extends SilenceOptions {
   readonly client: UpstreamClient;

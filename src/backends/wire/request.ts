@@ -2,6 +2,7 @@
  * From the internal request to a backend's own: each field by what the descriptor says of it. A field
  * that nobody can serve is refused by name, unless its value changes nothing; none is dropped.
  */
+import { isRecord } from '../../base/records.js';
 import { activeTools } from '../../chat/constraint.js';
 import { refuseField } from '../../chat/refusals.js';
 import type { JsonSchema, OutputFormat, TextRequest, ToolDefinition } from '../../chat/request.js';
@@ -306,8 +307,4 @@ function setAt(body: Body, path: readonly string[], value: unknown): void {
   const inner: Body = isRecord(body[key]) ? { ...(body[key] as Body) } : {};
   setAt(inner, rest, value);
   body[key] = inner;
-}
-
-function isRecord(value: unknown): value is Body {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,5 +1,6 @@
 /** One text from one upstream: the request in its words, its stream as our events, and what it owes checked. */
 import { PacelineError } from '../../base/errors.js';
+import { isRecord } from '../../base/records.js';
 import type { TextEvent } from '../../chat/events.js';
 import { messageForms } from '../../chat/message-forms.js';
 import { refuseField } from '../../chat/refusals.js';
@@ -187,8 +188,7 @@ async function check(
 
 function isJsonObject(text: string): boolean {
   try {
-    const value: unknown = JSON.parse(text === '' ? '{}' : text);
-    return typeof value === 'object' && value !== null && !Array.isArray(value);
+    return isRecord(JSON.parse(text === '' ? '{}' : text));
   } catch {
     return false;
   }

@@ -1,10 +1,7 @@
 /** Looks into JSON that a stranger sent: what has not the wanted type is as if it were missing. */
+import { isRecord } from '../../base/records.js';
 
 export type JsonRecord = Readonly<Record<string, unknown>>;
-
-export function isRecord(value: unknown): value is JsonRecord {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
 
 export function fieldOf(value: unknown, name: string): unknown {
   return isRecord(value) ? value[name] : undefined;

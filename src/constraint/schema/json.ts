@@ -1,6 +1,7 @@
 /**
  * JSON values as data: their type, equality as JSON Schema has it, and pointers into documents.
  */
+import { isRecord } from '../../base/records.js';
 
 export type Json = null | boolean | number | string | readonly Json[] | JsonObject;
 export interface JsonObject {
@@ -8,7 +9,7 @@ export interface JsonObject {
 }
 
 export function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  return isRecord(value);
 }
 
 /** Whether two values are the same: numbers by value, objects whatever the order of keys. */

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { type Context, Hono } from 'hono';
 import type { BackendEngine } from '../../backends/engine.js';
 import type { PacelineError } from '../../base/errors.js';
+import { isRecord } from '../../base/records.js';
 import { refuseField } from '../../chat/refusals.js';
 import type {
   EmbedRequest,
@@ -130,7 +131,7 @@ export function createApp(options: AppOptions): Hono<AppVariables> {
   /** The body of a request. Whoever names no model, nor one of the library, learns which there are. */
   const body = async (c: AppContext): Promise<unknown> => {
     const given = await readJson(c.req.raw, options.bodyLimit);
-    const named = isObject(given) ? (given.model ?? given.name ?? given.library) : '';
+    const named = isRecord(given) ? (given.model ?? given.name ?? given.library) : '';
     if (named == null) {
       const names = catalog()
         .list()
@@ -292,10 +293,6 @@ export function createApp(options: AppOptions): Hono<AppVariables> {
     return errorResponse(error, c.req.path, c.get('id'));
   });
   return app;
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** The client's own id where it is one, else a fresh one. */
