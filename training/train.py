@@ -1,8 +1,9 @@
 """Train the default model on a number of tokens; checkpoints resume, and so does a GGUF (--from-gguf).
 
 The learning rate follows the share of the tokens that has been seen and ends at zero, so neither a slow machine nor an
-interruption changes what is learnt. Sequences are short at first and full length at the end (PHASES). One line is
-printed each 20 steps.
+interruption changes what is learnt. Sequences are short at first and full length at the end (PHASES). In the last part
+the model writes greedy text between steps, and the loops in it are made unlikely (loops.py). One line is printed each 20
+steps.
 """
 from __future__ import annotations
 
@@ -13,13 +14,17 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from pathlib import Path
+from typing import Callable, TypeVar
 
 import torch
 
 import restore
 from core import Config, Model
 from data import WORK, Stream, bytes_per_token, held_out
+from loops import OwnText
 from optim import AdamW, Muon
+
+Item, Result = TypeVar('Item'), TypeVar('Result')
 
 # Up to which share of the tokens: sequence length, sequences a micro batch, micro batches a step (8192 tokens: Muon's work
 # for a step is that of 1300 tokens). Attention makes a token of 2048 cost twice one of 256.
@@ -37,21 +42,26 @@ class Team:
             self.idle.put(replica)
         self.pool = ThreadPoolExecutor(threads, initializer=torch.set_grad_enabled, initargs=(False,))
 
-    def run(self, batches: list[tuple[torch.Tensor, torch.Tensor]], weight: float, zreg: float, train: bool
-            ) -> list[float]:
-        """Loss of each micro batch; gradients end up summed in the first replica."""
-        def one(batch: tuple[torch.Tensor, torch.Tensor]) -> float:
+    def map(self, work: Callable[[Model, Item], Result], items: list[Item]) -> list[Result]:
+        """work(replica, item) of each item; no replica does two at a time."""
+        def one(item: Item) -> Result:
             replica = self.idle.get()
             try:
-                return replica.step(*batch, weight=weight, zreg=zreg, train=train)
+                return work(replica, item)
             finally:
                 self.idle.put(replica)
-        losses = list(self.pool.map(one, batches))
-        if train:
-            for total, *parts in zip(*(r.grads() for r in self.replicas)):
-                for part in parts:
-                    total.add_(part)
-        return losses
+        return list(self.pool.map(one, items))
+
+    def run(self, batches: list[tuple[torch.Tensor, ...]], weight: float, zreg: float, train: bool) -> list[float]:
+        """Loss of each micro batch (ids, labels, and weights of the labels if any); gradients add up in the replicas."""
+        return self.map(lambda replica, batch: replica.step(*batch, weight=weight, zreg=zreg, train=train), batches)
+
+    def gather(self) -> list[torch.Tensor]:
+        """Gradients of all replicas summed, in those of the first."""
+        for total, *parts in zip(*(r.grads() for r in self.replicas)):
+            for part in parts:
+                total.add_(part)
+        return self.replicas[0].grads()
 
     def zero(self) -> None:
         """Clear all gradients."""
@@ -101,6 +111,8 @@ def main() -> None:
     parser.add_argument('--threads', type=int, default=2, help='CPU threads')
     parser.add_argument('--pin', default='', help='a fixed phase for experiments: T,B,accumulate')
     parser.add_argument('--save-every', type=float, default=300.0, help='seconds between checkpoints')
+    parser.add_argument('--own', type=float, default=0.85, help='share of the tokens after which own text joins; 1: never')
+    parser.add_argument('--own-every', type=int, default=40, help='steps between two writings of own text')
     parser.add_argument('--loose', type=float, default=0.06, help='share of words that lose their leading space')
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -124,6 +136,7 @@ def main() -> None:
         print(f'resumed at step {meta["steps"]}', flush=True)
     team = Team(model, args.threads)
     stream = Stream(skip=int(meta['tokens']), loose=args.loose)
+    own: OwnText | None = None
     print(f'{model.params()} parameters, {len(stream.ids)} training tokens', flush=True)
     stop: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stop.append(number))  # saves, then ends
@@ -139,10 +152,16 @@ def main() -> None:
         team.zero()
         losses = team.run([stream.batch(B, T) for _ in range(acc)], 1 / acc, 1e-4, True)
         total, count = total + sum(losses), count + acc
+        if share >= args.own:
+            if not own or meta['steps'] % args.own_every == 0:
+                own = own or OwnText(stream)
+                print(f'own text: {100 * own.write(team.map):.1f}% of its tokens are in loops', flush=True)
+            batches = [own.batch() for _ in range(2)]
+            team.run(batches, batches[0][0].numel() / (B * T * acc), 0.0, True)
         warm = min(1.0, (meta['steps'] + 1) / 60)
         lr = warm * min(1.0, (1 - share) / 0.75)
         mom = 0.85 + 0.10 * min(1.0, meta['steps'] / 300)
-        grads = model.grads()
+        grads = team.gather()
         jobs = [team.pool.submit(muon.step, i, g, args.lr * lr, 0.01, mom) for i, g in enumerate(grads[:-2])]
         adam.step(grads[-2:], [args.emb_lr * lr, 0.0003 * lr])
         for job in jobs:

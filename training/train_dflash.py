@@ -82,7 +82,7 @@ def make_loss(model: Model, anchors: int, mask: int, gamma: float):
         value, hits = head_loss(rows.reshape(-1, c.dim), model.emb_b, labels[:, :, 1:].reshape(-1), weight / weight.sum())
         right = hits.view(-1, BLOCK - 1).float()
         by = ' '.join(f'{float(v):.2f}' for v in right.mean(0))
-        return value, f'loss {float(value):.3f}, accepted {float(right.cumprod(1).sum(1).mean()):.2f}, right by slot {by}'
+        return value, f'loss {value.item():.3f}, accepted {right.cumprod(1).sum(1).mean().item():.2f}, right by slot {by}'
 
     return loss
 

@@ -91,7 +91,7 @@ def make_loss(model: Model, share: float):
             total = total + value * (1.0, 0.8, 0.6, 0.5)[j]
             notes.append(f'{float((hits * part).sum() / part.sum()):.3f}')
             hidden = nn.pad(out[:, :-1].to(BF), (0, 0, 1, 0))
-        return total, f'loss {float(total):.3f}, right by pass {" ".join(notes)}'
+        return total, f'loss {total.item():.3f}, right by pass {" ".join(notes)}'
 
     return loss
 
