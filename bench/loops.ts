@@ -14,6 +14,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type GenerateOptions, loadModel } from '../src/index.js';
+import { loops } from './repetition.js';
 
 const folder = join(dirname(fileURLToPath(import.meta.url)), 'texts');
 
@@ -54,23 +55,6 @@ function prompts(count: number): string[] {
     const start = text.lastIndexOf('\n', part * (text.length - 400)) + 1;
     return text.slice(start, start + 400);
   });
-}
-
-function loops(tokens: readonly number[]): boolean {
-  const tail = tokens.slice(-96);
-  const seen = new Map<string, number>();
-  for (let at = 0; at + 8 <= tail.length; at++) {
-    const key = tail.slice(at, at + 8).join(' ');
-    const times = (seen.get(key) ?? 0) + 1;
-    if (times >= 3) return true;
-    seen.set(key, times);
-  }
-  const end = tokens.slice(-48);
-  if (end.length < 48) return false;
-  for (let period = 1; period <= 16; period++) {
-    if (end.every((token, at) => at < period || token === end[at - period])) return true;
-  }
-  return false;
 }
 
 const { values, positionals } = parseArgs({

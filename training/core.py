@@ -186,23 +186,21 @@ class Model:
         call('add_norm', x, delta, h, r, N, self.cfg.dim, self.cfg.eps)
         return h, r, kept
 
-    def step(self, ids: torch.Tensor, labels: torch.Tensor, each: torch.Tensor | None = None, weight: float = 1.0,
-             zreg: float = 0.0, train: bool = True, chunk: int = 1024) -> float:
-        """Mean cross entropy of ids [B, T] against labels; with train, gradients times weight are accumulated. `each` [B, T]
-        weighs the labels: one of 0 costs nothing, and a negative one costs -log(1 - p) times its size."""
+    def step(self, ids: torch.Tensor, labels: torch.Tensor, weight: float = 1.0, zreg: float = 0.0, train: bool = True,
+             chunk: int = 1024) -> float:
+        """Mean cross entropy of ids [B, T] against labels; with train, gradients times weight are accumulated."""
         B, T = ids.shape
         N, D = B * T, self.cfg.dim
         h, r, _ = self.trunk(ids)
         hn = (h.float() * self.norm).to(BF)
         flat, loss, hit = labels.reshape(-1).contiguous(), torch.empty(N), torch.empty(N, dtype=torch.uint8)
         dhn = torch.empty_like(hn)
-        rows = None if each is None else each.reshape(-1).contiguous()
         for i in range(0, N, chunk):
             part = hn[i:i + chunk]
             logits = part @ self.emb_b.t()
             n = part.shape[0]
-            call('cross_entropy', logits, flat[i:i + n], None if rows is None else rows[i:i + n], loss[i:i + n],
-                 hit[i:i + n], n, self.cfg.vocab, weight / N, zreg)
+            call('cross_entropy', logits, flat[i:i + n], None, loss[i:i + n], hit[i:i + n], n, self.cfg.vocab,
+                 weight / N, zreg)
             if train:
                 torch.mm(logits, self.emb_b, out=dhn[i:i + n])
                 self.g_emb.add_(logits.t() @ part)
@@ -211,7 +209,7 @@ class Model:
         else:
             for block in self.blocks:
                 block.saved = ()
-        return float((loss if rows is None else loss * rows.abs()).mean())
+        return float(loss.mean())
 
     def back(self, dhn: torch.Tensor, h: torch.Tensor, r: torch.Tensor, ids: torch.Tensor) -> None:
         """Backward from the gradient of the final (gained) rows."""
@@ -254,8 +252,7 @@ class Model:
         self.refresh()
 
 
-def reference_loss(model: Model, ids: torch.Tensor, labels: torch.Tensor, each: torch.Tensor | None = None
-                   ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+def reference_loss(model: Model, ids: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The same loss by plain float autograd, for checking; returns loss and the leaf weights (with .grad to come)."""
     c = model.cfg
     leaf = {k: v.clone().requires_grad_() for k, v in model.state().items()}
@@ -278,7 +275,4 @@ def reference_loss(model: Model, ids: torch.Tensor, labels: torch.Tensor, each: 
         g, u = (rms(x) @ leaf[f'blk.{i}.gu'].t()).chunk(2, -1)
         x = x + (torch.nn.functional.silu(g) * u) @ leaf[f'blk.{i}.d'].t()
     logits = (rms(x) * leaf['norm']) @ leaf['emb'].t()
-    chance = logits.log_softmax(-1).gather(-1, labels[..., None])[..., 0]
-    if each is None:
-        return -chance.mean(), leaf
-    return (each.clamp(min=0) * -chance - each.clamp(max=0) * -torch.log1p(-chance.exp())).mean(), leaf
+    return torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten()), leaf

@@ -2,7 +2,7 @@
 
 The learning rate follows the share of the tokens that has been seen and ends at zero, so neither a slow machine nor an
 interruption changes what is learnt. Sequences are short at first and full length at the end (PHASES). In the last part
-the model writes greedy text between steps, and the loops in it are made unlikely (loops.py). One line is printed each 20
+the model writes greedy text between steps, and the loops in it are made to fade (loops.py). One line is printed each 20
 steps.
 """
 from __future__ import annotations
@@ -21,9 +21,10 @@ import torch
 import restore
 from core import Config, Model
 from data import WORK, Stream, bytes_per_token, held_out
-from loops import OwnText
+from loops import OwnText, leave
 from optim import AdamW, Muon
 
+State = dict[str, torch.Tensor]
 Item, Result = TypeVar('Item'), TypeVar('Result')
 
 # Up to which share of the tokens: sequence length, sequences a micro batch, micro batches a step (8192 tokens: Muon's work
@@ -52,8 +53,14 @@ class Team:
                 self.idle.put(replica)
         return list(self.pool.map(one, items))
 
-    def run(self, batches: list[tuple[torch.Tensor, ...]], weight: float, zreg: float, train: bool) -> list[float]:
-        """Loss of each micro batch (ids, labels, and weights of the labels if any); gradients add up in the replicas."""
+    def others(self, state: State) -> dict[int, Model]:
+        """A model with these weights beside each replica, by the replica's id()."""
+        first = Model(self.replicas[0].cfg)
+        first.load(state)
+        return {id(r): Model(first.cfg, share=first) for r in self.replicas}
+
+    def run(self, batches: list[tuple[torch.Tensor, torch.Tensor]], weight: float, zreg: float, train: bool) -> list[float]:
+        """Loss of each micro batch (ids and labels); gradients add up in the replicas."""
         return self.map(lambda replica, batch: replica.step(*batch, weight=weight, zreg=zreg, train=train), batches)
 
     def gather(self) -> list[torch.Tensor]:
@@ -90,11 +97,11 @@ def optimisers(model: Model) -> tuple[Muon, AdamW]:
     return Muon(weights, splits), AdamW([model.emb, model.norm])
 
 
-def save(path: Path, model: Model, muon: Muon, adam: AdamW, meta: dict[str, float]) -> None:
+def save(path: Path, model: Model, muon: Muon, adam: AdamW, meta: dict[str, float], frozen: State | None) -> None:
     """Write a checkpoint beside its name, then rename."""
     tmp = path.with_suffix('.tmp')
     torch.save({'cfg': model.cfg.dict(), 'model': model.state(), 'muon': muon.buf, 'adam': (adam.m, adam.v, adam.count),
-                'meta': meta}, tmp)
+                'meta': meta, 'frozen': frozen}, tmp)
     os.replace(tmp, path)
 
 
@@ -112,6 +119,7 @@ def main() -> None:
     parser.add_argument('--pin', default='', help='a fixed phase for experiments: T,B,accumulate')
     parser.add_argument('--save-every', type=float, default=300.0, help='seconds between checkpoints')
     parser.add_argument('--own', type=float, default=0.85, help='share of the tokens after which own text joins; 1: never')
+    parser.add_argument('--own-weight', type=float, default=30.0, help='weight of a token in a loop; one of real text has 1')
     parser.add_argument('--own-every', type=int, default=40, help='steps between two writings of own text')
     parser.add_argument('--loose', type=float, default=0.06, help='share of words that lose their leading space')
     args = parser.parse_args()
@@ -123,6 +131,7 @@ def main() -> None:
     if state:
         model.load(state)
     muon, adam = optimisers(model)
+    frozen: State | None = None
     meta = {'steps': 0, 'tokens': int(1e6 * args.seen) if state else 0}
     meta['start'] = meta['tokens']
     if args.out.exists():
@@ -132,11 +141,12 @@ def main() -> None:
             a.copy_(b)
         for a, b in zip(adam.m + adam.v, ck['adam'][0] + ck['adam'][1]):
             a.copy_(b)
-        adam.count, meta = ck['adam'][2], ck['meta']
+        adam.count, meta, frozen = ck['adam'][2], ck['meta'], ck.get('frozen')
         print(f'resumed at step {meta["steps"]}', flush=True)
     team = Team(model, args.threads)
     stream = Stream(skip=int(meta['tokens']), loose=args.loose)
     own: OwnText | None = None
+    teachers: dict[int, Model] = {}
     print(f'{model.params()} parameters, {len(stream.ids)} training tokens', flush=True)
     stop: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stop.append(number))  # saves, then ends
@@ -153,11 +163,14 @@ def main() -> None:
         losses = team.run([stream.batch(B, T) for _ in range(acc)], 1 / acc, 1e-4, True)
         total, count = total + sum(losses), count + acc
         if share >= args.own:
-            if not own or meta['steps'] % args.own_every == 0:
-                own = own or OwnText(stream)
-                print(f'own text: {100 * own.write(team.map):.1f}% of its tokens are in loops', flush=True)
-            batches = [own.batch() for _ in range(2)]
-            team.run(batches, batches[0][0].numel() / (B * T * acc), 0.0, True)
+            if not own:
+                own, frozen = OwnText(stream), frozen or {k: w.clone() for k, w in model.state().items()}
+                teachers = team.others(frozen)
+            if meta['steps'] % args.own_every == 0 or not len(own.ids):
+                loops = own.take(team.map(own.rows, own.prompts()))
+                print(f'own text: {100 * loops:.1f}% of its tokens are in loops', flush=True)
+            weight = args.own_weight * own.BATCH * (own.LENGTH - 1) / (B * T * acc)
+            team.map(lambda model, batch: leave(model, teachers[id(model)], *batch, weight), [own.batch() for _ in range(2)])
         warm = min(1.0, (meta['steps'] + 1) / 60)
         lr = warm * min(1.0, (1 - share) / 0.75)
         mom = 0.85 + 0.10 * min(1.0, meta['steps'] / 300)
@@ -177,10 +190,10 @@ def main() -> None:
             total, count, since, shown = 0.0, 0, 0, now
         if now - saved > args.save_every:
             print(f'held out, nats a byte: {evaluate(team)}', flush=True)
-            save(args.out, model, muon, adam, meta)
+            save(args.out, model, muon, adam, meta, frozen)
             saved = time.monotonic()
             shown += saved - now
-    save(args.out, model, muon, adam, meta)
+    save(args.out, model, muon, adam, meta, frozen)
     if stop:
         return
     print(f'end: {meta}, held out: {evaluate(team, 2048, 40_000)}', flush=True)

@@ -128,8 +128,7 @@ void swiglu_back(const bf *gu, const bf *dy, bf *dgu, long N, long F) {
   }
 }
 // logits [N, V] become the gradient of scale * sum(w * cross entropy + z * logsumexp^2); loss[t] the plain cross
-// entropy, hit[t] whether the argmax was right. w may be null (all 1); a weight of 0 skips the row, and a negative one makes
-// y unlikely: loss[t] is -log(1 - p(y)), whose gradient is that of cross entropy times -p / (1 - p).
+// entropy, hit[t] whether the argmax was right. w may be null (all 1); a weight of 0 skips the row.
 void cross_entropy(bf *logits, const int64_t *y, const float *w, float *loss, uint8_t *hit, long N, long V, float scale,
                    float zreg) {
 #pragma omp parallel for
@@ -138,9 +137,10 @@ void cross_entropy(bf *logits, const int64_t *y, const float *w, float *loss, ui
     if (k == 0) { memset(z, 0, V * 2); loss[t] = 0; hit[t] = 0; continue; }
     for (long j = 0; j < V; j++) { float v = up(z[j]); m = v > m ? v : m; }
     for (long j = 0; j < V; j++) { e[j] = expf(up(z[j]) - m); sum += e[j]; }
-    float lse = m + logf(sum), own = up(z[y[t]]), pt = e[y[t]], rest = (sum - pt) / sum + 1e-4f;
-    loss[t] = k < 0 ? -logf(rest) : lse - own; hit[t] = own >= m;
-    float c = scale * (k < 0 ? k * pt / sum / rest : k), f = c * (1 + 2 * (k < 0 ? 0 : zreg) * lse) / sum;
+    float lse = m + logf(sum), own = up(z[y[t]]);
+    loss[t] = lse - own; hit[t] = own >= m;
+    float c = k * scale, f = c * (1 + 2 * zreg * lse) / sum;
+    float pt = e[y[t]];
     for (long j = 0; j < V; j++) z[j] = down(e[j] * f);
     z[y[t]] = down(pt * f - c);
   }

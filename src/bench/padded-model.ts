@@ -156,11 +156,10 @@ export async function comparePadded(
 }
 
 async function answers(path: string, options: Options, threads: number | undefined) {
-  const { signal } = options;
+  // Nothing else of the options: a benchmark's own mean other things to a model that is loaded.
+  const { onProgress, signal } = options;
   await using model = await loadModel(path, {
-    contextLength: 256,
-    draftModels: [],
-    ...options,
+    ...{ contextLength: 256, draftModels: [], onProgress, signal },
     ...(threads === undefined ? {} : { threads }),
   });
   const said: Answer[] = [];

@@ -16,10 +16,10 @@ import { temporaryFile } from '../support/tiny-model.js';
 
 const tokens = Array.from({ length: 90 }, (_, at) => (at * 37 + 11) % 500);
 const recorded: Readonly<Record<KvType, string>> = {
-  f16: '1ca5ec234e04c1e9dd44849573f135354b48c2c1c2d4fdc4199731c00c9f460d',
-  q8_0: 'fae2728b07cefacd815f2186216f46c398a7efef356d81a654f151797a121f4a',
-  f32: 'db83fbc37b7c77abe39c058cf5496bcd6ece1d5a65e3251f23b8248a2ab6dafe',
-  i16: '9364028fdf92cbd70fcec9b49a07459f1ab60494f815f48d2e0b428acd61fe3b',
+  f16: '7ec055a3233746bb78d026ba26be94638323a401e9328b87b9ee212de79db2a5',
+  q8_0: '62470d8cdec88551ddb1e0f5f502a6552e141275ddb0097b40f9a521b221db3e',
+  f32: 'ce3aee0a566ae03f5433bc0600e71352c5c1ceb9de4288c1c6d53b0d852a2707',
+  i16: '50cb82079055382c980328c7908bc682075168e478c82230a2b074f705559395',
 };
 const everywhere = { reproducible: 'everywhere', contextLength: 256, draftModels: [] } as const;
 
