@@ -90,8 +90,6 @@ def main() -> None:
     meta['general.finetune'] = ('str', 'base')
     # Measured with bench/loops.ts: without a penalty most sampled texts loop.
     meta['general.sampling.temp'] = ('f32', 0.8)
-    meta['general.sampling.penalty_last_n'] = ('i32', 64)
-    meta['general.sampling.penalty_repeat'] = ('f32', 1.3)
     meta.update(shape_keys('qwen3', c, c.layers))
     meta.update(vocabulary(Tokenizer()))
     size = gguf.write(args.out, meta, tensors, not args.f32)

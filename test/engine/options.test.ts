@@ -3,9 +3,12 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { z } from 'zod';
 import { PacelineError } from '../../src/base/errors.js';
+import { defaultModelPath } from '../../src/base/paths.js';
 import type { chatSchema, generateSchema, loadSchema } from '../../src/engine/options.js';
 import type { ChatOptions, GenerateOptions, LoadOptions } from '../../src/engine/types.js';
+import { ggufValue } from '../../src/gguf/values.js';
 import { loadModel, type Model } from '../../src/index.js';
+import { changedModel } from '../support/tiny-model.js';
 
 /** Schemas and types have the same options, which the compiler checks. */
 type Keys<T extends z.ZodObject> = keyof T['shape'];
@@ -184,10 +187,16 @@ describe('a result', () => {
 
 describe('what a model’s file recommends', () => {
   it('is used where the caller says nothing, and less of it where the caller does', async () => {
-    await using model = await loadModel('default', { threads: 1, contextLength: 128 });
+    const path = await changedModel(defaultModelPath(), 'recommends-a-penalty.gguf', {
+      metadata: {
+        'general.sampling.penalty_repeat': ggufValue.float32(1.3),
+        'general.sampling.penalty_last_n': ggufValue.int32(64),
+      },
+    });
+    await using model = await loadModel(path, { threads: 1, contextLength: 128 });
     const { recommendedSampling } = model.info;
-    const { repetitionPenalty = 1, penaltyWindow = 64 } = recommendedSampling;
-    assert.ok(repetitionPenalty > 1, 'the embedded model recommends a penalty');
+    const { repetitionPenalty = 1, penaltyWindow = 0 } = recommendedSampling;
+    assert.deepEqual([repetitionPenalty, penaltyWindow], [1.3, 64]);
     const usual = { maxTokens: 40, seed: 7 } as const;
     const run = async (options: GenerateOptions) =>
       (await model.generate('export function ', { ...usual, ...options })).tokens;
