@@ -169,7 +169,7 @@ describe('what is remembered of experts', () => {
     assert.ok(name && more.length === 0);
     const kept = await readFile(join(files, name), 'utf8');
     const warm = await once(async (model) => {
-      for (let waits = 0; (model.experts?.held ?? 0) === 0 && waits < 500; waits++) {
+      for (let waits = 0; (model.experts?.bytesRead ?? 0) === 0 && waits < 500; waits++) {
         await new Promise((resolve) => setTimeout(resolve, 10));
       }
       assert.ok((model.experts?.bytesRead ?? 0) > 0 && model.experts?.asked === 0);

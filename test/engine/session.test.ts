@@ -62,19 +62,28 @@ describe('generation', () => {
   });
 
   it('guesses as well after texts without drafts as in a fresh session', async () => {
-    const long = `${prompt}Result {\n${'  const part = text.slice(start, end);\n'.repeat(6)}`;
+    const line = '  const part = text.slice(start, end);\n';
+    const heads = [prompt, '/**\n * Returns the '].map(
+      (head) => `${head}Result {\n${line.repeat(6)}`,
+    );
     for (const draft of ['mtp', 'dflash'] as const) {
-      const settings = { temperature: 0, maxTokens: 30, logitBias: noEnd(model), draft } as const;
-      const fresh = model.createSession();
-      const expected = await fresh.generate(long, settings);
-      const session = model.createSession();
-      await session.generate(long, { ...settings, maxTokens: 4, draft: 'none' });
-      const found = await session.generate(long, settings);
-      assert.deepEqual(found.tokens, expected.tokens);
-      assert.ok(found.draft.steps <= expected.draft.steps + 2, `${found.draft.steps} passes`);
-      assert.ok(found.cachedTokens > 0 && found.cachedTokens < found.promptTokens - 1);
-      fresh.dispose();
-      session.dispose();
+      const settings = { temperature: 0, maxTokens: 60, logitBias: noEnd(model), draft } as const;
+      const passes = { fresh: 0, found: 0 };
+      for (const long of heads) {
+        const fresh = model.createSession();
+        const expected = await fresh.generate(long, settings);
+        const session = model.createSession();
+        await session.generate(long, { ...settings, maxTokens: 4, draft: 'none' });
+        const found = await session.generate(long, settings);
+        assert.deepEqual(found.tokens, expected.tokens);
+        assert.ok(found.cachedTokens > 0 && found.cachedTokens < found.promptTokens - 1);
+        passes.fresh += expected.draft.steps;
+        passes.found += found.draft.steps;
+        fresh.dispose();
+        session.dispose();
+      }
+      // What stands before the recomputed part is not shown to a drafter, so a few guesses differ.
+      assert.ok(passes.found <= 1.15 * passes.fresh + 2, JSON.stringify({ draft, passes }));
     }
   });
 
