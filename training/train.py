@@ -1,9 +1,9 @@
 """Train the default model on a number of tokens; checkpoints resume, and so does a GGUF (--from-gguf).
 
 The learning rate follows the share of the tokens that has been seen and ends at zero, so neither a slow machine nor an
-interruption changes what is learnt. Sequences are short at first and full length at the end (PHASES). In the last part
-the model writes greedy text between steps and learns there to leave loops (loops.py). One line is printed each 20
-steps.
+interruption changes the schedule. Sequences are short at first and full length at the end (PHASES). In the last part
+the model writes greedy text between steps and learns there to leave loops (loops.py); that text is written anew after an
+interruption. One line is printed each 20 steps.
 """
 from __future__ import annotations
 
