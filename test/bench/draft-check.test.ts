@@ -65,7 +65,7 @@ test('taps that are better a layer later are found, with what to write', async (
   });
   const texts = ['/**\n * Returns the ', 'export class EventEmitter<T> {\n  private '];
   const prompts = texts.map((text) => ({ text }));
-  const report = await checkDraft({ model, prompts, tokens: 96, draft });
+  const report = await checkDraft({ ...settings, prompts, tokens: 96, draft });
   assert.ok(!report.fits);
   const found = report.findings.find(({ name }) => name === 'cause');
   assert.match(found?.finding ?? '', /a layer too low/);
