@@ -207,9 +207,13 @@ class Model:
         if train:
             self.back(dhn, h, r, ids)
         else:
-            for block in self.blocks:
-                block.saved = ()
+            self.forget()
         return float(loss.mean())
+
+    def forget(self) -> None:
+        """Throw away what forward kept for backward."""
+        for block in self.blocks:
+            block.saved = ()
 
     def back(self, dhn: torch.Tensor, h: torch.Tensor, r: torch.Tensor, ids: torch.Tensor) -> None:
         """Backward from the gradient of the final (gained) rows."""

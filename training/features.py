@@ -30,8 +30,7 @@ def main() -> None:
     parts: dict[str, list[np.ndarray]] = {'hidden': [], **{f'layer{j}': [] for j in args.layers}}
     for at in range(0, len(ids), args.window):
         h, _, taps = model.trunk(torch.from_numpy(ids[at:at + args.window])[None], args.layers)
-        for block in model.blocks:
-            block.saved = ()
+        model.forget()
         parts['hidden'].append((h.float() * model.norm).numpy().astype(np.float16))
         for j, tap in zip(sorted(args.layers), taps):
             parts[f'layer{j}'].append(tap.numpy().astype(np.float16))

@@ -41,8 +41,7 @@ def looping(ids: np.ndarray, start: int) -> np.ndarray:
 def distribution(model: Model, ids: torch.Tensor) -> torch.Tensor:
     """Of the token behind each of ids [B, T]: [B * T, V], in float. What backward would need is thrown away."""
     h, _, _ = model.trunk(ids)
-    for block in model.blocks:
-        block.saved = ()
+    model.forget()
     return ((h.float() * model.norm).to(BF) @ model.emb_b.t()).float().softmax(-1)
 
 

@@ -29,9 +29,22 @@ export class ExpertStacks {
 
 /** All matrices in one tensor [matrices, out, in], as it is. @throws {PacelineError} `wrong-shape`. */
 export function matrixStack(name: string, tensor: SafetensorsTensor): PlannedTensor {
-  const [count = 0, rows = 0, rowLength = 0] = tensor.shape;
   if (tensor.shape.length !== 3) throw wrongShape(name, tensor);
-  const matrices = Array.from({ length: count }, (_, at) => ({ tensor, firstRow: at * rows }));
+  return rowsOfAll(name, tensor, 0, tensor.shape[1] ?? 0);
+}
+
+/** So many rows of each matrix of a tensor [matrices, out, in], from `first` on. */
+function rowsOfAll(
+  name: string,
+  tensor: SafetensorsTensor,
+  first: number,
+  rows: number,
+): PlannedTensor {
+  const [count = 0, allRows = 0, rowLength = 0] = tensor.shape;
+  const matrices = Array.from({ length: count }, (_, at) => ({
+    tensor,
+    firstRow: at * allRows + first,
+  }));
   return { name, type: tensor.type, shape: [rowLength, rows, count], matrices, rowLength, rows };
 }
 
@@ -41,23 +54,14 @@ export function fusedExperts(
   part: string,
   tensor: SafetensorsTensor,
 ): PlannedTensor[] {
-  const [experts = 0, allRows = 0, rowLength = 0] = tensor.shape;
   if (tensor.shape.length !== 3) throw wrongShape(`${block}.${part}`, tensor);
-  const stack = (name: string, rows: number, offset: number): PlannedTensor => ({
-    name: `${block}.${name}.weight`,
-    type: tensor.type,
-    shape: [rowLength, rows, experts],
-    matrices: Array.from({ length: experts }, (_, expert) => ({
-      tensor,
-      firstRow: expert * allRows + offset,
-    })),
-    rowLength,
-    rows,
-  });
-  if (part === 'down_proj') return [stack('ffn_down_exps', allRows, 0)];
-  const half = allRows / 2;
+  if (part === 'down_proj') return [matrixStack(`${block}.ffn_down_exps.weight`, tensor)];
+  const half = (tensor.shape[1] ?? 0) / 2;
   if (!Number.isInteger(half)) throw wrongShape(`${block}.${part}`, tensor);
-  return [stack('ffn_gate_exps', half, 0), stack('ffn_up_exps', half, half)];
+  return [
+    rowsOfAll(`${block}.ffn_gate_exps.weight`, tensor, 0, half),
+    rowsOfAll(`${block}.ffn_up_exps.weight`, tensor, half, half),
+  ];
 }
 
 /**
